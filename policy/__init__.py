@@ -1,0 +1,1 @@
+"""What the robot sees, how it thinks, how it learns, how it is exported and run. No ROS, no simulator."""

@@ -1,0 +1,29 @@
+"""The one error that a user sees as a sentence rather than as a traceback."""
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """Input that cannot be used: the message says what arrived, what was expected and what to do."""
+
+
+def exit_code(main: Callable[[], None]) -> int:
+    """Run a command's `main`: 0 when it returns, 2 with one line on stderr for an `InputError`."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def unknown(kind: str, name: object, valid: object) -> InputError:
+    """An unknown name: says the nearest valid one and lists all of them."""
+    import difflib
+
+    names = sorted(str(v) for v in valid)  # type: ignore[attr-defined]
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {kind} {name!r}{hint} Valid: {', '.join(names)}." if hint
+                      else f"unknown {kind} {name!r}. Valid: {', '.join(names)}.")

@@ -1,0 +1,99 @@
+"""Names, shapes, dtypes, rate and horizon of a policy: the leaf that everything else imports.
+
+The same letters everywhere:
+
+    B batch   T steps of an episode   H horizon (actions in a chunk)   C cameras
+    S state dimensions (proprioception)   A action dimensions   D width of the instruction embedding
+    image_<camera>  uint8   (B, height, width, 3)  RGB, as the camera gives it
+    state           float32 (B, S)     joint positions [rad], then gripper total opening [m]
+    instruction     float32 (B, D)     sentence embedding
+    actions         float32 (B, H, A)  absolute set-points, in the units of the robot
+
+Time is integer nanoseconds. Action i of a chunk is to be reached (i + 1) * dt after the chunk's stamp:
+
+    frame stamp t      t+dt     t+2dt             t+H*dt
+         |-------------|---------|------ ... -----|
+                   actions[0] actions[1]      actions[H-1]
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from policy.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What goes into a policy and what comes out of it."""
+
+    cameras: dict[str, tuple[int, int]]  # name -> (height, width)
+    state: tuple[str, ...]               # S names
+    action: tuple[str, ...]              # A names
+    rate: float                          # Hz
+    horizon: int                         # H
+    text: int = 384                      # D
+
+    @property
+    def dt_ns(self) -> int:
+        """Nanoseconds between two actions."""
+        return round(1e9 / self.rate)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Spec":
+        """Read from JSON; `InputError` if it is missing or is not a spec."""
+        try:
+            raw = json.loads(path.read_text())
+            return cls(
+                cameras={str(k): (int(h), int(w)) for k, (h, w) in raw["cameras"].items()},
+                state=tuple(raw["state"]), action=tuple(raw["action"]),
+                rate=float(raw["rate"]), horizon=int(raw["horizon"]), text=int(raw["text"]),
+            )
+        except FileNotFoundError:
+            raise InputError(f"no spec at {path}: a model folder holds policy.onnx, spec.json and "
+                             "contract.yaml; export it again with `python -m policy.export`") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path} is not a spec ({type(error).__name__}: {error}); "
+                             "export the model again with `python -m policy.export`") from None
+
+
+@dataclass(slots=True)
+class Frame:
+    """One time-aligned observation."""
+
+    stamp: int                      # ns, of its newest image
+    images: dict[str, np.ndarray]   # camera -> uint8 (height, width, 3) RGB
+    state: np.ndarray               # float32 (S,)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """The next H actions, each with its time."""
+
+    stamp: int            # ns, of the frame it answers
+    dt: int               # ns
+    actions: np.ndarray   # float32 (H, A)
+    instruction: int      # id of the instruction it serves
+
+
+@dataclass(slots=True)
+class Episode:
+    """One recorded execution of one instruction.
+
+    `actions[t]` is the set-point in force at `stamps[t] + dt`.
+    """
+
+    instruction: str
+    stamps: np.ndarray               # int64 (T,) ns
+    images: dict[str, np.ndarray]    # camera -> uint8 (T, height, width, 3)
+    state: np.ndarray                # float32 (T, S)
+    actions: np.ndarray              # float32 (T, A)
+    contact: np.ndarray | None       # bool (T,), None where the bag has no label
+    task: str | None                 # None where the bag has no label
+    lost: int = 0                    # messages or frames that could not be used
