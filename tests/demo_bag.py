@@ -1,0 +1,88 @@
+"""Small recordings of the tabletop robot for tests: the messages of a demonstration, and bags made of them."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from policy.bags import TYPES, Channel, EpisodeWriter, channels
+from policy.contract import Contract, load
+
+CONTRACT: Contract = load("tabletop")
+START, STEP = 1_000_000_000, 50_000_000
+ARM = CONTRACT.action[0].joints
+
+
+class Item(NamedTuple):
+    """One message, when it was received."""
+
+    topic: str
+    message: Any
+    receive: int
+
+
+def make(kind: str, *values: Any) -> Any:
+    """A message by its type's short name and the values of its fields."""
+    package = {"Header": "std_msgs", "String": "std_msgs", "Bool": "std_msgs", "Time": "builtin_interfaces",
+               "Duration": "builtin_interfaces", "MultiArrayLayout": "std_msgs", "Float64MultiArray": "std_msgs",
+               "JointTrajectory": "trajectory_msgs", "JointTrajectoryPoint": "trajectory_msgs"}
+    return TYPES.types[f"{package.get(kind, 'sensor_msgs')}/msg/{kind}"](*values)
+
+
+def header(stamp: int) -> Any:
+    return make("Header", make("Time", *divmod(stamp, 10**9)), "")
+
+
+def image(stamp: int, pixels: np.ndarray, encoding: str = "rgb8") -> Any:
+    h, w, _ = pixels.shape
+    return make("Image", header(stamp), h, w, encoding, 0, 3 * w, np.ascontiguousarray(pixels).reshape(-1))
+
+
+def joints(stamp: int, values: np.ndarray) -> Any:
+    """values (9,): seven joints and two fingers."""
+    names = [*ARM, "panda_finger_joint1", "panda_finger_joint2"]
+    return make("JointState", header(stamp), names, np.asarray(values, np.float64), np.zeros(9), np.zeros(9))
+
+
+def trajectory(stamp: int, names: Iterable[str], values: Iterable[float], from_start: int = STEP) -> Any:
+    none = np.zeros(0)
+    point = make("JointTrajectoryPoint", np.array(list(values), np.float64), none, none, none,
+                 make("Duration", *divmod(from_start, 10**9)))
+    return make("JointTrajectory", header(stamp), list(names), [point])
+
+
+def demonstration(steps: int = 12, start: int = START, seed: int = 0, text: str = "open the drawer",
+                  task: str = "open_drawer") -> Iterator[Item]:
+    """All messages of one execution: at step t state = t + joint / 100, action = the next state."""
+    rng = np.random.default_rng(seed)
+    yield Item("instruction", make("String", text), start)
+    yield Item("label/task", make("String", task), start)
+    for t in range(steps):
+        now = start + t * STEP
+        for k in range(5 if t else 1):  # 100 Hz, the last one with the image
+            at = now - (4 - k) * 10_000_000 if t else now
+            yield Item("joint_states", joints(at, qpos(t, at - now)), at)
+        for camera in ("front", "wrist"):
+            pixels = rng.integers(0, 256, (96, 96, 3), np.uint8)
+            yield Item(f"camera/{camera}/image_raw", image(now, pixels), now)
+        yield Item("label/contact", make("Bool", t >= steps // 2), now)
+        for topic, names, values in CONTRACT.split(action(t)):
+            yield Item(topic, trajectory(now, names, values), now)
+
+
+def qpos(t: int, before: int = 0) -> np.ndarray:
+    return np.concatenate([np.arange(7) / 100, [0.01, 0.01]]) + t / 1000 + before * 1e-12
+
+
+def action(t: int) -> np.ndarray:
+    q = qpos(t + 1)
+    return np.append(q[:7], q[7] + q[8])
+
+
+def write(directory: Path, items: Iterable[Item], topics: list[Channel] | None = None) -> Path:
+    """A bag of messages, in the order given."""
+    with EpisodeWriter(directory, topics or channels(CONTRACT), {"seed": "0"}) as bag:
+        for item in items:
+            bag.write(item.topic, item.message, item.receive)
+    return directory
