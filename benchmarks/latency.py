@@ -1,0 +1,61 @@
+"""Latency of `Runtime.infer`, batch 1, against the bare ONNX Runtime session with its default options.
+
+    python benchmarks/latency.py models/tabletop
+
+The two take turns, so whatever else the machine does touches both alike.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter_ns
+
+import numpy as np
+import onnxruntime as ort
+
+from policy.errors import exit_code
+from policy.runtime import Runtime
+from policy.spec import Frame
+
+THREADS = 2
+ROUNDS = 1000
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """How long one call takes."""
+    began = perf_counter_ns()
+    call()
+    return (perf_counter_ns() - began) * 1e-6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="models/tabletop")
+    folder = Path(parser.parse_args().model)
+    runtime = Runtime(folder, THREADS, "cpu")
+    runtime.instruct("put the red block in the bowl")
+    rng, spec = np.random.default_rng(0), runtime.spec
+    frame = Frame(0, {n: rng.integers(0, 256, (h, w, 3), np.uint8) for n, (h, w) in spec.cameras.items()},
+                  np.zeros(len(spec.state), np.float32))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    bare = ort.InferenceSession(str(folder / "policy.onnx"), options, providers=["CPUExecutionProvider"])
+    feed = {f"image_{n}": image[None] for n, image in frame.images.items()}
+    feed |= {"state": frame.state[None], "instruction": np.zeros((1, spec.text), np.float32)}
+    rows = {"Runtime.infer": lambda: runtime.infer(frame), "bare session": lambda: bare.run(None, feed)}
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    for i in range(ROUNDS + 50):
+        for name, call in rows.items():
+            took = milliseconds(call)
+            if i >= 50:
+                times[name].append(took)
+    print(f"{folder}: batch 1, {THREADS} threads, {ROUNDS} calls each, taking turns")
+    for name, took in times.items():
+        print(f"  {name:14} median {np.median(took):.2f} ms, p99 {np.percentile(took, 99):.2f} ms")
+    print(f"  ratio of the medians {np.median(times['Runtime.infer']) / np.median(times['bare session']):.2f}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
