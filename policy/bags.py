@@ -258,6 +258,13 @@ class EpisodeWriter:
 
     def __enter__(self) -> Self:
         shutil.rmtree(self._aside, ignore_errors=True)  # of a run that was killed
+        try:
+            self._begin()
+        except OSError as error:
+            raise self._refused(error) from error
+        return self
+
+    def _begin(self) -> None:
         self._writer = Writer(self._aside, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         for key, value in self._custom.items():
@@ -266,7 +273,6 @@ class EpisodeWriter:
         self._open = {c.topic.lstrip("/"): self._writer.add_connection(
             "/" + c.topic.lstrip("/"), c.type, typestore=TYPES, offered_qos_profiles=[_qos(c)])
             for c in self._topics}
-        return self
 
     def write(self, topic: str, message: Any, stamp_ns: int) -> None:
         """Write a message of `TYPES` at its time of reception."""
@@ -275,7 +281,10 @@ class EpisodeWriter:
 
     def write_raw(self, topic: str, cdr: bytes | memoryview, stamp_ns: int) -> None:
         """Write a message that is serialised already."""
-        self._writer.write(self._open[topic.lstrip("/")], stamp_ns, cdr)
+        try:
+            self._writer.write(self._open[topic.lstrip("/")], stamp_ns, cdr)
+        except OSError as error:
+            raise self._refused(error) from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
@@ -283,10 +292,16 @@ class EpisodeWriter:
             self._writer.__exit__(kind, error, trace)
             if kind is None:
                 self._aside.rename(self.directory)
+        except OSError as full:
+            raise self._refused(full) from full
         finally:
             shutil.rmtree(self._aside, ignore_errors=True)
             with suppress(OSError):  # another process writes beside this one
                 self._aside.parent.rmdir()
+
+    def _refused(self, error: OSError) -> InputError:
+        return InputError(f"cannot write the bag {self.directory}: {error.strerror or error}; free space or give "
+                          "a folder that can be written; nothing of this bag is left")
 
 
 def _qos(channel: Channel) -> Qos:

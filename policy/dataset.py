@@ -128,7 +128,7 @@ def _rows(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         wanted = stamps[:, None] + dt * np.arange(horizon)
         nearest = np.searchsorted(stamps[:-1] + np.diff(stamps) // 2, wanted)
         rows[first:end] = first + nearest
-        mask[first:end] = (np.abs(stamps[nearest] - wanted) <= dt) | (wanted > stamps[-1])
+        mask[first:end] = (np.abs(stamps[nearest] - wanted) < dt * 3 // 4) | (wanted > stamps[-1])
     return rows, mask
 
 

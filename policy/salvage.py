@@ -32,10 +32,10 @@ class Raw(NamedTuple):
 def is_whole(path: Path) -> bool:
     """Whether an MCAP file ends as its format asks."""
     with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-        file.seek(0, io.SEEK_END)
-        file.seek(max(0, file.tell() - len(MAGIC)))
-        return start == MAGIC and file.read() == MAGIC
+        if file.read(len(MAGIC)) != MAGIC or file.seek(0, io.SEEK_END) < 2 * len(MAGIC):
+            return False
+        file.seek(-len(MAGIC), io.SEEK_END)
+        return file.read() == MAGIC
 
 
 def messages(path: Path) -> Iterator[Raw]:

@@ -5,7 +5,7 @@
     joints        ||||||||||||||||||||           newest at or before the newest image
 
 A frame is due on an image of the contract's first camera, on a grid of dt: an image may be up to dt / 4
-early, one up to dt / 2 late keeps the grid, a later one starts it anew. So a camera at the policy's rate loses
+early, one up to dt / 2 late keeps the grid, a later one begins it anew. So a camera at the policy's rate loses
 no image to jitter, and one of 30 Hz feeds a policy of 20 Hz at 20 Hz on average.
 
 A due frame is released as soon as nothing that belongs to it can still come: every other camera has given an
@@ -161,8 +161,10 @@ class Streams:
         stream.stamps.append(at)
         stream.values.append(value)
         if stream is self._lead and (self._due is None or at >= self._due - self._slop):
-            on_grid = self._due is not None and self._due <= at <= self._due + self._dt // 2
-            self._due = (self._due if on_grid and self._due is not None else at) + self._dt
+            on_grid = self._due is not None and at <= self._due + self._dt // 2
+            # a camera a little faster than the rate pulls the grid along, so that it never loses an image
+            latest = at + self._dt + self._slop // 2
+            self._due = min(self._due + self._dt, latest) if on_grid and self._due is not None else at + self._dt
             self._pending = at
 
     def _drop(self, stream: Stream, why: str, backwards: bool) -> None:

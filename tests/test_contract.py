@@ -1,0 +1,121 @@
+"""Contracts: what the tabletop one says, and that whatever is wrong in one is named."""
+
+import numpy as np
+import pytest
+import yaml
+
+from policy.contract import FOLDER, find, load
+from policy.errors import InputError
+
+
+def changed(tmp_path, change):
+    """A copy of the tabletop contract after a change to its plain values."""
+    raw = yaml.safe_load((FOLDER / "tabletop.yaml").read_text())
+    change(raw)
+    path = tmp_path / "robot.yaml"
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def test_tabletop_spec_and_limits():
+    contract = load("tabletop")
+    spec = contract.spec
+    assert spec.cameras == {"front": (96, 96), "wrist": (96, 96)}
+    assert spec.state == spec.action and len(spec.state) == 8 and spec.state[-1] == "gripper"
+    assert (spec.rate, spec.horizon, spec.dt_ns) == (20, 16, 50_000_000)
+    assert contract.limits.low.shape == contract.limits.high.shape == contract.limits.velocity.shape == (8,)
+    assert contract.limits.high[-1] == np.float32(0.08) and contract.limits.velocity[0] == np.float32(2.175)
+
+
+def test_every_shipped_contract_loads():
+    assert all(load(path.stem).spec.action for path in FOLDER.glob("*.yaml"))
+    assert find("tabletop") == FOLDER / "tabletop.yaml"
+
+
+def test_split_is_in_robot_units_and_join_undoes_it():
+    contract = load("tabletop")
+    action = np.linspace(-1, 0.06, 8).astype(np.float32)
+    (arm, arm_joints, arm_values), (gripper, finger, finger_value) = contract.split(action)
+    assert (arm, gripper) == ("arm_controller/joint_trajectory", "gripper_controller/joint_trajectory")
+    assert len(arm_joints) == 7 and finger == ("panda_finger_joint1",)
+    assert finger_value[0] == pytest.approx(0.03) and arm_values[0] == -1
+    np.testing.assert_allclose(contract.join(contract.split(action)), action, atol=1e-7)
+    chunk = np.stack([action, action + 0.01])
+    np.testing.assert_allclose(contract.join(contract.split(chunk)), chunk, atol=1e-7)
+
+
+def test_groups_of_one_topic_share_a_message(tmp_path):
+    def one_topic(raw):
+        raw["action"][1]["topic"] = raw["action"][0]["topic"]
+    (part,) = load(changed(tmp_path, one_topic)).split(np.arange(8.0))
+    assert part[1][-1] == "panda_finger_joint1" and part[2].tolist() == [0, 1, 2, 3, 4, 5, 6, 3.5]
+
+
+def test_another_robot_is_expressible(tmp_path):
+    """Two arms, compressed cameras, a leader's JointState and a Float64MultiArray as demonstrations."""
+    left, right = ["l1", "l2"], ["r1", "r2"]
+    limits = {"position_min": [-1, -1], "position_max": [1, 1], "velocity_max": [1, 1]}
+    path = tmp_path / "two_arms.yaml"
+    path.write_text(yaml.safe_dump({
+        "rate": 30, "horizon": 8, "instruction": "/task_text",
+        "cameras": {"top": {"topic": "/top/compressed", "type": "sensor_msgs/msg/CompressedImage",
+                            "encoding": "jpeg", "height": 48, "width": 64}},
+        "state": [{"topic": "/left/joint_states", "joints": left}, {"topic": "/right/joint_states", "joints": right}],
+        "action": [
+            {"topic": "/left/cmd", "joints": left, **limits, "demonstration": {
+                "topic": "/leader/joint_states", "joints": ["a", "b"], "names": left, "scale": -1}},
+            {"topic": "/right/cmd", "joints": right, **limits, "demonstration": {
+                "topic": "/right/array", "type": "std_msgs/msg/Float64MultiArray", "indices": [3, 4],
+                "names": right}}]}))
+    contract = load(path)
+    assert contract.spec.action == ("l1", "l2", "r1", "r2")
+    assert contract.commanded == {"/leader/joint_states": "sensor_msgs/msg/JointState",
+                                  "/right/array": "std_msgs/msg/Float64MultiArray"}
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda r: r.update(rat=20), ["rat", "did you mean 'rate'"]),
+    (lambda r: r["cameras"]["front"].update(hight=96), ["cameras.front", "hight", "did you mean 'height'"]),
+    (lambda r: r["cameras"]["front"].update(encoding="rgb9"), ["rgb9", "did you mean 'rgb8'"]),
+    (lambda r: r["cameras"]["front"].update(type="sensor_msgs/msg/Imagee"), ["did you mean 'sensor_msgs/msg/Image'"]),
+    (lambda r: r["cameras"]["front"].update(height="96"), ["cameras.front: height", "'96' (str)", "expected int"]),
+    (lambda r: r["cameras"]["front"].update(height=True), ["True (bool)", "expected int"]),
+    (lambda r: r["cameras"]["front"].update(encoding="jpeg"), ["encoding", "rgb8 or bgr8"]),
+    (lambda r: r["state"][0].update(joints="panda_joint1"), ["state[0]: joints", "expected a list"]),
+    (lambda r: r["action"][0].update(velocity_max=[1.0]), ["action[0].velocity_max", "1 values for 7 joints"]),
+    (lambda r: r["action"][0].update(velocity_max=[float("nan")] * 7), ["velocity_max[0]", "finite"]),
+    (lambda r: r["action"][1].update(names=["griper"]), ["griper", "did you mean 'gripper'"]),
+    (lambda r: r["action"][1].update(position_max=[-1.0]), ["action[1]", "not below"]),
+    (lambda r: r.pop("instruction"), ["add instruction"]),
+    (lambda r: r.update(cameras={}), ["cameras", "at least one"]),
+    (lambda r: r.update(rate=0), ["rate", "positive"]),
+    (lambda r: r["state"][1].pop("names"), ["state[1]", "names"]),
+    (lambda r: r["cameras"]["wrist"].update(topic="joint_states"), ["joint_states", "is both"]),
+])
+def test_what_is_wrong_is_named(tmp_path, change, words):
+    with pytest.raises(InputError) as error:
+        load(changed(tmp_path, change))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_no_such_contract(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'tabletop'"):
+        load("tabeltop")
+    with pytest.raises(InputError, match="no contract at"):
+        load(tmp_path / "robot.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "rate: [", "rate: 20\n\tx: 1\n"])
+def test_not_a_contract(tmp_path, text):
+    path = tmp_path / "robot.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="robot.yaml"):
+        load(path)
+
+
+def test_only_what_decides_the_reading_changes_the_fingerprint(tmp_path):
+    known = load("tabletop").reading
+    assert load(changed(tmp_path, lambda r: r["action"][0].update(velocity_max=[1.0] * 7))).reading == known
+    assert load(changed(tmp_path, lambda r: r.update(horizon=8))).reading == known
+    assert load(changed(tmp_path, lambda r: r["cameras"]["front"].update(max_age=0.1))).reading != known
