@@ -1,0 +1,98 @@
+"""Open and close the drawer."""
+
+import numpy as np
+
+from sim.tasks.base import CLOSED, Motion, Task, grip, reach, rise, straight
+from sim.world import OPEN, World
+
+OPENED, SHUT = 0.085, 0.012   # m of travel
+
+
+def handle(world: World) -> np.ndarray:
+    """Where to grasp or push the handle."""
+    return world.data.geom("handle").xpos + (0, 0, -0.005)
+
+
+class OpenDrawer(Task):
+    """Grasp the handle and pull it out."""
+
+    name, kind = "open_drawer", "drawer"
+    phrasings = (
+        "open the drawer",
+        "pull the drawer open",
+        "pull out the drawer",
+        "open the drawer of the cabinet",
+        "please open the drawer",
+        "slide the drawer open",
+        "grab the handle and pull the drawer open",
+        "could you open the cabinet drawer",
+        "pull the drawer handle towards you",
+        "the drawer should be open",
+    )
+    reworded = (
+        "could you pull open the drawer",
+        "please pull the drawer out of the cabinet",
+        "grab the drawer handle and open it",
+        "open up the cabinet drawer please",
+    )
+    new_words = ("tug the drawer out", "unclose the drawer", "extend the drawer all the way")
+
+    def possible(self, world: World) -> bool:
+        return world.joint("drawer") < 0.05
+
+    def success(self, world: World) -> bool:
+        return world.joint("drawer") > OPENED
+
+    def motion(self, world: World) -> Motion:
+        for _ in range(3):
+            if world.joint("drawer") < OPENED:
+                yield from reach(world, lambda: handle(world), OPEN)
+                yield from grip(world, CLOSED)
+                out = handle(world) - (0.12 - world.joint("drawer"), 0, 0)
+                yield from straight(world, lambda o=out: o, CLOSED, 0.012)
+                yield from grip(world, OPEN)
+        yield from rise(world, OPEN)
+
+
+class CloseDrawer(Task):
+    """Push the handle with the closed gripper."""
+
+    name, kind = "close_drawer", "drawer"
+    phrasings = (
+        "close the drawer",
+        "push the drawer shut",
+        "shut the drawer",
+        "push the drawer closed",
+        "please close the drawer",
+        "slide the drawer shut",
+        "push the drawer in",
+        "could you close the cabinet drawer",
+        "push the drawer back into the cabinet",
+        "the drawer should be closed",
+    )
+    reworded = (
+        "could you push the drawer shut",
+        "please push the drawer back in",
+        "slide the cabinet drawer closed",
+        "shut the drawer of the cabinet please",
+    )
+    new_words = ("seal the drawer", "return the drawer to its closed position", "slam the drawer shut")
+
+    def possible(self, world: World) -> bool:
+        return world.joint("drawer") > 0.06
+
+    def success(self, world: World) -> bool:
+        return world.joint("drawer") < SHUT
+
+    def motion(self, world: World) -> Motion:
+        for _ in range(3):
+            if world.joint("drawer") > SHUT:
+                yield from reach(world, lambda: handle(world) - (0.05, 0, 0), CLOSED)
+                yield from straight(world, lambda: handle(world) + (world.joint("drawer") - 0.015, 0, 0), CLOSED,
+                                    most=45, until=lambda: world.joint("drawer") < 0.004)
+                back = world.tcp - (0.03, 0, 0)
+                yield from straight(world, lambda b=back: b, CLOSED, 0.015)
+        yield from rise(world, CLOSED)
+
+
+TASKS = (OpenDrawer(), CloseDrawer())

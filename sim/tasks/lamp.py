@@ -1,0 +1,69 @@
+"""Press the button that switches the lamp."""
+
+from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
+from sim.world import World
+
+
+class Lamp(Task):
+    """Switch the lamp: the button toggles it."""
+
+    kind = "lamp"
+    steps = 160
+
+    def __init__(self, on: bool, phrasings: tuple[str, ...], reworded: tuple[str, ...],
+                 new_words: tuple[str, ...]) -> None:
+        self.on, self.name = on, "lamp_on" if on else "lamp_off"
+        self.phrasings, self.reworded, self.new_words = phrasings, reworded, new_words
+
+    def possible(self, world: World) -> bool:
+        return world.lamp != self.on
+
+    def success(self, world: World) -> bool:
+        return world.lamp == self.on
+
+    def motion(self, world: World) -> Motion:
+        while world.lamp != self.on:
+            yield from reach(world, lambda: world.position("button") + (0, 0, 0.045), CLOSED, 0.012, 0.02)
+            for _ in range(25):
+                if world.lamp == self.on:
+                    break
+                yield from straight(world, lambda: world.position("lamp") + (0, 0, 0.02), CLOSED, most=1)
+        yield from rise(world, CLOSED)
+
+
+TASKS = (
+    Lamp(True, (
+        "turn on the lamp",
+        "switch the lamp on",
+        "turn the light on",
+        "press the button to turn on the lamp",
+        "please turn on the light",
+        "push the button so that the lamp is on",
+        "switch on the light",
+        "could you turn the lamp on",
+        "light on please",
+        "make the lamp light up",
+    ), (
+        "could you switch the light on",
+        "please switch on the lamp",
+        "press the button so that the light is on",
+        "lamp on please",
+    ), ("illuminate the lamp", "activate the light", "it is too dark, turn on the lamp")),
+    Lamp(False, (
+        "turn off the lamp",
+        "switch the lamp off",
+        "turn the light off",
+        "press the button to turn off the lamp",
+        "please turn off the light",
+        "push the button so that the lamp is off",
+        "switch off the light",
+        "could you turn the lamp off",
+        "light off please",
+        "make the lamp go dark",
+    ), (
+        "could you switch the light off",
+        "please switch off the lamp",
+        "press the button so that the light is off",
+        "lamp off please",
+    ), ("extinguish the lamp", "deactivate the light", "it is too bright, turn off the lamp")),
+)

@@ -1,0 +1,74 @@
+"""Push the puck along its lane to a zone."""
+
+import numpy as np
+
+from sim.layout import LANE, ZONES
+from sim.tasks.base import Motion, Task, reach, rise, straight
+from sim.world import World
+
+HALF = 0.045     # m, the puck's centre within the zone
+CRADLE = 0.034   # m, opening at which the puck nests between the two finger tips
+BEHIND = 0.066   # m from the puck's centre, before the push
+TOUCHING = 0.042  # m from the puck's centre to the finger tips' centre while they push
+
+
+class Puck(Task):
+    """Push the puck into the white zone (away from the robot) or the black zone (towards it)."""
+
+    kind = "puck"
+
+    def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
+        self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1
+        self.phrasings = tuple(p.format(z=zone) for p in (
+            "push the puck into the {z} zone",
+            "push the purple puck to the {z} square",
+            "move the puck to the {z} zone",
+            "slide the puck onto the {z} square",
+            "the puck goes to the {z} zone",
+            "puck to the {z} zone please",
+            "push the puck onto the {z} area",
+            "could you move the purple puck to the {z} area",
+            "get the puck into the {z} square",
+            "bring the purple puck to the {z} zone",
+        ))
+        self.reworded = tuple(p.format(z=zone) for p in (
+            "could you push the puck to the {z} area",
+            "onto the {z} zone, slide the purple puck",
+            "the purple puck goes into the {z} square",
+            "please get the purple puck onto the {z} zone",
+        ))
+        self.height = 0.03 if zone == "white" else 0.016  # the arm's lag lowers a push and lifts a pull
+        self.new_words = new_words
+
+    def _offset(self, world: World) -> np.ndarray:
+        return world.position("puck")[:2] - (ZONES[self.zone], LANE)
+
+    def possible(self, world: World) -> bool:
+        p = world.position("puck")
+        return bool(p[2] < 0.03 and abs(p[1] - LANE) < 0.03 and 0.33 < p[0] < 0.66
+                    and self.sign * self._offset(world)[0] < -0.06 and self._free(world))
+
+    def _free(self, world: World) -> bool:
+        """No block lies in the puck's lane."""
+        return all(abs(world.position(b)[1] - LANE) > 0.07 for b in ("red", "green", "blue"))
+
+    def success(self, world: World) -> bool:
+        return bool(np.all(np.abs(self._offset(world)) < HALF) and world.position("puck")[2] < 0.03)
+
+    def motion(self, world: World) -> Motion:
+        for _ in range(3):
+            if self.sign * self._offset(world)[0] < -0.012:
+                yield from reach(world, lambda: world.position("puck") - (BEHIND * self.sign, 0, -0.01), CRADLE)
+                end = np.array([ZONES[self.zone] - TOUCHING * self.sign, LANE, self.height])
+                yield from straight(world, lambda e=end: e, CRADLE, 0.009, lead=0.04, most=70)
+                back = world.tcp - (0.03 * self.sign, 0, 0)
+                yield from straight(world, lambda b=back: b, CRADLE, 0.012)
+        yield from rise(world, CRADLE)
+
+
+TASKS = (
+    Puck("white", ("shove the disc into the white zone", "nudge the violet puck to the white patch",
+                   "transport the puck to the pale square")),
+    Puck("black", ("shove the disc into the black zone", "nudge the violet puck to the black patch",
+                   "transport the puck to the dark square")),
+)

@@ -1,0 +1,71 @@
+"""Put a block in the bowl."""
+
+import numpy as np
+
+from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
+from sim.scene import BLOCKS
+from sim.world import OPEN, World
+
+INSIDE = 0.062   # m from the bowl's centre
+
+
+def in_bowl(world: World, body: str) -> bool:
+    """The block lies within the bowl's wall."""
+    offset = world.position(body) - world.position("bowl")
+    return bool(np.linalg.norm(offset[:2]) < INSIDE and offset[2] < 0.075)
+
+
+class Put(Task):
+    """Put the block of one colour in the bowl."""
+
+    kind = "put"
+
+    def __init__(self, colour: str, new_words: tuple[str, ...]) -> None:
+        self.name, self.colour = f"put_{colour}", colour
+        turn = 2 * np.pi / 3 * BLOCKS.index(colour)
+        self.spot = np.array([0.034 * np.cos(turn), 0.034 * np.sin(turn), 0.07])  # each its own place: no heap
+        self.phrasings = tuple(p.format(c=colour) for p in (
+            "put the {c} block in the bowl",
+            "place the {c} block into the bowl",
+            "drop the {c} cube in the bowl",
+            "pick up the {c} block and put it in the bowl",
+            "move the {c} block to the bowl",
+            "the {c} cube goes in the bowl",
+            "take the {c} block and place it in the dish",
+            "{c} block into the bowl please",
+            "grab the {c} cube and drop it into the bowl",
+            "could you put the {c} block in the bowl",
+            "bring the {c} block to the bowl",
+            "set the {c} cube inside the dish",
+        ))
+        self.reworded = tuple(p.format(c=colour) for p in (
+            "in the bowl, please put the {c} cube",
+            "take the {c} cube to the bowl and drop it in",
+            "pick up the {c} cube and place it inside the bowl",
+            "could you bring the {c} cube to the dish",
+        ))
+        self.new_words = new_words
+
+    def possible(self, world: World) -> bool:
+        return on_table(world, self.colour) and clear(world, self.colour)
+
+    def success(self, world: World) -> bool:
+        return in_bowl(world, self.colour) and not world.touched(self.colour)
+
+    def motion(self, world: World) -> Motion:
+        for _ in range(3):
+            if not in_bowl(world, self.colour):
+                yield from take(world, self.colour)
+                yield from reach(world, lambda: world.position("bowl") + self.spot, CLOSED, 0.015, 0.03)
+                yield from grip(world, OPEN)
+        yield from rise(world, OPEN)
+
+
+TASKS = (
+    Put("red", ("stow the crimson block in the bowl", "place the scarlet cube in the basin",
+                "deposit the red block in the container")),
+    Put("green", ("stow the emerald block in the bowl", "place the lime green cube in the basin",
+                  "deposit the green block in the container")),
+    Put("blue", ("stow the navy block in the bowl", "place the azure cube in the basin",
+                 "deposit the blue block in the container")),
+)

@@ -1,0 +1,55 @@
+"""Stack one block on another."""
+
+import numpy as np
+
+from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
+from sim.world import OPEN, World
+
+
+class Stack(Task):
+    """Stack the red block on the blue block."""
+
+    name, kind = "stack_red_on_blue", "stack"
+    phrasings = (
+        "stack the red block on the blue block",
+        "put the red block on top of the blue block",
+        "place the red cube on the blue cube",
+        "pick up the red block and stack it on the blue one",
+        "set the red block on top of the blue one",
+        "red block on top of the blue block please",
+        "build a stack with the red block on the blue block",
+        "could you stack the red cube on the blue cube",
+        "move the red block onto the blue block",
+        "take the red cube and put it onto the blue cube",
+    )
+    reworded = (
+        "on top of the blue block, put the red block",
+        "take the red block and stack it onto the blue cube",
+        "could you place the red block on top of the blue one",
+        "build a stack: red cube on blue cube",
+    )
+    new_words = (
+        "make a tower with the red block above the blue block",
+        "balance the crimson cube on the blue cube",
+        "pile the red block atop the navy block",
+    )
+
+    def possible(self, world: World) -> bool:
+        return all(on_table(world, b) and clear(world, b) for b in ("red", "blue"))
+
+    def success(self, world: World) -> bool:
+        offset = world.position("red") - world.position("blue")
+        return bool(np.linalg.norm(offset[:2]) < 0.025 and 0.033 < offset[2] < 0.047 and not world.touched("red"))
+
+    def motion(self, world: World) -> Motion:
+        for _ in range(3):
+            if not self.success(world):
+                yield from take(world, "red")
+                # The held block, not the finger tips, must be over the other one.
+                slip = world.tcp - world.position("red")
+                yield from reach(world, lambda s=slip: world.position("blue") + (0, 0, 0.043) + s, CLOSED, 0.005, 0.008)
+                yield from grip(world, OPEN)
+        yield from rise(world, OPEN)
+
+
+TASKS = (Stack(),)

@@ -1,0 +1,173 @@
+"""The Franka and its table as a process in time: reset, step at 20 Hz, observe. No gym, and no rendering unless asked."""
+
+import sim.headless  # noqa: F401, I001  first: it chooses how MuJoCo renders
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from policy.spec import Frame
+from sim import layout
+from sim.scene import ARM, FINGERS, build
+
+RATE = 20               # Hz, control
+SUBSTEPS = 25           # physics steps in a control step
+SLICE = 5               # physics steps between two joint states: 100 Hz
+OPEN = 0.08             # m, total opening of the gripper
+SIZE = 96               # pixels, both policy cameras
+CAMERAS = ("front", "wrist")
+PRESSED = -0.009        # m, travel of the button at which the lamp toggles
+BULB = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
+
+
+class Joints(NamedTuple):
+    """What a robot's joint encoders say at one instant; 7 arm joints, then the two fingers."""
+
+    stamp: int             # ns
+    position: np.ndarray   # (9,) rad, m
+    velocity: np.ndarray   # (9,) rad/s, m/s
+    effort: np.ndarray     # (9,) N m, N
+
+
+class World:
+    """One scene; `reset` lays it out anew from a random generator."""
+
+    def __init__(self) -> None:
+        self.model = build()
+        self.data = mujoco.MjData(self.model)
+        joint = [self.model.joint(n) for n in (*ARM, *FINGERS)]
+        self._qpos = np.array([j.qposadr[0] for j in joint])
+        self._dof = np.array([j.dofadr[0] for j in joint])
+        self._low = self.model.actuator_ctrlrange[:, 0].copy()
+        self._high = self.model.actuator_ctrlrange[:, 1].copy()
+        finger_bodies = {self.model.body(f"panda0_{side}finger").id for side in ("left", "right")}
+        movable = {"red", "green", "blue", "puck", "drawer", "slider", "button"}
+        body = self.model.geom_bodyid
+        self._finger = np.isin(body, list(finger_bodies))
+        self._movable = np.isin(body, [self.model.body(b).id for b in movable])
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._touching = 0
+        self.lamp = False
+        self.joints: list[Joints] = []
+
+    # -- time
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Lay the table out at random and put the arm near home, gripper open."""
+        mujoco.mj_resetData(self.model, self.data)
+        self._touching = 0
+        layout.place(self, rng)
+        self.data.ctrl[:] = self.data.qpos[self._qpos]
+        mujoco.mj_forward(self.model, self.data)
+        for _ in range(2 * SUBSTEPS):  # let things settle
+            mujoco.mj_step(self.model, self.data)
+        self.data.time = 0.0
+        self._armed = True
+        self.joints = [self._read()]
+
+    def step(self, action: np.ndarray, disturbance: np.ndarray | None = None) -> None:
+        """Hold set-points (8,) for 0.05 s: 7 joints [rad], total gripper opening [m].
+
+        `disturbance` (8,) is added below the command, as a push on the arm would be.
+        """
+        target = np.asarray(action, float)
+        if disturbance is not None:
+            target = target + disturbance
+        ctrl = np.concatenate([target[:7], np.repeat(target[7] / 2, 2)])
+        self.data.ctrl[:] = np.clip(ctrl, self._low, self._high)
+        self.joints = []
+        touched = False  # at any time within the step: a pushed thing bounces
+        for _ in range(SUBSTEPS // SLICE):
+            mujoco.mj_step(self.model, self.data, nstep=SLICE)
+            touched |= self._touches()
+            self._toggle_lamp()
+            self.joints.append(self._read())
+        self._touching = self._touching + 1 if touched else 0
+
+    @property
+    def time_ns(self) -> int:
+        """The simulated clock."""
+        return round(self.data.time * 1e9)
+
+    def setpoint(self) -> np.ndarray:
+        """The set-points (8,) in force."""
+        ctrl = self.data.ctrl
+        return np.append(ctrl[:7], ctrl[7] + ctrl[8])
+
+    # -- observation
+
+    def state(self) -> np.ndarray:
+        """Proprioception (8,) float32: joint positions [rad], total gripper opening [m]."""
+        q = self.data.qpos[self._qpos]
+        return np.append(q[:7], q[7] + q[8]).astype(np.float32)
+
+    def frame(self) -> Frame:
+        """Both cameras and the state, now."""
+        images = {c: self.render(c, SIZE, SIZE) for c in CAMERAS}
+        return Frame(self.time_ns, images, self.state())
+
+    def render(self, camera: str, height: int, width: int) -> np.ndarray:
+        """RGB uint8 (height, width, 3)."""
+        if (height, width) not in self._renderers:
+            self._renderers[height, width] = _renderer(self.model, height, width)
+        renderer = self._renderers[height, width]
+        renderer.update_scene(self.data, camera, _OPTIONS)
+        return renderer.render()
+
+    # -- ground truth: for judging and for experts, never for a policy
+
+    @property
+    def tcp(self) -> np.ndarray:
+        """Where the finger tips meet, (3,) m."""
+        return self.data.site("tcp").xpos.copy()
+
+    def position(self, body: str) -> np.ndarray:
+        """(3,) m."""
+        return self.data.body(body).xpos.copy()
+
+    def joint(self, name: str) -> float:
+        """Travel of a sliding joint: drawer, slider, button [m]."""
+        return float(self.data.joint(name).qpos[0])
+
+    @property
+    def contact(self) -> bool:
+        """A finger has touched a movable thing for at least two control steps."""
+        return self._touching >= 2
+
+    def touched(self, body: str) -> bool:
+        """A finger touches this body now."""
+        return self._touches(self.model.geom_bodyid == self.model.body(body).id)
+
+    def set_lamp(self, on: bool) -> None:
+        """Light the bulb or put it out."""
+        self.lamp = on
+        self.model.geom_rgba[self.model.geom("bulb").id] = BULB[on]
+
+    def _touches(self, things: np.ndarray | None = None) -> bool:
+        things = self._movable if things is None else things
+        g = self.data.contact.geom
+        return bool(np.any((self._finger[g[:, 0]] & things[g[:, 1]]) | (self._finger[g[:, 1]] & things[g[:, 0]])))
+
+    def _toggle_lamp(self) -> None:
+        depth = self.joint("button")
+        if self._armed and depth < PRESSED:
+            self._armed = False
+            self.set_lamp(not self.lamp)
+        elif depth > PRESSED / 2:
+            self._armed = True
+
+    def _read(self) -> Joints:
+        d = self.data
+        return Joints(self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(), d.qfrc_actuator[self._dof].copy())
+
+
+_OPTIONS = mujoco.MjvOption()
+_OPTIONS.sitegroup[:] = 0
+
+
+def _renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
+    renderer = mujoco.Renderer(model, height, width)
+    flag = mujoco.mjtRndFlag
+    for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
+        renderer.scene.flags[off] = 0
+    return renderer
