@@ -1,7 +1,7 @@
 """rosbag2 bags: found, read through the same streams as a live robot, and written.
 
-Each String on the instruction topic begins an episode. Frames before the first instruction or the first command
-are not used. `actions[t]` is the set-point in force at `stamps[t] + dt`.
+Each String on the instruction topic begins an episode. Frames before the first instruction or the first
+command are not used. `actions[t]` is the set-point in force at `stamps[t] + dt`.
 """
 
 import re
@@ -46,7 +46,7 @@ def channels(contract: Contract) -> list[Channel]:
 
 
 def find_bags(folder: Path) -> list[Path]:
-    """All bags below a folder, sorted: rosbag2 directories and bare .mcap files; `InputError` if there is none."""
+    """All bags below a folder, sorted: rosbag2 directories and .mcap files; `InputError` if there is none."""
     if not folder.exists():
         raise InputError(f"no such folder: {folder}; give the folder that holds the bags")
     files = [folder] if folder.is_file() else [
@@ -60,15 +60,15 @@ def find_bags(folder: Path) -> list[Path]:
         split = path.parent != folder and path.name.startswith(path.parent.name)
         found.add(path.parent if split else path)
     if not found:
-        raise InputError(f"no bag in {folder}: expected rosbag2 directories (with metadata.yaml) or .mcap files; "
-                         "record some with `python -m sim.record` or `ros2 bag record -s mcap`")
+        raise InputError(f"no bag in {folder}: expected rosbag2 directories (with metadata.yaml) or .mcap "
+                         "files; record some with `python -m sim.record` or `ros2 bag record -s mcap`")
     return sorted(found)
 
 
 def read_episodes(bag: Path, contract: Contract, lost: Counter[str] | None = None) -> list[Episode]:
     """The episodes of one bag; `lost` counts by reason what could not be used.
 
-    `InputError` if the bag lacks a topic of the contract, has it with another type, or holds nothing that fits.
+    `InputError` if a topic of the contract is missing or has another type, or if nothing fits.
     """
     lost = Counter() if lost is None else lost
     reader = _BagReader(contract)
@@ -162,7 +162,8 @@ class _BagReader:
             if text:
                 episodes.append(self._episode(text, group))
             else:
-                lost["frame with an empty instruction" if i >= 0 else "frame before the first instruction"] += len(group)
+                why = "with an empty instruction" if i >= 0 else "before the first instruction"
+                lost[f"frame {why}"] += len(group)
         for reason in [r for r, n in lost.items() if n == 0]:
             del lost[reason]
         if episodes:
@@ -248,7 +249,8 @@ class EpisodeWriter:
             bag.write("joint_states", message, stamp_ns)
     """
 
-    def __init__(self, directory: Path, topics: Iterable[Channel], custom: dict[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, topics: Iterable[Channel],
+                 custom: dict[str, str] | None = None) -> None:
         if directory.exists():
             raise InputError(f"{directory} is there already; give another name or take it away")
         self.directory = directory
@@ -300,8 +302,8 @@ class EpisodeWriter:
                 self._aside.parent.rmdir()
 
     def _refused(self, error: OSError) -> InputError:
-        return InputError(f"cannot write the bag {self.directory}: {error.strerror or error}; free space or give "
-                          "a folder that can be written; nothing of this bag is left")
+        return InputError(f"cannot write the bag {self.directory}: {error.strerror or error}; free space or "
+                          "give a folder that can be written; nothing of this bag is left")
 
 
 def _qos(channel: Channel) -> Qos:

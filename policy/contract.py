@@ -1,4 +1,4 @@
-"""The contract: which topic of a robot is which field of a spec, how it is aligned in time and what limits it.
+"""The contract: which topic of a robot is which field of a spec, how it is aligned in time, what limits it.
 
 One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one to imitate.
 """
@@ -11,7 +11,7 @@ import types
 import typing
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -20,9 +20,13 @@ from policy.errors import InputError, unknown
 from policy.spec import Spec
 
 FOLDER = Path(__file__).parent / "contracts"
-IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-JOINT_STATE, TRAJECTORY = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory"
-ARRAY, STRING, BOOL = "std_msgs/msg/Float64MultiArray", "std_msgs/msg/String", "std_msgs/msg/Bool"
+IMAGE: Final = "sensor_msgs/msg/Image"
+COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
+JOINT_STATE: Final = "sensor_msgs/msg/JointState"
+TRAJECTORY: Final = "trajectory_msgs/msg/JointTrajectory"
+ARRAY: Final = "std_msgs/msg/Float64MultiArray"
+STRING: Final = "std_msgs/msg/String"
+BOOL: Final = "std_msgs/msg/Bool"
 
 T = TypeVar("T")
 
@@ -127,7 +131,8 @@ class Contract:
     @functools.cached_property
     def observed(self) -> dict[str, str]:
         """Topic -> message type of what a live robot's frames are made of."""
-        return {s.topic: s.type for s in (*self.cameras.values(), *self.state)}
+        sources: list[Camera | Joints] = [*self.cameras.values(), *self.state]
+        return {source.topic: source.type for source in sources}
 
     @functools.cached_property
     def commanded(self) -> dict[str, str]:
@@ -167,8 +172,8 @@ def find(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
         if not path.is_file():
-            raise InputError(f"no contract at {path}: expected a YAML file such as {FOLDER / 'tabletop.yaml'}; "
-                             "give its path or the name of a shipped contract")
+            raise InputError(f"no contract at {path}: expected a YAML file such as "
+                             f"{FOLDER / 'tabletop.yaml'}; give its path or the name of a shipped contract")
         return path
     shipped = {p.stem: p for p in FOLDER.glob("*.yaml")}
     if str(name) not in shipped:
@@ -183,24 +188,25 @@ def load(name: str | Path) -> Contract:
         raw = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    contract = strict(Contract, raw, path.name)
+    contract = _strict(Contract, raw, path.name)
     _check(contract, path.name)
     return contract
 
 
-def strict(cls: type[T], raw: Any, where: str) -> T:
+def _strict(cls: type[T], raw: Any, where: str) -> T:
     """Build a frozen dataclass from plain YAML values; unknown keys and wrong types are `InputError`."""
     if not isinstance(raw, dict):
         raise InputError(f"{where}: got {raw!r}, expected a mapping with the keys "
-                         f"{', '.join(f.name for f in fields(cls))}")
-    hints = typing.get_type_hints(cls)
+                         f"{', '.join(typing.get_type_hints(cls))}")
+    hints, known = typing.get_type_hints(cls), fields(cls)  # type: ignore[arg-type]
     for key in raw:
         if key not in hints:
             raise unknown(f"key in {where}:", key, hints)
-    missing = [f.name for f in fields(cls) if f.name not in raw
+    missing = [f.name for f in known if f.name not in raw
                and f.default is MISSING and f.default_factory is MISSING]
     if missing:
-        raise InputError(f"{where}: got the keys {', '.join(map(str, raw)) or 'none'}; add {', '.join(missing)}")
+        raise InputError(f"{where}: got the keys {', '.join(map(str, raw)) or 'none'}; "
+                         f"add {', '.join(missing)}")
     return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in raw.items()})
 
 
@@ -222,7 +228,7 @@ def _value(kind: Any, raw: Any, where: str) -> Any:
             raise InputError(f"{where}: got {raw!r}, expected a mapping of names")
         return {str(k): _value(args[1], v, f"{where}.{k}") for k, v in raw.items()}
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
-        return strict(kind, raw, where)
+        return _strict(kind, raw, where)
     accepted = (int, float) if kind is float else kind
     if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
         raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}")
@@ -242,16 +248,17 @@ def _check(contract: Contract, where: str) -> None:
     need(bool(contract.cameras), "cameras", "empty, expected at least one: the first one leads the frames")
     need(bool(contract.state), "state", "empty, expected at least one group of joints")
     need(bool(contract.action), "action", "empty, expected at least one group of joints")
-    for name, c in contract.cameras.items():
-        packed = c.encoding in ("jpeg", "png")
-        need(packed == (c.type == COMPRESSED), f"cameras.{name}.encoding",
-             f"got {c.encoding} for {c.type}, expected {'jpeg or png' if c.type == COMPRESSED else 'rgb8 or bgr8'}")
-        need(c.height > 0 and c.width > 0, f"cameras.{name}", f"got {c.height}x{c.width} pixels")
+    for name, camera in contract.cameras.items():
+        valid = ("jpeg", "png") if camera.type == COMPRESSED else ("rgb8", "bgr8")
+        need(camera.encoding in valid, f"cameras.{name}.encoding",
+             f"got {camera.encoding} for {camera.type}, expected {' or '.join(valid)}")
+        need(camera.height > 0 and camera.width > 0, f"cameras.{name}",
+             f"got {camera.width}x{camera.height} pixels")
     groups = [(f"state[{i}]", s) for i, s in enumerate(contract.state)]
     groups += [(f"action[{i}].demonstration", c.source) for i, c in enumerate(contract.action)]
     for key, s in groups:
         read = s.indices if s.type == ARRAY else s.joints
-        need(bool(read), key, f"a {s.type} is read by {'indices' if s.type == ARRAY else 'joints'}; list them")
+        need(bool(read), key, f"list the {'indices' if s.type == ARRAY else 'joints'} to read of a {s.type}")
         width = 1 if s.reduce == "sum" else len(read)
         need(len(s.names or s.joints) == width, key, f"{width} values but {len(s.names or s.joints)} names; "
                                                      "give one name a value in `names`")
@@ -273,5 +280,8 @@ def _check(contract: Contract, where: str) -> None:
         if name not in spec.state:
             raise unknown(f"action name in {where} (each is a name of the state too):", name, spec.state)
     typed: dict[str, str] = {}
-    for topic, kind in ((s.topic, s.type) for s in (*contract.cameras.values(), *(g for _, g in groups))):
-        need(typed.setdefault(topic, kind) == kind, topic, f"is both {typed[topic]} and {kind}")
+    sources: list[Camera | Joints] = [*contract.cameras.values(), *(group for _, group in groups)]
+    for source in sources:
+        topic = source.topic.lstrip("/")
+        need(typed.setdefault(topic, source.type) == source.type, topic,
+             f"is both {typed[topic]} and {source.type}")

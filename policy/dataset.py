@@ -5,7 +5,8 @@
         <field>.bin     image_<camera>, state, actions, stamps, contact: rows of all bags, one after the other
 
 The cache only grows at its end: what the index does not name is cut away and decoded again, so that an
-interrupted run goes on where it was and added bags cost only themselves. A changed or removed bag begins it anew.
+interrupted run goes on where it was and added bags cost only themselves. A changed or removed bag begins it
+anew.
 """
 
 import fcntl
@@ -54,7 +55,7 @@ class Cache:
 def open_cache(bags: Path, contract: Contract, processes: int = 2) -> Cache:
     """Open the cache of a folder of bags, decoding first what it lacks.
 
-    `InputError` if there is no bag, a bag does not fit the contract, or the disk fills; what is decoded stays.
+    `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
     found = {str(bag.relative_to(bags)): bag for bag in find_bags(bags)}
     base = bags if bags.is_dir() else bags.parent
@@ -67,16 +68,16 @@ def open_cache(bags: Path, contract: Contract, processes: int = 2) -> Cache:
             if todo:
                 lines += _decode_all(folder, contract, {name: found[name] for name in todo}, lines, processes)
     except OSError as error:
-        raise InputError(f"cannot write the cache of decoded frames in {folder}: {error.strerror or error}; free "
-                         "space or give a folder that can be written; what is decoded is kept") from error
+        raise InputError(f"cannot write the cache of frames in {folder}: {error.strerror or error}; "
+                         "free space or give a folder that can be written; what is decoded stays") from error
     return _open(folder, contract, lines)
 
 
 class Windows:
     """Training samples: a frame and the H set-points from it on, for each of N frames.
 
-    Set-points are found by time, so that a lost frame does not shift those after it. Past its end an episode goes
-    on with its last set-point: the robot holds. Where frames are missing the mask is False.
+    Set-points are found by time, so that a lost frame does not shift those after it. Past its end an episode
+    goes on with its last set-point: the robot holds. Where frames are missing the mask is False.
     """
 
     def __init__(self, cache: Cache, horizon: int) -> None:
@@ -87,7 +88,7 @@ class Windows:
         return len(self.cache.state)
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, np.ndarray]:
-        """Samples (B,) as image_<camera> uint8 (B, h, w, 3), state (B, S), actions (B, H, A), mask (B, H), episode (B,).
+        """Samples: image_<camera> (B, h, w, 3), state (B, S), actions (B, H, A), mask (B, H), episode (B,).
 
         Each image moves by up to `shift` pixels in both directions, its edge repeated.
         """
@@ -101,8 +102,8 @@ class Windows:
 def statistics(cache: Cache) -> dict[str, np.ndarray]:
     """Means and deviations that normalise a policy, float32.
 
-    state_mean, state_std (S,); delta_mean, delta_std (H, A) of actions[t + i] - state[t], the state of the joints
-    that actions command; action_min, action_max (A,).
+    state_mean, state_std (S,); delta_mean, delta_std (H, A) of actions[t + i] - state[t], the state of the
+    joints that actions command; action_min, action_max (A,).
     """
     spec = cache.contract.spec
     rows, mask = _rows(cache, spec.horizon)
@@ -113,7 +114,8 @@ def statistics(cache: Cache) -> dict[str, np.ndarray]:
         delta = (cache.actions[rows[:, i]] - present)[mask[:, i]]
         means.append(delta.mean(0))
         deviations.append(delta.std(0))
-    values = {"state_mean": state.mean(0), "state_std": state.std(0), "delta_mean": means, "delta_std": deviations,
+    values = {"state_mean": state.mean(0), "state_std": state.std(0),
+              "delta_mean": means, "delta_std": deviations,
               "action_min": cache.actions.min(0), "action_max": cache.actions.max(0)}
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
@@ -156,18 +158,18 @@ def _fields(spec: Spec) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
 
 def _open(folder: Path, contract: Contract, lines: list[dict[str, Any]]) -> Cache:
     episodes = [e for line in lines for e in line["episodes"]]
-    lost: Counter[str] = Counter()
-    for line in lines:
-        lost.update(line["lost"])
+    lost = _lost(lines)
     if not episodes:
-        raise InputError(f"the bags of {folder.parent.parent} hold no whole frame: {summary(lost)}; record others")
+        raise InputError(f"the bags of {folder.parent.parent} hold no whole frame: {summary(lost)}; "
+                         "record others")
     bounds = np.cumsum([0] + [e["frames"] for e in episodes])
     arrays = {name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(int(bounds[-1]), *shape))
               for name, (dtype, shape) in _fields(contract.spec).items()}
     contact = np.asarray(arrays["contact"])
     return Cache(
         contract=contract, images={name: arrays[f"image_{name}"] for name in contract.cameras},
-        state=np.array(arrays["state"]), actions=np.array(arrays["actions"]), stamps=np.array(arrays["stamps"]),
+        state=np.array(arrays["state"]), actions=np.array(arrays["actions"]),
+        stamps=np.array(arrays["stamps"]),
         contact=None if (contact == UNLABELLED).any() else contact == 1,
         episode=np.repeat(np.arange(len(episodes), dtype=np.int32), np.diff(bounds)), bounds=bounds,
         instructions=[e["instruction"] for e in episodes], tasks=[e["task"] for e in episodes], lost=lost)
@@ -204,7 +206,8 @@ def _decode_all(folder: Path, contract: Contract, todo: dict[str, Path], done: l
     (folder / "index.part").write_text(index_text)
     (folder / "index.part").replace(folder / "index.jsonl")
     try:
-        with (folder / "index.jsonl").open("a") as index, tqdm(total=len(todo), unit="bag", desc="decoding") as bar:
+        with (folder / "index.jsonl").open("a") as index, tqdm(
+                total=len(todo), unit="bag", desc="decoding") as bar:
             for name, mark, (episodes, lost, error) in _decoded(todo, contract, processes):
                 if error:
                     refused.append(error)
@@ -213,8 +216,9 @@ def _decode_all(folder: Path, contract: Contract, todo: dict[str, Path], done: l
                         _append(files, episode)
                     for file in files.values():
                         file.flush()
-                    lines.append({"bag": name, "mark": mark, "lost": lost, "episodes": [
-                        {"frames": len(e.stamps), "instruction": e.instruction, "task": e.task} for e in episodes]})
+                    told = [{"frames": len(e.stamps), "instruction": e.instruction, "task": e.task}
+                            for e in episodes]
+                    lines.append({"bag": name, "mark": mark, "lost": lost, "episodes": told})
                     index.write(json.dumps(lines[-1]) + "\n")
                     index.flush()
                 bar.update()
@@ -224,15 +228,16 @@ def _decode_all(folder: Path, contract: Contract, todo: dict[str, Path], done: l
     finally:
         for file in files.values():
             file.close()
-    lost = sum((Counter(line["lost"]) for line in lines), Counter())
-    if lost:
-        tqdm.write(f"not used: {summary(lost)}")
+    if unused := _lost(lines):
+        tqdm.write(f"not used: {summary(unused)}")
     if refused:
-        raise InputError(f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): {refused[0]}")
+        raise InputError(f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): "
+                         f"{refused[0]}")
     return lines
 
 
-def _decoded(todo: dict[str, Path], contract: Contract, processes: int) -> Iterator[tuple[str, list[int], Decoded]]:
+def _decoded(todo: dict[str, Path], contract: Contract,
+             processes: int) -> Iterator[tuple[str, list[int], Decoded]]:
     """Bags decoded ahead in other processes, in their order, few enough at once to fit in memory."""
     pool = ProcessPoolExecutor(max(1, min(processes, len(todo))), mp_context=get_context("spawn"))
     waiting: deque[tuple[str, list[int], Future[Decoded]]] = deque()
@@ -269,6 +274,13 @@ def _append(files: dict[str, Any], episode: Episode) -> None:
 
 def _frames(lines: list[dict[str, Any]]) -> int:
     return sum(e["frames"] for line in lines for e in line["episodes"])
+
+
+def _lost(lines: list[dict[str, Any]]) -> Counter[str]:
+    lost: Counter[str] = Counter()
+    for line in lines:
+        lost.update(line["lost"])
+    return lost
 
 
 def _row_bytes(dtype: np.dtype, shape: tuple[int, ...]) -> int:

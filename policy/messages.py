@@ -1,6 +1,7 @@
 """Decoders: one ROS message -> the value of one field of the contract, or `Unusable` with the reason."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,8 @@ def _scaled(source: Joints, values: Any, places: Sequence[int]) -> np.ndarray:
         raise Unusable(f"got {len(got)} values of {source.field}, expected at least {max(places) + 1}")
     value = got[list(places)]
     if not np.isfinite(value).all():
-        raise Unusable(f"got a value that is not a finite number among {', '.join(source.joints) or source.indices}")
+        names = ", ".join(source.joints) or source.indices
+        raise Unusable(f"got a value that is not a finite number among {names}")
     if source.reduce == "sum":
         value = value.sum(keepdims=True)
     return value * source.scale + source.offset
@@ -100,7 +102,7 @@ def command_decoder(source: Joints) -> Callable[[Any], Any]:
                 return None
             times.append(point.time_from_start.sec * 1_000_000_000 + point.time_from_start.nanosec)
             points.append(value)
-        if any(a > b for a, b in zip(times, times[1:], strict=False)):
+        if any(a > b for a, b in pairwise(times)):
             raise Unusable("got a trajectory whose points run backwards")
         return times, points
 

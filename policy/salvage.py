@@ -5,19 +5,25 @@ the block still holds are kept too. File format: https://mcap.dev/spec
 """
 
 import io
+import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import lz4.frame
-import zstandard
-from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
-from mcap.stream_reader import StreamReader
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MAGIC = b"\x89MCAP0\r\n"
-HEADER, CHUNK = 9, 6        # bytes of a record's opcode and length; opcode of a chunk
+SCHEMA, CHANNEL, MESSAGE, CHUNK = 3, 4, 5, 6
+HEADER = 9  # bytes of a record's opcode and length
 BLOCK = 1 << 16
+
+Record = tuple[int, bytes]  # opcode, content
 
 
 class Raw(NamedTuple):
@@ -45,57 +51,52 @@ def messages(path: Path) -> Iterator[Raw]:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             return
-        for block in _blocks(file):
+        for opcode, content in _records(file):
             try:
-                for record in StreamReader(io.BytesIO(block), skip_magic=True).records:
-                    if isinstance(record, Schema):
-                        schemas[record.id] = record.name
-                    elif isinstance(record, Channel):
-                        channels[record.id] = (record.topic, schemas.get(record.schema_id, ""))
-                    elif isinstance(record, Message) and record.channel_id in channels:
-                        topic, kind = channels[record.channel_id]
-                        yield Raw(topic, kind, record.data, record.log_time)
-            except (McapError, EOFError, ValueError):
-                continue  # the rest of this block is damaged
+                if opcode == SCHEMA:
+                    (number,) = struct.unpack_from("<H", content)
+                    schemas[number] = _text(content, 2)
+                elif opcode == CHANNEL:
+                    number, schema = struct.unpack_from("<HH", content)
+                    channels[number] = _text(content, 4), schemas.get(schema, "")
+                elif opcode == MESSAGE:
+                    number, _, received, _ = struct.unpack_from("<HIQQ", content)
+                    if number in channels:
+                        yield Raw(*channels[number], content[22:], received)
+            except (struct.error, UnicodeDecodeError):
+                continue  # damaged
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Runs of whole records: those outside chunks one by one, those inside a chunk together."""
+def _records(file: BinaryIO) -> Iterator[Record]:
+    """All whole records, those inside chunks included."""
     while len(header := file.read(HEADER)) == HEADER:
         size = int.from_bytes(header[1:], "little")
-        body = file.read(min(size, 1 << 32))
+        content = file.read(min(size, 1 << 32))
         if header[0] == CHUNK:
-            yield _whole_records(_inflate(body))
-        elif len(body) == size:
-            yield header + body
-        if len(body) < size:
-            return
+            yield from _records(io.BytesIO(_inflate(content)))
+        elif len(content) == size:
+            yield header[0], content
+
+
+def _text(content: bytes, at: int) -> str:
+    """A string: its length in 4 bytes, then itself."""
+    (size,) = struct.unpack_from("<I", content, at)
+    return content[at + 4:at + 4 + size].decode()
 
 
 def _inflate(chunk: bytes) -> bytes:
     """The records of a chunk, as far as its bytes go."""
     stream = io.BytesIO(chunk)
     stream.seek(28)  # start and end time, size and checksum of the content
-    name = stream.read(int.from_bytes(stream.read(4), "little")).decode(errors="replace")
+    name = stream.read(int.from_bytes(stream.read(4), "little"))
     stream.seek(8, io.SEEK_CUR)  # compressed size
-    if name == "":
+    if name == b"":
         return stream.read()
-    decoder = zstandard.ZstdDecompressor().decompressobj() if name == "zstd" else lz4.frame.LZ4FrameDecompressor()
+    decoder = zstd.ZstdDecompressor() if name == b"zstd" else lz4.frame.LZ4FrameDecompressor()
     parts = []
     try:
         while data := stream.read(BLOCK):
             parts.append(decoder.decompress(data))
-    except (zstandard.ZstdError, RuntimeError, EOFError):
+    except (zstd.ZstdError, RuntimeError, EOFError):
         pass  # damaged from here on; what came before is good
     return b"".join(parts)
-
-
-def _whole_records(data: bytes) -> bytes:
-    """Cut a run of records after the last whole one."""
-    end = 0
-    while end + HEADER <= len(data):
-        size = int.from_bytes(data[end + 1:end + HEADER], "little")
-        if end + HEADER + size > len(data):
-            break
-        end += HEADER + size
-    return data[:end]

@@ -5,13 +5,13 @@
     joints        ||||||||||||||||||||           newest at or before the newest image
 
 A frame is due on an image of the contract's first camera, on a grid of dt: an image may be up to dt / 4
-early, one up to dt / 2 late keeps the grid, a later one begins it anew. So a camera at the policy's rate loses
-no image to jitter, and one of 30 Hz feeds a policy of 20 Hz at 20 Hz on average.
+early, one up to dt / 2 late keeps the grid, a later one begins it anew. So a camera at the policy's rate
+loses no image to jitter, and one of 30 Hz feeds a policy of 20 Hz at 20 Hz on average.
 
 A due frame is released as soon as nothing that belongs to it can still come: every other camera has given an
-image of that time or later, and every group of joints a value of that time or later. The next image of the lead
-camera ends the waiting. What a frame holds follows from stamps alone, so the order in which topics happen to
-arrive does not change it.
+image of that time or later, and every group of joints a value of that time or later. The next image of the
+lead camera ends the waiting. What a frame holds follows from stamps alone, so the order in which topics
+happen to arrive does not change it.
 
 Messages are duck-typed: those of rclpy and of rosbags have equal fields.
 """
@@ -105,7 +105,7 @@ class Streams:
                 if value is None:
                     continue  # another publisher's share of the topic
                 if at < stream.last:
-                    raise Unusable(f"times run backwards: {(stream.last - at) / 1e9:.3f} s before the newest one")
+                    raise Unusable(f"times run backwards by {(stream.last - at) / 1e9:.3f} s")
             except Unusable as error:
                 self._drop(stream, str(error), at < stream.last)
                 continue
@@ -161,10 +161,10 @@ class Streams:
         stream.stamps.append(at)
         stream.values.append(value)
         if stream is self._lead and (self._due is None or at >= self._due - self._slop):
-            on_grid = self._due is not None and at <= self._due + self._dt // 2
+            if self._due is None or at > self._due + self._dt // 2:
+                self._due = at
             # a camera a little faster than the rate pulls the grid along, so that it never loses an image
-            latest = at + self._dt + self._slop // 2
-            self._due = min(self._due + self._dt, latest) if on_grid and self._due is not None else at + self._dt
+            self._due = min(self._due, at + self._slop // 2) + self._dt
             self._pending = at
 
     def _drop(self, stream: Stream, why: str, backwards: bool) -> None:
@@ -184,29 +184,31 @@ class Streams:
         """Build the frame that waits, once nothing that belongs to it can still come."""
         if self._pending is None:
             return
-        lead, chosen = self._pending, {}
-        stamp = lead
-        for name, camera in self._cameras.items():
+        lead = stamp = self._pending
+        chosen: list[tuple[Stream, int | None]] = []
+        for camera in self._cameras.values():
             i = camera.newest(lead) if camera is self._lead else _matched(camera, lead, self._slop)
             if i == len(camera.stamps):  # nothing of that time yet
                 if not force:
                     return
                 i = camera.newest(lead)
-            chosen[name] = i
+            chosen.append((camera, i))
             if i is not None:
                 stamp = max(stamp, camera.stamps[i])
         if not force and any(s.last < stamp for s in self._state):
             return
         self._pending = None
-        joints = [s.newest(stamp) for s in self._state]
-        for stream, i in zip((*self._cameras.values(), *self._state), (*chosen.values(), *joints), strict=True):
+        chosen += [(s, s.newest(stamp)) for s in self._state]
+        values = []
+        for stream, i in chosen:
             if i is None or stamp - stream.stamps[i] > stream.max_age:
                 why = "nothing yet" if i is None else f"older than {stream.source.max_age:g} s"
                 self.lost[f"frame without {stream.name}: {why}"] += 1
                 return
-        self._ready.append(Frame(
-            stamp=stamp, images={n: self._cameras[n].values[i] for n, i in chosen.items()},
-            state=np.concatenate([s.values[i] for s, i in zip(self._state, joints, strict=True)], dtype=np.float32)))
+            values.append(stream.values[i])
+        images = dict(zip(self._cameras, values, strict=False))
+        state = np.concatenate(values[len(images):], dtype=np.float32)
+        self._ready.append(Frame(stamp, images, state))
 
 
 def _matched(camera: Stream, lead: int, slop: int) -> int | None:

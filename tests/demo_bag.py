@@ -1,4 +1,4 @@
-"""Small recordings of the tabletop robot for tests: the messages of a demonstration, and bags made of them."""
+"""Small recordings of the tabletop robot for tests: the messages of a demonstration, and bags of them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,7 +25,8 @@ class Item(NamedTuple):
 def make(kind: str, *values: Any) -> Any:
     """A message by its type's short name and the values of its fields."""
     package = {"Header": "std_msgs", "String": "std_msgs", "Bool": "std_msgs", "Time": "builtin_interfaces",
-               "Duration": "builtin_interfaces", "MultiArrayLayout": "std_msgs", "Float64MultiArray": "std_msgs",
+               "Duration": "builtin_interfaces",
+               "MultiArrayLayout": "std_msgs", "Float64MultiArray": "std_msgs",
                "JointTrajectory": "trajectory_msgs", "JointTrajectoryPoint": "trajectory_msgs"}
     return TYPES.types[f"{package.get(kind, 'sensor_msgs')}/msg/{kind}"](*values)
 

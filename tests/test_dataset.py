@@ -49,7 +49,8 @@ def assert_is_bags(cache, folder, names):
     assert np.array_equal(cache.contact, np.concatenate([e.contact for e in episodes]))
     for name, images in cache.images.items():
         assert np.array_equal(images, np.concatenate([e.images[name] for e in episodes]))
-    assert cache.instructions == [e.instruction for e in episodes] and cache.tasks == [e.task for e in episodes]
+    assert cache.instructions == [e.instruction for e in episodes]
+    assert cache.tasks == [e.task for e in episodes]
     assert np.diff(cache.bounds).tolist() == [len(e.stamps) for e in episodes]
     assert cache.episode.tolist() == [i for i, e in enumerate(episodes) for _ in e.stamps]
 
@@ -102,7 +103,7 @@ def test_a_bag_that_does_not_fit_is_named_and_the_others_are_kept(bags, monkeypa
     bad = [i for i in demonstration(4) if i.topic != "joint_states"]
     write(bags / "bad", bad)
     write(bags / "good", demonstration(4))
-    with pytest.raises(InputError, match="1 of 2 bags .* no message on joint_states"):
+    with pytest.raises(InputError, match=r"1 of 2 bags .* no message on joint_states"):
         open_cache(bags, CONTRACT)
     shutil.rmtree(bags / "bad")
     monkeypatch.setattr(dataset, "_decode_all", lambda *_: pytest.fail("decoded again"))
@@ -118,7 +119,7 @@ def test_lost_is_counted_over_all_bags(bags):
 
 
 def test_a_disk_that_fills_is_told_and_work_goes_on_when_there_is_room(tmp_path):
-    """A limit on the size of files stands in for a full disk: the write fails in the middle of the second bag."""
+    """A limit on the size of files stands in for a full disk: the second bag does not fit."""
     bags = tmp_path / "bags"
     for i in range(3):
         write(bags / f"bag{i}", demonstration(10, seed=i))
@@ -134,7 +135,8 @@ def test_a_disk_that_fills_is_told_and_work_goes_on_when_there_is_room(tmp_path)
                           env={**os.environ, "PYTHONPATH": str(root)})
     assert done.returncode == 2, done.stderr
     told = done.stderr.splitlines()[-1]
-    assert told.startswith("error: cannot write the cache") and "free" in told and "Traceback" not in done.stderr
+    assert told.startswith("error: cannot write the cache") and "free" in told
+    assert "Traceback" not in done.stderr
     assert (bags / ".cache" / CONTRACT.reading / "index.jsonl").read_text().count("\n") == 1
     assert_is_bags(open_cache(bags, CONTRACT), bags, ["bag0", "bag1", "bag2"])
 
@@ -180,7 +182,8 @@ def test_shift_moves_by_whole_pixels_and_repeats_the_edge(recorded):
     seen = set()
     for i, moved in enumerate(batch["image_front"]):
         padded = np.pad(windows.cache.images["front"][i], ((4, 4), (4, 4), (0, 0)), mode="edge")
-        fits = [(y, x) for y in range(9) for x in range(9) if np.array_equal(padded[y:y + 96, x:x + 96], moved)]
+        fits = [(y, x) for y in range(9) for x in range(9)
+                if np.array_equal(padded[y:y + 96, x:x + 96], moved)]
         assert len(fits) == 1
         seen.update(fits)
     assert len(seen) > 15
@@ -190,17 +193,19 @@ def test_shift_moves_by_whole_pixels_and_repeats_the_edge(recorded):
 def test_statistics_against_plain_numpy(recorded):
     cache = open_cache(recorded, CONTRACT)
     values = statistics(cache)
-    everything = Windows(cache, CONTRACT.horizon).batch(np.arange(len(cache.state)), np.random.default_rng(0), 0)
+    windows = Windows(cache, CONTRACT.horizon)
+    everything = windows.batch(np.arange(len(windows)), np.random.default_rng(0), 0)
     delta = everything["actions"] - everything["state"][:, None]
     np.testing.assert_allclose(values["delta_mean"], delta.mean(0), atol=1e-6)
     np.testing.assert_allclose(values["delta_std"], delta.std(0), atol=1e-6)
     np.testing.assert_allclose(values["state_mean"], cache.state.mean(0), rtol=1e-5)
     np.testing.assert_allclose(values["state_std"], cache.state.std(0), atol=1e-6)
-    assert values["action_min"].tolist() == cache.actions.min(0).tolist() and values["action_max"].shape == (8,)
+    assert values["action_min"].tolist() == cache.actions.min(0).tolist()
+    assert values["action_max"].tolist() == cache.actions.max(0).tolist()
     assert {v.dtype for v in values.values()} == {np.dtype(np.float32)}
 
 
 def test_reading_needs_no_torch():
-    code = "import sys, policy.contract, policy.streams, policy.bags, policy.dataset; assert 'torch' not in sys.modules"
+    code = "import sys, policy.streams, policy.bags, policy.dataset; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
     assert load("tabletop") == CONTRACT

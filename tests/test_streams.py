@@ -13,7 +13,20 @@ from policy.contract import ARRAY, COMPRESSED, JOINT_STATE, Joints
 from policy.errors import InputError
 from policy.spec import Frame
 from policy.streams import RESTART, Streams
-from tests.demo_bag import ARM, CONTRACT, START, STEP, Item, demonstration, header, image, joints, make, qpos, trajectory
+from tests.demo_bag import (
+    ARM,
+    CONTRACT,
+    START,
+    STEP,
+    Item,
+    demonstration,
+    header,
+    image,
+    joints,
+    make,
+    qpos,
+    trajectory,
+)
 
 MS = 1_000_000
 FRONT, WRIST = "camera/front/image_raw", "camera/wrist/image_raw"
@@ -70,7 +83,7 @@ def test_order_of_arrival_does_not_matter(seed):
     rng = np.random.default_rng(seed)
     items = [i for i in demonstration(20) if i.topic in CONTRACT.observed]
     late = {topic: int(rng.integers(0, 8 * MS)) for topic in CONTRACT.observed}
-    moved = [item._replace(receive=item.receive + late[item.topic] + int(rng.integers(0, MS))) for item in items]
+    moved = [i._replace(receive=i.receive + late[i.topic] + int(rng.integers(0, MS))) for i in items]
     expected, _ = play(items)
     frames, streams = play(by_arrival(moved))
     streams.flush()
@@ -98,11 +111,13 @@ def test_slower_camera_is_taken_as_of_the_frame():
     assert [int(f.images["wrist"][0, 0, 0]) for f in frames] == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize(("hertz", "expected"), [(20, 20), (30, 20), (60, 20), (19.9, 19.9), (20.1, 20.1), (10, 10)])
+@pytest.mark.parametrize(("hertz", "expected"), [
+    (20, 20), (30, 20), (60, 20), (19.9, 19.9), (20.1, 20.1), (10, 10)])
 def test_rate(hertz, expected):
     """Over ten seconds with 3 ms of jitter."""
     rng = np.random.default_rng(0)
-    times = [START + round(i * 1e9 / hertz) + int(rng.integers(-3 * MS, 3 * MS)) for i in range(round(10 * hertz))]
+    times = [START + round(i * 1e9 / hertz) + int(rng.integers(-3 * MS, 3 * MS))
+             for i in range(round(10 * hertz))]
     tiny = replace(CONTRACT, cameras={"front": replace(CONTRACT.cameras["front"], height=2, width=2)})
     items = by_arrival([Item(FRONT, image(t, plain(0)[:2, :2]), t) for t in times],
                        joint_items(START - 50 * MS, times[-1] + 20 * MS))
@@ -118,7 +133,8 @@ def test_stale_or_absent_streams_give_no_frame_and_are_counted():
     assert [f.stamp for f in frames] == list(times[:8])  # the wrist's last image is 200 ms old at the eighth
     assert streams.lost == {f"frame without camera wrist ({WRIST}): older than 0.2 s": 3}
     frames, streams = play(by_arrival(camera_items(times, FRONT), camera_items(times, WRIST)))
-    assert not frames and all("nothing yet" in reason for reason in streams.lost) and streams.lost.total() == 11 * 1
+    assert not frames and all("nothing yet" in reason for reason in streams.lost)
+    assert streams.lost.total() == 11  # the twelfth still waits
 
 
 def bad_joints(change):
@@ -128,11 +144,14 @@ def bad_joints(change):
 
 
 @pytest.mark.parametrize(("bad", "words"), [
-    (Item(FRONT, image(START + 70 * MS, plain(1)[:64]), START + 70 * MS), "got an image of 96x64 rgb8, expected 96x96"),
-    (Item(FRONT, image(START + 70 * MS, plain(1), "bgr8"), START + 70 * MS), "96x96 bgr8, expected 96x96 rgb8"),
+    (Item(FRONT, image(START + 70 * MS, plain(1)[:64]), START + 70 * MS),
+     "got an image of 96x64 rgb8, expected 96x96"),
+    (Item(FRONT, image(START + 70 * MS, plain(1), "bgr8"), START + 70 * MS),
+     "96x96 bgr8, expected 96x96 rgb8"),
     (bad_joints(lambda m: m.position.__setitem__(3, np.nan)), "not a finite number among panda_joint1"),
     (bad_joints(lambda m: m.name.__setitem__(3, "elbow")), "got no joint panda_joint4, only panda_joint1"),
-    (bad_joints(lambda m: setattr(m, "position", m.position[:5])), "got 5 values of position, expected at least 7"),
+    (bad_joints(lambda m: setattr(m, "position", m.position[:5])),
+     "got 5 values of position, expected at least 7"),
 ], ids=["size", "encoding", "nan", "missing", "short"])
 def test_bad_message_is_dropped_counted_and_told_once(bad, words, caplog):
     items = list(demonstration(6))
@@ -175,8 +194,9 @@ def test_two_publishers_of_one_joint_topic():
     for item in demonstration(5):
         if item.topic == "joint_states":
             m = item.message
-            arm.append(item._replace(message=make("JointState", m.header, m.name[:7], m.position[:7], [], [])))
-            hand.append(item._replace(message=make("JointState", m.header, m.name[7:], m.position[7:], [], [])))
+            for part, of in ((arm, slice(0, 7)), (hand, slice(7, 9))):
+                part.append(item._replace(
+                    message=make("JointState", m.header, m.name[of], m.position[of], [], [])))
     images = [i for i in demonstration(5) if i.topic in (FRONT, WRIST)]
     frames, streams = play(by_arrival(arm, hand, images))
     assert_equal(frames, play(demonstration(5))[0])
@@ -190,8 +210,8 @@ def test_messages_as_rclpy_gives_them():
         if item.topic == "joint_states":
             m = SimpleNamespace(header=m.header, name=list(m.name), position=array.array("d", m.position))
         elif item.topic in (FRONT, WRIST):
-            m = SimpleNamespace(header=m.header, height=m.height, width=m.width, encoding=m.encoding, step=m.step,
-                                data=array.array("B", m.data.tobytes()))
+            m = SimpleNamespace(header=m.header, height=m.height, width=m.width,
+                                encoding=m.encoding, step=m.step, data=array.array("B", m.data.tobytes()))
         return item._replace(message=m)
     assert_equal(play([live(i) for i in demonstration(5)])[0], play(demonstration(5))[0])
 
@@ -240,11 +260,13 @@ def test_setpoints_of_a_leader_arm_and_of_an_array():
     contract = replace(CONTRACT, action=(replace(CONTRACT.action[0], demonstration=leader),
                                          replace(CONTRACT.action[1], demonstration=hand)))
     streams = Streams(contract)
-    streams.push("/leader/joint_states", make("JointState", header(START), list(ARM[::-1]), np.arange(7.0), [], []), 0)
+    led = make("JointState", header(START), list(ARM[::-1]), np.arange(7.0), [], [])
+    streams.push("/leader/joint_states", led, 0)
     layout = make("MultiArrayLayout", [], 0)
     streams.push("/leader/gripper", make("Float64MultiArray", layout, np.array([9.0, 0.07])), START + MS)
     assert streams.setpoint_at(START) is None
-    assert streams.setpoint_at(START + MS).tolist() == pytest.approx([-5.5, -4.5, -3.5, -2.5, -1.5, -0.5, 0.5, 0.07])
+    expected = [-5.5, -4.5, -3.5, -2.5, -1.5, -0.5, 0.5, 0.07]
+    assert streams.setpoint_at(START + MS).tolist() == pytest.approx(expected)
     streams.push("/leader/gripper", make("Float64MultiArray", layout, np.array([9.0])), START + 2 * MS)
     assert streams.lost.total() == 1
 
