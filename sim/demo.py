@@ -1,0 +1,162 @@
+"""`make demo`: the shipped policy does five things in a row, or what you say; a film and a page remain."""
+
+import argparse
+import html
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from time import monotonic
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from policy.errors import InputError, exit_code
+from policy.runtime import Runtime
+from policy.text import Text
+from sim import headless, page
+from sim.jobs import CHAIN
+from sim.rollout import Driver
+from sim.tasks import TASKS, Task
+from sim.video import RATE, Video
+from sim.world import World
+
+SIZE = (480, 640)      # height, width of the film
+CLOSE = 0.6            # cosine from which a sentence is taken to mean a task
+JUDGES = 6             # phrasings of each task that a free sentence is compared with: 20 ms each
+LINGER = RATE // 2     # frames the verdict stays on the film
+UNJUDGED_STEPS = 240   # how long a sentence is followed that means no task we can judge
+EXAMPLES = '"put the red block in the bowl", "open the drawer", "turn on the lamp"'
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One instruction of the demo and what became of it; success None where nothing can judge it."""
+
+    instruction: str
+    task: str | None
+    success: bool | None
+    seconds: float
+
+
+class Stage:
+    """The world with a policy at its controls and a camera on it."""
+
+    def __init__(self, world: World, runtime: Runtime, film: Video, console: Console) -> None:
+        self._world, self._film, self._console = world, film, console
+        self._driver = Driver(world, runtime)
+
+    def perform(self, instruction: str, task: Task | None, number: str) -> Step:
+        """Follow one instruction, filmed and told."""
+        began = self._world.time_ns
+        with self._console.status(f"{number} [bold]{escape(instruction)}[/]"):
+            if task is None:
+                self._driver.instruct(instruction)
+                for _ in range(UNJUDGED_STEPS):
+                    self._driver.step()
+                    self._shoot(f"{number} {instruction}")
+                success = None
+            else:
+                outcome = self._driver.perform(instruction, task, lambda: self._shoot(f"{number} {instruction}"))
+                success = outcome.success
+        seconds = (self._world.time_ns - began) / 1e9
+        told, verdict = {True: ("[green]done[/]", "done"), False: ("[red]not done, gave up[/]", "not done"),
+                         None: ("[yellow]followed, judged by nobody[/]", "")}[success]
+        for _ in range(LINGER):
+            self._shoot(f"{number} {instruction}: {verdict}" if verdict else f"{number} {instruction}")
+        self._console.print(f"  {number} {escape(instruction)}: {told} after {seconds:.1f} s")
+        return Step(instruction, task.name if task else None, success, seconds)
+
+    def _shoot(self, text: str) -> None:
+        self._film.add(self._world.render("show", *SIZE), text)
+
+
+def five(stage: Stage, world: World, seed: int) -> list[Step]:
+    """Five instructions in a row in one scene, each of another task, drawn by the seed."""
+    rng = np.random.default_rng([seed, 1])
+    steps: list[Step] = []
+    for i in range(CHAIN):
+        possible = [t for t in TASKS.values() if t.possible(world)]
+        fresh = [t for t in possible if t.name not in {s.task for s in steps}] or possible
+        task = fresh[rng.integers(len(fresh))]
+        instruction = task.phrasings[rng.integers(len(task.phrasings))]
+        steps.append(stage.perform(instruction, task, f"{i + 1}/{CHAIN}"))
+    return steps
+
+
+def nearest_task(sentence: str) -> tuple[Task, str, float]:
+    """The task whose phrasing is nearest in meaning, that phrasing, and how near (cosine)."""
+    known = [(task, words) for task in TASKS.values() for words in task.phrasings[:JUDGES]]
+    embedded = Text().embed([sentence, *(words for _, words in known)])
+    embedded = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
+    cosine = embedded[1:] @ embedded[0]
+    best = int(np.argmax(cosine))
+    return *known[best], float(cosine[best])
+
+
+def lay_out(world: World, seed: int | None, task: Task | None) -> int:
+    """Reset the world, and return the seed: the one given, or a new one whose scene allows `task`."""
+    while True:
+        tried = seed if seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
+        world.reset(np.random.default_rng(tried))
+        if task is None or task.possible(world):
+            return tried
+        if seed is not None:
+            raise InputError(f"in the scene of seed {seed}, {task.name} is already done or cannot be done; "
+                             "leave SEED out, or take another one")
+
+
+def main() -> None:
+    """Perform, narrate, write film and page."""
+    began = monotonic()
+    parser = argparse.ArgumentParser(prog="python -m sim.demo", description=__doc__)
+    parser.add_argument("--say", help="an instruction of your own in place of the five")
+    parser.add_argument("--seed", type=int, help="the scene of an earlier run")
+    parser.add_argument("--model", default="models/tabletop")
+    parser.add_argument("--out", default="out/demo")
+    args = parser.parse_args()
+    if args.say is not None and not args.say.strip():
+        raise InputError(f"SAY is empty; expected an instruction such as {EXAMPLES}")
+    headless.require()
+    console = Console(highlight=False)
+    runtime, world, out = Runtime(args.model, threads=2), World(), Path(args.out)
+    console.print(f"midstream: {args.model} on {runtime.provider}, {len(TASKS)} tasks, no object state in its input")
+    judge = None
+    if args.say is not None:
+        task, words, near = nearest_task(args.say)
+        judge = task if near >= CLOSE else None
+        console.print(f'judged as {task.name} (nearest known phrasing: "{words}", cosine {near:.2f})' if judge else
+                      f"judged by nobody: the nearest known phrasing, \"{words}\", is far (cosine {near:.2f})")
+    seed = lay_out(world, args.seed, judge)
+    again = f"make demo SEED={seed}" + (f" SAY={shlex.quote(args.say)}" if args.say is not None else "")
+    console.print(f"seed {seed} (again: {again})")
+    out.mkdir(parents=True, exist_ok=True)
+    with Video(out / "video.mp4") as film:
+        stage = Stage(world, runtime, film, console)
+        steps = [stage.perform(args.say, judge, "1/1")] if args.say is not None else five(stage, world, seed)
+    headline = _headline(steps)
+    _page(out, headline, steps, again)
+    console.print(f"[bold]{headline}[/] in {monotonic() - began:.0f} s")
+    console.print(f"film {out / 'video.mp4'}", f"page {out / 'index.html'}", sep="\n", soft_wrap=True)
+
+
+def _headline(steps: list[Step]) -> str:
+    judged = [s for s in steps if s.success is not None]
+    if not judged:
+        return "Followed, judged by nobody"
+    return f"{sum(bool(s.success) for s in judged)} of {len(judged)} done"
+
+
+def _page(out: Path, headline: str, steps: list[Step], again: str) -> None:
+    words = {True: "done", False: "<b>not done</b>, gave up", None: "followed, judged by nobody"}
+    success = None if all(s.success is None for s in steps) else all(s.success for s in steps)
+    rows = "".join(f"<li><q>{html.escape(s.instruction)}</q> <small>{s.task or 'no task we know'}</small><br>"
+                   f"{words[s.success]} after {s.seconds:.1f} s</li>" for s in steps)
+    page.write(out / "index.html", "demo.html", headline=headline, steps=rows, command=html.escape(again),
+               film=page.film("video.mp4", success, headline, " → ".join(s.instruction for s in steps), again))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,41 @@
+"""Rendering without a display: chosen when `sim` is imported, as MuJoCo reads the choice only once."""
+
+import ctypes
+import os
+
+from policy.errors import InputError
+
+# In order of preference; both render in software where there is no GPU.
+BACKENDS = {
+    "egl": (("libEGL.so.1",), ("libEGL_nvidia.so.0", "libEGL_mesa.so.0")),
+    "osmesa": (("libOSMesa.so.8", "libOSMesa.so.6"),),
+}
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _choose() -> str | None:
+    """The first backend of which one library of every group is there; what the user has set stays."""
+    if "MUJOCO_GL" not in os.environ:
+        found = (name for name, groups in BACKENDS.items() if all(any(map(_loads, group)) for group in groups))
+        backend = next(found, None)
+        if backend is None:
+            return None
+        os.environ["MUJOCO_GL"] = backend  # worker processes inherit it
+    return os.environ["MUJOCO_GL"]
+
+
+BACKEND = _choose()
+
+
+def require() -> None:
+    """`InputError` where this machine can render in no way that we know."""
+    if BACKEND is None:
+        raise InputError("nothing here can render: neither EGL nor OSMesa was found; "
+                         "install them with `sudo apt install libegl1 libegl-mesa0 libgl1`")
