@@ -63,6 +63,10 @@ class Batches:
         for start in range(0, len(chosen), self.recipe.batch):
             yield self._make(chosen[start:start + self.recipe.batch], rng, 0)
 
+    def some(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """The windows of these frames, unmoved."""
+        return self._make(indices, np.random.default_rng([self.seed, 2]), 0)
+
     def _order(self, step: int) -> np.ndarray:
         """The windows of a step's whole batch: epoch after epoch, each in its own random order."""
         place = np.arange(step * self.recipe.batch, (step + 1) * self.recipe.batch)

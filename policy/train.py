@@ -52,8 +52,10 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
     run = Run(accelerator, wanted, policy, Batches(cache, wanted), out)
-    run.spent["bags"], run.spent["contract"] = str(bags), contract_name
-    run.spent["frames"], run.spent["episodes"] = len(cache.state), len(cache.bounds) - 1
+    run.spent |= {"bags": str(bags), "frames": len(cache.state), "episodes": len(cache.bounds) - 1,
+                  "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} --contract "
+                             f"{contract_name}" + (f" --samples {samples}" if samples else "")
+                             + (f" --minutes {minutes:g}" if minutes else "")}
     if found:
         run.resume(found)
     run.go(samples or wanted.training.samples, minutes)
@@ -74,7 +76,7 @@ class Run:
         self.curves = Curves(out)
         self.spent: dict[str, Any] = {
             "seconds": 0.0, "processes": accelerator.num_processes, "threads": torch.get_num_threads(),
-            "machine": f"{platform.machine()}, {device.type}, {'bf16' if self.half else 'fp32'}"}
+            "machine": f"{_processor(device)} ({'bfloat16' if self.half else 'float32'})"}
 
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint."""
@@ -227,6 +229,16 @@ def _half(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def _processor(device: torch.device) -> str:
+    """What the training runs on, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] \
+        if info.exists() else []
+    return names[0] if names else platform.machine()
 
 
 def _check_same(found: Path, wanted: dict[str, Any]) -> None:
