@@ -31,7 +31,7 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", default="models/tabletop")
     folder = Path(parser.parse_args().model)
     runtime = Runtime(folder, THREADS, "cpu")
@@ -54,7 +54,8 @@ def main() -> None:
     print(f"{folder}: batch 1, {THREADS} threads, {ROUNDS} calls each, taking turns")
     for name, took in times.items():
         print(f"  {name:14} median {np.median(took):.2f} ms, p99 {np.percentile(took, 99):.2f} ms")
-    print(f"  ratio of the medians {np.median(times['Runtime.infer']) / np.median(times['bare session']):.2f}")
+    ours, bare_ms = (float(np.median(times[name])) for name in rows)
+    print(f"  ratio of the medians {ours / bare_ms:.2f}")
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ class Runtime:
     def __init__(self, model_dir: str | Path, threads: int = 2, provider: str = "auto") -> None:
         folder = Path(model_dir)
         if not folder.is_dir():
-            raise InputError(f"no model folder at {folder}: expected policy.onnx, spec.json and contract.yaml; "
-                             f"{EXPORT_AGAIN}")
+            raise InputError(f"no model folder at {folder}: expected policy.onnx, spec.json and "
+                             f"contract.yaml; {EXPORT_AGAIN}")
         self.spec = Spec.load(folder / "spec.json")
         self.contract: Contract = load_contract(folder / "contract.yaml")
         _check_contract(self.contract.spec, self.spec, folder)
@@ -83,13 +83,13 @@ def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     if provider != "auto" and provider not in PROVIDERS:
         raise unknown("provider", provider, ["auto", *PROVIDERS])
     if not path.is_file():
-        raise InputError(f"no graph at {path}: a model folder holds policy.onnx, spec.json and contract.yaml; "
-                         f"{EXPORT_AGAIN}")
+        raise InputError(f"no graph at {path}: a model folder holds policy.onnx, spec.json and "
+                         f"contract.yaml; {EXPORT_AGAIN}")
     here = ort.get_available_providers()
     wanted = [name for key, name in PROVIDERS.items() if provider in ("auto", key) and name in here]
     if not wanted:
-        raise InputError(f"provider {provider!r} is not in the installed ONNX Runtime (it has {', '.join(here)}); "
-                         "take \"auto\", or install the extra `gpu` in place of `cpu`")
+        raise InputError(f"provider {provider!r} is not in the installed ONNX Runtime (it has "
+                         f"{', '.join(here)}); take \"auto\", or install the extra `gpu` in place of `cpu`")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -111,8 +111,8 @@ def _check_contract(robot: Spec, spec: Spec, folder: Path) -> None:
     """The robot of the contract must give what the policy takes; the horizon is the policy's own."""
     for key in ("cameras", "state", "action", "rate"):
         if getattr(robot, key) != getattr(spec, key):
-            raise InputError(f"{folder}: contract.yaml does not fit spec.json ({key}: {getattr(robot, key)} there, "
-                             f"{getattr(spec, key)} in the spec); {EXPORT_AGAIN}")
+            raise InputError(f"{folder}: contract.yaml does not fit spec.json ({key}: {getattr(robot, key)} "
+                             f"there, {getattr(spec, key)} in the spec); {EXPORT_AGAIN}")
 
 
 def _check_graph(session: ort.InferenceSession, spec: Spec, folder: Path) -> None:

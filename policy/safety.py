@@ -17,7 +17,7 @@ class Guard:
         spec = contract.spec
         self._names = spec.action
         self._limits = contract.limits
-        self._measured = [spec.state.index(name) for name in spec.action]  # a contract makes sure they are there
+        self._measured = [spec.state.index(name) for name in spec.action]  # a contract has them all
         self._dt = spec.dt_ns
         self._last: np.ndarray | None = None  # (A,) the command in force
         self._last_ns = 0
@@ -31,7 +31,8 @@ class Guard:
         """End a stop; the next step is measured from the state, as the arm may have been moved by hand."""
         self._stopped = self._last = None
 
-    def check(self, action: np.ndarray | None, state: np.ndarray, now_ns: int) -> tuple[np.ndarray, str | None]:
+    def check(self, action: np.ndarray | None, state: np.ndarray,
+              now_ns: int) -> tuple[np.ndarray, str | None]:
         """What may be commanded now, (A,) float32, and why it differs from `action` (None where it does not).
 
         `action` is a set-point (A,), or None where the schedule has none: then the last command is held.

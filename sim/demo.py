@@ -59,7 +59,8 @@ class Stage:
                     self._shoot(f"{number} {instruction}")
                 success = None
             else:
-                outcome = self._driver.perform(instruction, task, lambda: self._shoot(f"{number} {instruction}"))
+                outcome = self._driver.perform(
+                    instruction, task, lambda: self._shoot(f"{number} {instruction}"))
                 success = outcome.success
         seconds = (self._world.time_ns - began) / 1e9
         told, verdict = {True: ("[green]done[/]", "done"), False: ("[red]not done, gave up[/]", "not done"),
@@ -122,13 +123,13 @@ def main() -> None:
     headless.require()
     console = Console(highlight=False)
     runtime, world, out = Runtime(args.model, threads=2), World(), Path(args.out)
-    console.print(f"midstream: {args.model} on {runtime.provider}, {len(TASKS)} tasks, no object state in its input")
+    console.print(f"midstream: {args.model} on {runtime.provider}, two cameras, {len(TASKS)} tasks")
     judge = None
     if args.say is not None:
         task, words, near = nearest_task(args.say)
         judge = task if near >= CLOSE else None
-        console.print(f'judged as {task.name} (nearest known phrasing: "{words}", cosine {near:.2f})' if judge else
-                      f"judged by nobody: the nearest known phrasing, \"{words}\", is far (cosine {near:.2f})")
+        nearest = f'nearest known phrasing: "{words}", cosine {near:.2f}'
+        console.print(f"judged as {task.name} ({nearest})" if judge else f"judged by nobody ({nearest})")
     seed = lay_out(world, args.seed, judge)
     again = f"make demo SEED={seed}" + (f" SAY={shlex.quote(args.say)}" if args.say is not None else "")
     console.print(f"seed {seed} (again: {again})")
@@ -155,7 +156,8 @@ def _page(out: Path, headline: str, steps: list[Step], again: str) -> None:
     rows = "".join(f"<li><q>{html.escape(s.instruction)}</q> <small>{s.task or 'no task we know'}</small><br>"
                    f"{words[s.success]} after {s.seconds:.1f} s</li>" for s in steps)
     page.write(out / "index.html", "demo.html", headline=headline, steps=rows, command=html.escape(again),
-               film=page.film("video.mp4", success, headline, " → ".join(s.instruction for s in steps), again))
+               film=page.film("video.mp4", success, headline,
+                              " → ".join(s.instruction for s in steps), again))
 
 
 if __name__ == "__main__":

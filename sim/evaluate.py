@@ -1,4 +1,4 @@
-"""`python -m sim.evaluate models/tabletop`: the exported policy on unseen starts, as the robot will run it."""
+"""`python -m sim.evaluate models/tabletop`: the exported policy on unseen starts, as the robot runs it."""
 
 import argparse
 import hashlib
@@ -160,7 +160,8 @@ def _resume(path: Path, settings_path: Path, settings: dict[str, Any]) -> Iterat
             raise InputError(f"{path.parent} holds another evaluation ({differ}); "
                              "give another --out, or remove that folder")
     elif path.exists():
-        raise InputError(f"{path} is there without its settings.json; give another --out, or remove that folder")
+        raise InputError(f"{path} is there without its settings.json; "
+                         "give another --out, or remove that folder")
     _write(settings_path, json.dumps(settings, indent=1) + "\n")
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut short by a kill
@@ -169,7 +170,8 @@ def _resume(path: Path, settings_path: Path, settings: dict[str, Any]) -> Iterat
     return map(json.loads, whole)
 
 
-def _film_all(pool: ProcessPoolExecutor, films: Iterable[tuple[str, Job]], folder: Path) -> list[dict[str, Any]]:
+def _film_all(pool: ProcessPoolExecutor, films: Iterable[tuple[str, Job]],
+              folder: Path) -> list[dict[str, Any]]:
     with _write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     futures = [pool.submit(_film, job, folder / f"{name}.mp4") for name, job in films]

@@ -23,8 +23,8 @@ def _loads(library: str) -> bool:
 def _choose() -> str | None:
     """The first backend of which one library of every group is there; what the user has set stays."""
     if "MUJOCO_GL" not in os.environ:
-        found = (name for name, groups in BACKENDS.items() if all(any(map(_loads, group)) for group in groups))
-        backend = next(found, None)
+        backend = next((name for name, groups in BACKENDS.items()
+                        if all(any(map(_loads, group)) for group in groups)), None)
         if backend is None:
             return None
         os.environ["MUJOCO_GL"] = backend  # worker processes inherit it

@@ -1,4 +1,4 @@
-"""What an evaluation runs: every episode is a job with its own seed, so any of them can be run again alone."""
+"""What an evaluation runs: every episode is a job with its own seed and can be run again alone."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

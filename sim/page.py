@@ -20,6 +20,6 @@ def write(path: Path, template: str, **marks: str) -> None:
 def film(file: str, success: bool | None, title: str, said: str, note: str) -> str:
     """A card with a video, whether it is a success, failure or not judged (None), and what was said."""
     badge = {True: "success", False: "failure", None: "unjudged"}[success]
-    return (f'<figure class={badge}><video src="{html.escape(file)}" controls muted loop preload=metadata></video>'
-            f"<figcaption><i>{badge}</i><b>{html.escape(title)}</b><q>{html.escape(said)}</q>"
+    return (f'<figure class={badge}><video src="{html.escape(file)}" controls muted loop preload=metadata>'
+            f"</video><figcaption><i>{badge}</i><b>{html.escape(title)}</b><q>{html.escape(said)}</q>"
             f"<small>{html.escape(note)}</small></figcaption></figure>")

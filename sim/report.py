@@ -74,11 +74,13 @@ def card(report: dict[str, Any]) -> str:
     for name, t in (("start at home", report["starts"]["home"]),
                     ("start where another task ended", report["starts"]["other"])):
         lines.append(f"| {name} | {t['rate']:.1%} | {t['low']:.1%} to {t['high']:.1%} | {t['episodes']} |")
-    for name, t in (("reworded instructions", held["reworded"]), ("instructions with new words", held["new_words"]),
+    for name, t in (("reworded instructions", held["reworded"]),
+                    ("instructions with new words", held["new_words"]),
                     ("control: instruction of another task", report["control"]["shuffled_instruction"])):
         lines.append(f"| {name} | {t['mean']:.1%} | | {t['episodes']} |")
     if chains["episodes"]:
-        lines.append(f"| chains of five without reset | {chains['mean_length']:.2f} done | | {chains['episodes']} |")
+        lines.append(f"| chains of five without reset | {chains['mean_length']:.2f} done | "
+                     f"| {chains['episodes']} |")
     return "\n".join(lines) + f"\n\nCommand: `{report['command']}`\n"
 
 
@@ -96,13 +98,16 @@ def write_page(folder: Path) -> None:
              ("wrong instruction", f"{report['control']['shuffled_instruction']['mean']:.1%}",
               "control: should be near zero")]
     if chains["episodes"]:
-        tiles.append(("chain of five", f"{chains['mean_length']:.2f}", f"done in a row, {chains['episodes']} chains"))
-    films = [page.film(v["file"], v["success"], v["task"], v["instruction"], f"seed {v['seed']}, starts {v['start']}")
+        tiles.append(("chain of five", f"{chains['mean_length']:.2f}",
+                      f"done in a row, {chains['episodes']} chains"))
+    films = [page.film(v["file"], v["success"], v["task"], v["instruction"],
+                       f"seed {v['seed']}, starts {v['start']}")
              for v in sorted(report["videos"], key=lambda v: v["success"])]
     page.write(
         folder / "index.html", "report.html", policy=html.escape(report["policy"]),
         command=html.escape(report["command"]), sha256=report["sha256"][:12], chart=chart(report),
-        tiles="".join(f"<div class=tile><b>{v}</b><span>{k}</span><small>{s}</small></div>" for k, v, s in tiles),
+        tiles="".join(f"<div class=tile><b>{v}</b><span>{k}</span><small>{s}</small></div>"
+                      for k, v, s in tiles),
         films="".join(films) or "<p>No episode was filmed.</p>")
 
 
@@ -111,12 +116,13 @@ def chart(report: dict[str, Any]) -> str:
     rows = sorted(report["tasks"].items(), key=lambda kv: kv[1]["rate"])
     rows += [("start at home", report["starts"]["home"]), ("start elsewhere", report["starts"]["other"])]
     left, wide, high = 190, 520, 28
-    parts = [f'<svg viewBox="0 0 {left + wide + 110} {high * len(rows) + 34}" role="img" '
+    parts = [f'<svg viewBox="0 0 {left + wide + 140} {high * len(rows) + 34}" role="img" '
              'aria-label="success rate of each task with its 95 % interval">']
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = left + wide * share
         parts.append(f'<line class=grid x1={x} x2={x} y1=4 y2={high * len(rows) + 8} />'
-                     f'<text class=axis x={x} y={high * len(rows) + 26} text-anchor=middle>{share:.0%}</text>')
+                     f'<text class=axis x={x} y={high * len(rows) + 26} text-anchor=middle>{share:.0%}'
+                     '</text>')
     for i, (name, t) in enumerate(rows):
         y, kind = i * high + 6, "start" if i >= len(report["tasks"]) else "task"
         a, b, m = left + wide * t["low"], left + wide * t["high"], y + 10

@@ -20,7 +20,8 @@ def model(tmp_path: Path) -> Path:
 
 def run(monkeypatch: pytest.MonkeyPatch, model: Path, *arguments: str) -> int:
     monkeypatch.setattr(demo, "SIZE", (96, 128))
-    monkeypatch.setattr(sys, "argv", ["demo", "--model", str(model), "--out", str(model.parent / "demo"), *arguments])
+    out = model.parent / "demo"
+    monkeypatch.setattr(sys, "argv", ["demo", "--model", str(model), "--out", str(out), *arguments])
     return exit_code(demo.main)
 
 

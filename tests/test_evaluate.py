@@ -40,7 +40,8 @@ def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) 
     assert {first["held_out_phrasings"][k]["mean"] for k in ("reworded", "new_words")} == {0}
     assert first["control"]["shuffled_instruction"]["mean"] == 0
     assert first["chains"]["episodes"] == 1 and first["chains"]["mean_length"] == 0
-    assert {v["file"] for v in first["videos"]} == {"videos/lamp_on-failure-1.mp4", "videos/chain-failure-1.mp4"}
+    assert {v["file"] for v in first["videos"]} == {
+        "videos/lamp_on-failure-1.mp4", "videos/chain-failure-1.mp4"}
     for film in first["videos"]:
         with av.open(str(out / film["file"])) as container:
             assert container.streams.video[0].codec_context.name == "h264"
@@ -66,9 +67,9 @@ def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) 
     (["--tasks", "lamp_onn"], "did you mean 'lamp_on'"),
     (["--episodes", "0"], "at least 1"),
 ])
-def test_a_wrong_argument_is_told_and_nothing_written(model: Path, tmp_path: Path, arguments: list[str], told: str,
-                                                      monkeypatch: pytest.MonkeyPatch,
-                                                      capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_is_told_and_nothing_written(
+        model: Path, tmp_path: Path, arguments: list[str], told: str,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["evaluate", str(model), "--out", str(out), *arguments])
     assert exit_code(evaluate.main) == 2
@@ -90,7 +91,8 @@ def test_intervals_are_those_of_wilson(successes: int, episodes: int, low: float
 
 def test_the_mean_is_over_tasks_and_starts_are_apart() -> None:
     def record(run: str, task: str, success: bool, start: str = "home") -> dict[str, object]:
-        return {"run": run, "task": task, "success": success, "start": start, "steps": 10, "interventions": {"x": 2}}
+        return {"run": run, "task": task, "success": success, "start": start, "steps": 10,
+                "interventions": {"x": 2}}
 
     records = [record("main", "a", True), record("main", "a", True), record("main", "a", False, "other"),
                record("main", "b", True), record("reworded", "a", True), record("reworded", "b", False),

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {"policy": {"policy"}, "sim": {"sim", "policy"}, "ros_nodes": {"ros_nodes", "sim", "policy"}}
-LIGHT = ("policy.spec", "policy.contract", "policy.streams", "policy.text", "policy.runtime", "policy.schedule",
-         "policy.safety", "policy.errors", "sim.evaluate", "sim.report", "sim.demo")
+LIGHT = ("policy.spec", "policy.contract", "policy.streams", "policy.text", "policy.runtime",
+         "policy.schedule", "policy.safety", "policy.errors", "sim.evaluate", "sim.report", "sim.demo")
 HEAVY = ("torch", "matplotlib", "accelerate", "onnx", "rclpy", "cv2")
 
 

@@ -33,7 +33,8 @@ class Script:
         self.frames += 1
         action = self._expert.act()
         self._last = self._last if action is None else action
-        return Chunk(frame.stamp, self.spec.dt_ns, np.tile(self._last, (self.spec.horizon, 1)), self.instruction)
+        actions = np.tile(self._last, (self.spec.horizon, 1))
+        return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,8 @@ def every_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("start", ["home", "other"])
-def test_what_the_expert_wants_gets_through_schedule_and_guard(world: World, every_step: None, start: str) -> None:
+def test_what_the_expert_wants_gets_through_schedule_and_guard(
+        world: World, every_step: None, start: str) -> None:
     record = play(Job("main", "lamp_on", 1_000_000, start), world, Script(world))
     assert record["success"] and record["steps"] < TASKS["lamp_on"].steps
     assert record["instruction"] in TASKS["lamp_on"].phrasings
@@ -76,7 +78,8 @@ def test_the_words_of_another_task_do_not_count_as_success(world: World, every_s
     assert record["steps"] == TASKS["open_drawer"].steps
 
 
-def test_a_frame_is_taken_only_where_one_is_inferred_from(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_is_taken_only_where_one_is_inferred_from(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     world.reset(np.random.default_rng(0))
     script = Script(world)

@@ -96,7 +96,7 @@ def test_a_graph_without_a_camera_is_told(model: Path) -> None:
 def test_a_contract_of_another_robot_is_told(model: Path) -> None:
     text = (model / "contract.yaml").read_text()
     (model / "contract.yaml").write_text(text.replace("rate: 20", "rate: 10"))
-    with pytest.raises(InputError, match="contract.yaml does not fit"):
+    with pytest.raises(InputError, match=r"contract\.yaml does not fit"):
         Runtime(model)
 
 

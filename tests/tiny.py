@@ -35,7 +35,8 @@ def write_model(folder: Path, ramp: float = 0.01) -> Spec:
               for n, (h, w) in spec.cameras.items()]
     inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["B", width])
                for n, width in (("state", len(spec.state)), ("instruction", spec.text))]
-    output = helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", spec.horizon, len(spec.action)])
+    chunk = ["B", spec.horizon, len(spec.action)]
+    output = helper.make_tensor_value_info("actions", TensorProto.FLOAT, chunk)
     graph = helper.make_graph(nodes, "tiny", inputs, [output],
                               [numpy_helper.from_array(v, k) for k, v in constants.items()])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
