@@ -1,7 +1,7 @@
 """The simulated robot and its world: scene, tasks, experts, recording, evaluation."""
 
-import sim.headless  # noqa: F401  first: it chooses how MuJoCo renders
-
 from gymnasium.envs.registration import register
+
+import sim.headless  # noqa: F401  first: it chooses how MuJoCo renders
 
 register(id="midstream/Tabletop-v0", entry_point="sim.env:Tabletop", max_episode_steps=200)

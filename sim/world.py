@@ -1,6 +1,6 @@
 """The Franka and its table as a process in time: reset, step at 20 Hz, observe. No gym, and no rendering unless asked."""
 
-import sim.headless  # noqa: F401, I001  first: it chooses how MuJoCo renders
+import atexit
 from typing import NamedTuple
 
 import mujoco
@@ -167,6 +167,7 @@ _OPTIONS.sitegroup[:] = 0
 
 def _renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
     renderer = mujoco.Renderer(model, height, width)
+    atexit.register(renderer.close)  # later, EGL is gone already and complains
     flag = mujoco.mjtRndFlag
     for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
         renderer.scene.flags[off] = 0

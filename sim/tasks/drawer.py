@@ -28,6 +28,14 @@ class OpenDrawer(Task):
         "could you open the cabinet drawer",
         "pull the drawer handle towards you",
         "the drawer should be open",
+        "i need the drawer open",
+        "get the drawer to open",
+        "make the drawer slide out",
+        "bring the drawer out",
+        "let me look into the drawer",
+        "open the wooden drawer fully",
+        "draw the drawer out of the box",
+        "drawer open",
     )
     reworded = (
         "could you pull open the drawer",
@@ -69,6 +77,14 @@ class CloseDrawer(Task):
         "could you close the cabinet drawer",
         "push the drawer back into the cabinet",
         "the drawer should be closed",
+        "i want the drawer closed",
+        "get the drawer to shut",
+        "make the drawer slide in",
+        "put the drawer back in",
+        "move the drawer in until it is closed",
+        "the open drawer has to be shut",
+        "close the wooden drawer fully",
+        "drawer closed",
     )
     reworded = (
         "could you push the drawer shut",

@@ -30,6 +30,14 @@ class Puck(Task):
             "could you move the purple puck to the {z} area",
             "get the puck into the {z} square",
             "bring the purple puck to the {z} zone",
+            "i want the puck in the {z} zone",
+            "the purple puck should be on the {z} square",
+            "let the puck slide to the {z} field",
+            "make the puck go to the {z} area",
+            "push the purple one until it is on {z}",
+            "the {z} square is where the puck belongs",
+            "to the {z} zone with the puck",
+            "puck to {z}",
         ))
         self.reworded = tuple(p.format(z=zone) for p in (
             "could you push the puck to the {z} area",

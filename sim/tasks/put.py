@@ -37,6 +37,14 @@ class Put(Task):
             "could you put the {c} block in the bowl",
             "bring the {c} block to the bowl",
             "set the {c} cube inside the dish",
+            "i want the {c} block in the bowl",
+            "get the {c} cube into the bowl",
+            "the {c} block belongs in the bowl",
+            "carry the {c} block over to the bowl",
+            "let the {c} cube fall into the bowl",
+            "put the {c} one into the dish",
+            "store the {c} cube in the round bowl",
+            "{c} in the bowl",
         ))
         self.reworded = tuple(p.format(c=colour) for p in (
             "in the bowl, please put the {c} cube",

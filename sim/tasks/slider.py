@@ -26,6 +26,14 @@ class Slider(Task):
             "could you move the slider to the {s} end",
             "push the knob {s}",
             "the slider should be on the {s}",
+            "i want the slider on the {s} side",
+            "bring the slider to the {s} end of the rail",
+            "{s} with the slider",
+            "move the orange block on the rail to the {s}",
+            "get the knob to the {s} side",
+            "set the slider to its {s} position",
+            "the orange slider goes {s}",
+            "slider {s}",
         ))
         self.reworded = tuple(p.format(s=side) for p in (
             "could you push the slider all the way {s}",

@@ -21,6 +21,13 @@ class Stack(Task):
         "could you stack the red cube on the blue cube",
         "move the red block onto the blue block",
         "take the red cube and put it onto the blue cube",
+        "i want the red block on top of the blue block",
+        "the red cube goes on the blue cube",
+        "lay the red block on the blue block",
+        "get the red one on top of the blue one",
+        "carry the red block over and stack it on the blue block",
+        "the blue block below and the red block on it",
+        "red on blue",
     )
     reworded = (
         "on top of the blue block, put the red block",

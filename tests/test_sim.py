@@ -1,0 +1,130 @@
+"""The simulated robot: its environment, its tasks, its experts, its ground truth."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from policy.errors import InputError
+from sim.kinematics import Kinematics
+from sim.start import HOLD, perform, start
+from sim.tasks import TASKS
+from sim.world import World
+
+UNSEEN = 1_500_000
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World()
+
+
+@pytest.fixture(scope="module")
+def kinematics():
+    return Kinematics()
+
+
+def test_environment_is_a_gymnasium_environment():
+    env = gymnasium.make("sim:midstream/Tabletop-v0", task="open_drawer", render_mode="rgb_array")
+    check_env(env.unwrapped)
+    assert env.render().shape == (480, 640, 3)
+
+
+def test_unknown_task_names_the_nearest():
+    with pytest.raises(InputError, match="open_drawer"):
+        gymnasium.make("sim:midstream/Tabletop-v0", task="open_drawr")
+
+
+def test_same_seed_same_rollout():
+    def rollout():
+        env = gymnasium.make("sim:midstream/Tabletop-v0", task="put_red")
+        observation, info = env.reset(seed=7, options={"start": "other"})
+        env.action_space.seed(3)
+        seen = [observation, *(env.step(env.action_space.sample())[0] for _ in range(5))]
+        return info["instruction"], seen
+
+    (words, first), (again, second) = rollout(), rollout()
+    assert words == again
+    for a, b in zip(first, second, strict=True):
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_at_least_twelve_tasks_of_six_kinds_share_one_scene():
+    assert len(TASKS) >= 12
+    assert len({t.kind for t in TASKS.values()}) >= 6
+
+
+def test_images_do_not_tell_the_task():
+    """The layout is drawn alike for all tasks: in one scene most of them can be asked for."""
+    world, possible = World(), []
+    for seed in range(20):
+        world.reset(np.random.default_rng(seed))
+        possible.append(sum(t.possible(world) for t in TASKS.values()))
+    assert np.mean(possible) > 6
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_expert_succeeds_and_nothing_is_true_before(name, world, kinematics):
+    task = TASKS[name]
+    for i, kind in enumerate(("home", "other", "home")):
+        start(world, task, UNSEEN + i, kind)
+        assert not task.success(world)
+        assert any(perform(world, task, kinematics)), f"{name} from {kind}, seed {UNSEEN + i}"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_doing_nothing_does_not_succeed(name, world):
+    task = TASKS[name]
+    start(world, task, UNSEEN, "home")
+    still = world.setpoint()
+    for _ in range(2 * HOLD):
+        world.step(still)
+        assert not task.success(world)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_held_out_phrasings_are_held_out(name):
+    task = TASKS[name]
+    words = {w for p in task.phrasings for w in p.split()}
+    assert not set(task.phrasings) & (set(task.reworded) | set(task.new_words))
+    for phrase in task.reworded:
+        assert set(phrase.replace(",", "").replace(":", "").split()) <= words, phrase
+    for phrase in task.new_words:
+        assert set(phrase.replace(",", "").split()) - words, phrase
+
+
+def test_contact_is_felt_when_a_block_is_held(world, kinematics):
+    task = TASKS["put_blue"]
+    start(world, task, UNSEEN, "home")
+    felt = []
+    for _ in perform(world, task, kinematics):
+        felt.append((world.contact, world.position("blue")[2] > 0.08))
+    assert not felt[0][0]
+    carried = [contact for contact, lifted in felt if lifted]
+    assert len(carried) > 5 and all(carried)
+
+
+def test_lamp_toggles_once_a_press(world, kinematics):
+    task = TASKS["lamp_on"]
+    start(world, task, UNSEEN, "home")
+    lit = [world.lamp]
+    for _ in perform(world, task, kinematics):
+        lit.append(world.lamp)
+    assert sum(a != b for a, b in zip(lit[:-1], lit[1:])) == 1
+
+
+def test_commands_stay_within_the_arm_s_speed(world, kinematics):
+    """No set-point moves further in a step than the contract's velocity limits allow."""
+    from policy import contract
+    from sim.tasks import Expert
+
+    groups = contract.load("tabletop").action
+    limit = np.concatenate([g.velocity_max for g in groups]) / 20
+    task = TASKS["put_green"]
+    start(world, task, UNSEEN, "home")
+    expert, last = Expert(world, task, kinematics), world.setpoint()
+    while (action := expert.act()) is not None:
+        assert np.all(np.abs(action - last) <= limit + 1e-6)
+        world.step(action)
+        last = action
