@@ -18,6 +18,7 @@ from policy.errors import InputError
 from policy.spec import Spec
 
 Statistics = dict[str, np.ndarray]  # as policy.dataset.statistics gives them
+FLAT = 8          # channels of the flattened map
 STD_FLOOR = 1e-3  # of a joint that hardly moves, so that its noise is not blown up
 
 
@@ -86,8 +87,8 @@ class Cameras(nn.Module):
     class Settings:
         size: int = 96         # pixels; native images of another size are resized inside the graph
         stem: int = 32         # channels at 1/4
-        channels: int = 96     # channels at 1/8
-        blocks: int = 2        # residual blocks at 1/8 (one more at 1/4)
+        channels: int = 64     # channels at 1/8
+        blocks: int = 3        # residual blocks at 1/8 (one more at 1/4)
         keypoints: int = 64
         light: float = 0.2     # training: brightness and contrast change by up to this
 
@@ -105,8 +106,8 @@ class Cameras(nn.Module):
         self.coarse = nn.ModuleList(Block(s.channels, width) for _ in range(s.blocks))
         self.heat_fine = nn.Conv2d(s.stem, s.keypoints, 1)
         self.heat_coarse = nn.Conv2d(s.channels, s.keypoints, 1)
-        self.flat = nn.Conv2d(s.channels, 16, 1)
-        self.token = nn.Linear(2 * s.keypoints + 16 * (s.size // 8) ** 2, width)
+        self.flat = nn.Conv2d(s.channels, FLAT, 1)
+        self.token = nn.Linear(2 * s.keypoints + FLAT * (s.size // 8) ** 2, width)
         axis = torch.linspace(-1, 1, s.size // 4)
         grid = torch.stack([axis.repeat(len(axis)), axis.repeat_interleave(len(axis))], 1)
         self.register_buffer("grid", grid, persistent=False)  # (pixels, 2): x, y

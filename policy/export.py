@@ -28,7 +28,7 @@ from policy.recipe import parse
 from policy.runtime import Runtime
 from policy.spec import Frame
 
-OPSET, IR = 18, 9       # what ONNX Runtime 1.17 and all later ones read
+OPSET, IR = 20, 9       # what ONNX Runtime 1.17 and all later ones read
 TOLERANCE = 1e-4        # of the range of each action
 FRAMES, THREADS = 64, 2
 

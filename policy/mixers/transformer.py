@@ -12,7 +12,7 @@ class Layer(nn.Module):
     """Self-attention and an MLP, each added to what came in.
 
     Tokens lie as rows (B * n, width), so that each linear layer is one matrix product with its bias: for a handful
-    of tokens the number of operations is what inference costs.
+    of tokens, inference costs as much as there are operations and weights to read (hence an MLP of twice the width).
     """
 
     def __init__(self, width: int, heads: int, tokens: int, dropout: float) -> None:
@@ -20,7 +20,7 @@ class Layer(nn.Module):
         self.tokens, self.heads, self.size, self.drop = tokens, heads, width // heads, nn.Dropout(dropout)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """x (B * n, width); hidden (B or 1, 1, n, n) is added to the scores, hugely negative where unseen."""
