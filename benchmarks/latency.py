@@ -1,6 +1,6 @@
 """Latency of `Runtime.infer`, batch 1, against the bare ONNX Runtime session with its default options.
 
-    python benchmarks/latency.py models/tabletop
+    python -m benchmarks.latency models/tabletop
 
 The two take turns, so whatever else the machine does touches both alike.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from policy.card import evaluation
 from policy.errors import InputError, exit_code
 from sim import page
 
@@ -62,26 +63,6 @@ def summarise(settings: dict[str, Any], records: list[dict[str, Any]]) -> dict[s
                    "lengths": [chains.count(n) for n in range(6)]},
         "guard": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": stops},
     }
-
-
-def card(report: dict[str, Any]) -> str:
-    """The figures as Markdown, for a model card."""
-    held, chains = report["held_out_phrasings"], report["chains"]
-    lines = ["| | success | 95 % interval | episodes |", "| --- | --- | --- | --- |"]
-    for name, t in report["tasks"].items():
-        lines.append(f"| {name} | {t['rate']:.1%} | {t['low']:.1%} to {t['high']:.1%} | {t['episodes']} |")
-    lines += [f"| **mean over tasks** | **{report['mean']:.1%}** | | |"]
-    for name, t in (("start at home", report["starts"]["home"]),
-                    ("start where another task ended", report["starts"]["other"])):
-        lines.append(f"| {name} | {t['rate']:.1%} | {t['low']:.1%} to {t['high']:.1%} | {t['episodes']} |")
-    for name, t in (("reworded instructions", held["reworded"]),
-                    ("instructions with new words", held["new_words"]),
-                    ("control: instruction of another task", report["control"]["shuffled_instruction"])):
-        lines.append(f"| {name} | {t['mean']:.1%} | | {t['episodes']} |")
-    if chains["episodes"]:
-        lines.append(f"| chains of five without reset | {chains['mean_length']:.2f} done | "
-                     f"| {chains['episodes']} |")
-    return "\n".join(lines) + f"\n\nCommand: `{report['command']}`\n"
 
 
 def write_page(folder: Path) -> None:
@@ -141,7 +122,7 @@ def main() -> None:
     parser.add_argument("folder", help="what sim.evaluate wrote")
     folder = Path(parser.parse_args().folder)
     write_page(folder)
-    print(card(json.loads((folder / "report.json").read_text())))
+    print(evaluation(json.loads((folder / "report.json").read_text())))
 
 
 if __name__ == "__main__":
