@@ -1,0 +1,49 @@
+"""Success of the scripted experts on unseen starts, a third of them where another task ended.
+
+    python -m benchmarks.experts --episodes 100
+"""
+
+import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+from tqdm import tqdm
+
+from sim.kinematics import Kinematics
+from sim.report import wilson
+from sim.start import perform, start
+from sim.tasks import TASKS
+from sim.world import World
+
+SEED = 2_000_000
+
+_world: World | None = None
+_kinematics: Kinematics | None = None
+
+
+def attempt(job: tuple[str, int]) -> tuple[str, bool]:
+    """One episode: whether the expert's success held."""
+    global _world, _kinematics
+    if _world is None:
+        _world, _kinematics = World(), Kinematics()
+    name, i = job
+    start(_world, TASKS[name], SEED + i, "other" if i % 3 == 2 else "home")
+    return name, any(perform(_world, TASKS[name], _kinematics))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--episodes", type=int, default=100, help="of each task")
+    args = parser.parse_args()
+    jobs = [(name, i) for name in TASKS for i in range(args.episodes)]
+    won = dict.fromkeys(TASKS, 0)
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        for name, success in tqdm(pool.map(attempt, jobs, chunksize=10), total=len(jobs), unit="episode"):
+            won[name] += success
+    for name, k in won.items():
+        low, high = wilson(k, args.episodes)
+        print(f"{name:20} {k:4} of {args.episodes}   95 % interval {low:.1%} to {high:.1%}")
+
+
+if __name__ == "__main__":
+    main()
