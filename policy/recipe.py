@@ -43,6 +43,11 @@ class Training:
     held_out: float = 0.02       # share of the episodes kept for validation
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("samples", "batch"):
+            if not getattr(self, name):
+                raise InputError(f"training.{name} is 0 in the recipe, expected at least 1")
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -36,6 +36,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
 
     `InputError` for bags, recipe or contract that do not fit, or an `out` that holds another recipe's run.
     """
+    if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
+        raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
     accelerator = Accelerator()
     wanted = recipe.load(recipe_name)
     robot = contract.load(contract_name)

@@ -1,0 +1,37 @@
+"""A recipe made small and bags to train it on, for tests of learning."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policy import recipe
+from tests import demo_bag
+
+SAID = (("open the drawer", "open_drawer"), ("pull the drawer open", "open_drawer"), ("press the button", "press"))
+
+
+def bags(folder: Path, episodes: int = 3, steps: int = 8) -> Path:
+    """A folder of short episodes of two tasks, one of them said in two ways."""
+    for i in range(episodes):
+        text, task = SAID[i % len(SAID)]
+        demo_bag.write(folder / f"episode_{i}", demo_bag.demonstration(steps, seed=i, text=text, task=task))
+    return folder
+
+
+def shrink(name: str) -> dict[str, Any]:
+    """A shipped recipe with all its parts and none of its size."""
+    raw = recipe.dump(recipe.load(name))
+    raw["width"] = 16
+    for sizes in ({"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2}, {"layers": 1, "heads": 2},
+                  {"hidden": 8}):
+        for part in (*raw["encoders"].values(), raw["mixer"], raw["head"]):
+            part |= {key: value for key, value in sizes.items() if key in part}
+    raw["training"] |= {"samples": 32, "batch": 4, "warmup": 2, "held_out": 0.34}
+    return raw
+
+
+def write(path: Path, raw: dict[str, Any]) -> Path:
+    """A recipe as a file."""
+    path.write_text(yaml.safe_dump(raw))
+    return path

@@ -1,0 +1,164 @@
+"""Every recipe and every registered part: built small, trained, resumed, exported, held equal; and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policy import checkpoint, recipe, train
+from policy.contract import load
+from policy.encoders import ENCODERS, area_weights
+from policy.errors import InputError
+from policy.export import TOLERANCE, export
+from policy.heads import HEADS
+from policy.mixers import MIXERS
+from policy.model import Policy, blank
+from policy.objectives import OBJECTIVES
+from policy.runtime import Runtime
+from policy.spec import Frame
+from tests import small
+
+RECIPES = sorted(path.stem for path in recipe.FOLDER.glob("*.yaml"))
+SPEC = load("tabletop").spec
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.bags(tmp_path_factory.mktemp("bags"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) -> None:
+    path = str(small.write(tmp_path / "small.yaml", small.shrink(name)))
+    for samples in (8, 16):  # two steps, and two more
+        train.train(path, bags, tmp_path / "run", samples=samples)
+        assert checkpoint.load(tmp_path / "run")[1]["samples"] == samples
+    assert export(tmp_path / "run", tmp_path / "model")["difference"] <= TOLERANCE
+    runtime = Runtime(tmp_path / "model")
+    runtime.instruct("open the drawer")
+    frame = Frame(0, {c: np.zeros((96, 96, 3), np.uint8) for c in SPEC.cameras}, np.zeros(len(SPEC.state), np.float32))
+    assert runtime.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_dump_and_parse_are_inverse(name: str) -> None:
+    assert recipe.parse(recipe.dump(recipe.load(name))) == recipe.load(name)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_say_what_they_give(name: str) -> None:
+    encoder = ENCODERS[name](ENCODERS[name].Settings(), SPEC, 16, blank(SPEC))
+    known = {f"image_{c}": torch.zeros(3, h, w, 3, dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
+    known |= {"state": torch.zeros(3, len(SPEC.state)), "instruction": torch.ones(3, SPEC.text)}
+    tokens, mask = encoder(*(known[i] for i in encoder.inputs), condition=torch.zeros(3, 16))
+    assert tokens.shape == (3, encoder.tokens, 16)
+    assert mask.shape[0] in (1, 3) and mask.shape[1] == encoder.tokens
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_mixers_are_causal_and_do_not_see_what_is_masked(name: str) -> None:
+    torch.manual_seed(0)
+    mixer = MIXERS[name](MIXERS[name].Settings(), 16, 5).eval()
+    tokens = torch.randn(2, 5, 16)
+    mask = torch.tensor([[True, False, True, True, True]])
+    before = mixer(tokens, mask)
+    tokens[:, 1] += 1.0
+    torch.testing.assert_close(mixer(tokens, mask)[:, 2:], before[:, 2:])
+    tokens[:, 3] += torch.randn(16)
+    after = mixer(tokens, mask)
+    torch.testing.assert_close(after[:, 2], before[:, 2])
+    assert (after[:, 4] - before[:, 4]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_learn_a_chunk_and_ignore_what_is_masked(name: str) -> None:
+    torch.manual_seed(0)
+    head = HEADS[name](HEADS[name].Settings(), 16, 4, 3)
+    features, target = torch.randn(8, 16), torch.randn(8, 4, 3).clamp(-1, 1)
+    mask = torch.ones(8, 4, dtype=torch.bool)
+    mask[:, 3] = False
+    target[:, 3] = 1e6
+    optimizer = torch.optim.Adam(head.parameters(), 1e-2)
+    losses = []
+    for _ in range(100):
+        losses.append(head.loss(features, target, mask))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < 0.5 * losses[0] < 10
+    assert head.sample(features, None).shape == (8, 4, 3)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives_label_every_frame_and_are_not_exported(name: str) -> None:
+    objective = OBJECTIVES[name](SPEC, 16, blank(SPEC))
+    labels = objective.labels(_Cache())
+    assert len(labels) == 10 and np.isfinite(labels).all()
+    assert objective(torch.zeros(10, 16), torch.from_numpy(labels)).shape == ()
+
+
+def test_the_keyframe_is_the_next_change_of_the_gripper_or_the_end() -> None:
+    labels = OBJECTIVES["keyframe"].labels(_Cache())
+    assert labels[:, 0].tolist() == [3, 3, 3, 5, 5, 5, 9, 9, 9, 9]  # closed at 3, an episode ends at 5
+
+
+class _Cache:
+    """Two episodes, state = number of the frame, the gripper closes at frame 3."""
+
+    state = np.repeat(np.arange(10, dtype=np.float32)[:, None], len(SPEC.state), 1)
+    actions = np.zeros((10, len(SPEC.action)), np.float32)
+    actions[:3, -1] = 0.08
+    bounds = np.array([0, 6, 10])
+
+
+def test_images_of_another_size_are_averaged_inside_the_graph() -> None:
+    torch.testing.assert_close(area_weights(480, 96).sum(1), torch.ones(96))
+    image = torch.rand(1, 1, 48, 64)
+    resized = area_weights(48, 16) @ image @ area_weights(64, 16).T
+    torch.testing.assert_close(resized, torch.nn.functional.adaptive_avg_pool2d(image, 16))
+
+
+def test_an_untrained_policy_stays_where_it_is_told_the_changes_are_zero() -> None:
+    policy = Policy(recipe.parse(small.shrink("chunk")), SPEC, blank(SPEC)).eval()
+    policy.delta_std.zero_()
+    state = torch.randn(2, len(SPEC.state))
+    images = [torch.zeros(2, h, w, 3, dtype=torch.uint8) for h, w in SPEC.cameras.values()]
+    with torch.no_grad():
+        actions = policy(*images, state, torch.ones(2, SPEC.text))
+    torch.testing.assert_close(actions, state[:, None, :].expand_as(actions))
+
+
+@pytest.mark.parametrize("change, expected", [
+    ({"widht": 3}, r"unknown key in .* 'widht'; did you mean 'width'"),
+    ({"width": "wide"}, "width: got 'wide', expected int"),
+    ({"width": True}, "width: got True, expected int"),
+    ({"mixer": {"name": "transfomer"}}, "did you mean 'transformer'"),
+    ({"head": {"name": "l2"}}, "unknown head .* 'l2'.*Valid: .*l1"),
+    ({"head": {"nmae": "l1"}}, "head.name: got None, expected str"),
+    ({"mixer": {"name": "transformer", "heads": 3}}, "width 16 does not divide into 3 heads"),
+    ({"encoders": {"camera": {}}}, "did you mean 'cameras'"),
+    ({"encoders": {"cameras": {"keypoint": 3}}}, "did you mean 'keypoints'"),
+    ({"encoders": {}}, "no encoders"),
+    ({"objectives": {"keyframes": 0.1}}, "did you mean 'keyframe'"),
+    ({"objectives": {"keyframe": "high"}}, "keyframe: got 'high', expected float"),
+    ({"training": {"rate": "6e-4"}}, "expected float .*1.0e-3"),
+    ({"training": {"batch": 0}}, "batch is 0"),
+    ({"training": {"batch": -1}}, "batch: got -1"),
+    ({"training": {"clip": float("nan")}}, "clip: got nan"),
+    ({"training": [1]}, "expected a mapping"),
+])
+def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:
+    path = small.write(tmp_path / "wrong.yaml", small.shrink("chunk") | change)
+    with pytest.raises(InputError, match=expected):
+        Policy(recipe.load(path), SPEC, blank(SPEC))
+
+
+def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'chunk'"):
+        recipe.load("chunks")
+    with pytest.raises(InputError, match="no recipe at"):
+        recipe.load(tmp_path / "none.yaml")
+    (tmp_path / "text.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="is not YAML"):
+        recipe.load(tmp_path / "text.yaml")
