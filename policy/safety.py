@@ -6,6 +6,20 @@ from policy.contract import Contract
 from policy.errors import InputError
 
 
+def bound(contract: Contract, action: np.ndarray, last: np.ndarray, elapsed: float
+          ) -> tuple[np.ndarray, str | None]:
+    """The set-point (A,) nearest to `action` within the limits, `elapsed` s after `last`, and what it met."""
+    limits, names = contract.limits, contract.spec.action
+    bounded = np.clip(action, limits.low, limits.high)
+    step = limits.velocity * np.float32(elapsed)
+    command = np.clip(bounded, last - step, last + step)
+    if not np.array_equal(bounded, action):
+        return command, f"position limit of {names[int(np.argmax(bounded != action))]}"
+    if not np.allclose(command, bounded, rtol=0, atol=1e-6):
+        return command, f"velocity limit of {names[int(np.argmax(np.abs(command - bounded)))]}"
+    return command, None
+
+
 class Guard:
     """Position and velocity limits of a contract, hold when nothing is commanded, latched stop.
 
@@ -15,7 +29,7 @@ class Guard:
 
     def __init__(self, contract: Contract) -> None:
         spec = contract.spec
-        self._names = spec.action
+        self._contract = contract
         self._limits = contract.limits
         self._measured = [spec.state.index(name) for name in spec.action]  # a contract has them all
         self._dt = spec.dt_ns
@@ -61,16 +75,6 @@ class Guard:
             return self._last.copy(), "held: nothing is scheduled"
         if elapsed <= 0:
             return self._last.copy(), "held: the clock did not go forward"
-        bounded = np.clip(action, self._limits.low, self._limits.high)
-        step = self._limits.velocity * np.float32(elapsed * 1e-9)
-        command = np.clip(bounded, self._last - step, self._last + step)
-        reason = None
-        if not np.array_equal(bounded, action):
-            reason = f"position limit of {self._first(bounded != action)}"
-        elif not np.allclose(command, bounded, rtol=0, atol=1e-6):
-            reason = f"velocity limit of {self._first(command != bounded)}"
+        command, reason = bound(self._contract, action, self._last, elapsed * 1e-9)
         self._last, self._last_ns = command, now_ns
         return command.copy(), reason
-
-    def _first(self, where: np.ndarray) -> str:
-        return self._names[int(np.argmax(where))]

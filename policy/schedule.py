@@ -42,12 +42,22 @@ class Schedule:
         if not free.any():
             return False
         times, actions = times[free], np.asarray(chunk.actions, np.float32)[free]
-        old = self._times < times[0]
+        # a frame comes early or late by some ms: two points that close would be a leap
+        old = self._times <= times[0] - chunk.dt // 2
         if old.any():
             times = np.concatenate([self._times[old], times])
             actions = np.concatenate([self._actions[old], actions])
         self._times, self._actions, self._newest = times, actions, chunk.stamp
         return True
+
+    def ahead(self, now_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """All that is still to come: times (N,) ns, on the same clock, and set-points (N, A)."""
+        later = self._times > now_ns
+        return self._times[later], self._actions[later]
+
+    def clear(self) -> None:
+        """Forget all points; the instruction stays."""
+        self._times, self._actions, self._newest = self._times[:0], self._actions[:0], None
 
     def at(self, now_ns: int) -> np.ndarray | None:
         """The set-point (A,) for this clock, linear between two points; None where nothing is scheduled.

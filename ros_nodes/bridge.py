@@ -1,0 +1,169 @@
+"""Common to the nodes: message types, qualities of service, parameters, trajectories, diagnostics, `run`."""
+
+import signal
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from builtin_interfaces.msg import Duration, Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Bool, Float64MultiArray, String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from policy.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
+from policy.errors import InputError, exit_code
+from policy.trajectory import velocities
+
+TYPES: dict[str, type] = {ARRAY: Float64MultiArray, BOOL: Bool, COMPRESSED: CompressedImage, IMAGE: Image,
+                          JOINT_STATE: JointState, STRING: String, TRAJECTORY: JointTrajectory}
+
+
+def _qos(depth: int, reliable: bool = True, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+
+
+# Publish reliable, subscribe best effort: so any pair of publisher and subscriber finds together (REP 2003).
+SENSOR_OUT, SENSOR_IN = _qos(10), _qos(10, reliable=False)
+COMMAND = _qos(1)
+LATCHED = _qos(1, latched=True)
+OVERRIDES = QoSOverridingOptions.with_default_policies()
+
+LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+def declare(node: Node, name: str, default: Any, description: str, low: float | None = None,
+            high: float | None = None, read_only: bool = True) -> Any:
+    """Declare a parameter with its description and range, and return its value.
+
+    Type and range are checked by rclpy: a node given a wrong one does not start.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=read_only)
+    if low is not None and high is not None:
+        if isinstance(default, int):
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+    return node.declare_parameter(name, default, descriptor).value
+
+
+def relative(topic: str) -> str:
+    """A contract's topic as a name that namespaces and remappings apply to."""
+    return topic.lstrip("/")
+
+
+def nanoseconds(time: Time | Duration) -> int:
+    """Time or duration of a message as ns."""
+    return int(time.sec) * 1_000_000_000 + int(time.nanosec)
+
+
+def stamp(ns: int) -> Time:
+    """ns as the time of a message."""
+    return Time(sec=ns // 10**9, nanosec=ns % 10**9)
+
+
+def image(pixels: np.ndarray, ns: int, frame: str) -> Image:
+    """RGB uint8 (height, width, 3) as a message."""
+    message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding="rgb8", step=3 * pixels.shape[1])
+    message.header.stamp, message.header.frame_id = stamp(ns), frame
+    message.data = array("B", pixels.tobytes())  # an ndarray here would be copied byte by byte
+    return message
+
+
+def joint_state(names: Sequence[str], ns: int, position: np.ndarray, velocity: np.ndarray,
+                effort: np.ndarray) -> JointState:
+    """Joint values (J,) as a message."""
+    message = JointState(name=list(names), position=array("d", position), velocity=array("d", velocity),
+                         effort=array("d", effort))
+    message.header.stamp = stamp(ns)
+    return message
+
+
+def trajectories(contract: Contract, times: np.ndarray, actions: np.ndarray,
+                 start: np.ndarray | None = None) -> dict[str, JointTrajectory]:
+    """Set-points (N, A) at times (N,) ns from now, as one message for each topic of the contract's action.
+
+    Stamp 0 (begin now), all velocities filled, the last zero. `start` (A,) is the set-point in force, by
+    default the first point itself.
+    """
+    messages = {}
+    begin = actions[0] if start is None else start
+    starts = {topic: part for topic, _, part in contract.split(begin)}
+    for topic, names, positions in contract.split(actions):
+        speeds = velocities(times, positions, 0, starts[topic])
+        points = [JointTrajectoryPoint(positions=array("d", p), velocities=array("d", v),
+                                       time_from_start=Duration(sec=int(t) // 10**9, nanosec=int(t) % 10**9))
+                  for t, p, v in zip(times, positions, speeds, strict=True)]
+        messages[relative(topic)] = JointTrajectory(joint_names=list(names), points=points)
+    return messages
+
+
+def points(message: JointTrajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Times (N,) ns from start, positions (N, J) and velocities (N, J), None where they are absent.
+
+    Raises `InputError` where the points are not of one size.
+    """
+    times = np.array([nanoseconds(p.time_from_start) for p in message.points], np.int64)
+    try:
+        positions = np.array([p.positions for p in message.points], float).reshape(len(times), -1)
+        filled = any(len(p.velocities) for p in message.points)
+        speeds = np.array([p.velocities for p in message.points], float) if filled else None
+    except ValueError:
+        raise InputError("got a trajectory whose points differ in size, expected one value a joint") from None
+    return times, positions, speeds
+
+
+def status(level: str, name: str, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
+    """A diagnostic with its key-values; `level` is ok, warn or error."""
+    return DiagnosticStatus(level=LEVELS[level], name=name, message=message,
+                            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()])
+
+
+def diagnostics(node: Node, *statuses: DiagnosticStatus) -> DiagnosticArray:
+    """Statuses of a node, stamped."""
+    message = DiagnosticArray(status=list(statuses))
+    message.header.stamp = node.get_clock().now().to_msg()
+    return message
+
+
+def percentiles(seconds: Sequence[float]) -> str:
+    """p50 / p99 in ms."""
+    if not seconds:
+        return "none"
+    p50, p99 = np.percentile(list(seconds), (50, 99)) * 1e3
+    return f"{p50:.2f} / {p99:.2f}"
+
+
+def run(make: Callable[[], Node]) -> int:
+    """Spin a node until it is told to end; 2 with one line where it cannot start."""
+    def main() -> None:
+        rclpy.init()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        node = None
+        try:
+            node = make()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            executor.spin()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        finally:
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
+
+    return exit_code(main)

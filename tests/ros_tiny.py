@@ -1,0 +1,244 @@
+"""What the tests of the nodes share: a domain of their own, a spinner, a light robot without physics, ears."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.pop("ROS_LOCALHOST_ONLY", None)
+rclpy = pytest.importorskip("rclpy", reason="install the extra `ros`")
+
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
+from policy.contract import load  # noqa: E402
+from ros_nodes import bridge  # noqa: E402
+from ros_nodes.controller import Controller  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+LONG = 30.0   # s to wait for what should take a tenth of one: other work may have the machine
+_domains = iter(range(10**6))
+
+
+def domain() -> int:
+    """A domain that no other test uses, in this process or in another."""
+    return (os.getpid() * 7 + next(_domains)) % 100 + 1
+
+
+class Ears(Node):
+    """Hears topics and keeps what it heard; asks services."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("ears", context=context)
+        self.heard: dict[str, list[Any]] = {}
+        self.at: dict[str, list[float]] = {}
+
+    def listen(self, topic: str, kind: type, qos: Any = 10) -> list[Any]:
+        """The messages of a topic from now on; when each came is in `at`."""
+        kept, times = self.heard.setdefault(topic, []), self.at.setdefault(topic, [])
+
+        def keep(message: Any) -> None:
+            times.append(time.monotonic())
+            kept.append(message)
+
+        self.create_subscription(kind, topic, keep, qos)
+        return kept
+
+    def call(self, name: str, kind: Any, **fields: Any) -> Any:
+        """Ask a service and wait for its answer."""
+        client = self.create_client(kind, name)
+        assert client.wait_for_service(LONG), f"no service {name}"
+        future = client.call_async(kind.Request(**fields))
+        until(future.done, f"no answer of {name}")
+        return future.result()
+
+
+class Robot(Node):
+    """A robot without physics: joints follow the controllers at once, pictures change with the joints.
+
+    Attributes are faults to play: `mute` topics say nothing; `mangle` changes messages on their way out;
+    `frozen` cameras repeat their picture; `lag` is subtracted from all stamps.
+    """
+
+    def __init__(self, context: Context, contract: str = "tabletop", rate: float = 20.0,
+                 start: np.ndarray | None = None) -> None:
+        super().__init__("robot", context=context)
+        self.contract = load(contract)
+        spec = self.contract.spec
+        low, high = self.contract.limits.low, self.contract.limits.high
+        self.action = ((low + high) / 2 if start is None else start).astype(float)
+        self.setpoints: list[tuple[float, np.ndarray]] = []   # monotonic s, (A,)
+        self.rejected: list[str] = []
+        self.mute: set[str] = set()
+        self.frozen: set[str] = set()
+        self.mangle: dict[str, Callable[[Any], Any]] = {}
+        self.lag = 0.0
+        self._still: dict[str, np.ndarray] = {}
+        now = self._now()
+        self.controllers = {}
+        for topic, joints, position in self.contract.split(self.action):
+            self.controllers[topic] = Controller(joints, position, now)
+            self.create_subscription(bridge.TYPES["trajectory_msgs/msg/JointTrajectory"], topic,
+                                     lambda m, topic=topic: self._command(topic, m), bridge.COMMAND)
+        self._out = {topic: self.create_publisher(bridge.TYPES[kind], topic, bridge.SENSOR_OUT)
+                     for topic, kind in self.contract.observed.items()}
+        self._count = 0
+        self._places = [spec.action.index(n) if n in spec.action else None for n in spec.state]
+        self.create_timer(1 / rate, self._look)
+        self.create_timer(0.2 / rate, self._feel)
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _command(self, topic: str, message: Any) -> None:
+        times, positions, speeds = bridge.points(message)
+        why = self.controllers[topic].command(list(message.joint_names), times, positions, speeds,
+                                              bridge.nanoseconds(message.header.stamp), self._now())
+        if why:
+            self.rejected.append(why)
+
+    def _feel(self) -> None:
+        now = self._now()
+        self.action = self.contract.join([(t, c.joints, c.at(now)) for t, c in self.controllers.items()])
+        self.setpoints.append((time.monotonic(), self.action.copy()))
+        stamp = now - round(self.lag * 1e9)
+        for topic in {s.topic for s in self.contract.state}:
+            names: list[str] = []
+            values: list[float] = []
+            start = 0
+            for s in self.contract.state:
+                width = len(s.names or s.joints)
+                if s.topic == topic:
+                    for i, place in enumerate(self._places[start:start + width]):
+                        value = (self.action[place] if place is not None else 0.0)
+                        share = len(s.joints) if s.reduce == "sum" else 1
+                        for joint in (s.joints if share > 1 else (s.joints[i],)):
+                            names.append(joint)
+                            values.append((value - s.offset) / s.scale / share)
+                start += width
+            zero = np.zeros(len(names))
+            self._say(topic, bridge.joint_state(names, stamp, np.array(values), zero, zero))
+
+    def _look(self) -> None:
+        self._count += 1
+        stamp = self._now() - round(self.lag * 1e9)
+        for name, camera in self.contract.cameras.items():
+            pixels = np.full((camera.height, camera.width, 3), 255, np.uint8)
+            pixels[0, 0] = self._count % 251
+            if name in self.frozen:
+                pixels = self._still.setdefault(name, pixels)
+            else:
+                self._still.pop(name, None)
+            self._say(camera.topic, bridge.image(pixels, stamp, name))
+
+    def _say(self, topic: str, message: Any) -> None:
+        if topic in self.mute:
+            return
+        if topic in self.mangle:
+            message = self.mangle[topic](message)
+        self._out[topic].publish(message)
+
+
+class Bench:
+    """Nodes of one test in one process, spun by one thread over real DDS; processes beside it."""
+
+    def __init__(self) -> None:
+        self.domain = domain()
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=self.domain)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.processes: list[subprocess.Popen[str]] = []
+        self.ears = self.add(Ears(self.context))
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def add(self, node: Any) -> Any:
+        """Spin a node too."""
+        self.executor.add_node(node)
+        self.executor.wake()
+        return node
+
+    def node(self, kind: type, **parameters: Any) -> Any:
+        """A node of ours in this process, with parameters."""
+        return self.add(kind(context=self.context, parameter_overrides=[
+            Parameter(name, value=value) for name, value in parameters.items()]))
+
+    def start(self, module: str, *remaps: str, **parameters: Any) -> subprocess.Popen[str]:
+        """A node of ours in a process of its own."""
+        arguments = [w for k, v in parameters.items()
+                     for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")]
+        arguments += [w for r in remaps for w in ("-r", r)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *arguments], cwd=ROOT, text=True,
+            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.processes.append(process)
+        return process
+
+    def publish(self, topic: str, kind: type, message: Any, qos: Any = 10) -> Any:
+        """Publish once, on a publisher that stays; returns it."""
+        publisher = self.ears.create_publisher(kind, topic, qos)
+        publisher.publish(message)
+        return publisher
+
+    def close(self) -> None:
+        """End everything."""
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+        self.context.try_shutdown()
+        self._thread.join(LONG)
+        for node in self.executor.get_nodes():
+            node.destroy_node()
+
+    def _spin(self) -> None:
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """A bench that is cleared away."""
+    made = Bench()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def until(true: Callable[[], Any], why: str, seconds: float = LONG) -> Any:
+    """Wait until something is so; fails with `why`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := true():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{why} within {seconds} s")
+
+
+def within_limits(robot: Robot) -> None:
+    """No set-point was beyond the limits of position, nor faster than those of velocity allow a cubic to be."""
+    limits = robot.contract.limits
+    times = np.array([t for t, _ in robot.setpoints])
+    points = np.array([a for _, a in robot.setpoints])
+    assert (points >= limits.low - 1e-4).all() and (points <= limits.high + 1e-4).all()
+    # over a tenth of a second and more, so that the jitter of this process's timers plays no part
+    for i in range(0, len(times), 5):
+        j = int(np.searchsorted(times, times[i] + 0.1))
+        if j < len(times):
+            most = 1.5 * limits.velocity * (times[j] - times[i] + 0.1) + 1e-3
+            assert (np.abs(points[j] - points[i]) <= most).all()
+
+
