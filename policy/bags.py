@@ -15,7 +15,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -85,6 +93,14 @@ def read_episodes(bag: Path, contract: Contract, lost: Counter[str] | None = Non
         raise InputError(f"{bag} holds nothing that fits the contract: {summary(lost) or 'no frame'}; "
                          "correct the contract or take the bag away")
     return episodes
+
+
+def messages(bag: Path, wanted: dict[str, str], lost: Counter[str]) -> Iterator[Raw]:
+    """The messages of some topics (without leading slash -> type) in the order of their reception.
+
+    `InputError` if one has another type or the bag cannot be read; what is whole in a cut bag is given.
+    """
+    return _messages(bag, wanted, _cut_off(bag), lost)
 
 
 def summary(lost: Counter[str]) -> str:
@@ -242,6 +258,15 @@ def _check_type(bag: Path, topic: str, kind: str, wanted: dict[str, str]) -> Non
                          "correct the contract")
 
 
+def open_writer(directory: Path, topics: Iterable[Channel]) -> tuple[Writer, dict[str, Connection]]:
+    """Begin a rosbag2 MCAP directory: its writer, and a connection for each topic (without leading slash)."""
+    writer = Writer(directory, version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    writer.open()
+    return writer, {c.topic.lstrip("/"): writer.add_connection(
+        "/" + c.topic.lstrip("/"), c.type, typestore=TYPES, offered_qos_profiles=[_qos(c)]) for c in topics}
+
+
 class EpisodeWriter:
     """Writes a rosbag2 MCAP directory aside and renames it on a clean exit; otherwise nothing is left.
 
@@ -267,14 +292,9 @@ class EpisodeWriter:
         return self
 
     def _begin(self) -> None:
-        self._writer = Writer(self._aside, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer, self._open = open_writer(self._aside, self._topics)
         for key, value in self._custom.items():
             self._writer.set_custom_data(key, value)
-        self._writer.open()
-        self._open = {c.topic.lstrip("/"): self._writer.add_connection(
-            "/" + c.topic.lstrip("/"), c.type, typestore=TYPES, offered_qos_profiles=[_qos(c)])
-            for c in self._topics}
 
     def write(self, topic: str, message: Any, stamp_ns: int) -> None:
         """Write a message of `TYPES` at its time of reception."""

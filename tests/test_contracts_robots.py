@@ -1,4 +1,4 @@
-"""Two public robots of another shape: a bag with the topics they have becomes episodes in the policy's units."""
+"""Two public robots of another shape: bags with their topics become episodes in the policy's units."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def joint(at: int, i: int) -> float:
 
 def picture(k: int, camera: int) -> np.ndarray:
     """(480, 640, 3): a slope that moves with time and differs in each channel, so that a swap is seen."""
-    x = np.arange(640, dtype=np.uint16)[None, :, None] // 4 + np.array([0, 40, 80])[None, None] + 3 * k + 5 * camera
+    x = np.arange(640, dtype=np.uint16)[None, :, None] // 4 + np.array([0, 40, 80]) + 3 * k + 5 * camera
     return np.broadcast_to(np.minimum(x, 255).astype(np.uint8), (480, 640, 3)).copy()
 
 
@@ -47,8 +47,9 @@ def so101() -> Iterator[Item]:
     """Cameras at 30 Hz, joints and the leader's array at 100 Hz; the array leads the arm by 0.05 rad."""
     yield Item("instruction", make("String", "pick up the tape"), START)
     for at in ticks(100):
-        yield Item("follower/joint_states", joint_state(at, SO101[::-1], [joint(at, i) for i in range(6)][::-1]), at)
-        yield Item("follower/forward_controller/commands", array([joint(at, i) + 0.05 for i in range(6)]), at)
+        arm = [joint(at, i) for i in range(6)]
+        yield Item("follower/joint_states", joint_state(at, SO101[::-1], arm[::-1]), at)
+        yield Item("follower/forward_controller/commands", array([v + 0.05 for v in arm]), at)
     for k, at in enumerate(ticks(30)):
         for c, topic in enumerate(("static_camera", "follower")):
             done, packed = cv2.imencode(".jpg", picture(k, c)[..., ::-1])
@@ -64,7 +65,8 @@ def aloha2() -> Iterator[Item]:
     for at in ticks(100):
         for side, first in (("left", 0), ("right", 6)):
             arm = [joint(at, first + i) for i in range(6)]
-            yield Item(f"follower_{side}/joint_states", joint_state(at, (*ALOHA, *fingers), [*arm, 0.05, -0.05]), at)
+            yield Item(f"follower_{side}/joint_states", joint_state(
+                at, (*ALOHA, *fingers), [*arm, 0.05, -0.05]), at)
             yield Item(f"leader_{side}/joint_states", joint_state(
                 at, (*ALOHA, *fingers), [*(v + 0.05 for v in arm), 0.0254, -0.0254]), at)
     for k, at in enumerate(ticks(60)):
@@ -72,7 +74,8 @@ def aloha2() -> Iterator[Item]:
             yield Item(f"cam_{name}/camera/color/image_rect_raw", image(at, picture(k, c)), at)
 
 
-def recorded(folder: Path, name: str, messages: Callable[[], Iterator[Item]]) -> tuple[Contract, list[Item], Path]:
+def recorded(folder: Path, name: str,
+             messages: Callable[[], Iterator[Item]]) -> tuple[Contract, list[Item], Path]:
     contract = load(name)
     items = sorted(messages(), key=lambda item: item.receive)
     return contract, items, write(folder / name, items, channels(contract))
@@ -94,8 +97,8 @@ def test_its_bag_becomes_episodes_and_live_frames_are_the_same(tmp_path, name, m
     assert episode.state.shape == episode.actions.shape == (len(episode.stamps), joints)
     np.testing.assert_allclose(episode.state[:, arm], expected, atol=1e-6)
     ahead = np.minimum(on_grid(episode.stamps + contract.spec.dt_ns), on_grid(START + int(SECONDS * 1e9) - 1))
-    np.testing.assert_allclose(episode.actions[:, arm], expected + 0.05 + 0.2 * ((ahead - grid) / 1e9)[:, None],
-                               atol=1e-6)
+    led = expected + 0.05 + 0.2 * ((ahead - grid) / 1e9)[:, None]
+    np.testing.assert_allclose(episode.actions[:, arm], led, atol=1e-6)
     live = Streams(contract)
     seen = []
     for item in items:

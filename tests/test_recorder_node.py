@@ -1,0 +1,216 @@
+"""The recorder: its bags are what training reads; they outlive a kill, a full disk and a clock set back."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Reader
+
+from policy import salvage
+from policy.bags import TYPES, channels, find_bags, read_episodes
+from policy.errors import InputError
+from ros_nodes.recording import Recorder
+from tests.demo_bag import CONTRACT, START, STEP, Item, demonstration, make, write
+from tests.ros_tiny import LONG, bench, until
+
+# isort: split  (ros_tiny skips this file where there is no ROS)
+from diagnostic_msgs.msg import DiagnosticStatus
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+from ros_nodes import bridge
+
+ROOT = Path(__file__).parents[1]
+KINDS = {c.topic: c.type for c in channels(CONTRACT)}
+
+
+def cdr(item: Item) -> bytes:
+    return bytes(TYPES.serialize_cdr(item.message, KINDS[item.topic]))
+
+
+def feed(recorder: Recorder, items: Iterable[Item]) -> None:
+    for item in items:
+        recorder.take(item.topic, cdr(item), item.receive)
+
+
+def after(steps: int) -> int:
+    return START + steps * STEP
+
+
+def custom(bag: Path) -> dict[str, str]:
+    with Reader(bag) as reader:
+        return reader.storage.metadata.custom
+
+
+def test_its_bags_are_those_that_training_reads(tmp_path):
+    recorder = Recorder(CONTRACT, tmp_path / "live")
+    assert "waiting for an instruction" in recorder.start(START)
+    feed(recorder, demonstration(30))
+    recorder.flush()
+    said = recorder.stop()
+    assert said.startswith("saved") and "nothing came" not in said
+    (bag,) = find_bags(tmp_path / "live")
+    (got,) = read_episodes(bag, CONTRACT)
+    (expected,) = read_episodes(write(tmp_path / "written", demonstration(30)), CONTRACT)
+    assert (got.instruction, got.task, got.lost) == (expected.instruction, expected.task, 0)
+    for name in ("stamps", "state", "actions", "contact"):
+        assert np.array_equal(getattr(got, name), getattr(expected, name))
+    assert np.array_equal(got.images["wrist"], expected.images["wrist"])
+    assert bag.name.endswith("open_the_drawer")
+
+
+def test_a_new_instruction_ends_a_bag_and_begins_another_and_the_same_one_does_not(tmp_path):
+    recorder = Recorder(CONTRACT, tmp_path)
+    feed(recorder, demonstration(2, text="seen before the start"))
+    assert recorder.start(after(2)).startswith("recording")  # the latched instruction counts
+    feed(recorder, demonstration(20, start=after(2), text="first"))
+    feed(recorder, demonstration(20, start=after(22), text="first"))
+    feed(recorder, demonstration(20, start=after(42), text="second"))
+    recorder.stop()
+    episodes = {e.instruction: len(e.stamps) for b in find_bags(tmp_path) for e in read_episodes(b, CONTRACT)}
+    assert episodes == {"first": 40, "second": 20}  # "seen before" was corrected at once: too short to keep
+    assert recorder.saved == 2
+
+
+def test_discard_and_mark(tmp_path):
+    recorder = Recorder(CONTRACT, tmp_path)
+    for act in (recorder.stop, recorder.discard, lambda: recorder.mark(True)):
+        with pytest.raises(InputError, match="recorded|recording"):
+            act()
+    recorder.start(START)
+    feed(recorder, demonstration(20, text="bad"))
+    recorder.discard()
+    assert list(tmp_path.iterdir()) == [] and recorder.on
+    feed(recorder, demonstration(20, start=after(20), text="good"))
+    recorder.mark(False)
+    recorder.mark(True)
+    with pytest.raises(InputError, match="stop it first"):
+        recorder.start(after(40))
+    recorder.stop()
+    (bag,) = find_bags(tmp_path)
+    assert custom(bag) == {"instruction": "good", "success": "true"}
+
+
+def test_a_topic_that_stays_silent_is_named(tmp_path):
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    feed(recorder, (i for i in demonstration(20) if not i.topic.startswith("gripper")))
+    assert "nothing came on gripper_controller/joint_trajectory" in recorder.stop()
+
+
+def test_words_that_are_no_text_begin_no_bag(tmp_path):
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    feed(recorder, demonstration(20, text="good"))
+    broken = cdr(Item("instruction", make("String", "????"), 0)).replace(b"????", b"\xff\xfe\xff\xfe")
+    recorder.take("instruction", broken, after(20))
+    feed(recorder, (i for i in demonstration(5, start=after(20)) if i.topic != "instruction"))
+    recorder.stop()
+    (bag,) = find_bags(tmp_path)
+    assert read_episodes(bag, CONTRACT)[0].instruction == "good"
+
+
+def test_a_clock_set_back_begins_a_new_bag(tmp_path):
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(after(1000))
+    feed(recorder, demonstration(20, start=after(1000), text="go"))
+    feed(recorder, (i for i in demonstration(20) if i.topic not in ("instruction", "label/task")))
+    recorder.stop()
+    first, second = (read_episodes(b, CONTRACT)[0] for b in find_bags(tmp_path))
+    assert (first.stamps[0], second.stamps[0]) == (after(1000), START)
+    assert first.instruction == second.instruction == "go" and len(first.stamps) == len(second.stamps) == 20
+
+
+def test_a_full_disk_ends_it_and_keeps_what_was_flushed(tmp_path):
+    """A limit on the size of files stands in for a full disk; lifted, recording starts again."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from ros_nodes.recording import Recorder
+from tests.demo_bag import CONTRACT, demonstration
+from tests.test_recorder_node import after, feed
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, resource.RLIM_INFINITY))
+recorder = Recorder(CONTRACT, Path({str(tmp_path)!r}))
+recorder.start(after(0))
+for t in range(4):
+    feed(recorder, demonstration(10, start=after(10 * t)))
+    recorder.flush()
+assert not recorder.on and "File too large" in recorder.fault and "free space" in recorder.fault
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+recorder.start(after(40))
+assert recorder.fault == ""
+feed(recorder, demonstration(20, start=after(40)))
+print(recorder.stop())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    cut, whole = find_bags(tmp_path)
+    (kept,) = read_episodes(cut, CONTRACT)
+    assert len(kept.stamps) >= 19 and kept.lost >= 1
+    assert len(read_episodes(whole, CONTRACT)[0].stamps) == 20
+
+
+def live(out: dict[str, Any], seconds: float, text: str) -> None:
+    """Publish a demonstration at 20 Hz of the wall's clock."""
+    for item in demonstration(int(seconds * 20), start=time.time_ns(), text=text):
+        time.sleep(max(0, item.receive - time.time_ns()) * 1e-9)
+        out[item.topic].publish(cdr(item))
+
+
+def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
+    with bench() as stage:
+        process = stage.start("recorder_node", folder=tmp_path)
+        told = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
+        out = {c.topic: stage.ears.create_publisher(bridge.TYPES[c.type], c.topic,
+                                                    bridge.LATCHED if c.latched else 10)
+               for c in channels(CONTRACT)}
+        assert "waiting" in stage.ears.call("recorder_node/start", Trigger).message
+        until(lambda: all(p.get_subscription_count() for p in out.values()), "the recorder hears all topics")
+        live(out, 1.5, "first")
+        assert stage.ears.call("recorder_node/mark_success", SetBool, data=True).success
+        live(out, 2.0, "second")
+
+        def counted() -> int:
+            """Messages in the bag, as the next status tells."""
+            told.clear()
+            until(lambda: told, "a status every second")
+            return int({v.key: v.value for v in told[-1].values}["messages"])
+
+        expected = counted()
+        counted()  # a second later
+        process.kill()
+        process.wait()
+    whole, cut = find_bags(tmp_path)
+    assert custom(whole) == {"instruction": "first", "success": "true"}
+    assert read_episodes(whole, CONTRACT)[0].instruction == "first"
+    assert read_episodes(cut, CONTRACT)[0].instruction == "second"
+    (file,) = cut.glob("*.mcap")
+    assert len(list(salvage.messages(file))) >= expected > 100
+
+
+def test_over_dds_it_says_what_is_missing_and_ends_its_bag_when_told_to_go(tmp_path):
+    with bench() as stage:
+        process = stage.start("recorder_node", folder=tmp_path)
+        told = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
+        refused = stage.ears.call("recorder_node/stop", Trigger)
+        assert not refused.success and "start first" in refused.message
+        stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+        stage.ears.call("recorder_node/start", Trigger)
+        until(lambda: told and "nothing comes on" in told[-1].message, "it says so")
+        assert told[-1].level == DiagnosticStatus.WARN and "camera/front/image_raw" in told[-1].message
+        out = stage.ears.create_publisher(bridge.TYPES[KINDS["joint_states"]], "joint_states", 10)
+        until(out.get_subscription_count, "the recorder listens")
+        for item in demonstration(20, start=time.time_ns()):
+            if item.topic == "joint_states":
+                time.sleep(max(0, item.receive - time.time_ns()) * 1e-9)
+                out.publish(cdr(item))
+        process.terminate()
+        assert process.wait(LONG) == 0
+    (bag,) = find_bags(tmp_path)
+    assert custom(bag)["instruction"] == "open the drawer"
