@@ -1,0 +1,86 @@
+"""A bag as a robot's sensors, and a policy's set-points beside the demonstrated ones. No ROS here.
+
+    bag   sensors, instruction  -> due(until)          played in the order and at the pace of reception
+          commands              -> set-point in force  <- compare(topic, joints, at, positions) of the policy
+"""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from policy.bags import TYPES, messages
+from policy.contract import STRING, Contract
+from policy.errors import InputError
+from policy.salvage import Raw
+from policy.streams import Streams
+
+
+class Playback:
+    """One bag that is played once; times are the bag's own [ns]. `InputError` for one that cannot be."""
+
+    def __init__(self, bag: Path, contract: Contract) -> None:
+        self.bag, self.contract = bag, contract
+        played = contract.observed | {contract.instruction: STRING}
+        self.played = {topic.lstrip("/"): kind for topic, kind in played.items()}  # topic -> type
+        self.lost: Counter[str] = Counter()  # reason -> messages of the bag that could not be used
+        self.points = 0                      # set-points compared
+        self._errors: dict[str, list[float]] = defaultdict(list)  # joint -> |policy - demonstration|
+        self._setpoints = Streams(contract)
+        self.begin, self.end = self._scan()
+        ranges = contract.limits.high - contract.limits.low
+        self._ranges = dict(zip(contract.spec.action, ranges.tolist(), strict=True))
+        self._messages = messages(bag, self.played, Counter())
+        self._next: Raw | None = next(self._messages, None)
+
+    def due(self, until: int) -> list[Raw]:
+        """The messages up to a time that were not given yet."""
+        found = []
+        while self._next is not None and self._next.stamp <= until:
+            found.append(self._next)
+            self._next = next(self._messages, None)
+        return found
+
+    def compare(self, topic: str, joints: list[str], at: int, positions: np.ndarray) -> None:
+        """Hold a set-point (J,) of the policy, in the robot's units, against the bag's of the same time."""
+        if at > self.end or (action := self._setpoints.setpoint_at(at)) is None:
+            return  # nothing was demonstrated for that time
+        self.points += 1
+        for c in self.contract.action:
+            if c.topic.lstrip("/") != topic.lstrip("/"):
+                continue
+            for joint, name in zip(c.joints, c.names or c.joints, strict=True):
+                wanted = (positions[joints.index(joint)] - c.offset) / c.scale
+                shown = action[self.contract.spec.action.index(name)]
+                self._errors[name].append(abs(float(wanted - shown)))
+
+    def report(self) -> dict[str, Any]:
+        """Mean and largest difference of each joint, in units of the policy and as a share of its range."""
+        joints = {name: {"mean": float(np.mean(e)), "max": max(e),
+                         "share_of_range": float(np.mean(e) / self._ranges[name])}
+                  for name, e in self._errors.items()}
+        share = float(np.mean([j["share_of_range"] for j in joints.values()])) if joints else None
+        return {"bag": str(self.bag), "points": self.points, "mean_share_of_range": share, "joints": joints}
+
+    def _scan(self) -> tuple[int, int]:
+        """Gather the demonstrated set-points; returns the times of the first and the last message."""
+        commanded = {t.lstrip("/"): kind for t, kind in self.contract.commanded.items()}
+        seen: set[str] = set()
+        first = last = 0
+        for raw in messages(self.bag, commanded | self.played, self.lost):
+            topic = raw.topic.lstrip("/")
+            seen.add(topic)
+            first, last = first or raw.stamp, max(last, raw.stamp)
+            if topic in commanded:
+                try:
+                    message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
+                except Exception as error:  # rosbags raises whatever the broken bytes lead to
+                    self.lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
+                    continue
+                self._setpoints.push(topic, message, raw.stamp)
+        missing = [t for t in (commanded | self.played) if t not in seen]
+        if missing:
+            raise InputError(f"{self.bag} has no message on {', '.join(missing)}, which the contract asks "
+                             "for; give a bag of this robot, or its contract")
+        return first, last

@@ -1,0 +1,125 @@
+"""Replay: a policy sees a bag as it would a robot, its set-points are compared, and nothing can move."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy.bags import TYPES, channels
+from policy.errors import InputError
+from policy.streams import Streams
+from ros_nodes.playback import Playback
+from tests.demo_bag import CONTRACT, START, STEP, action, demonstration, write
+from tests.ros_tiny import LONG, Robot, bench, until
+from tests.tiny import write_model
+
+# isort: split  (ros_tiny skips this file where there is no ROS)
+from sensor_msgs.msg import JointState
+
+from ros_nodes.policy_node import PolicyNode
+from ros_nodes.safety_node import SafetyNode
+
+RAMP = 0.02  # rad a step, at full brightness; a picture of noise is half as bright
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("bags") / "episode", demonstration(60))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(folder, ramp=RAMP)
+    return folder
+
+
+def test_it_gives_the_sensors_in_time_and_only_them(bag):
+    playback = Playback(bag, CONTRACT)
+    assert (playback.begin, playback.end) == (START, START + 59 * STEP)
+    first = playback.due(START + STEP // 2)
+    topics = {raw.topic.lstrip("/") for raw in first}
+    assert topics == {*CONTRACT.observed, "instruction"}  # no command: nothing would move, even if heard
+    rest = playback.due(playback.end)
+    assert playback.due(playback.end) == []
+    streams = Streams(CONTRACT)
+    for raw in first + rest:
+        if raw.topic.lstrip("/") in CONTRACT.observed:
+            streams.push(raw.topic, TYPES.deserialize_cdr(raw.data, raw.type), raw.stamp)
+    streams.flush()
+    frames = []
+    while (frame := streams.frame()) is not None:
+        frames.append(frame.stamp)
+    assert frames == [START + t * STEP for t in range(60)]
+
+
+def test_set_points_are_compared_in_the_policys_units(bag):
+    playback = Playback(bag, CONTRACT)
+    for t in range(10, 20):
+        at = START + (t + 1) * STEP  # action(t) is in force then
+        for topic, joints, positions in CONTRACT.split(action(t)):
+            wrong = positions + 0.01
+            playback.compare(topic, list(joints)[::-1], at + STEP // 5, wrong[::-1])
+    playback.compare("arm_controller/joint_trajectory", [], playback.end + 1, np.zeros(0))  # after the end
+    report = playback.report()
+    assert report["points"] == 20
+    assert report["joints"]["panda_joint1"]["mean"] == pytest.approx(0.01, abs=1e-6)
+    assert report["joints"]["gripper"]["max"] == pytest.approx(0.02, abs=1e-6)  # both fingers
+    assert report["joints"]["gripper"]["share_of_range"] == pytest.approx(0.25, abs=1e-4)
+
+
+def test_a_bag_of_another_robot_is_refused(tmp_path):
+    items = [i for i in demonstration(5) if i.topic != "joint_states"]
+    path = write(tmp_path / "a", items, [c for c in channels(CONTRACT) if c.topic != "joint_states"])
+    with pytest.raises(InputError, match="no message on joint_states"):
+        Playback(path, CONTRACT)
+
+
+def test_a_policy_answers_a_bag_over_dds(bag, model, tmp_path):
+    """The tiny policy moves the first joint where the demonstration does not: the report says by how much."""
+    with bench() as stage:
+        policy = stage.node(PolicyNode, model=str(model), autostart=True, use_sim_time=True, sensor_timeout=5.0)
+        until(lambda: policy.pilot, "the policy is active")
+        policy.runtime.instruct("open the drawer")  # embedded before the bag begins, which is short
+        process = stage.start("replay_node", bag=bag, report=tmp_path / "report.json")
+        said, _ = process.communicate(timeout=4 * LONG)
+        assert process.returncode == 0, said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["points"] > 20 and "set-points compared" in said
+    moved = {name: joint["mean"] for name, joint in report["joints"].items()}
+    # the policy wants the state and a ramp, the demonstration the next state, 0.001 away
+    assert RAMP / 4 < moved["panda_joint1"] < RAMP * 16
+    assert all(moved[f"panda_joint{i}"] < 0.05 for i in range(2, 8))
+
+
+def test_it_refuses_where_a_robot_or_a_safety_node_is_live(bag):
+    for kind, words in ((Robot, "somebody else publishes"), (SafetyNode, "somebody else listens on")):
+        with bench() as stage:
+            if kind is Robot:
+                stage.add(Robot(stage.context))
+            else:
+                stage.node(SafetyNode)
+            heard = stage.ears.listen("joint_states", JointState)
+            process = stage.start("replay_node", bag=bag)
+            said, _ = process.communicate(timeout=4 * LONG)
+            assert process.returncode == 2 and words in said, said
+            if kind is SafetyNode:
+                assert not heard  # not one message was played
+
+
+def test_a_policy_that_says_nothing_is_told(bag, model, tmp_path):
+    with bench() as stage:
+        node = stage.node(PolicyNode, model=str(model), use_sim_time=True)
+        node.trigger_configure()  # and never active
+        process = stage.start("replay_node", bag=bag, report=tmp_path / "report.json")
+        said, _ = process.communicate(timeout=4 * LONG)
+        assert process.returncode == 2 and "the policy commanded nothing" in said
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_no_bag_there(tmp_path):
+    with bench() as stage:
+        process = stage.start("replay_node", bag=tmp_path / "nothing")
+        said, _ = process.communicate(timeout=4 * LONG)
+        assert process.returncode == 2 and "no bag at" in said
