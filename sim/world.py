@@ -17,7 +17,7 @@ OPEN = 0.08             # m, total opening of the gripper
 SIZE = 96               # pixels, both policy cameras
 CAMERAS = ("front", "wrist")
 PRESSED = -0.009        # m, travel of the button at which the lamp toggles
-BULB = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
+LAMP = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
 
 
 class Joints(NamedTuple):
@@ -139,9 +139,10 @@ class World:
         return self._touches(self.model.geom_bodyid == self.model.body(body).id)
 
     def set_lamp(self, on: bool) -> None:
-        """Light the bulb or put it out."""
+        """Light the lamp or put it out: the bulb, and the plate round the button, which no hand hides."""
         self.lamp = on
-        self.model.geom_rgba[self.model.geom("bulb").id] = BULB[on]
+        for geom in ("bulb", "plate"):
+            self.model.geom_rgba[self.model.geom(geom).id] = LAMP[on]
 
     def _touches(self, things: np.ndarray | None = None) -> bool:
         things = self._movable if things is None else things

@@ -78,7 +78,10 @@ class Expert:
 
 
 def reach(world: World, point: Point, opening: float, tolerance: float = 0.007, funnel: float = 0.012) -> Motion:
-    """Travel at a safe height, come down on a point within `funnel` metres of its vertical."""
+    """Travel at a safe height, come down on a point within `funnel` metres of its vertical.
+
+    The tolerance is as wide as the task allows: a policy that sees one frame stalls where an expert waits to be exact.
+    """
     while True:
         goal, tcp = point(), world.tcp
         across = float(np.linalg.norm(goal[:2] - tcp[:2]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.tasks.base import CLOSED, Motion, Task, grip, reach, rise, straight
+from sim.tasks.base import CLOSED, Motion, Task, grip, reach, rise, stay, straight
 from sim.world import OPEN, World
 
 OPENED, SHUT = 0.085, 0.012   # m of travel
@@ -11,6 +11,11 @@ OPENED, SHUT = 0.085, 0.012   # m of travel
 def handle(world: World) -> np.ndarray:
     """Where to grasp or push the handle."""
     return world.data.geom("handle").xpos + (0, 0, -0.005)
+
+
+def inside(world: World) -> np.ndarray:
+    """Where the finger tips push until the drawer is shut: a little beyond."""
+    return handle(world) + (world.joint("drawer") - 0.015, 0, 0)
 
 
 class OpenDrawer(Task):
@@ -54,7 +59,7 @@ class OpenDrawer(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if world.joint("drawer") < OPENED:
-                yield from reach(world, lambda: handle(world), OPEN)
+                yield from reach(world, lambda: handle(world), OPEN, 0.012, 0.02)
                 yield from grip(world, CLOSED)
                 out = handle(world) - (0.12 - world.joint("drawer"), 0, 0)
                 yield from straight(world, lambda o=out: o, CLOSED, 0.012)
@@ -103,9 +108,10 @@ class CloseDrawer(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if world.joint("drawer") > SHUT:
-                yield from reach(world, lambda: handle(world) - (0.05, 0, 0), CLOSED)
-                yield from straight(world, lambda: handle(world) + (world.joint("drawer") - 0.015, 0, 0), CLOSED,
-                                    most=45, until=lambda: world.joint("drawer") < 0.004)
+                yield from reach(world, lambda: handle(world) - (0.05, 0, 0), CLOSED, 0.02, 0.03)
+                yield from straight(world, lambda: inside(world), CLOSED, most=45,
+                                    until=lambda: world.joint("drawer") < 0.004)
+                yield from stay(world, inside(world), CLOSED, 6)  # shut is hard to tell from almost shut: push on
                 back = world.tcp - (0.03, 0, 0)
                 yield from straight(world, lambda b=back: b, CLOSED, 0.015)
         yield from rise(world, CLOSED)

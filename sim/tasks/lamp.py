@@ -23,7 +23,7 @@ class Lamp(Task):
 
     def motion(self, world: World) -> Motion:
         while world.lamp != self.on:
-            yield from reach(world, lambda: world.position("button") + (0, 0, 0.045), CLOSED, 0.012, 0.02)
+            yield from reach(world, lambda: world.position("button") + (0, 0, 0.045), CLOSED, 0.015, 0.025)
             for _ in range(25):
                 if world.lamp == self.on:
                     break

@@ -66,7 +66,8 @@ class Puck(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if self.sign * self._offset(world)[0] < -0.012:
-                yield from reach(world, lambda: world.position("puck") - (BEHIND * self.sign, 0, -0.01), CRADLE)
+                yield from reach(world, lambda: world.position("puck") - (BEHIND * self.sign, 0, -0.01), CRADLE,
+                                 0.012, 0.02)
                 end = np.array([ZONES[self.zone] - TOUCHING * self.sign, LANE, self.height])
                 yield from straight(world, lambda e=end: e, CRADLE, 0.009, lead=0.04, most=70)
                 back = world.tcp - (0.03 * self.sign, 0, 0)

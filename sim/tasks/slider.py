@@ -52,7 +52,8 @@ class Slider(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if not self.success(world):
-                yield from reach(world, lambda: world.position("slider") - (0, FINGERS * self.sign, 0.005), CLOSED)
+                yield from reach(world, lambda: world.position("slider") - (0, FINGERS * self.sign, 0.005), CLOSED,
+                                 0.02, 0.03)
                 end = world.position("rail") + (0, self.sign * (SLIDER_END - 0.028), 0.04)
                 yield from straight(world, lambda e=end: e, CLOSED, 0.009, most=45,
                                     until=lambda: self.sign * world.joint("slider") > SLIDER_END - 0.004)
