@@ -33,7 +33,6 @@ setup(
         "mink==1.3.0",
         "mujoco==3.10.*",
         "numpy",
-        "opencv-python-headless",
         "pillow",
         "pyyaml",
         "rich",
@@ -45,7 +44,7 @@ setup(
     extras_require={
         "cpu": ["onnxruntime"],
         "gpu": ["onnxruntime-gpu"],
-        "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "torch"],
+        "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "opencv-python", "torch"],
         "test": ["mcap-ros2-support", "pytest"],
     },
 )

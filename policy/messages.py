@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from policy.contract import ARRAY, COMPRESSED, TRAJECTORY, Camera, Joints
+from policy.errors import InputError
 
 
 class Unusable(ValueError):
@@ -28,7 +29,11 @@ def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
         return np.ascontiguousarray(image if camera.encoding == "rgb8" else image[..., ::-1])
 
     def packed(message: Any) -> np.ndarray:
-        import cv2
+        try:
+            import cv2
+        except ImportError:
+            raise InputError("this contract has compressed images, which OpenCV decodes, and it is not here; "
+                             "install it with `pip install opencv-python`") from None
 
         if camera.encoding not in message.format.lower().replace("jpg", "jpeg"):
             raise Unusable(f"got an image of format {message.format!r}, {expected}")
