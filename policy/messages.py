@@ -29,12 +29,6 @@ def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
         return np.ascontiguousarray(image if camera.encoding == "rgb8" else image[..., ::-1])
 
     def packed(message: Any) -> np.ndarray:
-        try:
-            import cv2
-        except ImportError:
-            raise InputError("this contract has compressed images, which OpenCV decodes, and it is not here; "
-                             "install it with `pip install opencv-python`") from None
-
         if camera.encoding not in message.format.lower().replace("jpg", "jpeg"):
             raise Unusable(f"got an image of format {message.format!r}, {expected}")
         data = np.frombuffer(message.data, np.uint8)
@@ -45,7 +39,14 @@ def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
             raise Unusable(f"got an image of {image.shape[1]}x{image.shape[0]}, {expected}")
         return np.ascontiguousarray(image[..., ::-1])  # OpenCV gives BGR
 
-    return packed if camera.type == COMPRESSED else raw
+    if camera.type != COMPRESSED:
+        return raw
+    try:
+        import cv2
+    except ImportError:
+        raise InputError("this contract has compressed images, which OpenCV decodes, and it is not here; "
+                         "install it with `pip install opencv-python`") from None
+    return packed
 
 
 def _picker(source: Joints) -> Callable[[Any, Any], np.ndarray | None]:
