@@ -1,13 +1,9 @@
 """Random starts: where everything lies when an episode begins at home."""
 
-from typing import TYPE_CHECKING
-
+import mujoco
 import numpy as np
 
 from sim.scene import BLOCKS
-
-if TYPE_CHECKING:
-    from sim.world import World
 
 # Fixtures: (x, y) in metres and how far they are moved about, each way.
 FIXTURES = {
@@ -23,21 +19,24 @@ HOME = np.array([0.0, -0.312, 0.0, -2.503, 0.0, 0.621, 0.0])  # finger tips at (
 DRAWER_OPEN, SLIDER_END = 0.12, 0.10        # m of travel
 
 
-def place(world: "World", rng: np.random.Generator) -> None:
-    """Write a random layout into the model and the data of `world`."""
-    m, d = world.model, world.data
+def place(m: mujoco.MjModel, d: mujoco.MjData, joints: np.ndarray, rng: np.random.Generator) -> bool:
+    """Write a random layout into model and data, the arm near home; returns whether the lamp is lit.
+
+    `joints` (9,): where in qpos the arm and the fingers are.
+    """
     for name, (centre, spread) in FIXTURES.items():
         m.body(name).pos[:2] = np.asarray(centre) + rng.uniform(-spread, spread, 2)
     for name, xy in zip(BLOCKS, _apart(rng), strict=True):
-        _put(world, name, xy, 0.02, rng.uniform(-0.25, 0.25))
+        _put(d, name, xy, 0.02, rng.uniform(-0.25, 0.25))
     x = rng.choice([rng.uniform(0.44, 0.55), ZONES["black"] + rng.uniform(-0.02, 0.02),
                     ZONES["white"] + rng.uniform(-0.02, 0.02)])
-    _put(world, "puck", np.array([x, LANE + rng.uniform(-0.015, 0.015)]), 0.0181, 0.0)
+    _put(d, "puck", np.array([x, LANE + rng.uniform(-0.015, 0.015)]), 0.0181, 0.0)
     d.joint("drawer").qpos[0] = rng.choice([rng.uniform(0, 0.004), DRAWER_OPEN - rng.uniform(0, 0.02)])
     d.joint("slider").qpos[0] = rng.uniform(-SLIDER_END, SLIDER_END)
-    world.set_lamp(bool(rng.random() < 0.5))
+    lamp = bool(rng.random() < 0.5)
     q = HOME + rng.uniform(-0.06, 0.06, 7)
-    d.qpos[world._qpos] = np.concatenate([q, [0.04, 0.04]])
+    d.qpos[joints] = np.concatenate([q, [0.04, 0.04]])
+    return lamp
 
 
 def _apart(rng: np.random.Generator) -> np.ndarray:
@@ -50,5 +49,5 @@ def _apart(rng: np.random.Generator) -> np.ndarray:
             return xy
 
 
-def _put(world: "World", name: str, xy: np.ndarray, z: float, yaw: float) -> None:
-    world.data.joint(name).qpos[:] = [*xy, z, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+def _put(d: mujoco.MjData, name: str, xy: np.ndarray, z: float, yaw: float) -> None:
+    d.joint(name).qpos[:] = [*xy, z, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]

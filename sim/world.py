@@ -56,7 +56,7 @@ class World:
         """Lay the table out at random and put the arm near home, gripper open."""
         mujoco.mj_resetData(self.model, self.data)
         self._touching = 0
-        layout.place(self, rng)
+        self.set_lamp(layout.place(self.model, self.data, self._qpos, rng))
         self.data.ctrl[:] = self.data.qpos[self._qpos]
         mujoco.mj_forward(self.model, self.data)
         for _ in range(2 * SUBSTEPS):  # let things settle
