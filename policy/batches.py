@@ -1,4 +1,4 @@
-"""Batches for training: which windows, in which order, with which words. All a pure function of seed and step."""
+"""Batches for training: which windows, in which order, with which words: a pure function of seed and step."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ AHEAD = 3  # batches made while the model works
 class Batches:
     """The windows of a cache, split by episode into those trained on and those held out.
 
-    A step's batch depends on the recipe's seed, the step and the process alone, so that a run that is resumed sees
-    what it would have seen.
+    A step's batch depends on the recipe's seed, the step and the process alone, so that a run that is resumed
+    sees what it would have seen.
     """
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
@@ -37,8 +37,8 @@ class Batches:
         self.held_out = np.flatnonzero(np.isin(cache.episode, held))
         self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
         if not len(self.train):
-            raise InputError(f"nothing to train on: {episodes} episodes, of which held_out takes all; record more "
-                             "or lower held_out in the recipe")
+            raise InputError(f"nothing to train on: {episodes} episodes, of which held_out takes all; record "
+                             "more or lower held_out in the recipe")
 
     def at(self, step: int, process: int = 0, processes: int = 1) -> dict[str, Tensor]:
         """This process's share of the batch of a step."""
@@ -71,11 +71,13 @@ class Batches:
         """The windows of a step's whole batch: epoch after epoch, each in its own random order."""
         place = np.arange(step * self.recipe.batch, (step + 1) * self.recipe.batch)
         epochs, within = np.divmod(place, len(self.train))
-        return np.concatenate([self.train[self._epoch(epoch)[within[epochs == epoch]]] for epoch in np.unique(epochs)])
+        return self.train[np.concatenate([self._epoch(epoch)[within[epochs == epoch]]
+                                          for epoch in np.unique(epochs)])]
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if self._shuffled[0] != epoch:
-            self._shuffled = (epoch, np.random.default_rng([self.seed, 3, epoch]).permutation(len(self.train)))
+            rng = np.random.default_rng([self.seed, 3, epoch])
+            self._shuffled = (epoch, rng.permutation(len(self.train)))
         return self._shuffled[1]
 
     def _make(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
@@ -87,20 +89,19 @@ class Batches:
     def _said(self, episodes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A point between two phrasings of each episode's task: more ways of saying it than were recorded."""
         known = [self.phrasings[episode] for episode in episodes]
-        first, second = (self.words[[k[int(r * len(k))] for k, r in zip(known, rng.random(len(known)))]]
-                         for _ in range(2))
+        first, second = (self.words[[rng.choice(said) for said in known]] for _ in range(2))
         mixed = first + rng.random((len(known), 1), np.float32) * (second - first)
         return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _words(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Embeddings (sentences, D) and, for each episode, which of them say its task (its own alone if unlabelled)."""
+    """Embeddings (sentences, D) and, by episode, which of them say its task (its own alone if unlabelled)."""
     sentences = sorted(set(cache.instructions))
     number = {sentence: i for i, sentence in enumerate(sentences)}
     tasks: dict[str, set[int]] = {}
-    for task, sentence in zip(cache.tasks, cache.instructions):
+    for task, sentence in zip(cache.tasks, cache.instructions, strict=True):
         if task is not None:
             tasks.setdefault(task, set()).add(number[sentence])
     groups = {task: np.array(sorted(said)) for task, said in tasks.items()}
     return Text().embed(sentences), [np.array([number[sentence]]) if task is None else groups[task]
-                                     for task, sentence in zip(cache.tasks, cache.instructions)]
+                                     for task, sentence in zip(cache.tasks, cache.instructions, strict=True)]

@@ -10,19 +10,20 @@ from policy.spec import Spec
 def card(spec: Spec, state: dict[str, Any], figures: dict[str, Any], report: dict[str, Any] | None) -> str:
     """The README.md of a model folder; `state` is its checkpoint's, `report` an evaluation's report.json."""
     cameras = ", ".join(f"{name} {h}x{w}" for name, (h, w) in spec.cameras.items())
+    where = f"{state['machine']}, {state['processes']} process(es) of {state['threads']} threads"
     return f"""# {figures["out"].name}
 
-A language-conditioned policy: images ({cameras}), {len(spec.state)} joint values and an instruction in; the next
-{spec.horizon} set-points at {spec.rate:g} Hz out. `policy.onnx` is all of it, `spec.json` its shapes, `contract.yaml`
-the robot it was trained for.
+A language-conditioned policy: images ({cameras}), {len(spec.state)} joint values and an instruction in;
+the next {spec.horizon} set-points at {spec.rate:g} Hz out. `policy.onnx` is all of it, `spec.json` its
+shapes, `contract.yaml` the robot it was trained for.
 
 | | |
 | --- | --- |
 | data | {state["episodes"]} episodes, {state["frames"]} frames |
 | trained on | {state["samples"]} windows, {state["step"]} steps, seed {state["recipe"]["training"]["seed"]} |
-| time | {state["seconds"] / 60:.0f} minutes on {state["machine"]}, {state["processes"]} process(es) of {state["threads"]} threads |
+| time | {state["seconds"] / 60:.0f} minutes on {where} |
 | size | {figures["parameters"] / 1e6:.2f} M parameters while training, {figures["bytes"] / 1e6:.1f} MB |
-| torch and ONNX Runtime differ by | {figures["difference"]:.1e} of the action range, {figures["frames"]} real frames |
+| torch and ONNX Runtime differ by | {figures["difference"]:.1e} of the range, {figures["frames"]} frames |
 | inference, CPU, {figures["threads"]} threads, batch 1 | {figures["latency"]:.2f} ms (median) |
 
 Trained by `{state["command"]}`; size, difference and time of inference measured by
@@ -43,8 +44,8 @@ Trained by `{state["command"]}`; size, difference and time of inference measured
 def evaluation(report: dict[str, Any]) -> str:
     """The figures of a report.json as a table."""
     lines = ["| | success | episodes |", "| --- | --- | --- |"]
-    lines += [f"| {name} | {task['rate']:.1%} ({task['low']:.1%} to {task['high']:.1%}) | {task['episodes']} |"
-              for name, task in report["tasks"].items()]
+    lines += [f"| {name} | {t['rate']:.1%} ({t['low']:.1%} to {t['high']:.1%}) | {t['episodes']} |"
+              for name, t in report["tasks"].items()]
     lines.append(f"| **mean over tasks** | **{report['mean']:.1%}** | |")
     for name, part in (report.get("held_out_phrasings", {}) | report.get("control", {})).items():
         lines.append(f"| {name.replace('_', ' ')} | {part['mean']:.1%} | |")

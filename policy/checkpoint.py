@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors and one JSON, written aside and renamed, so that one is whole or absent.
+"""Checkpoints: a folder of safetensors and one JSON, written aside and renamed: it is whole or absent.
 
     <run>/checkpoint-<step>/
         weights.safetensors     as trained, normalisation included
@@ -45,8 +45,8 @@ def save(run: Path, step: int, policy: Policy, average: dict[str, Tensor], optim
         aside.rename(final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise InputError(f"cannot write {final} ({error}); free space on the disk and run the same command again: "
-                         "it goes on from the last whole checkpoint") from None
+        raise InputError(f"cannot write {final} ({error}); free space on the disk and run the same command "
+                         "again: it goes on from the last whole checkpoint") from None
     for old in run.glob("checkpoint-*"):
         if old != final:
             shutil.rmtree(old)
@@ -64,8 +64,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         recipes.parse(state["recipe"]), spec_of(state), int(state["step"])
         return state
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder} is not a checkpoint that this version reads ({type(error).__name__}: {error}); "
-                         "train into another --out") from None
+        raise InputError(f"{folder} is not a checkpoint that this version reads ({type(error).__name__}: "
+                         f"{error}); train into another --out") from None
 
 
 def spec_of(state: dict[str, Any]) -> Spec:
@@ -82,7 +82,7 @@ def describe(recipe: Recipe, spec: Spec) -> dict[str, Any]:
 
 
 def load(run: Path, weights: str = "average") -> tuple[Policy, dict[str, Any]]:
-    """The policy of a run's newest checkpoint in evaluation mode, and its state; `InputError` if there is none."""
+    """The policy of a run's newest checkpoint, for use, and its state; `InputError` if it has none."""
     folder = latest(run)
     if folder is None:
         raise InputError(f"no checkpoint in {run}; train one with `python -m policy.train --out {run} ...`")
@@ -93,7 +93,9 @@ def load(run: Path, weights: str = "average") -> tuple[Policy, dict[str, Any]]:
     return policy.eval(), state
 
 
-def resume(folder: Path, policy: Policy, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+@torch.no_grad()
+def resume(folder: Path, policy: Policy, average: dict[str, Tensor],
+           optimizer: torch.optim.Optimizer) -> None:
     """Put weights, moving average and optimizer back as `save` found them."""
     policy.load_state_dict(tensors(folder / "weights.safetensors"))
     saved = tensors(folder / "average.safetensors")
@@ -101,7 +103,9 @@ def resume(folder: Path, policy: Policy, average: dict[str, Tensor], optimizer: 
         value.copy_(saved[name])
     moments = tensors(folder / "optimizer.safetensors")
     for name, parameter in policy.named_parameters():
-        optimizer.state[parameter] = {key: moments[f"{key}.{name}"].to(parameter.device) for key in MOMENTS}
+        optimizer.state[parameter] = {"step": moments[f"step.{name}"]} | {
+            # Laid out in memory as the parameter is (channels_last), which the fused step takes for granted.
+            key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"]) for key in ("exp_avg", "exp_avg_sq")}
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

@@ -31,7 +31,8 @@ class Curves:
     def write(self, step: int, samples: int, seconds: float, validation: float | None) -> None:
         """One row: the means since the last."""
         row = {"step": step, "samples": samples, "seconds": round(seconds, 1)}
-        row |= {name: f"{sum(p[name] for p in self.window) / len(self.window):.9g}" for name in self.window[0]}
+        row |= {name: f"{sum(parts[name] for parts in self.window) / len(self.window):.9g}"
+                for name in self.window[0]}
         row["validation"] = "" if validation is None else f"{validation:.9g}"
         self.window = []
         fresh = not self.table.exists()
@@ -56,7 +57,8 @@ class Curves:
         for name in list(rows[0])[3:]:
             points = [(int(row["samples"]), float(row[name])) for row in rows if row[name]]
             if points:
-                axes.plot(*zip(*points), label=name, linewidth=1, marker="o" if name == "validation" else None)
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, label=name, linewidth=1, marker="o" if name == "validation" else None)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
         aside = self.picture.with_suffix(".part")

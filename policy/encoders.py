@@ -2,9 +2,10 @@
 
     forward(*inputs, condition) -> tokens (B, n, width), mask (B, or 1, n) bool
 
-`inputs` names what an encoder reads, in order; `tokens` is n. `condition` (B, width) is the first token of the recipe's first
-encoder (zero for that one itself): the cameras are read with FiLM from it. What happens in training only (noise,
-drop-out of a whole group) draws from torch's global random state: seeded once a step, a run is repeatable.
+`inputs` names what an encoder reads, in order; `tokens` is n. `condition` (B, width) is the first token of
+the recipe's first encoder (zero for that one itself): the cameras are read with FiLM from it. What happens in
+training only (noise, drop-out of a whole group) draws from torch's global random state: seeded once a step, a
+run is repeatable.
 """
 
 from dataclasses import dataclass
@@ -74,9 +75,9 @@ class Block(nn.Module):
 class Cameras(nn.Module):
     """One small residual CNN for all cameras, one token for each.
 
-    A camera's image is read at two scales, 1/4 and 1/8. The token joins K soft-argmax keypoints (Levine et al.
-    2016), whose heat maps add both scales so that the condition selects coarsely and the pixels locate finely,
-    and a flattened map of few channels.
+    A camera's image is read at two scales, 1/4 and 1/8. The token joins K soft-argmax keypoints (Levine et
+    al. 2016), whose heat maps add both scales so that the condition selects coarsely and the pixels locate
+    finely, and a flattened map of few channels.
 
         image (size) -> 1/4 (stem channels) -> 1/8 (channels) -> flat ----> token
                               |                    |                         ^
@@ -118,13 +119,13 @@ class Cameras(nn.Module):
 
     def forward(self, *images: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         batch, count = images[0].shape[0], len(images)
-        x = torch.cat([self.prepare(name, image) for name, image in zip(self.inputs, images)])
+        x = torch.cat([self.prepare(name, image) for name, image in zip(self.inputs, images, strict=True)])
         condition = torch.cat([condition + embedding for embedding in self.camera])
         tokens = self.read(x, condition)
         return present(tokens.view(count, batch, -1).transpose(0, 1), 0.0, self.training)
 
     def prepare(self, name: str, image: Tensor) -> Tensor:
-        """uint8 (B, h, w, 3) to float (B, 3, size, size) around 0; channels_last, as the bytes already lie."""
+        """uint8 (B, h, w, 3) to float (B, 3, size, size) around 0; channels_last, as the bytes lie."""
         x = image.permute(0, 3, 1, 2).float()
         rows = getattr(self, name.replace("image_", "rows_"), None)
         if rows is not None:
@@ -155,7 +156,8 @@ class Proprioception(nn.Module):
         noise: float = 0.05  # training: of a standard deviation
         drop: float = 0.1    # training: chance that the token is absent
 
-    def __init__(self, settings: "Proprioception.Settings", spec: Spec, width: int, statistics: Statistics) -> None:
+    def __init__(self, settings: "Proprioception.Settings", spec: Spec, width: int,
+                 statistics: Statistics) -> None:
         super().__init__()
         self.settings, self.inputs, self.tokens = settings, ("state",), 1
         self.register_buffer("mean", torch.tensor(statistics["state_mean"], dtype=torch.float32))
@@ -180,7 +182,8 @@ class Instruction(nn.Module):
         noise: float = 0.4    # training: expected norm of the noise, that of the embedding being 1
         dropout: float = 0.1  # training: of the hidden units
 
-    def __init__(self, settings: "Instruction.Settings", spec: Spec, width: int, statistics: Statistics) -> None:
+    def __init__(self, settings: "Instruction.Settings", spec: Spec, width: int,
+                 statistics: Statistics) -> None:
         super().__init__()
         self.settings, self.inputs, self.tokens = settings, ("instruction",), 1
         self.layers = nn.Sequential(nn.Linear(spec.text, width), nn.GELU(), nn.Dropout(settings.dropout),

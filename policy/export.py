@@ -1,7 +1,7 @@
 """Export a run as a model folder: `python -m policy.export runs/chunk --out models/tabletop`.
 
-The graph is the whole policy, from raw images to set-points in robot units. It is written only if torch and ONNX
-Runtime agree on real frames of the bags.
+The graph is the whole policy, from raw images to set-points in robot units. It is written only if torch and
+ONNX Runtime agree on real frames of the bags.
 """
 
 import argparse
@@ -36,8 +36,9 @@ FRAMES, THREADS = 64, 2
 def export(run: Path, out: Path, bags: Path | None = None, report: Path | None = None) -> dict[str, Any]:
     """Write policy.onnx, spec.json, contract.yaml and README.md into `out`; the figures of the card.
 
-    `bags` is where the bags of the run lie if they have moved; `report` a report.json whose figures the card is to
-    show. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX Runtime differ.
+    `bags` is where the bags of the run lie if they have moved; `report` a report.json whose figures the card
+    is to show. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX
+    Runtime differ.
     """
     policy, state = checkpoint.load(run)
     _check_free(out)
@@ -57,7 +58,8 @@ def export(run: Path, out: Path, bags: Path | None = None, report: Path | None =
         (aside / "README.md").write_text(card(policy.spec, state, figures, evaluation))
         _swap(aside, out)
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another --out") from None
+        raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another "
+                         "--out") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return figures
@@ -71,13 +73,14 @@ def write_graph(policy: Policy, path: Path) -> None:
         warnings.simplefilter("ignore")  # of the exporter about itself
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            policy.eval(), examples, dynamo=True, verbose=False, opset_version=OPSET, output_names=["actions"],
-            input_names=list(policy.inputs), dynamic_shapes=[tuple({0: size} for _ in examples)])
+            policy.eval(), examples, dynamo=True, verbose=False, opset_version=OPSET,
+            input_names=list(policy.inputs), output_names=["actions"],
+            dynamic_shapes=[tuple({0: size} for _ in examples)])
     model = program.model_proto
     model.ir_version = IR
     # The exporter notes source lines and paths of this machine in every node: no reader needs them.
-    for thing in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info,
-                  *model.graph.initializer):
+    graph = model.graph
+    for thing in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         thing.ClearField("metadata_props")
         thing.ClearField("doc_string")
     del model.metadata_props[:]
@@ -94,14 +97,15 @@ def parity(policy: Policy, path: Path, batch: dict[str, torch.Tensor], span: np.
     worst = 0.0
     for size in (1, 3, FRAMES):
         rows = {name: batch[name][:4 * size].split(size) for name in policy.inputs}
-        for parts in zip(*rows.values()):
+        for parts in zip(*rows.values(), strict=True):
             with torch.no_grad():
                 expected = policy(*parts).numpy()
-            got = session.run(None, {name: part.numpy() for name, part in zip(policy.inputs, parts)})[0]
+            feed = {name: part.numpy() for name, part in zip(policy.inputs, parts, strict=True)}
+            got = session.run(None, feed)[0]
             worst = max(worst, float((np.abs(got - expected) / span).max()))
     if not worst <= TOLERANCE:
-        raise InputError(f"torch and ONNX Runtime differ by {worst:.2g} of the action range on real frames, at most "
-                         f"{TOLERANCE:g} is expected; nothing is written. Try another version of onnxruntime or torch")
+        raise InputError(f"torch and ONNX Runtime differ by {worst:.2g} of the action range on real frames, "
+                         f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one")
     return worst
 
 
@@ -123,19 +127,21 @@ def _inputs(policy: Policy, size: int) -> list[tuple[tuple[int, ...], torch.dtyp
     """Shape and type of each input."""
     spec = policy.spec
     known = {f"image_{name}": ((size, h, w, 3), torch.uint8) for name, (h, w) in spec.cameras.items()}
-    known |= {"state": ((size, len(spec.state)), torch.float32), "instruction": ((size, spec.text), torch.float32)}
+    known |= {"state": ((size, len(spec.state)), torch.float32),
+              "instruction": ((size, spec.text), torch.float32)}
     return [known[name] for name in policy.inputs]
 
 
 def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[dict[str, torch.Tensor], np.ndarray]:
     """Frames of the run's bags as inputs, and the range of each action (A,)."""
     if not bags.exists():
-        raise InputError(f"the bags of {run} are no longer at {bags}; export compares on real frames: give their "
-                         "place with --bags")
+        raise InputError(f"the bags of {run} are no longer at {bags}; export compares on real frames: give "
+                         "their place with --bags")
     robot = contract.load(run / "contract.yaml")
     cache = dataset.open_cache(bags, robot)
     if cache.contract.spec != checkpoint.spec_of(state):
-        raise InputError(f"{run / 'contract.yaml'} no longer fits the checkpoint; put back the contract of the run")
+        raise InputError(f"{run / 'contract.yaml'} no longer fits the checkpoint; put back the contract it "
+                         "was trained with")
     batches = Batches(cache, parse(state["recipe"]))
     chosen = np.linspace(0, len(cache.state) - 1, FRAMES).astype(int)
     span = dataset.statistics(cache)
@@ -175,8 +181,8 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="report.json of an evaluation, for the card")
     args = parser.parse_args()
     figures = export(args.run, args.out, args.bags, args.report)
-    print(f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, torch and "
-          f"ONNX Runtime differ by {figures['difference']:.1e} of the action range")
+    print(f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "
+          f"torch and ONNX Runtime differ by {figures['difference']:.1e} of the action range")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from policy.spec import Spec
 
 
 def blank(spec: Spec) -> Statistics:
-    """Statistics that change nothing, for a policy whose weights (which hold the real ones) come from a file."""
+    """Statistics that change nothing, for a policy whose weights, the real ones among them, are loaded."""
     states, actions = len(spec.state), (spec.horizon, len(spec.action))
     return {"state_mean": np.zeros(states), "state_std": np.ones(states),
             "delta_mean": np.zeros(actions), "delta_std": np.ones(actions)}
@@ -24,8 +24,8 @@ class Policy(nn.Module):
 
         instruction token, camera tokens, state token, action token -> mixer -> feature -> head -> chunk
 
-    The causal mixer reads them in the recipe's order; the learned action token comes last and sees all. The head
-    works on normalised changes from the present state, one scale for each step of the horizon:
+    The causal mixer reads them in the recipe's order; the learned action token comes last and sees all. The
+    head works on normalised changes from the present state, one scale for each step of the horizon:
 
         actions[i] = state + delta_mean[i] + delta_std[i] * head[i]
     """
@@ -51,16 +51,17 @@ class Policy(nn.Module):
         self.register_buffer("delta_std", std(statistics["delta_std"]))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Predict: tensors in the order of `inputs` -> actions (B, H, A), absolute set-points in robot units."""
+        """Tensors in the order of `inputs` -> actions (B, H, A), absolute set-points in robot units."""
         named = dict(zip(self.inputs, inputs, strict=True))
         chunk = self.head.sample(self.features(named), None)
         return self.present_state(named)[:, None] + self.delta_mean + self.delta_std * chunk
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum and its parts; `batch` holds the inputs, actions, mask and the objectives' labels."""
+        """The weighted sum and its parts; `batch` holds inputs, actions, mask and the objectives' labels."""
         features = self.features(batch)
         delta = batch["actions"] - self.present_state(batch)[:, None]
-        parts = {"action": self.head.loss(features, (delta - self.delta_mean) / self.delta_std, batch["mask"])}
+        target = (delta - self.delta_mean) / self.delta_std
+        parts = {"action": self.head.loss(features, target, batch["mask"])}
         total = parts["action"]
         for name, objective in self.objectives.items():
             parts[name] = objective(features, batch[name])

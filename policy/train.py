@@ -1,7 +1,7 @@
 """Train a recipe on bags: `python -m policy.train --recipe chunk --bags data/tabletop --out runs/chunk`.
 
-Run again, the command goes on where it was. With several processes: `accelerate launch --num_processes 2 -m
-policy.train ...`, each taking its share of every batch.
+Run again, the command goes on where it was. With several processes, each taking its share of every batch:
+`torchrun --nproc_per_node 2 -m policy.train ...`.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     wanted = recipe.load(recipe_name)
     robot = contract.load(contract_name)
     if wanted.training.batch % accelerator.num_processes:
-        raise InputError(f"a batch of {wanted.training.batch} does not divide among {accelerator.num_processes} "
-                         "processes; change one of them")
+        raise InputError(f"a batch of {wanted.training.batch} does not divide among "
+                         f"{accelerator.num_processes} processes; change one of them")
     found = checkpoint.latest(out)
     if found:
         _check_same(found, checkpoint.describe(wanted, robot.spec))
@@ -55,8 +55,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
     run = Run(accelerator, wanted, policy, Batches(cache, wanted), out)
     run.spent |= {"bags": str(bags), "frames": len(cache.state), "episodes": len(cache.bounds) - 1,
-                  "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} --contract "
-                             f"{contract_name}" + (f" --samples {samples}" if samples else "")
+                  "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
+                             f"--contract {contract_name}" + (f" --samples {samples}" if samples else "")
                              + (f" --minutes {minutes:g}" if minutes else "")}
     if found:
         run.resume(found)
@@ -66,7 +66,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
 class Run:
     """One training run: what changes from step to step, and how it is saved."""
 
-    def __init__(self, accelerator: Accelerator, wanted: Recipe, policy: Policy, batches: Batches, out: Path) -> None:
+    def __init__(self, accelerator: Accelerator, wanted: Recipe, policy: Policy, batches: Batches,
+                 out: Path) -> None:
         self.accelerator, self.recipe, self.settings = accelerator, wanted, wanted.training
         self.batches, self.out, self.step, self.stopping = batches, out, 0, False
         device = accelerator.device
@@ -123,8 +124,8 @@ class Run:
                 signal.signal(number, handler)
         self.save()
         self.say(f"stopped at step {self.step}; the same command goes on" if done < 1 else
-                 f"done: {self.step * self.settings.batch} samples in {self.spent['seconds'] / 60:.1f} minutes; "
-                 f"next: python -m policy.export {self.out} --out models/<name>")
+                 f"done: {self.step * self.settings.batch} samples in {self.spent['seconds'] / 60:.1f} "
+                 f"minutes; next: python -m policy.export {self.out} --out models/<name>")
 
     def save(self) -> None:
         """Write a checkpoint and the picture of the losses."""
@@ -151,8 +152,8 @@ class Run:
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
             loss, parts = self.model(batch)
         if not torch.isfinite(loss):
-            raise InputError(f"the loss is {loss.item()} at step {self.step}: look for extreme values in the bags, or "
-                             "lower training.rate in the recipe; the last checkpoint is kept")
+            raise InputError(f"the loss is {loss.item()} at step {self.step}: look for extreme values in the "
+                             "bags, or lower training.rate in the recipe; the last checkpoint is kept")
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         nn.utils.clip_grad_norm_(self.policy.parameters(), settings.clip)
@@ -160,7 +161,8 @@ class Run:
         self.step += 1
         # Young averages follow quickly, so that the start is forgotten.
         decay = min(settings.average, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.policy.parameters()], 1 - decay)
+        weights = [p.detach() for p in self.policy.parameters()]
+        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
         return {"loss": loss.item()} | {name: value.item() for name, value in parts.items()}
 
     def _log(self, parts: dict[str, float]) -> None:
@@ -194,12 +196,13 @@ class Run:
     def _agree(self) -> None:
         """Processes stop at the same step and share one clock."""
         if self.accelerator.num_processes > 1:
-            mine = torch.tensor([[self.spent["seconds"], float(self.stopping)]], device=self.accelerator.device)
-            self.spent["seconds"], stopping = self.accelerator.gather(mine).amax(0).tolist()
+            mine = torch.tensor([[self.spent["seconds"], float(self.stopping)]])
+            told = self.accelerator.gather(mine.to(self.accelerator.device))
+            self.spent["seconds"], stopping = told.amax(0).tolist()
             self.stopping = stopping > 0
 
     def _done(self) -> float:
-        """How much of the plan is done, 1 when all of it: of the minutes if some are given, else of the samples."""
+        """How much of the plan is done, 1 for all: of the minutes if some are given, else of the samples."""
         plan = self.spent["planned"]
         samples = self.step * self.settings.batch / plan["samples"]
         return samples if plan["minutes"] is None else self.spent["seconds"] / 60 / plan["minutes"]
@@ -238,9 +241,10 @@ def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] \
-        if info.exists() else []
-    return names[0] if names else platform.machine()
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.machine()
 
 
 def _check_same(found: Path, wanted: dict[str, Any]) -> None:
@@ -249,18 +253,18 @@ def _check_same(found: Path, wanted: dict[str, Any]) -> None:
     for key in ("recipe", "spec"):
         differing = [name for name in wanted[key] if wanted[key][name] != state[key].get(name)]
         if differing:
-            raise InputError(f"{found.parent} holds a run of another {key} (it differs in {', '.join(differing)}); "
-                             "give another --out, or the one it was begun with to go on")
+            raise InputError(f"{found.parent} holds a run of another {key} (it differs in "
+                             f"{', '.join(differing)}); give another --out, or the {key} it was begun with")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m policy.train", description=__doc__.split("\n")[0])
     parser.add_argument("--recipe", default="chunk", help="a name in policy/recipes, or a YAML file")
     parser.add_argument("--bags", type=Path, required=True, help="folder of rosbag2 recordings")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; one that exists is gone on with")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; goes on if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
-    parser.add_argument("--minutes", type=float, help="time to spend instead; the rate falls to zero by its end")
+    parser.add_argument("--minutes", type=float, help="time to spend instead; the rate is 0 by its end")
     args = parser.parse_args()
     train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes)
 

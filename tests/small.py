@@ -8,7 +8,8 @@ import yaml
 from policy import recipe
 from tests import demo_bag
 
-SAID = (("open the drawer", "open_drawer"), ("pull the drawer open", "open_drawer"), ("press the button", "press"))
+SAID = (("open the drawer", "open_drawer"), ("pull the drawer open", "open_drawer"),
+        ("press the button", "press"))
 
 
 def bags(folder: Path, episodes: int = 3, steps: int = 8) -> Path:
@@ -23,10 +24,10 @@ def shrink(name: str) -> dict[str, Any]:
     """A shipped recipe with all its parts and none of its size."""
     raw = recipe.dump(recipe.load(name))
     raw["width"] = 16
-    for sizes in ({"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2}, {"layers": 1, "heads": 2},
-                  {"hidden": 8}):
-        for part in (*raw["encoders"].values(), raw["mixer"], raw["head"]):
-            part |= {key: value for key, value in sizes.items() if key in part}
+    sizes = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2, "layers": 1, "heads": 2,
+             "hidden": 8}
+    for part in (*raw["encoders"].values(), raw["mixer"], raw["head"]):
+        part |= {key: value for key, value in sizes.items() if key in part}
     raw["training"] |= {"samples": 32, "batch": 4, "warmup": 2, "held_out": 0.34}
     return raw
 

@@ -1,4 +1,4 @@
-"""Every recipe and every registered part: built small, trained, resumed, exported, held equal; and what is refused."""
+"""Every recipe and registered part: built small, trained, resumed, exported, held equal; what is refused."""
 
 from pathlib import Path
 
@@ -37,7 +37,8 @@ def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) 
     assert export(tmp_path / "run", tmp_path / "model")["difference"] <= TOLERANCE
     runtime = Runtime(tmp_path / "model")
     runtime.instruct("open the drawer")
-    frame = Frame(0, {c: np.zeros((96, 96, 3), np.uint8) for c in SPEC.cameras}, np.zeros(len(SPEC.state), np.float32))
+    images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in SPEC.cameras.items()}
+    frame = Frame(0, images, np.zeros(len(SPEC.state), np.float32))
     assert runtime.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
 
 

@@ -1,4 +1,7 @@
-"""Heads: `loss(features (B, width), target (B, H, A), mask (B, H)) -> scalar`, `sample(features, noise) -> (B, H, A)`.
+"""Heads: what turns the action feature into a chunk.
+
+    loss(features (B, width), target (B, H, A), mask (B, H)) -> scalar
+    sample(features (B, width), noise) -> (B, H, A)
 
 Targets and samples are normalised; nobody but the recipe knows which head it is.
 """

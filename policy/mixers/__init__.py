@@ -1,4 +1,4 @@
-"""Mixers: `forward(tokens (B, n, width), mask (B, n) bool) -> (B, n, width)`; the order of tokens is causal."""
+"""Mixers: `forward(tokens (B, n, width), mask (B or 1, n) bool) -> (B, n, width)`, causal in the tokens."""
 
 from torch import nn
 

@@ -11,8 +11,9 @@ from policy.errors import InputError
 class Layer(nn.Module):
     """Self-attention and an MLP, each added to what came in.
 
-    Tokens lie as rows (B * n, width), so that each linear layer is one matrix product with its bias: for a handful
-    of tokens, inference costs as much as there are operations and weights to read (hence an MLP of twice the width).
+    Tokens lie as rows (B * n, width), so that each linear layer is one matrix product with its bias: for
+    a handful of tokens, inference costs what there are operations and weights to read (hence an MLP of
+    only twice the width).
     """
 
     def __init__(self, width: int, heads: int, tokens: int, dropout: float) -> None:

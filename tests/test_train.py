@@ -1,0 +1,164 @@
+"""Training as its user meets it: killed, stopped, resumed, shared by processes, and started wrongly."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policy import checkpoint, contract, dataset, recipe, train
+from policy.batches import Batches
+from policy.errors import InputError
+from tests import small
+
+ROOT = Path(__file__).parent.parent
+# A row and a checkpoint every step; the model is tiny, so that a step is slowed down to be caught in the act.
+COMMAND = """
+import sys, time
+from policy import train
+from policy.errors import exit_code
+train.LOG_STEPS, train.SAVE_SECONDS = 1, 0.0
+learn = train.Run._learn
+train.Run._learn = lambda *arguments: (time.sleep(0.05), learn(*arguments))[1]
+sys.exit(exit_code(train.main))
+"""
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.bags(tmp_path_factory.mktemp("bags"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return small.write(tmp_path / "small.yaml", small.shrink("chunk"))
+
+
+def start(path: Path, bags: Path, out: Path) -> subprocess.Popen:
+    arguments = ["--recipe", str(path), "--bags", str(bags), "--out", str(out), "--samples", "80"]
+    return subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    table = out / "losses.csv"
+    return list(csv.DictReader(table.open())) if table.exists() else []
+
+
+def wait_for_rows(process: subprocess.Popen, out: Path, count: int) -> None:
+    while len(rows(out)) < count:
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+
+
+def test_killed_and_resumed_it_has_the_losses_of_a_calm_run(bags: Path, path: Path, tmp_path: Path) -> None:
+    calm = start(path, bags, tmp_path / "calm")
+    out = tmp_path / "killed"
+    process = start(path, bags, out)
+    wait_for_rows(process, out, 5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert checkpoint.latest(out) is not None and len(rows(out)) < 20
+    again = start(path, bags, out)
+    said, _ = again.communicate(timeout=900)
+    assert again.returncode == 0 and "goes on from checkpoint-" in said, said
+    assert calm.wait(900) == 0
+    assert [row["step"] for row in rows(out)] == [str(i) for i in range(1, 21)]
+    for name in ("loss", "action", "keyframe"):
+        np.testing.assert_allclose([float(r[name]) for r in rows(out)],
+                                   [float(r[name]) for r in rows(tmp_path / "calm")], rtol=1e-5)
+    for weights in ("weights", "average"):
+        a, b = (checkpoint.load(folder, weights)[0].state_dict() for folder in (out, tmp_path / "calm"))
+        for name, value in a.items():
+            torch.testing.assert_close(value, b[name], rtol=1e-4, atol=1e-6)
+    assert (out / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_asked_to_stop_it_saves_and_leaves_cleanly(bags: Path, path: Path, tmp_path: Path) -> None:
+    process = start(path, bags, tmp_path / "run")
+    wait_for_rows(process, tmp_path / "run", 2)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0 and "the same command goes on" in said, said
+    step = checkpoint.load(tmp_path / "run")[1]["step"]
+    assert step < 20 and rows(tmp_path / "run")[-1]["step"] == str(step)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_two_processes_share_a_batch(bags: Path, path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0",
+               "-m", "policy.train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run"),
+               "--samples", "12"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert checkpoint.load(tmp_path / "run")[1]["processes"] == 2
+    assert done.stdout.count("done: 12 samples") == 1
+
+
+def test_batches_are_a_function_of_the_step_and_shares_make_the_whole(bags: Path) -> None:
+    wanted = recipe.parse(small.shrink("chunk"))
+    cache = dataset.open_cache(bags, contract.load("tabletop"))
+    batches = Batches(cache, wanted)
+    first, again = batches.at(7), Batches(cache, wanted).at(7)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    ahead = batches.ahead(7)
+    assert torch.equal(next(ahead)["actions"], first["actions"])
+    assert torch.equal(next(ahead)["actions"], batches.at(8)["actions"])
+    ahead.close()
+    shares = torch.cat([batches.at(7, process, 2)["state"] for process in (0, 1)])
+    assert sorted(shares[:, 0].tolist()) == sorted(first["state"][:, 0].tolist())
+    seen = np.concatenate([batches._order(step) for step in range(len(batches.train))])
+    assert np.bincount(seen, minlength=len(cache.state))[batches.train].tolist() == [4] * len(batches.train)
+    held = set(cache.episode[batches.held_out])
+    assert held and held.isdisjoint(cache.episode[batches.train])
+
+
+def test_what_is_said_lies_between_phrasings_of_the_same_task(bags: Path) -> None:
+    cache = dataset.open_cache(bags, contract.load("tabletop"))
+    batches = Batches(cache, recipe.parse(small.shrink("chunk")))
+    said = batches._said(np.repeat([0, 2], 50), np.random.default_rng(0))
+    a, b, other = (batches.words[sorted(set(cache.instructions)).index(text)] for text, _ in small.SAID)
+    np.testing.assert_allclose(np.linalg.norm(said, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(said[50:], np.repeat(other[None], 50, 0), atol=1e-6)
+    assert ((said[:50] @ a + said[:50] @ b) > 1.5 * (a @ b)).all() and len(np.unique(said[:50, 0])) > 10
+
+
+def test_the_run_of_another_recipe_is_left_alone(bags: Path, path: Path, tmp_path: Path) -> None:
+    train.train(str(path), bags, tmp_path / "run", samples=4)
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "run").rglob("*")}
+    other = small.write(tmp_path / "other.yaml", small.shrink("chunk") | {"width": 32})
+    with pytest.raises(InputError, match=r"another recipe \(it differs in width\)"):
+        train.train(str(other), bags, tmp_path / "run", samples=4)
+    assert before == {f: f.stat().st_mtime_ns for f in (tmp_path / "run").rglob("*")}
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["--bags", "nowhere"], "nowhere"), (["--recipe", "chnk"], "did you mean 'chunk'"),
+    (["--samples", "-1"], "above 0"), (["--contract", "tabletpo"], "did you mean 'tabletop'"),
+])
+def test_a_wrong_command_says_so_and_writes_nothing(
+        arguments: list[str], expected: str, bags: Path, path: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", "--recipe", str(path), "--bags", str(bags),
+                                      "--out", str(tmp_path / "run"), *arguments])
+    assert train.exit_code(train.main) == 2
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_fails_leaves_the_last_one(bags: Path, path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train.train(str(path), bags, out, samples=4)
+    policy, state = checkpoint.load(out)
+    (out / ".checkpoint.part").write_text("in the way")  # stands for a disk that refuses to take it
+    with pytest.raises(InputError, match="goes on from the last whole checkpoint"):
+        checkpoint.save(out, 99, policy, {}, torch.optim.AdamW(policy.parameters()), state)
+    assert checkpoint.load(out)[1]["step"] == 1
