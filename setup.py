@@ -41,10 +41,23 @@ setup(
         "tokenizers",
         "tqdm",
     ],
+    entry_points={"console_scripts": [
+        f"{node} = ros_nodes.{node}:main" for node in
+        ("policy_node", "recorder_node", "replay_node", "safety_node", "sim_node")]},
     extras_require={
         "cpu": ["onnxruntime"],
         "gpu": ["onnxruntime-gpu"],
         "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "opencv-python", "torch"],
+        # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
+        "ros": [
+            "ros-jazzy-diagnostic-msgs",
+            "ros-jazzy-rclpy[fastrtps]",
+            "ros-jazzy-rosgraph-msgs",
+            "ros-jazzy-sensor-msgs",
+            "ros-jazzy-std-msgs",
+            "ros-jazzy-std-srvs",
+            "ros-jazzy-trajectory-msgs",
+        ],
         "test": ["mcap-ros2-support", "pytest"],
     },
 )
