@@ -1,7 +1,6 @@
 """Common to the nodes: message types, qualities of service, parameters, trajectories, diagnostics, `run`."""
 
 import signal
-import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,10 +11,11 @@ from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -151,15 +151,17 @@ def percentiles(seconds: Sequence[float]) -> str:
 def run(make: Callable[[], Node]) -> int:
     """Spin a node until it is told to end; 2 with one line where it cannot start."""
     def main() -> None:
-        rclpy.init()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # Our own handlers, as those of rclpy close the context before a node can bring the arm to rest.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         node = None
         try:
             node = make()
             executor = SingleThreadedExecutor()
             executor.add_node(node)
-            executor.spin()
-        except (KeyboardInterrupt, ExternalShutdownException):
+            while rclpy.ok():
+                executor.spin_once(timeout_sec=0.1)  # a signal is seen between two
+        except KeyboardInterrupt:
             pass
         finally:
             if node is not None:

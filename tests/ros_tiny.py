@@ -18,7 +18,7 @@ os.environ.pop("ROS_LOCALHOST_ONLY", None)
 rclpy = pytest.importorskip("rclpy", reason="install the extra `ros`")
 
 from rclpy.context import Context  # noqa: E402
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
@@ -196,15 +196,17 @@ class Bench:
         for process in self.processes:
             process.kill()
             process.communicate()
-        self.context.try_shutdown()
+        nodes = self.executor.get_nodes()
+        self.executor.shutdown(LONG)
         self._thread.join(LONG)
-        for node in self.executor.get_nodes():
+        for node in nodes:
             node.destroy_node()
+        self.context.try_shutdown()
 
     def _spin(self) -> None:
         try:
             self.executor.spin()
-        except ExternalShutdownException:
+        except (ExternalShutdownException, ShutdownException):
             pass
 
 
