@@ -1,0 +1,133 @@
+"""A stack at work for the tests of faults, and their fixtures."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policy.contract import load
+from tests import faults
+from tests.ros_tiny import LONG, Bench, Robot, until, within_limits
+from tests.tiny import write_model
+
+# isort: split  (ros_tiny skips this file where there is no ROS)
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.parameter import Parameter
+from std_msgs.msg import String
+
+from ros_nodes import bridge
+from ros_nodes.policy_node import PolicyNode
+from ros_nodes.safety_node import SafetyNode
+
+
+SAMPLES = 40    # set-points, at 100 Hz
+PATIENT = 0.4   # s of silence until hold: more than on a robot, as other work may have the machine
+
+
+class Stand:
+    """A robot without physics, the safety node and the policy node, in one process over real DDS."""
+
+    def __init__(self, model: Path, policy: dict[str, Any] | None = None,
+                 inside: tuple[str, ...] = ("safety_node", "policy_node"), sim_time: bool = False) -> None:
+        self.stage = Bench()
+        self.robot = self.stage.add(Robot(self.stage.context, start=_start()))
+        if sim_time:
+            self.robot.set_parameters([Parameter("use_sim_time", value=True)])
+        self._voice = self.stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+        self.said: list[tuple[str, str]] = []  # (node, all its words)
+        for node in ("safety_node", "policy_node", "recorder_node"):
+            self._hear(DiagnosticStatus, f"{node}/status", bridge.LATCHED, lambda m: [m])
+        self._hear(DiagnosticArray, "/diagnostics", 100, lambda m: m.status)
+        clock = {"use_sim_time": sim_time}
+        self.parameters = {
+            "safety_node": {"command_timeout": PATIENT, "state_timeout": PATIENT} | clock,
+            "policy_node": {"model": str(model), "autostart": True, "sensor_timeout": PATIENT} | clock}
+        self.parameters["policy_node"] |= policy or {}
+        kinds = {"safety_node": SafetyNode, "policy_node": PolicyNode}
+        self.nodes = {name: self.stage.node(kinds[name], **self.parameters[name]) for name in inside}
+
+    def _hear(self, kind: type, topic: str, qos: Any, statuses: Callable[[Any], Any]) -> None:
+        def keep(message: Any) -> None:
+            for s in statuses(message):
+                words = " ".join([s.message, *(f"{v.key}: {v.value}" for v in s.values)])
+                self.said.append((s.name.split(":")[0], words))
+
+        self.stage.ears.create_subscription(kind, topic, keep, qos)
+
+    def instruct(self, text: str) -> None:
+        """Say what to do; who comes later hears it too."""
+        self._voice.publish(String(data=text))
+
+    def hears(self, says: str) -> None:
+        """Wait until the node named before the colon says the words after it."""
+        node, words = says.split(": ", 1)
+        self.said.clear()
+        until(lambda: any(n == node and words in said for n, said in list(self.said)),
+              f"{node} says {words!r}")
+
+    def moves(self) -> None:
+        """Wait until the controller's set-point goes on."""
+        was = self.robot.action[0]
+        until(lambda: abs(self.robot.action[0] - was) > 0.005, "the arm moves", 4 * LONG)  # a process may start
+
+    def rests(self) -> None:
+        """Wait until the controller's set-point stands still, and see that it stays so."""
+        def still(since: int) -> bool:
+            recent = [a for _, a in self.robot.setpoints[since:]]
+            return len(recent) >= SAMPLES and float(np.ptp(recent, axis=0).max()) < 1e-4
+
+        until(lambda: still(-SAMPLES), "the arm rests")
+        rested = len(self.robot.setpoints)
+        until(lambda: len(self.robot.setpoints) >= rested + SAMPLES, "the robot speaks")
+        assert still(rested), "the arm did not stay where it was"
+
+    def close(self) -> None:
+        """End all, and see that no set-point was beyond the limits."""
+        self.stage.close()
+        within_limits(self.robot)
+
+
+def _start() -> np.ndarray:
+    """Where the arm begins: the first joint has far to go, the others stand in the middle."""
+    limits = load("tabletop").limits
+    start = (limits.low + limits.high) / 2
+    start[0] = limits.low[0] + 0.2
+    return np.asarray(start, float)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(folder, ramp=0.005)  # 0.1 rad/s
+    return folder
+
+
+@pytest.fixture
+def make(model: Path) -> Iterator[Callable[..., Stand]]:
+    """Stands that are checked and cleared away."""
+    made: list[Stand] = []
+
+    def build(**options: Any) -> Stand:
+        made.append(Stand(model, **options))
+        return made[-1]
+
+    yield build
+    for stand in made:
+        stand.close()
+
+
+@pytest.fixture
+def stand(make: Callable[..., Stand]) -> Stand:
+    """At work already."""
+    stand = make()
+    stand.instruct("open the drawer")
+    stand.moves()
+    return stand
+
+
+@pytest.fixture
+def says(request: pytest.FixtureRequest) -> str:
+    """What the test's docstring says that a node says."""
+    return faults.parts(request.function.__doc__)["Says"].split(";")[0].strip("`")
