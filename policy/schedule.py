@@ -57,7 +57,8 @@ class Schedule:
 
     def clear(self) -> None:
         """Forget all points; the instruction stays."""
-        self._times, self._actions, self._newest = self._times[:0], self._actions[:0], None
+        self._times, self._actions = self._times[:0], self._actions[:0]
+        self._keep_until = self._newest = None
 
     def at(self, now_ns: int) -> np.ndarray | None:
         """The set-point (A,) for this clock, linear between two points; None where nothing is scheduled.

@@ -54,6 +54,7 @@ class PolicyNode(LifecycleNode):
         self._inputs: list[Subscription] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._failure = ""   # why configuring failed
+        self._latched = ""   # newest instruction, kept while the node is not active
         self._told: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
@@ -97,7 +98,10 @@ class PolicyNode(LifecycleNode):
         assert self.runtime is not None
         self._intake = Intake(self._contract, self._silence, monotonic_ns())
         self.pilot = Pilot(self.runtime, self._now, self._publish, self._replan, self._silence)
-        return super().on_activate(state)
+        done = super().on_activate(state)
+        if self._latched:
+            self._instruct(String(data=self._latched))
+        return done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Bring the arm to rest and command nothing more."""
@@ -110,7 +114,7 @@ class PolicyNode(LifecycleNode):
             self.destroy_subscription(subscription)
         for publisher in self._outputs.values():
             self.destroy_lifecycle_publisher(publisher)
-        self._inputs, self._outputs, self.runtime = [], {}, None
+        self._inputs, self._outputs, self.runtime, self._latched = [], {}, None, ""
         return Return.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -148,6 +152,7 @@ class PolicyNode(LifecycleNode):
             self.pilot.observe(frame)
 
     def _instruct(self, message: String) -> None:
+        self._latched = message.data
         if self.pilot is None:
             return
         try:
@@ -173,6 +178,7 @@ class PolicyNode(LifecycleNode):
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.pilot is not None
         response.message = "the instruction is forgotten" if self.pilot else "the node is not active"
+        self._latched = ""
         if self.pilot is not None:
             self.pilot.reset()
         return response

@@ -1,0 +1,197 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policy.errors import InputError
+from policy.pilot import NOTHING, Pilot
+from policy.runtime import Runtime
+from policy.spec import Frame
+from tests.tiny import write_model
+
+LONG = 30.0
+
+
+class Rig:
+    """A pilot on a clock under the test's hand; frames are `dt` apart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runtime = Runtime(folder, threads=1, provider="cpu")
+        self.spec, self.now = self.runtime.spec, 10**12
+        self.published: list[tuple[np.ndarray, np.ndarray]] = []
+        self.state = np.zeros(len(self.spec.state), np.float32)
+        self.shade = 0
+        self.pilot = Pilot(self.runtime, lambda: self.now, lambda t, a: self.published.append((t, a)),
+                           replan=4, stale=LONG)
+
+    def see(self) -> None:
+        """The next frame."""
+        self.now += self.spec.dt_ns
+        self.shade += 1
+        images = {n: np.full((h, w, 3), 200 + self.shade % 50, np.uint8)
+                  for n, (h, w) in self.spec.cameras.items()}
+        self.pilot.observe(Frame(self.now, images, self.state))
+
+    def see_and_wait(self) -> tuple[np.ndarray, np.ndarray]:
+        """The next frame, and what was published on it."""
+        before = len(self.published)
+        self.see()
+        until(lambda: len(self.published) > before)
+        return self.published[-1]
+
+
+def until(true: Callable[[], Any]) -> None:
+    end = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    write_model(tmp_path / "model")
+    made = Rig(tmp_path / "model")
+    yield made
+    made.pilot.close()
+
+
+def test_every_frame_is_answered_and_every_fourth_is_inferred_from(rig: Rig) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    for i in range(12):
+        times, actions = rig.see_and_wait()
+        assert (times > 0).all() and len(times) == len(actions) == rig.spec.horizon - i % 4
+    until(lambda: rig.pilot.inferences == 3)
+    assert rig.pilot.reason == "" and rig.pilot.served == "open the drawer"
+
+
+def test_an_instruction_is_served_from_the_frame_at_hand(rig: Rig) -> None:
+    rig.see()
+    assert rig.pilot.reason == NOTHING and not rig.published
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.published)
+    rig.pilot.instruct("close the drawer")
+    until(lambda: rig.pilot.served == "close the drawer")
+    assert rig.pilot.switches == 1 and rig.pilot.former == "open the drawer" and len(rig.pilot.reacting) == 2
+
+
+def test_what_was_being_inferred_under_the_former_instruction_is_dropped(rig: Rig) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    rig.see_and_wait()
+    begun, go, infer = threading.Event(), threading.Event(), rig.runtime.infer
+
+    def slow(frame: Frame) -> Any:
+        chunk = infer(frame)
+        begun.set()
+        assert go.wait(LONG)
+        return chunk
+
+    rig.runtime.infer = slow  # type: ignore[method-assign]
+    for _ in range(4):
+        rig.see()
+    assert begun.wait(LONG)
+    rig.pilot.instruct("close the drawer")
+    # meanwhile the old chunk goes on, no further than what cannot be taken back
+    rig.see()
+    times, _ = rig.published[-1]
+    assert 0 < len(times) <= 2
+    for _ in range(3):
+        rig.see()
+    assert rig.published[-1][0] is not None and rig.pilot.served == "open the drawer"
+    count = len(rig.published)
+    rig.see()
+    assert len(rig.published) == count, "nothing of the former instruction is left"
+    rig.runtime.infer = infer  # type: ignore[method-assign]
+    go.set()
+    until(lambda: rig.pilot.served == "close the drawer")
+    assert rig.pilot.outdated == 1
+
+
+def test_a_fault_brings_the_arm_to_rest_and_the_next_frame_goes_on(rig: Rig) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    _, actions = rig.see_and_wait()
+    rig.pilot.fault("camera front is silent")
+    times, rest = rig.published[-1]
+    assert len(times) == 1 and times[0] > 0
+    np.testing.assert_allclose(rest[0], actions[0], atol=1e-6)
+    assert rig.pilot.reason == "camera front is silent"
+    count = len(rig.published)
+    rig.pilot.fault("camera front is silent")
+    assert len(rig.published) == count, "once is enough"
+    rig.see_and_wait()
+    assert rig.pilot.reason == ""
+
+
+def test_an_inference_that_throws_is_said_and_tried_again(rig: Rig) -> None:
+    infer = rig.runtime.infer
+
+    def broken(frame: Frame) -> Any:
+        raise RuntimeError("no memory")
+
+    rig.runtime.infer = broken  # type: ignore[method-assign]
+    rig.pilot.instruct("open the drawer")
+    rig.see()
+    until(lambda: rig.pilot.reason == "inference failed: no memory")
+    rig.runtime.infer = infer  # type: ignore[method-assign]
+    rig.see_and_wait()
+    assert rig.pilot.reason == ""
+
+
+def test_a_camera_that_repeats_its_picture_while_joints_move_is_not_trusted(rig: Rig) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    rig.see_and_wait()
+    rig.shade -= 1
+    rig.state = rig.state + np.float32(0.05)
+    rig.see_and_wait()
+    assert rig.pilot.reason == ""  # a still scene, or a small motion
+    rig.shade -= 1
+    rig.state = rig.state + np.float32(0.06)
+    rig.see()
+    assert "frozen" in rig.pilot.reason
+    rig.see_and_wait()
+    assert rig.pilot.reason == ""
+
+
+def test_a_clock_set_back_begins_anew(rig: Rig) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    rig.see_and_wait()
+    rig.now -= 10**11
+    times, _ = rig.see_and_wait()
+    assert list(times) == [rig.spec.dt_ns * i for i in range(1, rig.spec.horizon + 1)]
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "empty"), ("  ", "empty"), ("a" * 100_000, "100000 characters"),
+                                             ("\ufffd\ufffd", "UTF-8"), ("open\x00it", "control")])
+def test_an_instruction_that_is_none_is_refused_and_the_former_goes_on(rig: Rig, text: str, words: str) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    with pytest.raises(InputError, match=words):
+        rig.pilot.instruct(text)
+    rig.see_and_wait()
+    assert rig.pilot.served == "open the drawer"
+
+
+def test_the_same_instruction_again_and_a_reset(rig: Rig) -> None:
+    rig.pilot.instruct("open the drawer")
+    until(lambda: rig.pilot.text)
+    rig.see_and_wait()
+    number = rig.runtime.instruction
+    for _ in range(3):
+        rig.pilot.instruct("open the drawer ")
+    rig.see_and_wait()
+    assert rig.runtime.instruction == number
+    rig.pilot.reset()
+    assert rig.pilot.reason == NOTHING and len(rig.published[-1][0]) == 1
+    count = len(rig.published)
+    rig.see()
+    assert len(rig.published) == count
+    rig.pilot.instruct("open the drawer")
+    until(lambda: len(rig.published) > count)
