@@ -96,10 +96,10 @@ class Stack:
 
     def follow(self, task: Task, seconds: float, until_contact: bool) -> bool:
         """Let the robot work until the task is done, it touches something or time is over: is it done?"""
-        end, held, steps = self.robot.now + round(seconds * 1e9), 0, self.robot.now
+        end, held = self.robot.now + round(seconds * 1e9), 0
         while self.robot.now < end and held < HOLD:
-            self.until(lambda: self.robot.now > steps, "the next control step")
-            steps = self.robot.now
+            now = self.robot.now
+            self.until(lambda now=now: self.robot.now > now, "the next control step")
             held = held + 1 if task.success(self.robot.world) else 0
             if until_contact and self.robot.world.contact:
                 break

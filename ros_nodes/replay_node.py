@@ -101,7 +101,7 @@ class ReplayNode(Node):
                                  "live here; stop it, or replay in another domain or namespace")
         for subscription in self._answers:
             if self.count_subscribers(subscription.topic_name) > 1:
-                raise InputError(f"somebody else listens on {subscription.topic_name}: what the policy answers "
+                raise InputError(f"somebody else listens on {subscription.topic_name}: the policy's answers "
                                  "could move a robot; stop the safety node, or replay in another domain")
 
     def _answer(self, topic: str, message: JointTrajectory) -> None:

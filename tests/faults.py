@@ -30,7 +30,8 @@ Made from `tests/test_faults.py` and `tests/test_faults_stack.py`, where each ro
 def parts(docstring: str) -> dict[str, str]:
     """A test's docstring as its parts: fault, Then, Says, After."""
     pieces = re.split(r"\b(Then|Says|After): ", " ".join(docstring.split()))
-    return {"fault": pieces[0].strip(), **{k: v.strip() for k, v in zip(pieces[1::2], pieces[2::2], strict=True)}}
+    named = zip(pieces[1::2], pieces[2::2], strict=True)
+    return {"fault": pieces[0].strip(), **{name: text.strip() for name, text in named}}
 
 
 def page() -> str:
@@ -40,7 +41,7 @@ def page() -> str:
         docstring = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
         if docstring and "Then: " in docstring:
             row = parts(docstring)
-            rows.append("| " + " | ".join(row[k] for k in ("fault", "Then", "Says", "After")) + " |")
+            rows.append(f"| {' | '.join(row[k] for k in ('fault', 'Then', 'Says', 'After'))} |")
     return HEAD + "\n".join(rows) + "\n"
 
 

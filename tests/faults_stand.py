@@ -9,10 +9,10 @@ import pytest
 
 from policy.contract import load
 from tests import faults
-from tests.ros_tiny import LONG, Bench, Robot, until, within_limits
+from tests.ros_tiny import LONG, Bench, Robot, until, within_limits  # skips the file where there is no ROS
 from tests.tiny import write_model
 
-# isort: split  (ros_tiny skips this file where there is no ROS)
+# isort: split
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
@@ -21,9 +21,9 @@ from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
 
-
 SAMPLES = 40    # set-points, at 100 Hz
-PATIENT = 0.4   # s of silence until hold: more than on a robot, as other work may have the machine
+PATIENT = 0.25  # s of silence until hold: more than on a robot, as other work may have the machine
+SOON = 1.0      # s from a fault until the arm rests, five times what is asked of a robot
 
 
 class Stand:
@@ -70,10 +70,11 @@ class Stand:
     def moves(self) -> None:
         """Wait until the controller's set-point goes on."""
         was = self.robot.action[0]
-        until(lambda: abs(self.robot.action[0] - was) > 0.005, "the arm moves", 4 * LONG)  # a process may start
+        # a process may have to start for it
+        until(lambda: abs(self.robot.action[0] - was) > 0.005, "the arm moves", 4 * LONG)
 
-    def rests(self) -> None:
-        """Wait until the controller's set-point stands still, and see that it stays so."""
+    def rests(self, since: float | None = None) -> None:
+        """Wait until the controller's set-point stands still and stays so, and that soon after `since`."""
         def still(since: int) -> bool:
             recent = [a for _, a in self.robot.setpoints[since:]]
             return len(recent) >= SAMPLES and float(np.ptp(recent, axis=0).max()) < 1e-4
@@ -82,6 +83,10 @@ class Stand:
         rested = len(self.robot.setpoints)
         until(lambda: len(self.robot.setpoints) >= rested + SAMPLES, "the robot speaks")
         assert still(rested), "the arm did not stay where it was"
+        if since is not None:
+            end = self.robot.setpoints[-1][1]
+            moved = [t for t, a in self.robot.setpoints if np.abs(a - end).max() > 1e-4]
+            assert moved[-1] - since < SOON, f"the arm rests {moved[-1] - since:.2f} s after the fault"
 
     def close(self) -> None:
         """End all, and see that no set-point was beyond the limits."""

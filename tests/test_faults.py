@@ -1,3 +1,4 @@
+# ruff: noqa: F811  fixtures are imported
 """Faults of sensors, model and inference: the arm is held, a node says why, and it goes on.
 
 Over real DDS. Each docstring is a row of docs/faults.md (tests/faults.py); its `Says` is what the test waits
@@ -14,9 +15,9 @@ import numpy as np
 
 from tests import faults
 from tests.faults_stand import Stand, make, model, says, stand  # noqa: F401  fixtures
-from tests.ros_tiny import until
+from tests.ros_tiny import until  # skips the file where there is no ROS
 
-# isort: split  (ros_tiny skips this file where there is no ROS)
+# isort: split
 from ros_nodes import bridge
 
 FRONT, JOINTS = "camera/front/image_raw", "joint_states"
@@ -32,9 +33,9 @@ def shifted(seconds: float) -> Callable[[Any], Any]:
 
 def mangled(stand: Stand, says: str, topic: str, mangle: Callable[[Any], Any]) -> None:
     """Change a topic's messages; the arm must hold and go on when they are right again."""
-    stand.robot.mangle[topic] = mangle
+    stand.robot.mangle[topic], began = mangle, time.monotonic()
     stand.hears(says)
-    stand.rests()
+    stand.rests(began)
     stand.robot.mangle.clear()
     stand.moves()
 
@@ -43,8 +44,9 @@ def test_a_camera_stops(stand: Stand, says: str) -> None:
     """A camera stops. Then: the arm is held. Says: policy_node: camera/front/image_raw is silent
     After: it goes on with the next image."""
     stand.robot.mute.add(FRONT)
+    began = time.monotonic()
     stand.hears(says)
-    stand.rests()
+    stand.rests(began)
     stand.robot.mute.clear()
     stand.moves()
 
@@ -119,8 +121,9 @@ def test_joint_states_stop(stand: Stand, says: str) -> None:
     """Joint states stop. Then: the arm is held. Says: policy_node: joint_states is silent
     After: it goes on when they come again."""
     stand.robot.mute.add(JOINTS)
+    began = time.monotonic()
     stand.hears(says)
-    stand.rests()
+    stand.rests(began)
     stand.robot.mute.clear()
     stand.moves()
 
@@ -176,7 +179,8 @@ def test_inference_throws(stand: Stand, says: str) -> None:
 
 def test_inference_takes_ten_control_periods(stand: Stand, says: str) -> None:
     """Inference takes 10 control periods. Then: what is late in a chunk is dropped, the rest is followed;
-    where nothing is left the arm is held. Says: policy_node: inference After: nothing needs to be done."""
+    where nothing is left the arm is held. Says: policy_node: inference p50 / p99 ms: 5
+    After: nothing needs to be done."""
     runtime = stand.nodes["policy_node"].runtime
     infer, spec = runtime.infer, runtime.spec
     calls = []
@@ -186,7 +190,7 @@ def test_inference_takes_ten_control_periods(stand: Stand, says: str) -> None:
         time.sleep(10 * spec.dt_ns * 1e-9)
         return infer(frame)
     runtime.infer = slow
-    until(lambda: len(calls) > 3, "four slow inferences")
+    until(lambda: len(calls) > 6, "slow inferences")
     stand.moves()
     stand.hears(says)
     runtime.infer = infer

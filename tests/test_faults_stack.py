@@ -1,3 +1,4 @@
+# ruff: noqa: F811  fixtures are imported
 """Faults of processes, clock, instructions and people; as tests/test_faults.py."""
 
 import resource
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policy.bags import TYPES
 from tests.demo_bag import demonstration, write
 from tests.faults_stand import Stand, make, model, says, stand  # noqa: F401  fixtures
-from tests.ros_tiny import LONG, until
+from tests.ros_tiny import LONG, until  # skips the file where there is no ROS
 
-# isort: split  (ros_tiny skips this file where there is no ROS)
+# isort: split
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -30,8 +32,9 @@ def test_the_policy_node_is_killed(make: Callable[..., Stand], says: str) -> Non
     stand.instruct("open the drawer")
     stand.moves()
     process.kill()
+    began = time.monotonic()
     stand.hears(says)
-    stand.rests()
+    stand.rests(began)
     stand.stage.start("policy_node", **stand.parameters["policy_node"])
     stand.moves()
 
@@ -45,8 +48,7 @@ def test_the_safety_node_is_killed(make: Callable[..., Stand]) -> None:
     stand.instruct("open the drawer")
     stand.moves()
     process.kill()
-    process.wait()
-    stand.rests()
+    stand.rests(time.monotonic())
     stand.said.clear()
     time.sleep(1.5)
     assert not [node for node, _ in stand.said if node == "safety_node"]
@@ -137,8 +139,9 @@ def test_estop_during_a_change_of_mind(stand: Stand, says: str) -> None:
     call = stand.stage.ears.call
     stand.instruct("close the drawer")
     call("safety_node/estop", SetBool, data=True)
+    began = time.monotonic()
     stand.hears(says)
-    stand.rests()
+    stand.rests(began)
     assert not call("safety_node/reset", Trigger).success  # still engaged
     call("safety_node/estop", SetBool, data=False)
     stand.rests()
@@ -201,4 +204,21 @@ def test_a_bag_is_replayed_into_a_live_stack(stand: Stand, tmp_path: Path) -> No
     process = stand.stage.start("replay_node", bag=write(tmp_path / "bag", demonstration(20)))
     said, _ = process.communicate(timeout=LONG)
     assert process.returncode == 2 and "somebody else publishes" in said
+    stand.moves()
+
+
+def test_old_messages_are_played_into_a_live_stack(stand: Stand, says: str) -> None:
+    """A bag is played into a live stack by other means. Then: its messages are dropped by their stamps, the
+    arm goes on. Says: policy_node: dropped, joint_states: late After: nothing needs to be done."""
+    out = {topic: stand.stage.ears.create_publisher(bridge.TYPES[kind], topic, 10)
+           for topic, kind in stand.robot.contract.observed.items()}
+    until(lambda: all(p.get_subscription_count() for p in out.values()), "the policy listens")
+    stand.said.clear()
+    for item in demonstration(20):
+        if item.topic in out:
+            kind = stand.robot.contract.observed[item.topic]
+            out[item.topic].publish(bytes(TYPES.serialize_cdr(item.message, kind)))
+            time.sleep(0.002)
+    node, words = says.split(": ", 1)
+    until(lambda: any(n == node and words in said for n, said in list(stand.said)), words)
     stand.moves()

@@ -16,9 +16,9 @@ from policy.bags import TYPES, channels, find_bags, read_episodes
 from policy.errors import InputError
 from ros_nodes.recording import Recorder
 from tests.demo_bag import CONTRACT, START, STEP, Item, demonstration, make, write
-from tests.ros_tiny import LONG, bench, until
+from tests.ros_tiny import LONG, bench, until  # skips the file where there is no ROS
 
-# isort: split  (ros_tiny skips this file where there is no ROS)
+# isort: split
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -80,7 +80,7 @@ def test_a_new_instruction_ends_a_bag_and_begins_another_and_the_same_one_does_n
 def test_discard_and_mark(tmp_path):
     recorder = Recorder(CONTRACT, tmp_path)
     for act in (recorder.stop, recorder.discard, lambda: recorder.mark(True)):
-        with pytest.raises(InputError, match="recorded|recording"):
+        with pytest.raises(InputError, match=r"recorded|recording"):
             act()
     recorder.start(START)
     feed(recorder, demonstration(20, text="bad"))

@@ -11,10 +11,10 @@ from policy.errors import InputError
 from policy.streams import Streams
 from ros_nodes.playback import Playback
 from tests.demo_bag import CONTRACT, START, STEP, action, demonstration, write
-from tests.ros_tiny import LONG, Robot, bench, until
+from tests.ros_tiny import LONG, Robot, bench, until  # skips the file where there is no ROS
 from tests.tiny import write_model
 
-# isort: split  (ros_tiny skips this file where there is no ROS)
+# isort: split
 from sensor_msgs.msg import JointState
 
 from ros_nodes.policy_node import PolicyNode
@@ -79,7 +79,8 @@ def test_a_bag_of_another_robot_is_refused(tmp_path):
 def test_a_policy_answers_a_bag_over_dds(bag, model, tmp_path):
     """The tiny policy moves the first joint where the demonstration does not: the report says by how much."""
     with bench() as stage:
-        policy = stage.node(PolicyNode, model=str(model), autostart=True, use_sim_time=True, sensor_timeout=5.0)
+        policy = stage.node(PolicyNode, model=str(model), autostart=True, use_sim_time=True,
+                            sensor_timeout=5.0)
         until(lambda: policy.pilot, "the policy is active")
         policy.runtime.instruct("open the drawer")  # embedded before the bag begins, which is short
         process = stage.start("replay_node", bag=bag, report=tmp_path / "report.json")
