@@ -46,7 +46,9 @@ class Stack:
 
     def __init__(self, model: Path, out: Path, seed: int) -> None:
         self.out, self.heard = out, {}
-        parameters = {"safety_node": {}, "policy_node": {"model": model, "autostart": "true"},
+        # as launch/sim.launch.xml: a simulation in software may stutter where a robot does not
+        parameters = {"safety_node": {"command_timeout": 0.5, "state_timeout": 0.5},
+                      "policy_node": {"model": model, "autostart": "true", "sensor_timeout": 0.5},
                       "recorder_node": {"folder": out / "bags"}}
         self._logs: list[IO[str]] = []
         self.processes: dict[str, subprocess.Popen[str]] = {}

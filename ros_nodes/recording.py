@@ -93,6 +93,8 @@ class Recorder:
         if self.on:
             where = self.bag.path if self.bag else self.folder
             raise InputError(f"recording already, into {where}; stop it first")
+        if now_ns == 0:
+            raise InputError("no clock yet: use_sim_time is set and nobody publishes /clock")
         self.on, self.fault = True, ""
         if not self.instruction:
             return f"waiting for an instruction on {self.contract.instruction}"

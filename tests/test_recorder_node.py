@@ -82,6 +82,8 @@ def test_discard_and_mark(tmp_path):
     for act in (recorder.stop, recorder.discard, lambda: recorder.mark(True)):
         with pytest.raises(InputError, match=r"recorded|recording"):
             act()
+    with pytest.raises(InputError, match="no clock yet"):
+        recorder.start(0)
     recorder.start(START)
     feed(recorder, demonstration(20, text="bad"))
     recorder.discard()
