@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import rclpy
@@ -45,11 +45,13 @@ class Stack:
     """The nodes as processes, with their output in files, and an operator beside the simulated robot."""
 
     def __init__(self, model: Path, out: Path, seed: int) -> None:
-        self.out, self.heard = out, {}
+        self.out = out
+        self.heard: dict[str, str] = {}  # newest value of each key that a node tells
         # as launch/sim.launch.xml: a simulation in software may stutter where a robot does not
-        parameters = {"safety_node": {"command_timeout": 0.5, "state_timeout": 0.5},
-                      "policy_node": {"model": model, "autostart": "true", "sensor_timeout": 0.5},
-                      "recorder_node": {"folder": out / "bags"}}
+        parameters: dict[str, dict[str, object]] = {
+            "safety_node": {"command_timeout": 0.5, "state_timeout": 0.5},
+            "policy_node": {"model": model, "autostart": "true", "sensor_timeout": 0.5},
+            "recorder_node": {"folder": out / "bags"}}
         self._logs: list[IO[str]] = []
         self.processes: dict[str, subprocess.Popen[str]] = {}
         for name in NODES:
@@ -82,7 +84,7 @@ class Stack:
                 raise InputError(f"waited {seconds:.0f} s for {what}; "
                                  f"the nodes' output is in {self.out}/*.log")
 
-    def ask(self, service: str, kind: type = Trigger, **fields: bool) -> str:
+    def ask(self, service: str, kind: Any = Trigger, **fields: bool) -> str:
         """Call a service and return what it answers."""
         client = self.operator.create_client(kind, service)
         self.until(client.service_is_ready, f"the service {service}")
