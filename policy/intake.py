@@ -1,4 +1,9 @@
-"""A live robot's messages into frames, and what is wrong with the sensors: late, of the future, silent, unusable."""
+"""A live robot's messages into frames, and what is wrong with the sensors: late, silent, unusable.
+
+A bag can wait for a later joint state to be sure that none of before is still to come; a robot cannot: with
+joints at 100 Hz that is 5 ms on average. Here a frame is released when all cameras have given their picture
+of that time. It differs from the bag's only where a joint state is overtaken by a later image.
+"""
 
 from collections import Counter, deque
 from typing import Any
@@ -15,7 +20,7 @@ class Intake:
 
     def __init__(self, contract: Contract, silence: float, steady: int) -> None:
         self._streams = Streams(contract)
-        self._silence = round(silence * 1e9)
+        self._silence, self._slop = round(silence * 1e9), contract.spec.dt_ns // 4
         sources = (*contract.cameras.values(), *contract.state)
         self._stamped = {s.topic.lstrip("/"): s.stamp == "header" for s in sources}
         self._max_age = {s.topic.lstrip("/"): round(s.max_age * 1e9) for s in sources}
@@ -27,7 +32,8 @@ class Intake:
         self.dropped: Counter[str] = Counter()   # reason -> messages and frames that could not be used
         self.received: Counter[str] = Counter()  # topic -> messages
         self.skew: deque[float] = deque(maxlen=512)  # s between the newest images when a frame is due
-        self._images = {c.topic.lstrip("/"): 0 for c in contract.cameras.values()}  # topic -> newest stamp, ns
+        # topic of a camera -> stamp of its newest image, ns
+        self._images = {c.topic.lstrip("/"): 0 for c in contract.cameras.values()}
 
     def push(self, topic: str, message: Any, now: int, steady: int) -> list[Frame]:
         """Take a message of a topic of the contract; returns the frames that are due."""
@@ -41,12 +47,14 @@ class Intake:
             self.dropped[f"{topic}: {wrong.split(' by ')[0]}"] += 1
             return []
         self._streams.push(topic, message, now)
-        unusable = self._unusable()
-        self._wrong[topic] = unusable
-        if not unusable:
+        self._wrong[topic] = self._unusable()
+        if not self._wrong[topic]:
             self._heard[topic] = steady
             if topic in self._images:
                 self._images[topic] = _stamp(message) if self._stamped[topic] else now
+                if max(self._images.values()) - min(self._images.values()) <= self._slop:
+                    self._streams.flush()
+                    self._unusable()
         frames = []
         while (frame := self._streams.frame()) is not None:
             frames.append(frame)

@@ -4,8 +4,8 @@
     inference thread        infer -> schedule -> publish
 
 Every frame leads to a publication of all that is still to come, so that whoever listens can tell silence from
-rest; only every `replan`-th one is inferred from. An instruction is an event: it wakes the thread at once, and
-what was being inferred under the former one is dropped.
+rest; only every `replan`-th one is inferred from. An instruction is an event: it wakes the thread at once,
+and what was being inferred under the former one is dropped.
 """
 
 import logging
@@ -58,7 +58,7 @@ class Pilot:
         self._asked: tuple[str, int] | None = None         # instruction that waits, and when it came
         self._due = self._busy = self._closed = False
         self._inferred = -(2**62)                          # stamp of the frame last inferred from
-        self._still: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # camera -> its picture, the state at first
+        self._still: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # camera -> its picture, the state then
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
 
@@ -91,7 +91,8 @@ class Pilot:
         if len(text) > LONGEST:
             raise InputError(f"got an instruction of {len(text)} characters, expected at most {LONGEST}")
         if "\ufffd" in text or not text.isprintable():
-            raise InputError("got an instruction that is not readable, expected UTF-8 without control characters")
+            raise InputError("got an instruction that is not readable, expected UTF-8 without control "
+                             "characters")
         with self._wake:
             if text == (self._asked[0] if self._asked else self.text):
                 return

@@ -5,8 +5,8 @@
     silent commands, silent joints, two publishers, NaN, stop, e-stop -> brake and hold
 
 ROS time (`now`, which a simulation may stop or set back) says where on the trajectory the controller is; a
-steady clock (`steady`) says who is silent. Only the beginning of a trajectory goes on, so that the arm comes to
-rest by itself if this process dies.
+steady clock (`steady`) says who is silent. Only the beginning of a trajectory goes on, so that the arm comes
+to rest by itself if this process dies.
 """
 
 from collections import Counter
@@ -64,7 +64,7 @@ class Supervisor:
         self._sequences[topic] = sequence
 
     def command(self, times: np.ndarray, actions: np.ndarray, now: int, steady: int) -> Plan | None:
-        """Take a trajectory, set-points (N, A) at times (N,) ns from now; returns what goes to the controller.
+        """Take a trajectory, set-points (N, A) at times (N,) ns from now; returns what the controller gets.
 
         None: nothing does, and `reason` says why. A set-point that is no finite number latches a stop.
         """
@@ -143,8 +143,8 @@ class Supervisor:
         i = int(np.argmax(seconds))
         if seconds[i] <= self._start_within:
             return ""
-        return (f"refused: {self._contract.spec.action[i]} is at {self._state[i]:.3f}, too far from the first "
-                f"set-point {action[i]:.3f}; move the arm there first")
+        return (f"refused: {self._contract.spec.action[i]} is at {self._state[i]:.3f}, too far from the "
+                f"first set-point {action[i]:.3f}; move the arm there first")
 
     def _hold(self, reason: str, now: int) -> Plan | None:
         """Brake at constant deceleration; None where the arm is held already."""

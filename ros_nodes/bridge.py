@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -49,7 +50,7 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
             high: float | None = None, read_only: bool = True) -> Any:
     """Declare a parameter with its description and range, and return its value.
 
-    Type and range are checked by rclpy: a node given a wrong one does not start.
+    Raises `InputError` where the node was given one of another type or out of range.
     """
     descriptor = ParameterDescriptor(description=description, read_only=read_only)
     if low is not None and high is not None:
@@ -58,7 +59,12 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
         else:
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
-    return node.declare_parameter(name, default, descriptor).value
+    try:
+        return node.declare_parameter(name, default, descriptor).value
+    except ParameterException as error:
+        bounds = f" from {low} to {high}" if low is not None else ""
+        raise InputError(f"parameter {name}: {error}; expected {type(default).__name__}{bounds}: "
+                         f"{description}") from None
 
 
 def relative(topic: str) -> str:

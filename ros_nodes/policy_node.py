@@ -1,4 +1,4 @@
-"""The policy as a lifecycle node: sensors and an instruction in, trajectories out (`policy/<topic of the contract>`).
+"""The policy as a lifecycle node: sensors and an instruction in, trajectories on `policy/<topic>` out.
 
     ros2 run midstream policy_node --ros-args -p model:=models/tabletop -p autostart:=true
 
@@ -222,7 +222,8 @@ class PolicyNode(LifecycleNode):
         waits = pilot.reason and pilot.reason != NOTHING
         self._diagnostics.publish(bridge.diagnostics(
             self,
-            bridge.status("error" if waits else "ok", "policy_node: inference", pilot.reason or "commanding", {
+            bridge.status("error" if waits else "ok", "policy_node: inference",
+                          pilot.reason or "commanding", {
                 "model": self._model, "provider": self.runtime.provider, "inferences": pilot.inferences,
                 "failures": pilot.failures, "outdated": pilot.outdated,
                 "inference p50 / p99 ms": bridge.percentiles(pilot.inferring),
@@ -232,6 +233,7 @@ class PolicyNode(LifecycleNode):
                           intake.fault(now) or "all sensors speak",
                           {"messages per s": f"{rate:.1f}",
                            "skew p50 / p99 ms": bridge.percentiles(intake.skew),
+                           **{f"received, {k}": v for k, v in intake.received.items()},
                            **{f"dropped, {k}": v for k, v in intake.dropped.items()}})))
 
 
@@ -240,8 +242,8 @@ def _check(contract: Contract, runtime: Runtime) -> None:
     for key in ("cameras", "state", "action", "rate"):
         robot, policy = getattr(contract.spec, key), getattr(runtime.spec, key)
         if robot != policy:
-            raise InputError(f"the model is for another robot ({key}: the contract has {robot}, the model {policy}); "
-                             "give the contract that it was trained with, or another model")
+            raise InputError(f"the model is for another robot ({key}: the contract has {robot}, the model "
+                             f"{policy}); give the contract that it was trained with, or another model")
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
-"""The last process before the controller: what the policy wants, on `policy/<topic>`, goes to `<topic>` bounded.
+"""The last process before the controller: what comes on `policy/<topic>` goes bounded to `<topic>`.
 
     ros2 run midstream safety_node --ros-args -p contract:=tabletop
 
-Limits, ramp, watchdogs, hold, stop: policy/supervisor.py. A software stop is not a safety function: it does not
-replace the emergency stop of the robot, nor the limits in its own controller.
+Limits, ramp, watchdogs, hold, stop: policy/supervisor.py. A software stop is not a safety function: it does
+not replace the emergency stop of the robot, nor the limits in its own controller.
 """
 
 import sys
@@ -35,18 +35,18 @@ class SafetyNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__("safety_node", **options)
         declare = partial(bridge.declare, self)
-        self._contract = contracts.load(declare("contract", "tabletop", "contract of the robot: a shipped name "
-                                                                        "or a YAML file; holds the limits"))
+        self._contract = contracts.load(declare(
+            "contract", "tabletop", "contract of the robot: a shipped name or a YAML file; holds the limits"))
         self._supervisor = Supervisor(
             self._contract,
             declare("command_timeout", 0.15, "s without a command until the arm is held", 0.02, 10.0),
             declare("state_timeout", 0.15, "s without joint states until the arm is held", 0.02, 10.0),
-            declare("lookahead", 0.2, "s of a trajectory that go to the controller: how long the arm goes on if "
-                                      "this process dies", 0.02, 10.0),
-            declare("start_within", 0.25, "s in which the arm, at its speed limits, must be able to reach the "
-                                          "first point; farther is refused", 0.0, 60.0),
-            declare("ramp", 0.5, "s in which the speed limits rise to their full value where following begins",
-                    0.0, 60.0))
+            declare("lookahead", 0.2, "s of a trajectory that go to the controller: how long the arm goes on "
+                                      "if this process dies", 0.02, 10.0),
+            declare("start_within", 0.25, "s in which the arm, at its speed limits, must be able to reach "
+                                          "the first point; farther is refused", 0.0, 60.0),
+            declare("ramp", 0.5, "s in which the speed limits rise to their full value where following "
+                                 "begins", 0.0, 60.0))
         self._joints: dict[int, np.ndarray] = {}  # group of the contract -> its newest values
         self._half: dict[str, tuple[int, JointTrajectory]] = {}  # topic -> when it came; waits for the others
         self._problem = ""                        # of the newest message that could not be used
@@ -104,7 +104,7 @@ class SafetyNode(Node):
             return
         parts, self._half = self._half, {}
         if steady - min(came for came, _ in parts.values()) > self._contract.spec.dt_ns // 2:
-            self._half = {topic: (steady, message)}  # the rest is of an earlier command, whose other half was lost
+            self._half = {topic: (steady, message)}  # the rest is of an earlier command that lost a part
             return
         try:
             times, actions = self._joined({t: m for t, (_, m) in parts.items()})
@@ -175,7 +175,8 @@ class SafetyNode(Node):
     def _report(self) -> DiagnosticStatus:
         core = self._supervisor
         level = "ok" if not core.reason else "error" if core.reason.startswith("stopped") else "warn"
-        return bridge.status(level, "safety_node: guard", f"holding: {core.reason}" if core.reason else "passing",
+        words = f"holding: {core.reason}" if core.reason else "passing"
+        return bridge.status(level, "safety_node: guard", words,
                              {"holding": core.reason, "estop": core.estopped, "commands passed": self._passed,
                               "last unusable message": self._problem or "none",
                               **{f"limited, {k}": v for k, v in core.limited.items()},

@@ -2,9 +2,9 @@
 
     ros2 run midstream sim_node --ros-args -p seed:=1000000
 
-Out: cameras and joint states as the contract names them, /clock, contact label. In: a trajectory on each topic of
-the contract's action, followed as a joint_trajectory_controller does (ros_nodes/controller.py). It samples the
-trajectory once in a control step, at the end of the step: what the policy was trained and is evaluated with.
+Out: cameras and joint states as the contract names them, /clock, contact label. In: a trajectory on each
+topic of the contract's action, followed as a joint_trajectory_controller does (ros_nodes/controller.py). It
+samples the trajectory once in a control step, at its end: what the policy was trained and is evaluated with.
 """
 
 import sys
@@ -45,7 +45,8 @@ class SimNode(Node):
         self._begin = EPOCH  # what the clock says at the world's time 0
         self._problem, self._rejected = "", 0
         self._clock_out = self.create_publisher(Clock, "/clock", 10)
-        self._joints = self.create_publisher(JointState, "joint_states", SENSOR_OUT, qos_overriding_options=OVERRIDES)
+        self._joints = self.create_publisher(JointState, "joint_states", SENSOR_OUT,
+                                             qos_overriding_options=OVERRIDES)
         self._images = {name: self.create_publisher(Image, self._contract.cameras[name].topic, SENSOR_OUT,
                                                     qos_overriding_options=OVERRIDES) for name in CAMERAS}
         self._contact = self.create_publisher(Bool, self._contract.labels.contact, SENSOR_OUT)

@@ -1,4 +1,4 @@
-"""What the tests of the nodes share: a domain of their own, a spinner, a light robot without physics, ears."""
+"""What the tests of the nodes share: a domain of their own, a spinner, a robot without physics, ears."""
 
 import os
 import subprocess
@@ -181,7 +181,8 @@ class Bench:
         arguments += [w for r in remaps for w in ("-r", r)]
         process = subprocess.Popen(
             [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *arguments], cwd=ROOT, text=True,
-            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain)}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
         self.processes.append(process)
         return process
 
@@ -231,7 +232,7 @@ def until(true: Callable[[], Any], why: str, seconds: float = LONG) -> Any:
 
 
 def within_limits(robot: Robot) -> None:
-    """No set-point was beyond the limits of position, nor faster than those of velocity allow a cubic to be."""
+    """No set-point was beyond the limits of position, nor faster than a cubic at those of velocity."""
     limits = robot.contract.limits
     times = np.array([t for t, _ in robot.setpoints])
     points = np.array([a for _, a in robot.setpoints])

@@ -168,9 +168,11 @@ def test_a_clock_set_back_begins_anew(rig: Rig) -> None:
     assert list(times) == [rig.spec.dt_ns * i for i in range(1, rig.spec.horizon + 1)]
 
 
-@pytest.mark.parametrize(("text", "words"), [("", "empty"), ("  ", "empty"), ("a" * 100_000, "100000 characters"),
-                                             ("\ufffd\ufffd", "UTF-8"), ("open\x00it", "control")])
-def test_an_instruction_that_is_none_is_refused_and_the_former_goes_on(rig: Rig, text: str, words: str) -> None:
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "empty"), ("  ", "empty"), ("a" * 100_000, "100000 characters"), ("\ufffd\ufffd", "UTF-8"),
+    ("open\x00it", "control")])
+def test_an_instruction_that_is_none_is_refused_and_the_former_goes_on(
+        rig: Rig, text: str, words: str) -> None:
     rig.pilot.instruct("open the drawer")
     until(lambda: rig.pilot.text)
     with pytest.raises(InputError, match=words):

@@ -1,0 +1,152 @@
+"""The policy node over real DDS: lifecycle, what it takes and what leaves it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policy.contract import load
+from tests.ros_tiny import LONG, Bench, Robot, bench, until
+from tests.tiny import write_model
+
+# isort: split  (ros_tiny skips this file where there is no ROS)
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ros_nodes import bridge
+from ros_nodes.policy_node import PolicyNode
+
+ARM, GRIPPER = "policy/arm_controller/joint_trajectory", "policy/gripper_controller/joint_trajectory"
+PATIENT = 2.0  # s: other work may have the machine
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(folder, ramp=0.005)
+    return folder
+
+
+@pytest.fixture
+def stage() -> Iterator[Bench]:
+    with bench() as made:
+        made.add(Robot(made.context))
+        yield made
+
+
+def values(message: DiagnosticStatus) -> dict[str, str]:
+    return {v.key: v.value for v in message.values}
+
+
+def test_what_leaves_it_is_what_a_controller_takes(stage: Bench, model: Path) -> None:
+    arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
+    gripper = stage.ears.listen(GRIPPER, JointTrajectory, bridge.COMMAND)
+    stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT)
+    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+    until(lambda: len(arm) > 10 and len(gripper) > 10, "trajectories leave")
+    joints = {c.topic: list(c.joints) for c in load("tabletop").action}
+    for message in (*arm, *gripper):
+        times, positions, speeds = bridge.points(message)
+        assert bridge.nanoseconds(message.header.stamp) == 0
+        assert 0 < times[0] and (np.diff(times) > 0).all()
+        assert speeds is not None and speeds.shape == positions.shape and (speeds[-1] == 0).all()
+        assert list(message.joint_names) in joints.values()
+    assert max(len(m.points) for m in arm) > 4
+    assert gripper[0].points[0].positions[0] == pytest.approx(0.02)  # half of the opening
+
+
+def test_its_states(stage: Bench, model: Path) -> None:
+    """Unconfigured, inactive and cleaned up it commands nothing; deactivated, it brings the arm to rest."""
+    arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
+    node = stage.node(PolicyNode, model=str(model), sensor_timeout=PATIENT)
+    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+
+    def change(transition: int) -> bool:
+        return bool(stage.ears.call("policy_node/change_state", ChangeState,
+                                    transition=Transition(id=transition)).success)
+
+    def state() -> str:
+        return str(stage.ears.call("policy_node/get_state", GetState).current_state.label)
+
+    assert state() == "unconfigured" and node.runtime is None
+    assert change(Transition.TRANSITION_CONFIGURE) and state() == "inactive" and not arm
+    assert change(Transition.TRANSITION_ACTIVATE) and state() == "active"
+    until(lambda: arm, "a trajectory")
+    assert change(Transition.TRANSITION_DEACTIVATE) and state() == "inactive"
+    until(lambda: len(arm[-1].points) == 1, "the arm is brought to rest")
+    count = len(arm)
+    assert change(Transition.TRANSITION_CLEANUP) and state() == "unconfigured" and node.runtime is None
+    assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
+    # the instruction is latched: who subscribes anew hears it again
+    until(lambda: len(arm) > count, "a trajectory again")
+
+
+def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model: Path) -> None:
+    said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT)
+    voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+
+    def serves(text: str, switches: int) -> None:
+        until(lambda: said and (v := values(said[-1]))["serves"] == text == v["instruction"]
+              and v["switches"] == str(switches), f"{text} is served")
+
+    voice.publish(String(data="open the drawer"))
+    serves("open the drawer", 0)
+    assert set(values(said[-1])) >= {"instruction", "serves", "mode", "contact", "done", "switches"}
+    voice.publish(String(data="close the drawer"))
+    serves("close the drawer", 1)
+    assert stage.ears.call("policy_node/continue", Trigger).success
+    serves("open the drawer", 2)
+    assert stage.ears.call("policy_node/reset", Trigger).success
+    until(lambda: values(said[-1])["holding"] == "no instruction yet", "it holds")
+    assert not stage.ears.call("policy_node/continue", Trigger).success
+    voice.publish(String(data="   "))
+    until(lambda: "empty instruction" in said[-1].message, "it says why it refused")
+    assert node.pilot.reacting and node.pilot.inferences
+
+
+def test_its_diagnostics(stage: Bench, model: Path) -> None:
+    said: list[Any] = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
+    stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT)
+    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+    until(lambda: any(s.message == "commanding" for m in said for s in m.status), "it says that it commands")
+    newest = {s.name: values(s) for s in said[-1].status}
+    assert newest["policy_node: inference"]["provider"] == "cpu"
+    assert " / " in newest["policy_node: inference"]["frame to chunk less inference p50 / p99 ms"]
+    assert float(newest["policy_node: sensors"]["messages per s"]) > 0
+
+
+def test_a_model_that_comes_later_is_taken(stage: Bench, model: Path, tmp_path: Path) -> None:
+    node = stage.node(PolicyNode, model=str(tmp_path / "later"), autostart=True)
+    until(lambda: node._failure, "it says why it cannot start")
+    assert "no model folder" in node._failure
+    write_model(tmp_path / "later")
+    until(lambda: node.pilot, "it starts")
+
+
+def test_under_a_namespace_and_remapped(model: Path) -> None:
+    """A process of its own, as a robot runs it."""
+    with bench() as stage:
+        arm = stage.ears.listen(f"left/{ARM}", JointTrajectory, bridge.COMMAND)
+        said = stage.ears.listen("left/policy_node/status", DiagnosticStatus, bridge.LATCHED)
+        stage.start("policy_node", "__ns:=/left", "camera/front/image_raw:=/camera/front/image_raw",
+                    "camera/wrist/image_raw:=/camera/wrist/image_raw", "joint_states:=/joint_states",
+                    "instruction:=words", model=model, autostart=True, sensor_timeout=PATIENT)
+        stage.add(Robot(stage.context))
+        stage.publish("left/words", String, String(data="open the drawer"), bridge.LATCHED)
+        until(lambda: arm and said, "a trajectory under the namespace")
+
+
+@pytest.mark.parametrize(("parameter", "value"), [
+    ("replan", 0), ("sensor_timeout", -1.0), ("threads", "many")])
+def test_a_parameter_out_of_range_is_refused_at_the_start(model: Path, parameter: str, value: Any) -> None:
+    with bench() as stage:
+        process = stage.start("policy_node", model=model, **{parameter: value})
+        said, _ = process.communicate(timeout=LONG)
+        assert process.returncode == 2 and parameter in said and "Traceback" not in said
