@@ -1,0 +1,228 @@
+"""How long the ROS 2 stack takes: frame to chunk, instruction to set-point, fault to rest; CPU it takes.
+
+    python benchmarks/ros_latency.py
+    python benchmarks/ros_latency.py --seconds 5 --repeats 1
+
+Each repeat measures its yardstick too, next to it on the same machine: a bare node that echoes each image of
+the first camera as a trajectory of the same size, from stamp to arrival of the echo (two hops). Images 128x128
+at 30 Hz from two cameras, joints at 100 Hz; all nodes are processes; the model does next to nothing.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic_ns, sleep
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import rclpy
+import ros_common as common
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from policy.contract import load
+from policy.errors import exit_code
+from ros_nodes import bridge
+from ros_nodes.sim_node import SimNode
+
+FRONT, JOINTS, ARM = "camera/front/image_raw", "joint_states", "arm_controller/joint_trajectory"
+SWITCHES = 20   # in a repeat
+FAULTS = 5      # in a repeat
+
+
+class Echo(Node):
+    """The yardstick: hears all that the policy node hears, and answers each front image."""
+
+    def __init__(self, contract: str) -> None:
+        super().__init__("echo")
+        robot = load(contract)
+        actions = np.tile((robot.limits.low + robot.limits.high) / 2, (robot.horizon, 1)).astype(float)
+        times = robot.spec.dt_ns * np.arange(1, robot.horizon + 1)
+        self._answer = bridge.trajectories(robot, times, actions)[ARM]
+        self._out = self.create_publisher(JointTrajectory, "echo", bridge.COMMAND)
+        for topic, kind in robot.observed.items():
+            hear = self._front if topic == FRONT else self._other
+            self.create_subscription(bridge.TYPES[kind], topic, hear, bridge.SENSOR_IN)
+
+    def _front(self, message: Image) -> None:
+        self._answer.header = message.header
+        self._out.publish(self._answer)
+
+    def _other(self, message: Any) -> None:
+        """The other topics are received and that is all."""
+
+
+def frames(model: Path, seconds: float) -> dict[str, str]:
+    """Stamp of the newest image to chunk published, less inference; the echo; the CPU that the node takes."""
+    common.settle()
+    rclpy.init()
+    source, executor = common.Source(model), SingleThreadedExecutor()
+    executor.add_node(source)
+    said: dict[str, str] = {}
+    echoes: list[float] = []
+
+    def hear(message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == "policy_node: inference":
+                said.update({v.key: v.value for v in status.values})
+
+    def echoed(message: JointTrajectory) -> None:
+        stamp = bridge.nanoseconds(message.header.stamp)
+        echoes.append((source.get_clock().now().nanoseconds - stamp) * 1e-6)
+
+    source.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+    source.create_subscription(JointTrajectory, "echo", echoed, bridge.COMMAND)
+    voice = source.create_publisher(String, "instruction", bridge.LATCHED)
+    voice.publish(String(data=common.ONE))
+    node = common.start("ros_nodes.policy_node", model=model, autostart=True, replan=1, threads=1)
+    try:
+        while int(said.get("inferences", 0)) < 10:
+            executor.spin_once(timeout_sec=0.1)
+        before, began = common.cpu(node.pid), monotonic_ns()
+        common.spin(executor, seconds)
+        share = (common.cpu(node.pid) - before) / ((monotonic_ns() - began) * 1e-9)
+    finally:
+        common.stop(node)
+    echo = common.start("benchmarks.ros_latency", contract=model / "contract.yaml")
+    try:
+        while len(echoes) < 10:
+            executor.spin_once(timeout_sec=0.1)
+        echoes.clear()
+        common.spin(executor, seconds)
+    finally:
+        common.stop(echo)
+        source.destroy_node()
+        rclpy.shutdown()
+    median = float(said["inference p50 / p99 ms"].split(" / ")[0])
+    busy = median * 1e-3 * common.CAMERA_RATE  # of a core, by the inferences themselves
+    return {"frame to chunk less inference, p50 / p99 ms": said["frame to chunk less inference p50 / p99 ms"],
+            "  bare two-hop echo, p50 / p99 ms": _p(echoes),
+            "CPU of the policy node less inference, % of a core": f"{100 * (share - busy):.1f}"}
+
+
+class Watched(SimNode):
+    """The simulated robot, which notes how the set-point of its first joint goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moves: list[tuple[int, float]] = []  # steady ns, step of the first joint's set-point [rad]
+        self._was = self.world.setpoint()[0]
+
+    def tick(self) -> None:
+        super().tick()
+        now = self.world.setpoint()[0]
+        self.moves.append((monotonic_ns(), float(now - self._was)))
+        self._was = now
+
+    def say_nothing(self, topic: str, silent: bool) -> None:
+        """Close or open a topic."""
+        if silent:
+            name = next(n for n in self._images if self._contract.cameras[n].topic == topic)
+            self._kept = name, self._images[name]
+            self._images[name] = _Mute()
+        else:
+            self._images[self._kept[0]] = self._kept[1]
+
+
+class _Mute:
+    def publish(self, message: Any) -> None:
+        """Nothing."""
+
+
+def switches(model: Path) -> dict[str, str]:
+    """In simulation: instruction to first changed set-point at the controller; fault to the arm's rest."""
+    common.settle()
+    rclpy.init()
+    robot, executor = Watched(), SingleThreadedExecutor()
+    executor.add_node(robot)
+    said: dict[str, str] = {}
+    voice = robot.create_publisher(String, "instruction", bridge.LATCHED)
+    robot.create_subscription(DiagnosticArray, "/diagnostics", lambda m: said.update(
+        {v.key: v.value for s in m.status if s.name == "policy_node: inference" for v in s.values}), 10)
+    nodes = {"policy_node": _policy(model),
+             "safety_node": common.start("ros_nodes.safety_node", use_sim_time=True)}
+    reactions: list[float] = []
+    holds: dict[str, list[float]] = {"camera silent": [], "policy killed": []}
+    way = 1
+    try:
+        voice.publish(String(data=common.ONE))
+        _await(executor, robot, way)
+        for i in range(SWITCHES):
+            common.spin(executor, 0.5 + 0.037 * (i % 5))  # at all phases of the control period
+            way = -way
+            began = monotonic_ns()
+            voice.publish(String(data=common.ONE if way > 0 else common.OTHER))
+            reactions.append((_await(executor, robot, way) - began) * 1e-6)
+        common.spin(executor, 1.5)  # the node says its figures once a second
+        for _ in range(FAULTS):
+            robot.say_nothing(FRONT, True)
+            began = robot.moves[-1][0]  # its last picture
+            holds["camera silent"].append((_await(executor, robot, 0) - began) * 1e-6)
+            robot.say_nothing(FRONT, False)
+            _await(executor, robot, way)
+            nodes["policy_node"].send_signal(signal.SIGKILL)
+            began = monotonic_ns()
+            holds["policy killed"].append((_await(executor, robot, 0) - began) * 1e-6)
+            nodes["policy_node"] = _policy(model)
+            _await(executor, robot, way)
+    finally:
+        for node in nodes.values():
+            common.stop(node)
+        robot.destroy_node()
+        rclpy.shutdown()
+    return {"instruction to changed set-point, p50 / p99 ms": _p(reactions),
+            "  of it instruction to chunk, with its embedding": said["instruction to chunk p50 / p99 ms"],
+            "  of it inference": said["inference p50 / p99 ms"], "  one control period": "50",
+            **{f"fault to rest, {k}, p50 / p99 ms": _p(v) for k, v in holds.items()}}
+
+
+def _policy(model: Path) -> Any:
+    return common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True, threads=1)
+
+
+def _await(executor: SingleThreadedExecutor, robot: Watched, way: int) -> int:
+    """Spin until the set-point goes that way (0: until it rests); when that was [steady ns]."""
+    seen, end = len(robot.moves), monotonic_ns() + 60 * 10**9
+    while monotonic_ns() < end:
+        executor.spin_once(timeout_sec=0.05)
+        for at, step in robot.moves[seen:]:
+            if (abs(step) < 1e-5) if way == 0 else step * way > 1e-4:
+                return at
+        seen = len(robot.moves)
+    raise RuntimeError("the stack did not react within a minute: see its diagnostics")
+
+
+def _p(milliseconds: list[float]) -> str:
+    return bridge.percentiles([m * 1e-3 for m in milliseconds])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small, tabletop = Path(folder) / "small", Path(folder) / "tabletop"
+        common.write_model(small, 128, rate=common.CAMERA_RATE)
+        common.write_model(tabletop, 96, rate=20.0)
+        for i in range(args.repeats):
+            print(f"run {i + 1}", flush=True)
+            for name, value in {**frames(small, args.seconds), **switches(tabletop)}.items():
+                print(f"  {name:58} {value}", flush=True)
+            sleep(1.0)
+
+
+if __name__ == "__main__":
+    if "--ros-args" in sys.argv:  # the yardstick's process
+        contract = next(a.split(":=")[1] for a in sys.argv if a.startswith("contract:="))
+        sys.exit(bridge.run(lambda: Echo(contract)))
+    sys.exit(exit_code(main))
