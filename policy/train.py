@@ -1,7 +1,7 @@
 """Train a recipe on bags: `python -m policy.train --recipe chunk --bags data/tabletop --out runs/chunk`.
 
 Run again, the command goes on where it was. With several processes, each taking its share of every batch:
-`torchrun --nproc_per_node 2 -m policy.train ...`.
+`torchrun --standalone --nproc_per_node 2 -m policy.train ...`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())  # else processes on CPUs do not find each other
     wanted = recipe.load(recipe_name)
     robot = contract.load(contract_name)
     if wanted.training.batch % accelerator.num_processes:

@@ -93,7 +93,7 @@ def test_asked_to_stop_it_saves_and_leaves_cleanly(bags: Path, path: Path, tmp_p
 
 
 def test_two_processes_share_a_batch(bags: Path, path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0",
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
                "-m", "policy.train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run"),
                "--samples", "12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900,
