@@ -105,7 +105,8 @@ def resume(folder: Path, policy: Policy, average: dict[str, Tensor],
     for name, parameter in policy.named_parameters():
         optimizer.state[parameter] = {"step": moments[f"step.{name}"]} | {
             # Laid out in memory as the parameter is (channels_last), which the fused step takes for granted.
-            key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"]) for key in ("exp_avg", "exp_avg_sq")}
+            key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"])
+            for key in ("exp_avg", "exp_avg_sq")}
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

@@ -38,7 +38,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())  # else processes on CPUs do not find each other
+    # Unless told that there are only CPUs, processes on them do not find each other.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     wanted = recipe.load(recipe_name)
     robot = contract.load(contract_name)
     if wanted.training.batch % accelerator.num_processes:

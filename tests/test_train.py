@@ -94,8 +94,8 @@ def test_asked_to_stop_it_saves_and_leaves_cleanly(bags: Path, path: Path, tmp_p
 
 def test_two_processes_share_a_batch(bags: Path, path: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-               "-m", "policy.train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run"),
-               "--samples", "12"]
+               "-m", "policy.train", "--recipe", str(path), "--bags", str(bags), "--samples", "12",
+               "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
