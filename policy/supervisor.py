@@ -49,7 +49,7 @@ class Supervisor:
         self._state_at = self._command_at = self._followed_at = self._contested_at = -(2**62)  # steady ns
         self._now = -(2**62)                    # newest ROS time
         self._sequences: dict[str, int] = {}    # topic -> number of the newest message
-        self._restarts: list[int] = []          # steady ns at which a topic's numbers went back
+        self._restarts: dict[str, list[int]] = {}  # topic -> steady ns at which its numbers went back
 
     def measured(self, state: np.ndarray, steady: int) -> None:
         """Take the measured state (S,)."""
@@ -58,8 +58,9 @@ class Supervisor:
     def numbered(self, topic: str, sequence: int, steady: int) -> None:
         """Take a publisher's number of a message: numbers that go back again and again are two publishers."""
         if sequence <= self._sequences.get(topic, -1):
-            self._restarts = [t for t in self._restarts if steady - t < CONTESTED] + [steady]
-            if len(self._restarts) > 1:  # going back once is a publisher that was started anew
+            recent = [t for t in self._restarts.get(topic, []) if steady - t < CONTESTED]
+            self._restarts[topic] = [*recent, steady]
+            if recent:  # going back once is a publisher that was started anew
                 self._contested_at = steady
         self._sequences[topic] = sequence
 

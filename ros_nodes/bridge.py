@@ -67,6 +67,14 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
                          f"{description}") from None
 
 
+def outlasts(name: str, timeout: float, contract: Contract) -> None:
+    """`InputError` where a timeout in s would end between two regular frames."""
+    least = 1.5 / contract.rate
+    if timeout < least:
+        raise InputError(f"parameter {name}: got {timeout} s at {contract.rate:g} frames a second; "
+                         f"give at least {least:.3f} s")
+
+
 def relative(topic: str) -> str:
     """A contract's topic as a name that namespaces and remappings apply to."""
     return topic.lstrip("/")

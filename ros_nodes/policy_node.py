@@ -73,6 +73,8 @@ class PolicyNode(LifecycleNode):
             self.runtime = Runtime(self._model, self._threads, self._provider)
             contract = contracts.load(self._contract_name) if self._contract_name else self.runtime.contract
             _check(contract, self.runtime)
+            bridge.outlasts("sensor_timeout", self._silence, contract)
+            self.runtime.instruct("be ready")  # loads the sentence encoder now, not at the first instruction
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
@@ -167,10 +169,9 @@ class PolicyNode(LifecycleNode):
             self._outputs[topic].publish(message)
 
     def _watch(self) -> None:
-        if self.pilot is None or self._intake is None:
-            return
-        if fault := self._intake.fault(monotonic_ns()):
-            self.pilot.fault(fault)
+        if self.pilot is not None and self._intake is not None:
+            if fault := self._intake.fault(monotonic_ns()):
+                self.pilot.fault(fault)
         self._tell()
 
     # -- services
@@ -196,6 +197,11 @@ class PolicyNode(LifecycleNode):
         """Publish the status where it has changed."""
         pilot = self.pilot
         if pilot is None:
+            if self._told != (self._failure,):
+                self._told = (self._failure,)
+                level = "error" if self._failure else "warn"
+                self._status.publish(bridge.status(level, "policy_node: status",
+                                                   self._failure or "not active", {"instruction": ""}))
             return
         told = (pilot.reason, pilot.text, pilot.served, pilot.switches, refused)
         if told == self._told or (not refused and told[:4] == self._told[:4]):

@@ -37,9 +37,11 @@ class SafetyNode(Node):
         declare = partial(bridge.declare, self)
         self._contract = contracts.load(declare(
             "contract", "tabletop", "contract of the robot: a shipped name or a YAML file; holds the limits"))
+        command_timeout = declare("command_timeout", 0.15, "s without a command until the arm is held",
+                                  0.02, 10.0)
+        bridge.outlasts("command_timeout", command_timeout, self._contract)
         self._supervisor = Supervisor(
-            self._contract,
-            declare("command_timeout", 0.15, "s without a command until the arm is held", 0.02, 10.0),
+            self._contract, command_timeout,
             declare("state_timeout", 0.15, "s without joint states until the arm is held", 0.02, 10.0),
             declare("lookahead", 0.2, "s of a trajectory that go to the controller: how long the arm goes on "
                                       "if this process dies", 0.02, 10.0),

@@ -21,6 +21,7 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from policy.contract import load  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
@@ -68,12 +69,14 @@ class Robot(Node):
     """A robot without physics: joints follow the controllers at once, pictures change with the joints.
 
     Attributes are faults to play: `mute` topics say nothing; `mangle` changes messages on their way out;
-    `frozen` cameras repeat their picture; `lag` is subtracted from all stamps.
+    `frozen` cameras repeat their picture; `lag` is subtracted from all stamps. With `clock` it publishes
+    /clock, which goes slower where other work has the machine, and no message is late.
     """
 
     def __init__(self, context: Context, contract: str = "tabletop", rate: float = 20.0,
-                 start: np.ndarray | None = None) -> None:
+                 start: np.ndarray | None = None, clock: bool = False) -> None:
         super().__init__("robot", context=context)
+        self._time = 10**12 if clock else None   # ns, where the robot is the one who says what time it is
         self.contract = load(contract)
         spec = self.contract.spec
         low, high = self.contract.limits.low, self.contract.limits.high
@@ -95,11 +98,24 @@ class Robot(Node):
                      for topic, kind in self.contract.observed.items()}
         self._count = 0
         self._places = [spec.action.index(n) if n in spec.action else None for n in spec.state]
-        self.create_timer(1 / rate, self._look)
-        self.create_timer(0.2 / rate, self._feel)
+        if clock:
+            self._step = round(0.2e9 / rate)
+            self._clock_out = self.create_publisher(Clock, "/clock", 10)
+            self.create_timer(0.2 / rate, self._tick, clock=bridge.STEADY)
+        else:
+            self.create_timer(1 / rate, self._look)
+            self.create_timer(0.2 / rate, self._feel)
 
     def _now(self) -> int:
-        return self.get_clock().now().nanoseconds
+        return self.get_clock().now().nanoseconds if self._time is None else self._time
+
+    def _tick(self) -> None:
+        assert self._time is not None
+        self._time += self._step
+        self._clock_out.publish(Clock(clock=bridge.stamp(self._time)))
+        self._feel()
+        if self._time // self._step % 5 == 0:
+            self._look()
 
     def _command(self, topic: str, message: Any) -> None:
         times, positions, speeds = bridge.points(message)

@@ -17,7 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 from ros_nodes import bridge
 from ros_nodes.safety_node import SafetyNode
 
-PATIENT = 1.0  # s: other work may have the machine
+PATIENT = 3.0  # s: other work may have the machine
 DT = 50_000_000
 TIMES = DT * np.arange(1, 17)
 
@@ -83,7 +83,7 @@ def test_what_goes_to_the_controller_is_short_and_ends_at_rest(stage: Bench) -> 
 def test_beyond_the_limits_it_is_bounded_and_said(stage: Bench) -> None:
     stand = Stand(stage)
     stand.moves()
-    stand.driver.speed = 40.0
+    stand.driver.speed = 5.0
     high = stand.robot.contract.limits.high[0]
     until(lambda: stand.robot.action[0] > high - 0.01, "the arm is at its limit")
     time.sleep(0.3)

@@ -123,7 +123,9 @@ def test_two_publishers_are_held_and_one_that_starts_anew_is_not(core: Superviso
     followed(core)
     now = 4 * DT
     core.numbered("arm", 500, now)
+    core.numbered("gripper", 500, now)
     core.numbered("arm", 1, now + 1)
+    core.numbered("gripper", 1, now + 1)
     assert core.watch(now, now) is None and not core.reason
     core.numbered("arm", 501, now + 2)
     core.numbered("arm", 2, now + 3)
