@@ -166,7 +166,10 @@ class Supervisor:
         return times, points, start
 
     def _clock(self, now: int) -> None:
-        """Where ROS time goes back, the controller is taken to stand where it was."""
-        if now < self._now and self._curve is not None:
-            self._curve = Curve.rest(now, self._curve.at(self._now)[0])
+        """Where ROS time goes back, a simulation was begun anew: the arm is wherever it is measured to be."""
+        if now < self._now:
+            if not self.reason:
+                self.reason = "the clock was set back"
+                self.holds[self.reason] += 1
+            self._curve = None
         self._now = now

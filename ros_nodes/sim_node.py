@@ -42,7 +42,6 @@ class SimNode(Node):
         headless.require()
         self._contract = contracts.load("tabletop")
         self.world = World()
-        self._begin = EPOCH  # what the clock says at the world's time 0
         self._problem, self._rejected = "", 0
         self._clock_out = self.create_publisher(Clock, "/clock", 10)
         self._joints = self.create_publisher(JointState, "joint_states", SENSOR_OUT,
@@ -64,7 +63,7 @@ class SimNode(Node):
     @property
     def now(self) -> int:
         """The simulated clock [ns]."""
-        return self._begin + self.world.time_ns
+        return EPOCH + self.world.time_ns
 
     def tick(self) -> None:
         """One control step, and what the robot then says."""
@@ -74,19 +73,22 @@ class SimNode(Node):
         now = self.now
         self._clock_out.publish(Clock(clock=bridge.stamp(now)))
         for joints in self.world.joints:
-            self._joints.publish(bridge.joint_state(JOINTS, self._begin + joints.stamp, joints.position,
+            self._joints.publish(bridge.joint_state(JOINTS, EPOCH + joints.stamp, joints.position,
                                                     joints.velocity, joints.effort))
         for name, pixels in self.world.frame().images.items():
             self._images[name].publish(bridge.image(pixels, now, f"{name}_camera"))
         self._contact.publish(Bool(data=self.world.contact))
 
     def reset(self, seed: int) -> None:
-        """Lay the table out anew; the clock goes on, the controllers hold."""
-        now, self._seed = self.now, seed
+        """Lay the table out anew; the clock is set back, as it is another world."""
+        self._seed = seed
         self.world.reset(np.random.default_rng(seed))
-        self._begin = now - self.world.time_ns
+        self.hold()
+
+    def hold(self) -> None:
+        """Let the controllers stand where the world stands."""
         for topic, _, position in self._contract.split(self.world.setpoint()):
-            self.controllers[topic].hold(position, now)
+            self.controllers[topic].hold(position, self.now)
 
     def _command(self, topic: str, message: JointTrajectory) -> None:
         try:

@@ -135,13 +135,14 @@ def test_two_publishers_are_held_and_one_that_starts_anew_is_not(core: Superviso
     assert core.command(TIMES, moving(start=core._curve.at(later)[0]), later, later) is not None
 
 
-def test_a_clock_set_back_leaves_the_arm_where_it_was(core: Supervisor) -> None:
+def test_after_a_clock_set_back_following_begins_where_the_arm_is(core: Supervisor) -> None:
     _, now = followed(core)
-    was = core._curve.at(now)[0]
-    core.watch(now, now)
-    core.measured(HOME, now)
-    _, _, start = core.command(TIMES, moving(start=was), 0, now)
-    np.testing.assert_allclose(start, was)
+    moved = HOME + 0.3
+    core.measured(moved, now)
+    assert core.watch(0, now) is None and core.reason == "the clock was set back"
+    _, points, start = core.command(TIMES, moving(start=moved), 0, now)
+    np.testing.assert_allclose(start, moved)
+    assert points[0, 0] - moved[0] < 0.25 * LIMITS.velocity[0] * DT * 1e-9  # slowly again
 
 
 def test_velocities_end_at_rest_and_never_overshoot() -> None:

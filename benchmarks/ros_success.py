@@ -1,0 +1,127 @@
+"""Closed-loop success through ROS, against the same policy driven in-process from the same seeds.
+
+    python benchmarks/ros_success.py models/tabletop                  12 tasks, 10 episodes each, both ways
+    python benchmarks/ros_success.py models/tabletop --episodes 1
+
+Through ROS: simulated robot, safety node and policy node in three processes, in real
+time. The two take turns.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rclpy
+import ros_common as common
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from tqdm import tqdm
+
+from policy.errors import exit_code
+from policy.runtime import Runtime
+from ros_nodes import bridge
+from ros_nodes.sim_node import SimNode
+from sim.rollout import Driver
+from sim.start import HOLD, start
+from sim.tasks import TASKS, Task
+from sim.world import World
+
+SEED = 1_000_000
+
+
+class Judge(SimNode):
+    """The simulated robot, which counts for how many steps a task has been true."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.task: Task | None = None
+        self.steps = self.held = 0
+
+    def tick(self) -> None:
+        super().tick()
+        if self.task is not None:
+            self.steps += 1
+            self.held = self.held + 1 if self.task.success(self.world) else 0
+
+    def begin(self, task: Task | None) -> None:
+        """Judge this task from now on."""
+        self.task, self.steps, self.held = task, 0, 0
+
+
+class Stack:
+    """The three nodes, and an operator."""
+
+    def __init__(self, model: Path) -> None:
+        rclpy.init()
+        self.robot, self.executor = Judge(), SingleThreadedExecutor()
+        self.executor.add_node(self.robot)
+        self._voice = self.robot.create_publisher(String, "instruction", bridge.LATCHED)
+        self._nodes: list[subprocess.Popen[bytes]] = [
+            common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True,
+                         sensor_timeout=0.5),
+            common.start("ros_nodes.safety_node", use_sim_time=True, command_timeout=0.5, state_timeout=0.5)]
+
+    def perform(self, task: Task, seed: int) -> bool:
+        """One episode: a new table, one instruction."""
+        self.robot.begin(None)
+        self._call("safety_node/stop")
+        self._call("policy_node/reset")
+        start(self.robot.world, task, seed, "home")
+        self.robot.hold()
+        self._call("safety_node/reset")
+        self._voice.publish(String(data=task.phrasings[0]))
+        self.robot.begin(task)
+        while self.robot.steps < task.steps and self.robot.held < HOLD:
+            self.executor.spin_once(timeout_sec=0.05)
+        return self.robot.held >= HOLD
+
+    def close(self) -> None:
+        """End the nodes."""
+        for node in self._nodes:
+            common.stop(node)
+        self.robot.destroy_node()
+        rclpy.shutdown()
+
+    def _call(self, name: str) -> None:
+        client: Any = self.robot.create_client(Trigger, name)
+        while not client.service_is_ready():
+            self.executor.spin_once(timeout_sec=0.05)
+        future = client.call_async(Trigger.Request())
+        self.executor.spin_until_future_complete(future)
+        self.robot.destroy_client(client)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", type=Path, default=Path("models/tabletop"))
+    parser.add_argument("--episodes", type=int, default=10, help="of each task")
+    args = parser.parse_args()
+    common.settle()
+    driver = Driver(World(), Runtime(args.model))
+    stack = Stack(args.model.resolve())
+    rows: list[tuple[str, bool, bool]] = []
+    try:
+        jobs = [(task, SEED + i) for i in range(args.episodes) for task in TASKS.values()]
+        for task, seed in tqdm(jobs, unit="episode"):
+            start(driver.world, task, seed, "home")
+            alone = driver.perform(task.phrasings[0], task).success
+            rows.append((task.name, alone, stack.perform(task, seed)))
+    finally:
+        stack.close()
+    for name in TASKS:
+        mine = [r for r in rows if r[0] == name]
+        print(f"  {name:24} in-process {sum(r[1] for r in mine):3} of {len(mine)}, "
+              f"through ROS {sum(r[2] for r in mine):3}")
+    alone, ros = (100 * sum(r[i] for r in rows) / len(rows) for i in (1, 2))
+    print(f"all: in-process {alone:.1f} %, through ROS {ros:.1f} %, difference {ros - alone:+.1f} points "
+          f"({len(rows)} paired episodes)")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
