@@ -72,3 +72,16 @@ def test_unknown_task_names_the_nearest(tmp_path):
     run = subprocess.run([sys.executable, "-m", "sim.record", "--tasks", "lamp_onn", "--out", str(tmp_path / "x")],
                          capture_output=True, text=True)
     assert run.returncode == 2 and "lamp_on" in run.stderr and not (tmp_path / "x").exists()
+
+
+def test_a_seed_is_a_scene(recorded):
+    """The first picture of a bag is drawn again, to the bit, from the seed that it notes."""
+    from sim.start import start
+    from sim.world import World
+
+    (episode,) = read_episodes(recorded / "lamp_on_0000", contracts.load("tabletop"))
+    job = plan(list(TASKS), 1, recorded)[list(TASKS).index("lamp_on")]
+    world = World()
+    start(world, TASKS["lamp_on"], job.seed, job.start)
+    np.testing.assert_array_equal(world.frame().images["front"], episode.images["front"][0])
+    np.testing.assert_array_equal(world.state(), episode.state[0])

@@ -27,11 +27,12 @@ def kinematics():
 def test_environment_is_a_gymnasium_environment():
     env = gymnasium.make("sim:midstream/Tabletop-v0", task="open_drawer", render_mode="rgb_array")
     check_env(env.unwrapped)
+    env.reset(seed=0)
     assert env.render().shape == (480, 640, 3)
 
 
 def test_unknown_task_names_the_nearest():
-    with pytest.raises(InputError, match="open_drawer"):
+    with pytest.raises(InputError, match="did you mean 'open_drawer'"):
         gymnasium.make("sim:midstream/Tabletop-v0", task="open_drawr")
 
 
@@ -86,10 +87,11 @@ def test_doing_nothing_does_not_succeed(name, world):
 @pytest.mark.parametrize("name", TASKS)
 def test_held_out_phrasings_are_held_out(name):
     task = TASKS[name]
-    words = {w for p in task.phrasings for w in p.split()}
+    words = {w for p in task.phrasings for w in p.replace(",", "").split()}
+    heard = {w for t in TASKS.values() for p in t.phrasings for w in p.replace(",", "").split()}
     assert not set(task.phrasings) & (set(task.reworded) | set(task.new_words))
     for phrase in task.reworded:
-        assert set(phrase.replace(",", "").replace(":", "").split()) <= words, phrase
+        assert set(phrase.replace(",", "").replace(":", "").split()) <= heard, phrase
     for phrase in task.new_words:
         assert set(phrase.replace(",", "").split()) - words, phrase
 
