@@ -43,6 +43,7 @@ LATCHED = _qos(1, latched=True)
 OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
+ENDING = (signal.SIGINT, signal.SIGTERM)
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -162,12 +163,20 @@ def percentiles(seconds: Sequence[float]) -> str:
     return f"{p50:.2f} / {p99:.2f}"
 
 
+def _end(*_: object) -> None:
+    """The first signal ends the node; a second one must not end its ending."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def run(make: Callable[[], Node]) -> int:
     """Spin a node until it is told to end; 2 with one line where it cannot start."""
     def main() -> None:
         # Our own handlers, as those of rclpy close the context before a node can bring the arm to rest.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in ENDING:
+            signal.signal(number, _end)
         node = None
         try:
             node = make()
