@@ -3,6 +3,8 @@
     python -m benchmarks.rendering
 """
 
+import sim.headless  # noqa: F401, I001  first: it chooses how MuJoCo renders
+
 import tempfile
 import time
 from collections.abc import Callable
