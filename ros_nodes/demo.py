@@ -94,6 +94,17 @@ class Stack:
             raise InputError(f"{service} refused: {future.result().message}")
         return future.result().message
 
+    def insist(self, service: str) -> str:
+        """Call a service until it agrees: a node that has just begun may not have heard the clock yet."""
+        end = time.monotonic() + READY
+        while True:
+            try:
+                return self.ask(service)
+            except InputError:
+                if time.monotonic() > end:
+                    raise
+                self._executor.spin_once(timeout_sec=0.1)
+
     def say(self, text: str) -> None:
         """Publish an instruction."""
         self._instruction.publish(String(data=text))
@@ -139,7 +150,7 @@ def perform(stack: Stack, seed: int, console: Console) -> None:
     first, second = (possible[i] for i in rng.choice(len(possible), 2, replace=False))
     words = [t.phrasings[rng.integers(len(t.phrasings))] for t in (first, second)]
     stack.until(lambda: "policy_node: inference: provider" in stack.heard, "the policy to be active")
-    stack.ask("recorder_node/start")
+    stack.insist("recorder_node/start")
     for text, task, seconds, on_contact in ((words[0], first, CHANGE_AFTER, True),
                                             (words[1], second, task_seconds(second), False)):
         console.print(f"  [bold]{text}[/]")
