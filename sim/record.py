@@ -9,6 +9,7 @@ and so the policy learns the way back (after DART, Laskey et al. 2017).
 
 import argparse
 import multiprocessing
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -63,6 +64,10 @@ class Push:
 _world: World | None = None
 _kinematics: Kinematics | None = None
 _contract: Contract | None = None
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def record(job: Job) -> int:
@@ -136,11 +141,15 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     starts = 0
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.processes, context) as pool:
+    with ProcessPoolExecutor(args.processes, context, _leave_ctrl_c_to_the_parent) as pool:
         jobs = [pool.submit(record, job) for job in todo]
         try:
             for done in tqdm(as_completed(jobs), total=len(jobs), unit="episode"):
                 starts += done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print("stopped; the same command goes on where it was", file=sys.stderr)
+            raise SystemExit(130) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

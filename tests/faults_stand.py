@@ -21,7 +21,7 @@ from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
 
-SAMPLES = 40    # set-points, at 100 Hz
+SAMPLES = 80    # set-points, at 100 Hz
 PATIENT = 0.25  # s of silence until hold: more than on a robot, as other work may have the machine
 SOON = 1.0      # s from a fault until the arm rests, five times what is asked of a robot
 
@@ -60,10 +60,11 @@ class Stand:
         """Say what to do; who comes later hears it too."""
         self._voice.publish(String(data=text))
 
-    def hears(self, says: str) -> None:
-        """Wait until the node named before the colon says the words after it."""
+    def hears(self, says: str, anew: bool = True) -> None:
+        """Wait until the node named before the colon says the words after it; `anew`: what it said before is void."""
         node, words = says.split(": ", 1)
-        self.said.clear()
+        if anew:
+            self.said.clear()
         until(lambda: any(n == node and words in said for n, said in list(self.said)),
               f"{node} says {words!r}")
 
@@ -75,14 +76,11 @@ class Stand:
 
     def rests(self, since: float | None = None) -> None:
         """Wait until the controller's set-point stands still and stays so, and that soon after `since`."""
-        def still(since: int) -> bool:
-            recent = [a for _, a in self.robot.setpoints[since:]]
-            return len(recent) >= SAMPLES and float(np.ptp(recent, axis=0).max()) < 1e-4
+        def still() -> bool:
+            recent = [a for _, a in self.robot.setpoints[-SAMPLES:]]
+            return len(recent) == SAMPLES and float(np.ptp(recent, axis=0).max()) < 1e-4
 
-        until(lambda: still(-SAMPLES), "the arm rests")
-        rested = len(self.robot.setpoints)
-        until(lambda: len(self.robot.setpoints) >= rested + SAMPLES, "the robot speaks")
-        assert still(rested), "the arm did not stay where it was"
+        until(still, "the arm rests and stays where it is")
         if since is not None:
             end = self.robot.setpoints[-1][1]
             moved = [t for t, a in self.robot.setpoints if np.abs(a - end).max() > 1e-4]
