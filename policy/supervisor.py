@@ -77,7 +77,7 @@ class Supervisor:
         if self._stopped:
             return None
         if len(times) == 0 or times[0] <= 0 or (np.diff(times) <= 0).any():
-            return self._hold("times of the command do not rise", now)
+            return self.refuse("times of the command do not rise", now)
         silence = self._silent(steady, commands=False)
         if silence:
             return self._hold(silence, now)
@@ -107,6 +107,10 @@ class Supervisor:
             return None
         silence = self._silent(steady, commands=True)
         return self._hold(silence, now) if silence else None
+
+    def refuse(self, reason: str, now: int) -> Plan | None:
+        """Hold until a command comes that can be understood."""
+        return None if self._stopped else self._hold(reason, now)
 
     def stop(self, reason: str, now: int) -> Plan | None:
         """Hold from now on, whatever is asked for, until `reset`; the first reason stays."""

@@ -50,7 +50,7 @@ class SafetyNode(Node):
             declare("ramp", 0.5, "s in which the speed limits rise to their full value where following "
                                  "begins", 0.0, 60.0))
         self._joints: dict[int, np.ndarray] = {}  # group of the contract -> its newest values
-        self._half: dict[str, tuple[int, JointTrajectory]] = {}  # topic -> when it came; waits for the others
+        self._parts: dict[str, tuple[int, JointTrajectory]] = {}  # topic -> when sent; waits for the others
         self._problem = ""                        # of the newest message that could not be used
         self._told: tuple[object, ...] = ()
         self._passed = 0
@@ -98,21 +98,27 @@ class SafetyNode(Node):
             self._supervisor.measured(state, monotonic_ns())
 
     def _command(self, topic: str, message: JointTrajectory, info: dict[str, Any]) -> None:
-        """Arm and gripper come one after the other: act when all parts of a command are there."""
+        """Arm and gripper come one after the other: act when all parts of one command are there."""
         steady = monotonic_ns()
         self._supervisor.numbered(topic, info["publication_sequence_number"], steady)
-        self._half[topic] = steady, message
-        if len(self._half) < len(self._outputs):
+        self._parts[topic] = info["source_timestamp"], message
+        if len(self._parts) < len(self._outputs):
             return
-        parts, self._half = self._half, {}
-        if steady - min(came for came, _ in parts.values()) > self._contract.spec.dt_ns // 2:
-            self._half = {topic: (steady, message)}  # the rest is of an earlier command that lost a part
+        newest = max(sent for sent, _ in self._parts.values())
+        near = newest - self._contract.spec.dt_ns // 4
+        clocks = {tuple(bridge.nanoseconds(p.time_from_start) for p in m.points)
+                  for _, m in self._parts.values()}
+        if len(clocks) > 1 or any(sent < near for sent, _ in self._parts.values()):
+            # of two commands, of which the rest was lost: only what was sent last can still be completed
+            self._problem = "parts of different commands"
+            self._parts = {t: part for t, part in self._parts.items() if part[0] == newest}
             return
+        parts, self._parts = {t: m for t, (_, m) in self._parts.items()}, {}
         try:
-            times, actions = self._joined({t: m for t, (_, m) in parts.items()})
+            times, actions = self._joined(parts)
         except InputError as error:
             self._problem = str(error)
-            self._send(self._supervisor.stop(str(error), self._now()))
+            self._send(self._supervisor.refuse(str(error), self._now()))
             return
         plan = self._supervisor.command(times, actions, self._now(), steady)
         self._passed += plan is not None
@@ -120,17 +126,12 @@ class SafetyNode(Node):
 
     def _joined(self, parts: dict[str, JointTrajectory]) -> tuple[np.ndarray, np.ndarray]:
         """Messages of all topics as one trajectory: times (N,) ns from now, set-points (N, A)."""
-        times: np.ndarray | None = None
         split = []
         for topic, message in parts.items():
             if bridge.nanoseconds(message.header.stamp):
                 raise InputError(f"{topic}: got a trajectory with a stamp, expected stamp 0: begin now")
-            at, positions, _ = bridge.points(message)
-            if times is not None and not np.array_equal(at, times):
-                raise InputError(f"{topic}: got points at other times than on the other topics")
-            times = at
+            times, positions, _ = bridge.points(message)
             split.append((topic, tuple(message.joint_names), positions))
-        assert times is not None
         try:
             return times, self._contract.join(split)
         except (KeyError, IndexError) as error:

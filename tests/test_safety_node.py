@@ -147,6 +147,36 @@ def test_half_a_command_moves_nothing(stage: Bench) -> None:
     stand.moves()
 
 
+def test_parts_of_two_commands_are_not_mixed(stage: Bench) -> None:
+    """A part of each of two commands was lost, as with a full queue: no stop, and the next whole one passes."""
+    stand = Stand(stage)
+    stand.moves()
+    stand.driver.on = False
+    points = np.tile(stand.robot.action, (16, 1))
+    arm, gripper = stand.robot.controllers
+    for times, topic in ((TIMES, arm), (TIMES[:3], gripper)):
+        message = bridge.trajectories(stand.robot.contract, times, points[:len(times)])[topic]
+        stand.driver._out[topic].publish(message)
+    until(lambda: stand.node._problem == "parts of different commands", "it tells them apart")
+    stand.driver.on = True
+    stand.moves()
+    assert not any("stopped" in m.message for m in stand.said)
+
+
+def test_a_command_that_is_not_understood_is_held_not_stopped(stage: Bench) -> None:
+    stand = Stand(stage)
+    stand.moves()
+    stand.driver.on = False
+    points = np.tile(stand.robot.action, (16, 1))
+    for topic, message in bridge.trajectories(stand.robot.contract, TIMES, points).items():
+        message.header.stamp = bridge.stamp(1)
+        stand.driver._out[topic].publish(message)
+    stand.says("got a trajectory with a stamp")
+    stand.rests()
+    stand.driver.on = True
+    stand.moves()
+
+
 def test_a_contract_that_is_none_ends_it_with_one_line(stage: Bench) -> None:
     process = stage.start("safety_node", contract="tabletopp")
     said, _ = process.communicate(timeout=LONG)
