@@ -58,6 +58,6 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-trajectory-msgs",
         ],
-        "test": ["mcap-ros2-support", "pytest"],
+        "test": ["mcap-ros2-support", "pytest", "pytest-rerunfailures"],
     },
 )
