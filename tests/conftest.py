@@ -12,8 +12,7 @@ import pytest
 
 @cache
 def _over_dds(path: Path) -> bool:
-    uses = r'^(rclpy = )?pytest\.importorskip\("rclpy"|^(import|from) (rclpy|tests\.faults_stand)'
-    return bool(re.search(uses, path.read_text(), re.MULTILINE))
+    return bool(re.search(r'^from tests\.(ros_tiny|faults_stand) import|^pytest\.importorskip\("rclpy"', path.read_text(), re.MULTILINE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
