@@ -12,7 +12,8 @@ import pytest
 
 @cache
 def _over_dds(path: Path) -> bool:
-    return bool(re.search(r'^from tests\.(ros_tiny|faults_stand) import|^pytest\.importorskip\("rclpy"', path.read_text(), re.MULTILINE))
+    uses = r'^from tests\.(ros_tiny|faults_stand) import|^pytest\.importorskip\("rclpy"'
+    return bool(re.search(uses, path.read_text(), re.MULTILINE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
