@@ -1,7 +1,6 @@
 """Common to the benchmarks of the ROS 2 stack: a small model, nodes as processes, a robot's topics."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,15 +24,10 @@ SPEED = 0.2          # rad/s of the first joint: one way under ONE, the other wa
 CAMERA_RATE, JOINT_RATE = 30.0, 100.0
 
 
-def settle() -> int:
-    """Keep DDS on this machine, on a domain that nobody uses; returns the domain."""
+def settle() -> None:
+    """Keep DDS on this machine, on a domain that the tests do not use."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    # a bound port tells apart two benchmarks that run at once
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        domain = s.getsockname()[1] % 100 + 1
-    os.environ["ROS_DOMAIN_ID"] = str(domain)
-    return domain
+    os.environ["ROS_DOMAIN_ID"] = "101"
 
 
 def write_model(folder: Path, size: int, rate: float) -> None:

@@ -103,14 +103,14 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=10, help="of each task")
     args = parser.parse_args()
     common.settle()
-    driver = Driver(World(), Runtime(args.model))
+    world, runtime = World(), Runtime(args.model)
     stack = Stack(args.model.resolve())
     rows: list[tuple[str, bool, bool]] = []
     try:
         jobs = [(task, SEED + i) for i in range(args.episodes) for task in TASKS.values()]
         for task, seed in tqdm(jobs, unit="episode"):
-            start(driver.world, task, seed, "home")
-            alone = driver.perform(task.phrasings[0], task).success
+            start(world, task, seed, "home")
+            alone = Driver(world, runtime).perform(task.phrasings[0], task).success
             rows.append((task.name, alone, stack.perform(task, seed)))
     finally:
         stack.close()
