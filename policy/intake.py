@@ -66,7 +66,7 @@ class Intake:
         """What keeps frames from coming, "" where nothing does."""
         for topic, heard in self._heard.items():
             if steady - heard > self._silence:
-                return self._wrong[topic] and f"{topic}: {self._wrong[topic]}" or f"{topic} is silent"
+                return (self._wrong[topic] and f"{topic}: {self._wrong[topic]}") or f"{topic} is silent"
         if steady - self._framed > self._silence:
             return self._frameless or "no frame"
         return ""

@@ -169,9 +169,9 @@ class PolicyNode(LifecycleNode):
             self._outputs[topic].publish(message)
 
     def _watch(self) -> None:
-        if self.pilot is not None and self._intake is not None:
-            if fault := self._intake.fault(monotonic_ns()):
-                self.pilot.fault(fault)
+        fault = self._intake.fault(monotonic_ns()) if self._intake is not None else ""
+        if self.pilot is not None and fault:
+            self.pilot.fault(fault)
         self._tell()
 
     # -- services

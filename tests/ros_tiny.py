@@ -18,7 +18,7 @@ os.environ.pop("ROS_LOCALHOST_ONLY", None)
 rclpy = pytest.importorskip("rclpy", reason="install the extra `ros`")
 
 from rclpy.context import Context  # noqa: E402
-from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
@@ -176,6 +176,7 @@ class Bench:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.processes: list[subprocess.Popen[str]] = []
         self.ears = self.add(Ears(self.context))
+        self._on = True
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -214,17 +215,16 @@ class Bench:
             process.kill()
             process.communicate()
         nodes = self.executor.get_nodes()
-        self.executor.shutdown(LONG)
+        self._on = False
         self._thread.join(LONG)
         for node in nodes:
             node.destroy_node()
+        self.executor.shutdown()
         self.context.try_shutdown()
 
     def _spin(self) -> None:
-        try:
-            self.executor.spin()
-        except (ExternalShutdownException, ShutdownException):
-            pass
+        while self._on:
+            self.executor.spin_once(timeout_sec=0.1)
 
 
 @contextmanager

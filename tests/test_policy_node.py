@@ -7,10 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy.contract import load
-from tests.ros_tiny import LONG, Bench, Robot, bench, until
-from tests.tiny import write_model
-
 # isort: split  (ros_tiny skips this file where there is no ROS)
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -19,8 +15,11 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from policy.contract import load
 from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
+from tests.ros_tiny import LONG, Bench, Robot, bench, until
+from tests.tiny import write_model
 
 ARM, GRIPPER = "policy/arm_controller/joint_trajectory", "policy/gripper_controller/joint_trajectory"
 PATIENT = 5.0  # s: other work may have the machine
@@ -54,7 +53,7 @@ def test_what_leaves_it_is_what_a_controller_takes(stage: Bench, model: Path) ->
     for message in (*arm, *gripper):
         times, positions, speeds = bridge.points(message)
         assert bridge.nanoseconds(message.header.stamp) == 0
-        assert 0 < times[0] and (np.diff(times) > 0).all()
+        assert times[0] > 0 and (np.diff(times) > 0).all()
         assert speeds is not None and speeds.shape == positions.shape and (speeds[-1] == 0).all()
         assert list(message.joint_names) in joints.values()
     assert max(len(m.points) for m in arm) > 4
@@ -139,7 +138,8 @@ def test_under_a_namespace_and_remapped(model: Path) -> None:
         said = stage.ears.listen("left/policy_node/status", DiagnosticStatus, bridge.LATCHED)
         stage.start("policy_node", "__ns:=/left", "camera/front/image_raw:=/camera/front/image_raw",
                     "camera/wrist/image_raw:=/camera/wrist/image_raw", "joint_states:=/joint_states",
-                    "instruction:=words", model=model, autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+                    "instruction:=words", model=model, autostart=True, sensor_timeout=PATIENT,
+                    use_sim_time=True)
         stage.add(Robot(stage.context, clock=True))
         stage.publish("left/words", String, String(data="open the drawer"), bridge.LATCHED)
         until(lambda: arm and said, "a trajectory under the namespace")

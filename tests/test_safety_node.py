@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.ros_tiny import LONG, Bench, Robot, bench, until, within_limits
-
 # isort: split  (ros_tiny skips this file where there is no ROS)
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import SetBool, Trigger
@@ -16,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge
 from ros_nodes.safety_node import SafetyNode
+from tests.ros_tiny import LONG, Bench, Robot, bench, until, within_limits
 
 PATIENT = 3.0  # s: other work may have the machine
 DT = 50_000_000
@@ -148,7 +147,7 @@ def test_half_a_command_moves_nothing(stage: Bench) -> None:
 
 
 def test_parts_of_two_commands_are_not_mixed(stage: Bench) -> None:
-    """A part of each of two commands was lost, as with a full queue: no stop, and the next whole one passes."""
+    """A part of each of two commands was lost, as in a full queue: no stop, and the next whole one passes."""
     stand = Stand(stage)
     stand.moves()
     stand.driver.on = False

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ros_nodes.controller import Controller
-from tests.ros_tiny import Bench, bench, until
-
 # isort: split  (ros_tiny skips this file where there is no ROS)
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -17,7 +14,9 @@ from trajectory_msgs.msg import JointTrajectory
 from policy.contract import load
 from policy.streams import Streams
 from ros_nodes import bridge
+from ros_nodes.controller import Controller
 from ros_nodes.sim_node import SimNode
+from tests.ros_tiny import Bench, bench, until
 
 S = 10**9
 DT = S // 20

@@ -32,7 +32,7 @@ def followed(core: Supervisor, steps: int = 4) -> tuple[Plan, int]:
     now = 0
     for _ in range(steps):
         core.measured(HOME, now)
-        plan = core.command(TIMES, moving(start=HOME + [0.5 * now * 1e-9, *[0] * 7]), now, now)
+        plan = core.command(TIMES, moving(start=HOME + np.eye(8)[0] * 0.5 * now * 1e-9), now, now)
         now += DT
     assert plan is not None and core.reason == ""
     return plan, now
@@ -112,10 +112,10 @@ def test_an_estop_stays_through_a_reset_and_needs_one(core: Supervisor) -> None:
 
 
 def test_far_from_the_start_is_refused_until_it_is_near(core: Supervisor) -> None:
-    far = moving(start=HOME + [0, 0.6, *[0] * 6])
+    far = moving(start=HOME + 0.6 * np.eye(8)[1])
     assert core.command(TIMES, far, 0, 0) is None
     assert core.reason.startswith("refused: panda_joint2")
-    core.measured(HOME + [0, 0.5, *[0] * 6], DT)
+    core.measured(HOME + 0.5 * np.eye(8)[1], DT)
     assert core.command(TIMES, far, DT, DT) is not None
 
 
