@@ -31,7 +31,7 @@ from policy import salvage
 from policy.contract import BOOL, COMPRESSED, IMAGE, STRING, Contract
 from policy.errors import InputError
 from policy.salvage import Raw
-from policy.spec import Episode, Frame
+from policy.spec import MODES, Episode, Frame
 from policy.streams import Streams
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
@@ -47,7 +47,7 @@ class Channel(NamedTuple):
 
 def channels(contract: Contract) -> list[Channel]:
     """All topics of a contract, as a demonstration of its robot has them."""
-    latched = [t for t in (contract.instruction, contract.labels.task) if t]
+    latched = [t for t in (contract.instruction, contract.labels.task, contract.labels.mode) if t]
     contact = {contract.labels.contact: BOOL} if contract.labels.contact else {}
     plain = {**contract.observed, **contract.commanded, **contact}
     return [Channel(t, kind) for t, kind in plain.items()] + [Channel(t, STRING, True) for t in latched]
@@ -115,7 +115,7 @@ class _BagReader:
         self.contract, self.streams, self.dt = contract, Streams(contract), contract.spec.dt_ns
         needed = {**contract.observed, **contract.commanded, contract.instruction: STRING}
         self.needed = {t.lstrip("/"): kind for t, kind in needed.items()}
-        labels = {contract.labels.task: STRING, contract.labels.contact: BOOL}
+        labels = {contract.labels.task: STRING, contract.labels.mode: STRING, contract.labels.contact: BOOL}
         self.wanted = self.needed | {t.lstrip("/"): kind for t, kind in labels.items() if t}
         self.seen: set[str] = set()     # topics that had a message
         self.others: set[str] = set()
@@ -193,15 +193,19 @@ class _BagReader:
         tasks = self.text.get((labels.task or "").lstrip("/"), [])
         touch = self.text.get((labels.contact or "").lstrip("/"), [])
         at = bisect_right([t for t, _ in tasks], frames[-1].stamp) - 1
-        contact = None
+        modes = self.text.get((labels.mode or "").lstrip("/"), [])
+        contact = mode = None
         if touch:
             before = np.searchsorted([t for t, _ in touch], stamps, side="right")
             contact = np.array([False] + [bool(v) for _, v in touch])[before]
+        if modes:
+            before = np.searchsorted([t for t, _ in modes], stamps, side="right")
+            mode = np.array([0] + [MODES.index(v) for _, v in modes], np.uint8)[before]
         return Episode(
             instruction=text, stamps=stamps,
             images={name: np.stack([f.images[name] for f in frames]) for name in self.contract.cameras},
             state=np.stack([f.state for f in frames]), actions=np.stack([a for _, a in group]),
-            contact=contact, task=tasks[at][1] if at >= 0 else None)
+            contact=contact, mode=mode, task=tasks[at][1] if at >= 0 else None)
 
 
 def _files(bag: Path) -> list[Path]:

@@ -74,6 +74,7 @@ class Command:
     names: tuple[str, ...] = ()           # names in the spec; the joints' own unless given
     scale: float = 1.0
     offset: float = 0.0
+    gripper: bool = False                 # opens and closes: its command may jump, and says what is held
     demonstration: Joints | None = None   # where a demonstration's action is read; this topic unless given
 
     @property
@@ -90,6 +91,7 @@ class Labels:
 
     task: str | None = None
     contact: str | None = None
+    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ class Contract:
         """Position and velocity limits of the action vector."""
         return Limits(*(np.array([v for c in self.action for v in getattr(c, key)], np.float32)
                         for key in ("position_min", "position_max", "velocity_max")))
+
+    @functools.cached_property
+    def grippers(self) -> np.ndarray:
+        """Which actions are grippers, (A,) bool."""
+        return np.array([c.gripper for c in self.action for _ in c.joints])
 
     @functools.cached_property
     def observed(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
     <bags>/.cache/<fingerprint of the contract>/
         index.jsonl     one line a bag: name, size, time, episodes, what was lost   (written after its frames)
-        <field>.bin     image_<camera>, state, actions, stamps, contact: rows of all bags, one after the other
+        <field>.bin     image_<camera>, state, actions, stamps, contact, mode: rows of all bags, one after the other
 
 The cache only grows at its end: what the index does not name is cut away and decoded again, so that an
 interrupted run goes on where it was and added bags cost only themselves. A changed or removed bag begins it
@@ -17,6 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from policy.contract import Contract
 from policy.errors import InputError
 from policy.spec import Episode, Spec
 
-UNLABELLED = 2  # in contact.bin, beside 0 and 1
+UNLABELLED = 255  # in contact.bin and mode.bin
 
 Decoded = tuple[list[Episode], Counter[str], str]  # episodes, what was lost, why the bag cannot be used
 
@@ -45,10 +46,13 @@ class Cache:
     actions: np.ndarray            # float32 (N, A)
     stamps: np.ndarray             # int64 (N,) ns
     contact: np.ndarray | None     # bool (N,), None unless all bags have the label
+    mode: np.ndarray               # uint8 (N,) into MODES, forward where there is no label
     episode: np.ndarray            # int32 (N,)
     bounds: np.ndarray             # int64 (E + 1,): episode e is bounds[e] .. bounds[e + 1]
     instructions: list[str]        # (E,)
     tasks: list[str | None]        # (E,)
+    broken: np.ndarray             # bool (E,): the instruction changed before it was carried out
+    bags: list[str]                # (E,) where it was recorded
     lost: Counter[str]             # reason -> messages and frames that could not be used
 
 
@@ -77,7 +81,8 @@ class Windows:
     """Training samples: a frame and the H set-points from it on, for each of N frames.
 
     Set-points are found by time, so that a lost frame does not shift those after it. Past its end an episode
-    goes on with its last set-point: the robot holds. Where frames are missing the mask is False.
+    goes on with its last set-point: the robot holds. Where frames are missing, or the instruction changed, the mask is
+    False.
     """
 
     def __init__(self, cache: Cache, horizon: int) -> None:
@@ -125,12 +130,13 @@ def _rows(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     dt = cache.contract.spec.dt_ns
     rows = np.empty((len(cache.stamps), horizon), np.int32)
     mask = np.empty((len(cache.stamps), horizon), bool)
-    for first, end in zip(cache.bounds[:-1], cache.bounds[1:], strict=True):
+    for first, end, broken in zip(cache.bounds[:-1], cache.bounds[1:], cache.broken, strict=True):
         stamps = np.asarray(cache.stamps[first:end])
         wanted = stamps[:, None] + dt * np.arange(horizon)
         nearest = np.searchsorted(stamps[:-1] + np.diff(stamps) // 2, wanted)
         rows[first:end] = first + nearest
-        mask[first:end] = (np.abs(stamps[nearest] - wanted) < dt * 3 // 4) | (wanted > stamps[-1])
+        beyond = (wanted > stamps[-1]) & ~broken
+        mask[first:end] = (np.abs(stamps[nearest] - wanted) < dt * 3 // 4) | beyond
     return rows, mask
 
 
@@ -153,7 +159,8 @@ def _fields(spec: Spec) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     images = {f"image_{name}": (np.dtype(np.uint8), (h, w, 3)) for name, (h, w) in spec.cameras.items()}
     return images | {"state": (np.dtype(np.float32), (len(spec.state),)),
                      "actions": (np.dtype(np.float32), (len(spec.action),)),
-                     "stamps": (np.dtype(np.int64), ()), "contact": (np.dtype(np.uint8), ())}
+                     "stamps": (np.dtype(np.int64), ()), "contact": (np.dtype(np.uint8), ()),
+                     "mode": (np.dtype(np.uint8), ())}
 
 
 def _open(folder: Path, contract: Contract, lines: list[dict[str, Any]]) -> Cache:
@@ -165,14 +172,17 @@ def _open(folder: Path, contract: Contract, lines: list[dict[str, Any]]) -> Cach
     bounds = np.cumsum([0] + [e["frames"] for e in episodes])
     arrays = {name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(int(bounds[-1]), *shape))
               for name, (dtype, shape) in _fields(contract.spec).items()}
-    contact = np.asarray(arrays["contact"])
+    contact, mode = np.asarray(arrays["contact"]), np.asarray(arrays["mode"])
+    bags = [line["bag"] for line in lines for _ in line["episodes"]]
     return Cache(
         contract=contract, images={name: arrays[f"image_{name}"] for name in contract.cameras},
         state=np.array(arrays["state"]), actions=np.array(arrays["actions"]),
         stamps=np.array(arrays["stamps"]),
         contact=None if (contact == UNLABELLED).any() else contact == 1,
+        mode=np.where(mode == UNLABELLED, 0, mode),
         episode=np.repeat(np.arange(len(episodes), dtype=np.int32), np.diff(bounds)), bounds=bounds,
-        instructions=[e["instruction"] for e in episodes], tasks=[e["task"] for e in episodes], lost=lost)
+        instructions=[e["instruction"] for e in episodes], tasks=[e["task"] for e in episodes],
+        broken=np.array([a == b for a, b in pairwise([*bags, ""])]), bags=bags, lost=lost)
 
 
 def _valid(folder: Path, spec: Spec, found: dict[str, Path]) -> list[dict[str, Any]]:
@@ -264,10 +274,11 @@ def _decode(bag: Path, contract: Contract) -> Decoded:
 
 
 def _append(files: dict[str, Any], episode: Episode) -> None:
-    contact = np.full(len(episode.stamps), UNLABELLED) if episode.contact is None else episode.contact
+    contact, mode = (np.full(len(episode.stamps), UNLABELLED) if label is None else label
+                     for label in (episode.contact, episode.mode))
     rows = {f"image_{name}": images for name, images in episode.images.items()}
     rows |= {"state": episode.state, "actions": episode.actions, "stamps": episode.stamps,
-             "contact": contact.astype(np.uint8)}
+             "contact": contact.astype(np.uint8), "mode": mode.astype(np.uint8)}
     for name, values in rows.items():
         files[name].write(np.ascontiguousarray(values).data)
 

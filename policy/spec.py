@@ -7,7 +7,11 @@ The same letters everywhere:
     image_<camera>  uint8   (B, height, width, 3)  RGB, as the camera gives it
     state           float32 (B, S)     joint positions [rad], then gripper total opening [m]
     instruction     float32 (B, D)     sentence embedding
+    previous        float32 (B, D)     the instruction under which the present contact began
+    contact         float32 (B, 1)     chance that the hand holds or touches something, as last told
+    origin          float32 (B, S)     the state where that contact began; without one, the present state
     actions         float32 (B, H, A)  absolute set-points, in the units of the robot
+    told            float32 (B, 5)     chances of contact and done, then of each mode
 
 Time is integer nanoseconds. Action i of a chunk is to be reached (i + 1) * dt after the chunk's stamp:
 
@@ -24,6 +28,8 @@ import numpy as np
 
 from policy.errors import InputError
 
+MODES = ("forward", "rollback", "advance")  # go on; undo what the old instruction left; go where the new one begins
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -35,6 +41,7 @@ class Spec:
     rate: float                          # Hz
     horizon: int                         # H
     text: int = 384                      # D
+    switches: bool = False               # reads previous, contact and origin and tells; the instruction may change
 
     @property
     def dt_ns(self) -> int:
@@ -54,6 +61,7 @@ class Spec:
                 cameras={str(k): (int(h), int(w)) for k, (h, w) in raw["cameras"].items()},
                 state=tuple(raw["state"]), action=tuple(raw["action"]),
                 rate=float(raw["rate"]), horizon=int(raw["horizon"]), text=int(raw["text"]),
+                switches=bool(raw["switches"]),
             )
         except FileNotFoundError:
             raise InputError(f"no spec at {path}: a model folder holds policy.onnx, spec.json and "
@@ -72,6 +80,15 @@ class Frame:
     state: np.ndarray               # float32 (S,)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a switching policy says of its own execution, beside the actions."""
+
+    contact: float   # chance that the hand holds or touches something
+    mode: str        # one of MODES
+    done: float      # chance that the instruction has been carried out
+
+
 @dataclass(slots=True)
 class Chunk:
     """The next H actions, each with its time."""
@@ -80,6 +97,7 @@ class Chunk:
     dt: int               # ns
     actions: np.ndarray   # float32 (H, A)
     instruction: int      # id of the instruction it serves
+    told: Told | None = None  # None where the policy does not switch
 
 
 @dataclass(slots=True)
@@ -95,5 +113,6 @@ class Episode:
     state: np.ndarray                # float32 (T, S)
     actions: np.ndarray              # float32 (T, A)
     contact: np.ndarray | None       # bool (T,), None where the bag has no label
+    mode: np.ndarray | None          # uint8 (T,) into MODES, None where the bag has no label: all forward
     task: str | None                 # None where the bag has no label
     lost: int = 0                    # messages or frames that could not be used

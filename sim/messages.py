@@ -16,7 +16,7 @@ class Messages:
 
     def __init__(self, bag: EpisodeWriter, contract: Contract, world: World) -> None:
         self._bag, self._contract, self._world = bag, contract, world
-        self._begin = EPOCH - world.time_ns
+        self.begin()
         t = TYPES.types
         self._time, self._duration = t["builtin_interfaces/msg/Time"], t["builtin_interfaces/msg/Duration"]
         self._header, self._string, self._bool = t["std_msgs/msg/Header"], t["std_msgs/msg/String"], t["std_msgs/msg/Bool"]
@@ -24,11 +24,19 @@ class Messages:
         self._trajectory = t["trajectory_msgs/msg/JointTrajectory"]
         self._point = t["trajectory_msgs/msg/JointTrajectoryPoint"]
 
+    def begin(self) -> None:
+        """The world has been set up: its time now is the bag's first."""
+        self._begin = EPOCH - self._world.time_ns
+
     def instruction(self, words: str, task: str) -> None:
         """What the robot is told, and the label that names the task."""
         now = self._now()
         self._bag.write(self._contract.instruction, self._string(data=words), now)
         self._bag.write(self._contract.labels.task, self._string(data=task), now)
+
+    def mode(self, mode: str) -> None:
+        """The label of what the arm is about: one of policy.spec.MODES."""
+        self._bag.write(self._contract.labels.mode, self._string(data=mode), self._now())
 
     def observation(self) -> None:
         """The joint states since the last step, both images, the contact label."""

@@ -30,8 +30,9 @@ from sim.tasks import TASKS, Expert
 from sim.world import World
 
 TRAINING = 1_000_000      # seeds at or above it are for evaluation
-PER_TASK = 20_000         # seeds kept for a task
+SEEDS = 100_000           # starts of the first try; each further try of a failed one has its own
 TRIES = 10                # an expert that fails, as a push can make it, is given another start
+SHARE = 3                 # tasks that are shown on one table, in demonstrations of their own
 
 
 class Job(NamedTuple):
@@ -66,7 +67,7 @@ _kinematics: Kinematics | None = None
 _contract: Contract | None = None
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
+def leave_ctrl_c_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -76,7 +77,7 @@ def record(job: Job) -> int:
     if _world is None:
         _world, _kinematics, _contract = World(), Kinematics(), contracts.load("tabletop")
     for attempt in range(TRIES):
-        if _attempt(_world, _kinematics, _contract, job, job.seed + attempt * PER_TASK // TRIES):
+        if _attempt(_world, _kinematics, _contract, job, job.seed + attempt * SEEDS):
             return attempt + 1
     raise InputError(f"the expert of {job.task} failed from {TRIES} starts, seeds {job.seed} and on; "
                      "it needs repair: see sim/tasks")
@@ -85,7 +86,7 @@ def record(job: Job) -> int:
 def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: Job, seed: int) -> bool:
     task = TASKS[job.task]
     start(world, task, seed, job.start)
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([seed, 2, list(TASKS).index(job.task)])
     push = Push(rng) if job.pushed else None
     words = task.phrasings[rng.integers(len(task.phrasings))]
     expert, held = Expert(world, task, kinematics), 0
@@ -114,10 +115,18 @@ class _Failed(Exception):
 
 
 def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
-    """All episodes: a third begins where another task ended, half are pushed about."""
-    order = list(TASKS)
-    return [Job(name, order.index(name) * PER_TASK + i, "other" if i % 3 == 2 else "home", i % 2 == 1,
-                out / f"{name}_{i:04d}") for i in range(episodes) for name in tasks]
+    """All episodes: a third begins where another task ended, half are pushed about.
+
+    Tasks share tables in threes, drawn anew for each round: what a switch from one to another is made of (sim.switches).
+    """
+    return [Job(name, seed, "other" if i % 3 == 2 else "home", i % 2 == 1, out / f"{name}_{i:04d}")
+            for i in range(episodes) for name, seed in tables(i).items() if name in tasks]
+
+
+def tables(i: int) -> dict[str, int]:
+    """The seed of each task's table in round i."""
+    drawn = np.random.default_rng([i, 3]).permutation(list(TASKS))
+    return {str(name): i * len(TASKS) // SHARE + place // SHARE for place, name in enumerate(drawn)}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -133,15 +142,15 @@ def main(argv: list[str] | None = None) -> None:
     for name in names:
         if name not in TASKS:
             raise unknown("task", name, TASKS)
-    most = PER_TASK // TRIES
+    most = SEEDS * SHARE // len(TASKS)
     if not 1 <= args.episodes <= most:
-        raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that no two tasks share a seed")
+        raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are for training")
     todo = [job for job in plan(names, args.episodes, args.out) if not job.bag.exists()]
     print(f"{len(todo)} episodes to record, {len(names) * args.episodes - len(todo)} are there already")
     args.out.mkdir(parents=True, exist_ok=True)
     starts = 0
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.processes, context, _leave_ctrl_c_to_the_parent) as pool:
+    with ProcessPoolExecutor(args.processes, context, leave_ctrl_c_to_the_parent) as pool:
         jobs = [pool.submit(record, job) for job in todo]
         try:
             for done in tqdm(as_completed(jobs), total=len(jobs), unit="episode"):

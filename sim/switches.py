@@ -1,0 +1,245 @@
+"""Makes switches from demonstrations: what a policy learns to change its mind from, and no expert has shown.
+
+    python -m sim.switches data/tabletop/demos --out data/tabletop/switches
+
+Demonstrations that share a table are joined in pairs (policy.synthesis): one is broken off before, during or after
+its contact, and the other goes on. Each is replayed from the start in the simulator and kept, as a bag with both
+instructions, only if it works: B succeeds, what A had taken lies where it was, nothing is dropped or knocked away.
+Half are pushed about on the way from one to the other, below the command, so that the policy learns the way back.
+The same command goes on where it was.
+"""
+
+import argparse
+import multiprocessing
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from policy import contract as contracts
+from policy.bags import EpisodeWriter, channels, find_bags, read_episodes
+from policy.contract import Contract
+from policy.errors import InputError, exit_code
+from policy.spec import MODES
+from policy.synthesis import FORWARD, ROLLBACK, Demonstration, Synthesis
+from sim import headless
+from sim.messages import Messages
+from sim.record import Push, leave_ctrl_c_to_the_parent
+from sim.scene import BLOCKS
+from sim.start import HOLD, start
+from sim.tasks import TASKS
+from sim.world import World
+
+LAG = 3                    # steps by which this arm follows its commands
+PHASES = {"early": 0.45, "mid": 0.75, "late": 0.45}   # chance that a pair is tried in a phase
+LINKED = 4                 # tries of a pair that holds the same thing: there are few
+AFTER = 20                 # steps after A's last contact in which a switch is late
+BEFORE = (10, 20)          # steps kept before the contact in which, or else the switch at which, A is broken off
+MOVED = 0.025              # m: what has been put back lies this close to where it was
+FALLING = 0.6              # m/s: as from 2 cm
+
+
+class Job(NamedTuple):
+    """One table and what was shown on it."""
+
+    seed: int
+    shown: tuple[tuple[str, Path], ...]   # task and bag
+    out: Path
+
+
+class Shown(NamedTuple):
+    """A demonstration of this table and what was said in it."""
+
+    demo: Demonstration
+    words: str
+
+
+class Try(NamedTuple):
+    """One switch: what is commanded, in which mode, from the start of A to the end of B."""
+
+    a: str
+    b: str
+    words: tuple[str, str]
+    t: int                # step of the switch
+    begin: int            # step with which the bag begins
+    actions: np.ndarray   # (N, A)
+    mode: np.ndarray      # (N,) into MODES
+    restores: bool        # everything must lie where it was when B's own commands begin
+
+
+class _Refused(Exception):
+    """The switch does not work, and why."""
+
+
+_world: World | None = None
+_contract: Contract | None = None
+
+
+def make(job: Job) -> Counter[str]:
+    """All switches of one table; counts of what became of them."""
+    global _world, _contract
+    if _world is None:
+        _world, _contract = World(), contracts.load("tabletop")
+    tables = {task: _table(_world, task, job.seed) for task, _ in job.shown}
+    shown = {task: _read(bag, _contract) for task, bag in job.shown}
+    rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
+    for a in shown:
+        for b in shown:
+            # what is possible at once decides which table a seed becomes
+            if a != b and np.array_equal(tables[a], tables[b]):
+                for name, one in _tries(shown, a, b, _contract, rng):
+                    counts[_keep(_world, _contract, job, one, f"{a}_to_{b}_{job.seed:06d}_{name}")] += 1
+    return counts
+
+
+def _tries(shown: dict[str, Shown], a: str, b: str, contract: Contract,
+           rng: np.random.Generator) -> Iterator[tuple[str, Try]]:
+    """Switches from a to b, each with a name."""
+    synthesis = Synthesis(contract, LAG)
+    (demo, first), (other, second) = shown[a], shown[b]
+    contacts = demo.contacts()
+    if not contacts:
+        return
+    during = np.concatenate([np.arange(*contact) for contact in contacts])
+    last = contacts[-1][1]
+    when = {"early": np.arange(3, contacts[0][0]), "mid": during,
+            "late": np.arange(last, min(last + AFTER, len(demo.state)))}
+    for phase, chance in PHASES.items():
+        drawn = int(rng.random() < chance)
+        links = phase == "mid" and any(synthesis.linked(demo, int(t), other) is not None for t in during)
+        for i in range(LINKED if links else drawn if len(when[phase]) else 0):
+            t = int(rng.choice(when[phase]))
+            switch = synthesis.switch(demo, t, other)
+            if switch is None:
+                continue
+            onset = demo.onset(t)
+            begin = max(0, t - BEFORE[1] if onset is None else onset - BEFORE[0])
+            yield f"{phase}{i}", Try(
+                a, b, (first, second), t, begin, np.concatenate([demo.actions[:t], switch.actions]),
+                np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
+                phase != "late" and synthesis.linked(demo, t, other) is None)
+
+
+def _keep(world: World, contract: Contract, job: Job, one: Try, name: str) -> str:
+    """Write the bag of a switch that works; what became of it."""
+    phase, bag = name.rsplit("_", 1)[1][:-1], job.out / name
+    try:
+        if not bag.exists():
+            number = crc32(name.encode())
+            _replay(world, job.seed, one, number, None)
+            custom = {"task": one.b, "before": one.a, "seed": str(job.seed), "switch": phase,
+                      "pushed": str(bool(number % 2))}
+            with EpisodeWriter(bag, channels(contract), custom) as writer:
+                _replay(world, job.seed, one, number, Messages(writer, contract, world))
+    except _Refused as refused:
+        return f"{phase}: {refused}"
+    return f"{phase}: kept"
+
+
+def _replay(world: World, seed: int, one: Try, number: int, messages: Messages | None) -> None:
+    """Do a switch from the start, and write it; `_Refused` where it does not work."""
+    b, held = TASKS[one.b], 0
+    push = Push(np.random.default_rng(number)) if number % 2 else None
+    start(world, TASKS[one.a], seed, "home")
+    lay = _lay(world, one.a)
+    joined = one.t + int(np.argmax(one.mode[one.t:] == FORWARD))
+    if messages is not None:
+        messages.begin()
+    for i, (action, mode) in enumerate(zip(one.actions, one.mode, strict=True)):
+        if i == one.t and b.success(world):
+            raise _Refused("B is true already")
+        if i == joined and one.restores and np.abs(_lay(world, one.a) - lay).max() > MOVED:
+            raise _Refused("something was moved")
+        if messages is not None and i >= one.begin:
+            _write(messages, one, i)
+        world.step(action, push() if push is not None and mode != FORWARD else None)
+        if mode == ROLLBACK and any(world.data.joint(body).qvel[2] < -FALLING for body in BLOCKS):
+            raise _Refused("dropped")
+        held = held + 1 if b.success(world) else 0
+    if held < HOLD:
+        raise _Refused("B fails")
+
+
+def _write(messages: Messages, one: Try, i: int) -> None:
+    """What is said, seen and commanded at a step."""
+    if i == one.begin:
+        messages.instruction(one.words[0], one.a)
+    if i == one.t:
+        messages.instruction(one.words[1], one.b)
+    if i == one.begin or one.mode[i] != one.mode[i - 1]:
+        messages.mode(MODES[one.mode[i]])
+    messages.observation()
+    messages.command(one.actions[i])
+
+
+def _table(world: World, task: str, seed: int) -> np.ndarray:
+    """Where everything is when a demonstration from home begins."""
+    start(world, TASKS[task], seed, "home")
+    return np.concatenate([world.data.qpos, world.model.body_pos.ravel(), [world.lamp]])
+
+
+def _lay(world: World, a: str) -> np.ndarray:
+    """Where the loose things lie, except a puck that is being pushed."""
+    loose = BLOCKS if a.startswith("puck") else (*BLOCKS, "puck")
+    return np.stack([world.position(body) for body in loose])
+
+
+def _read(bag: Path, contract: Contract) -> Shown:
+    episode = read_episodes(bag, contract)[0]
+    assert episode.contact is not None
+    commanded = [contract.spec.state.index(name) for name in contract.spec.action]
+    return Shown(Demonstration(episode.state[:, commanded], episode.actions, episode.contact), episode.instruction)
+
+
+def plan(demonstrations: Path, out: Path) -> list[Job]:
+    """The tables on which several tasks were shown, undisturbed and from home."""
+    tables: dict[int, list[tuple[str, Path]]] = {}
+    for bag in find_bags(demonstrations):
+        told = yaml.load((bag / "metadata.yaml").read_text(), yaml.CSafeLoader)
+        custom = told["rosbag2_bagfile_information"].get("custom_data") or {}
+        if custom.get("start") == "home" and custom.get("pushed") == "False":
+            tables.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
+    return [Job(seed, tuple(shown), out) for seed, shown in sorted(tables.items()) if len(shown) > 1]
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m sim.switches", description=__doc__.split("\n")[0])
+    parser.add_argument("demonstrations", type=Path, help="folder of bags, as sim.record writes them")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the bags of switches")
+    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    args = parser.parse_args()
+    headless.require()
+    jobs = plan(args.demonstrations, args.out)
+    if not jobs:
+        raise InputError(f"no table in {args.demonstrations} on which two tasks were shown from home, undisturbed; "
+                         "record some with `python -m sim.record --tasks all --episodes 12`")
+    args.out.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.processes, context, leave_ctrl_c_to_the_parent) as pool:
+        futures = [pool.submit(make, job) for job in jobs]
+        try:
+            for done in tqdm(as_completed(futures), total=len(jobs), unit="table"):
+                counts += done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print("stopped; the same command goes on where it was", file=sys.stderr)
+            raise SystemExit(130) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for what, count in sorted(counts.items()):
+        print(f"{count:6d}  {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
