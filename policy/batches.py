@@ -10,6 +10,7 @@ from torch import Tensor
 
 from policy.dataset import Cache, Windows
 from policy.errors import InputError
+from policy.history import History
 from policy.objectives import OBJECTIVES
 from policy.recipe import Recipe
 from policy.text import Text
@@ -18,7 +19,7 @@ AHEAD = 3  # batches made while the model works
 
 
 class Batches:
-    """The windows of a cache, split by episode into those trained on and those held out.
+    """The windows of a cache, split by bag into those trained on and those held out.
 
     A step's batch depends on the recipe's seed, the step and the process alone, so that a run that is resumed
     sees what it would have seen.
@@ -30,14 +31,15 @@ class Batches:
         self.labels = {name: OBJECTIVES[name].labels(cache)
                        for name, weight in recipe.objectives.items() if weight > 0}
         self.words, self.phrasings = _words(cache)
-        episodes = len(cache.bounds) - 1
-        order = np.random.default_rng([self.seed, 0]).permutation(episodes)
-        held = order[:round(self.recipe.held_out * episodes)]
-        self.train = np.flatnonzero(~np.isin(cache.episode, held))
-        self.held_out = np.flatnonzero(np.isin(cache.episode, held))
+        self.history = History(cache) if recipe.switches else None
+        bags = sorted(set(cache.bags))
+        order = np.random.default_rng([self.seed, 0]).permutation(len(bags))
+        held = {bags[i] for i in order[:round(self.recipe.held_out * len(bags))]}
+        is_held = np.array([bag in held for bag in cache.bags])[cache.episode]
+        self.train, self.held_out = np.flatnonzero(~is_held), np.flatnonzero(is_held)
         self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
         if not len(self.train):
-            raise InputError(f"nothing to train on: {episodes} episodes, of which held_out takes all; record "
+            raise InputError(f"nothing to train on: {len(bags)} bags, of which held_out takes all; record "
                              "more or lower held_out in the recipe")
 
     def at(self, step: int, process: int = 0, processes: int = 1) -> dict[str, Tensor]:
@@ -83,6 +85,9 @@ class Batches:
     def _make(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
         batch = self.windows.batch(indices, rng, shift)
         batch["instruction"] = self._said(batch.pop("episode"), rng)
+        if self.history is not None:
+            past = self.history.draw(indices, rng)
+            batch |= past | {"previous": self._said(past["previous"], rng)}
         batch |= {name: values[indices] for name, values in self.labels.items()}
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
 

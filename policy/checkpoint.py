@@ -73,7 +73,7 @@ def spec_of(state: dict[str, Any]) -> Spec:
     raw = state["spec"]
     return Spec(cameras={name: (int(h), int(w)) for name, (h, w) in raw["cameras"].items()},
                 state=tuple(raw["state"]), action=tuple(raw["action"]), rate=float(raw["rate"]),
-                horizon=int(raw["horizon"]), text=int(raw["text"]))
+                horizon=int(raw["horizon"]), text=int(raw["text"]), switches=bool(raw["switches"]))
 
 
 def describe(recipe: Recipe, spec: Spec) -> dict[str, Any]:
@@ -107,6 +107,21 @@ def resume(folder: Path, policy: Policy, average: dict[str, Tensor],
             # Laid out in memory as the parameter is (channels_last), which the fused step takes for granted.
             key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"])
             for key in ("exp_avg", "exp_avg_sq")}
+
+
+@torch.no_grad()
+def start(run: Path, policy: Policy) -> None:
+    """Take over from another run's policy what the two have in common, the normalisation too."""
+    other, _ = load(run)
+    mine, theirs = policy.state_dict(), other.state_dict()
+    taken = {name: value for name, value in theirs.items() if name in mine and mine[name].shape == value.shape}
+    if "delta_mean" not in taken:
+        raise InputError(f"{run} holds a policy of another robot or horizon; start from one of the same contract")
+    place, former = policy.mixer.position, other.mixer.position
+    for name, rows in policy.places.items():
+        if name in other.places:
+            place[rows] = former[other.places[name]]
+    policy.load_state_dict(mine | taken | {"mixer.position": place})
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

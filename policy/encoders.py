@@ -2,9 +2,8 @@
 
     forward(*inputs, condition) -> tokens (B, n, width), mask (B, or 1, n) bool
 
-`inputs` names what an encoder reads, in order; `tokens` is n. `condition` (B, width) is the first token of
-the recipe's first encoder (zero for that one itself): the cameras are read with FiLM from it. What happens in
-training only (noise, drop-out of a whole group) draws from torch's global random state: seeded once a step, a
+`inputs` names what an encoder reads, in order; `tokens` is n. `condition` (B, width) is the sum of the first
+tokens of the encoders before it: the cameras are read with FiLM from it. What happens in training only (noise, drop-out of a whole group) draws from torch's global random state: seeded once a step, a
 run is repeatable.
 """
 
@@ -197,6 +196,44 @@ class Instruction(nn.Module):
         return present(self.layers(instruction * instruction.shape[-1] ** 0.5)[:, None], 0.0, self.training)
 
 
+class Execution(nn.Module):
+    """What the policy is in the middle of, as two tokens: what was asked before, and what it holds since when.
+
+    The condition-aware embedding of SwitchVLA (previous and current instruction, contact), and the way back to
+    where the contact began.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        noise: float = 0.2      # training: expected norm of the noise on the previous instruction
+        previous: bool = True   # False, for ablation: it is not told what was asked before ...
+        contact: bool = True    # ... or what it holds
+
+    def __init__(self, settings: "Execution.Settings", spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__()
+        self.settings, self.tokens = settings, 2
+        self.inputs = ("instruction", "previous", "contact", "origin", "state")
+        self.register_buffer("std", std(statistics["state_std"]))
+        self.asked = nn.Sequential(nn.Linear(2 * spec.text, width), nn.GELU(), nn.Linear(width, width))
+        self.held = nn.Sequential(nn.Linear(1 + len(spec.state), width), nn.GELU(), nn.Linear(width, width))
+        for layers in (self.asked, self.held):  # begins as if it were not there
+            nn.init.normal_(layers[-1].weight, std=0.01)
+
+    def forward(self, instruction: Tensor, previous: Tensor, contact: Tensor, origin: Tensor, state: Tensor,
+                condition: Tensor) -> tuple[Tensor, Tensor]:
+        if self.training:
+            spread = self.settings.noise / previous.shape[-1] ** 0.5
+            previous = F.normalize(previous + spread * torch.randn_like(previous), dim=-1)
+        if not self.settings.previous:
+            previous = instruction
+        if not self.settings.contact:
+            contact, origin = torch.zeros_like(contact), state
+        asked = torch.cat([previous, previous - instruction], 1) * instruction.shape[-1] ** 0.5
+        held = torch.cat([contact, contact * (origin - state) / self.std], 1)
+        tokens = torch.stack([self.asked(asked), self.held(held)], 1)
+        return present(tokens, 0.0, self.training)
+
+
 ENCODERS: dict[str, type[nn.Module]] = {
-    "instruction": Instruction, "cameras": Cameras, "proprioception": Proprioception,
+    "instruction": Instruction, "execution": Execution, "cameras": Cameras, "proprioception": Proprioception,
 }

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from safetensors.numpy import save_file
 
 from policy import checkpoint, contract, dataset
 from policy.batches import Batches
@@ -34,7 +36,9 @@ FRAMES, THREADS = 64, 2
 
 
 def export(run: Path, out: Path, bags: Path | None = None, report: Path | None = None) -> dict[str, Any]:
-    """Write policy.onnx, spec.json, contract.yaml and README.md into `out`; the figures of the card.
+    """Write policy.onnx, spec.json, contract.yaml, README.md and, if the policy switches, instructions.safetensors.
+
+    Returns the figures of the card.
 
     `bags` is where the bags of the run lie if they have moved; `report` a report.json whose figures the card
     is to show. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX
@@ -43,7 +47,7 @@ def export(run: Path, out: Path, bags: Path | None = None, report: Path | None =
     policy, state = checkpoint.load(run)
     _check_free(out)
     evaluation = _read_report(report) if report else None
-    batch, span = _real_frames(run, state, bags or Path(state["bags"]))
+    batches, batch, span = _real_frames(run, state, bags or Path(state["bags"]))
     aside = out.with_name(f".{out.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -52,7 +56,10 @@ def export(run: Path, out: Path, bags: Path | None = None, report: Path | None =
         difference = parity(policy, aside / "policy.onnx", batch, span)
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")
-        figures = {"difference": difference, "frames": FRAMES, "latency": latency(aside, batch),
+        if policy.spec.switches:  # by which an instruction that was never taught is known
+            save_file({"instructions": batches.words}, aside / "instructions.safetensors")
+        said = batches.cache.instructions[0]
+        figures = {"difference": difference, "frames": FRAMES, "latency": latency(aside, batch, said),
                    "bytes": (aside / "policy.onnx").stat().st_size, "threads": THREADS,
                    "parameters": sum(p.numel() for p in policy.parameters()), "run": run, "out": out}
         (aside / "README.md").write_text(card(policy.spec, state, figures, evaluation))
@@ -74,7 +81,7 @@ def write_graph(policy: Policy, path: Path) -> None:
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             policy.eval(), examples, dynamo=True, verbose=False, opset_version=OPSET,
-            input_names=list(policy.inputs), output_names=["actions"],
+            input_names=list(policy.inputs), output_names=list(policy.outputs),
             dynamic_shapes=[tuple({0: size} for _ in examples)])
     model = program.model_proto
     model.ir_version = IR
@@ -99,20 +106,23 @@ def parity(policy: Policy, path: Path, batch: dict[str, torch.Tensor], span: np.
         rows = {name: batch[name][:4 * size].split(size) for name in policy.inputs}
         for parts in zip(*rows.values(), strict=True):
             with torch.no_grad():
-                expected = policy(*parts).numpy()
+                expected = policy(*parts)
             feed = {name: part.numpy() for name, part in zip(policy.inputs, parts, strict=True)}
-            got = session.run(None, feed)[0]
-            worst = max(worst, float((np.abs(got - expected) / span).max()))
+            actions, *told = session.run(list(policy.outputs), feed)
+            if told:
+                worst = max(worst, float(np.abs(told[0] - expected[1].numpy()).max()))
+                expected = expected[0]
+            worst = max(worst, float((np.abs(actions - expected.numpy()) / span).max()))
     if not worst <= TOLERANCE:
         raise InputError(f"torch and ONNX Runtime differ by {worst:.2g} of the action range on real frames, "
                          f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one")
     return worst
 
 
-def latency(folder: Path, batch: dict[str, torch.Tensor], times: int = 300) -> float:
+def latency(folder: Path, batch: dict[str, torch.Tensor], said: str, times: int = 300) -> float:
     """Median milliseconds of one inference, batch 1, through the runtime that the robot uses."""
     runtime = Runtime(folder, threads=THREADS, provider="cpu")
-    runtime.instruct("measure how long this takes")
+    runtime.instruct(said)
     frame = Frame(0, {name: batch[f"image_{name}"][0].numpy() for name in runtime.spec.cameras},
                   batch["state"][0].numpy())
     spent = []
@@ -128,24 +138,26 @@ def _inputs(policy: Policy, size: int) -> list[tuple[tuple[int, ...], torch.dtyp
     spec = policy.spec
     known = {f"image_{name}": ((size, h, w, 3), torch.uint8) for name, (h, w) in spec.cameras.items()}
     known |= {"state": ((size, len(spec.state)), torch.float32),
-              "instruction": ((size, spec.text), torch.float32)}
+              "instruction": ((size, spec.text), torch.float32), "previous": ((size, spec.text), torch.float32),
+              "contact": ((size, 1), torch.float32), "origin": ((size, len(spec.state)), torch.float32)}
     return [known[name] for name in policy.inputs]
 
 
-def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[dict[str, torch.Tensor], np.ndarray]:
-    """Frames of the run's bags as inputs, and the range of each action (A,)."""
+def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches, dict[str, torch.Tensor], np.ndarray]:
+    """The run's batches, some frames of them as inputs, and the range of each action (A,)."""
     if not bags.exists():
         raise InputError(f"the bags of {run} are no longer at {bags}; export compares on real frames: give "
                          "their place with --bags")
     robot = contract.load(run / "contract.yaml")
     cache = dataset.open_cache(bags, robot)
-    if cache.contract.spec != checkpoint.spec_of(state):
+    wanted = parse(state["recipe"])
+    if replace(cache.contract.spec, switches=wanted.switches) != checkpoint.spec_of(state):
         raise InputError(f"{run / 'contract.yaml'} no longer fits the checkpoint; put back the contract it "
                          "was trained with")
-    batches = Batches(cache, parse(state["recipe"]))
+    batches = Batches(cache, wanted)
     chosen = np.linspace(0, len(cache.state) - 1, FRAMES).astype(int)
     span = dataset.statistics(cache)
-    return batches.some(chosen), np.maximum(span["action_max"] - span["action_min"], 1e-3)
+    return batches, batches.some(chosen), np.maximum(span["action_max"] - span["action_min"], 1e-3)
 
 
 def _read_report(path: Path) -> dict[str, Any]:

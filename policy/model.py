@@ -1,5 +1,7 @@
 """The policy: encoders -> mixer -> head, with everything between raw inputs and robot units inside."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,8 @@ from policy.mixers import MIXERS
 from policy.objectives import OBJECTIVES
 from policy.recipe import Recipe
 from policy.spec import Spec
+
+EXECUTION = ("previous", "contact", "origin")  # what the runtime's book says
 
 
 def blank(spec: Spec) -> Statistics:
@@ -33,14 +37,18 @@ class Policy(nn.Module):
     def __init__(self, recipe: Recipe, spec: Spec, statistics: Statistics) -> None:
         super().__init__()
         width = recipe.width
-        self.spec, self.weights = spec, recipe.objectives
+        self.spec, self.weights = replace(spec, switches=recipe.switches), recipe.objectives
         self.encoders = nn.ModuleDict({name: ENCODERS[name](settings, spec, width, statistics)
                                        for name, settings in recipe.encoders.items()})
         read = [name for encoder in self.encoders.values() for name in encoder.inputs]
         self.inputs: tuple[str, ...] = tuple(
-            name for name in (*(f"image_{camera}" for camera in spec.cameras), "state", "instruction")
+            name for name in (*(f"image_{camera}" for camera in spec.cameras), "state", "instruction", *EXECUTION)
             if name in read or name == "state")
+        self.outputs: tuple[str, ...] = ("actions", "told") if recipe.switches else ("actions",)
         tokens = sum(encoder.tokens for encoder in self.encoders.values())
+        counts = [*((name, encoder.tokens) for name, encoder in self.encoders.items()), ("action", 1)]
+        ends = np.cumsum([count for _, count in counts])
+        self.places = {name: slice(int(end - count), int(end)) for (name, count), end in zip(counts, ends, strict=True)}
         self.action_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.mixer = MIXERS[recipe.mixer.name](recipe.mixer.settings, width, tokens + 1)
         self.head = HEADS[recipe.head.name](recipe.head.settings, width, spec.horizon, len(spec.action))
@@ -50,11 +58,16 @@ class Policy(nn.Module):
         self.register_buffer("delta_mean", torch.tensor(statistics["delta_mean"], dtype=torch.float32))
         self.register_buffer("delta_std", std(statistics["delta_std"]))
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Tensors in the order of `inputs` -> actions (B, H, A), absolute set-points in robot units."""
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Tensors in the order of `inputs` -> actions (B, H, A), absolute set-points in robot units.
+
+        A policy that switches also says what it is told to: told (B, 5).
+        """
         named = dict(zip(self.inputs, inputs, strict=True))
-        chunk = self.head.sample(self.features(named), None)
-        return self.present_state(named)[:, None] + self.delta_mean + self.delta_std * chunk
+        features = self.features(named)
+        chunk = self.head.sample(features, None)
+        actions = self.present_state(named)[:, None] + self.delta_mean + self.delta_std * chunk
+        return (actions, self.objectives["told"].say(features)) if self.spec.switches else actions
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and its parts; `batch` holds inputs, actions, mask and the objectives' labels."""
@@ -75,8 +88,7 @@ class Policy(nn.Module):
         tokens, masks = [], []
         for encoder in self.encoders.values():
             group, mask = encoder(*(named[name] for name in encoder.inputs), condition=condition)
-            if not tokens:
-                condition = group[:, 0]
+            condition = condition + group[:, 0]
             tokens.append(group)
             masks.append(mask)
         masks.append(torch.ones(1, 1, dtype=torch.bool, device=action.device))

@@ -1,4 +1,4 @@
-"""Objectives: further losses on the action feature, in training only; they are absent from the export.
+"""Objectives: further losses on the action feature; only `told` is part of the export.
 
     labels(cache) -> (N, ...) what is to be predicted, made once for the whole cache
     forward(features (B, width), label (B, ...)) -> scalar
@@ -8,10 +8,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.encoders import Statistics, std
-from policy.spec import Spec
+from policy.history import History, Recorded
+from policy.spec import MODES, Spec
 
 
 class Labelled(Protocol):
@@ -52,4 +54,27 @@ class Keyframe(nn.Module):
         return (self.out(features).float() - (label - self.mean) / self.std).abs().mean()
 
 
-OBJECTIVES: dict[str, type[nn.Module]] = {"keyframe": Keyframe}
+class Told(nn.Module):
+    """Says of the execution itself whether there is contact, whether it is done, and in which mode it is."""
+
+    def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, 2 + len(MODES))
+
+    @staticmethod
+    def labels(cache: Recorded) -> np.ndarray:
+        """Contact, done and one of the modes (N, 5)."""
+        return History(cache).told
+
+    def forward(self, features: Tensor, label: Tensor) -> Tensor:
+        logits = self.out(features).float()
+        chances = F.binary_cross_entropy_with_logits(logits[:, :2], label[:, :2])
+        return chances + F.cross_entropy(logits[:, 2:], label[:, 2:])
+
+    def say(self, features: Tensor) -> Tensor:
+        """Chances (B, 5) of contact, done and each mode."""
+        logits = self.out(features)
+        return torch.cat([logits[:, :2].sigmoid(), logits[:, 2:].softmax(-1)], 1)
+
+
+OBJECTIVES: dict[str, type[nn.Module]] = {"keyframe": Keyframe, "told": Told}

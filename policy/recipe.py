@@ -60,6 +60,11 @@ class Recipe:
     objectives: dict[str, float] = field(default_factory=dict)  # name -> weight
     training: Training = Training()
 
+    @property
+    def switches(self) -> bool:
+        """Whether the instruction may change on the way."""
+        return "execution" in self.encoders
+
 
 def load(path_or_name: str | Path) -> Recipe:
     """Read a recipe from a YAML file, or by the name of one in policy/recipes."""
@@ -88,6 +93,9 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
     for name in objectives:
         if name not in OBJECTIVES:
             raise unknown(f"objective in {where}", name, OBJECTIVES)
+    if ("execution" in encoders) != bool(objectives.get("told")):
+        raise InputError(f"{where}: the encoder execution and the objective told go together, as one reads what the "
+                         "other says; name both or neither")
     return Recipe(
         width=typed(values.get("width"), int, f"{where}: width"), encoders=encoders,
         mixer=named(MIXERS, "mixer", values.get("mixer"), where),

@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,10 +32,10 @@ SAVE_SECONDS = 120.0
 
 
 def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tabletop",
-          samples: int | None = None, minutes: float | None = None) -> None:
+          samples: int | None = None, minutes: float | None = None, start: Path | None = None) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` have been spent.
 
-    `InputError` for bags, recipe or contract that do not fit, or an `out` that holds another recipe's run.
+    `start` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or contract that do not fit, or an `out` that holds another recipe's run.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
@@ -47,10 +48,12 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
                          f"{accelerator.num_processes} processes; change one of them")
     found = checkpoint.latest(out)
     if found:
-        _check_same(found, checkpoint.describe(wanted, robot.spec))
+        _check_same(found, checkpoint.describe(wanted, replace(robot.spec, switches=wanted.switches)))
     cache = dataset.open_cache(bags, robot)
     torch.manual_seed(wanted.training.seed)
     policy = Policy(wanted, robot.spec, dataset.statistics(cache))
+    if start is not None and not found:
+        checkpoint.start(start, policy)
     out.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
@@ -58,7 +61,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     run.spent |= {"bags": str(bags), "frames": len(cache.state), "episodes": len(cache.bounds) - 1,
                   "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
                              f"--contract {contract_name}" + (f" --samples {samples}" if samples else "")
-                             + (f" --minutes {minutes:g}" if minutes else "")}
+                             + (f" --minutes {minutes:g}" if minutes else "")
+                             + (f" --start {start}" if start else "")}
     if found:
         run.resume(found)
     run.go(samples or wanted.training.samples, minutes)
@@ -265,9 +269,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; goes on if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
+    parser.add_argument("--start", type=Path, help="folder of a run whose weights to begin with")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the rate is 0 by its end")
     args = parser.parse_args()
-    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes)
+    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes, args.start)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""`make demo`: the shipped policy does five things in a row, or what you say; a film and a page remain."""
+"""`make demo`: the shipped policy changes its mind with something in its hand, and resumes; or it does what you say.
+
+A film and a page remain. A policy that does not switch does five things in a row.
+"""
 
 import argparse
 import html
@@ -31,6 +34,10 @@ UNJUDGED_STEPS = 240   # how long a sentence is followed that means no task we c
 EXAMPLES = '"put the red block in the bowl", "open the drawer", "turn on the lamp"'
 
 
+BROKEN_OFF = "broken off with something in the hand"
+VERDICTS = {True: "done", False: "not done, gave up", None: "followed, judged by nobody"}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One instruction of the demo and what became of it; success None where nothing can judge it."""
@@ -39,6 +46,7 @@ class Step:
     task: str | None
     success: bool | None
     seconds: float
+    verdict: str
 
 
 class Stage:
@@ -52,6 +60,7 @@ class Stage:
         """Follow one instruction, filmed and told."""
         began = self._world.time_ns
         with self._console.status(f"{number} [bold]{escape(instruction)}[/]"):
+            success: bool | None
             if task is None:
                 self._driver.instruct(instruction)
                 for _ in range(UNJUDGED_STEPS):
@@ -62,16 +71,50 @@ class Stage:
                 outcome = self._driver.perform(
                     instruction, task, lambda: self._shoot(f"{number} {instruction}"))
                 success = outcome.success
-        seconds = (self._world.time_ns - began) / 1e9
-        told, verdict = {True: ("[green]done[/]", "done"), False: ("[red]not done, gave up[/]", "not done"),
-                         None: ("[yellow]followed, judged by nobody[/]", "")}[success]
+        verdict = f"refused: {self._driver.refused}" if self._driver.refused else VERDICTS[success]
         for _ in range(LINGER):
-            self._shoot(f"{number} {instruction}: {verdict}" if verdict else f"{number} {instruction}")
-        self._console.print(f"  {number} {escape(instruction)}: {told} after {seconds:.1f} s")
-        return Step(instruction, task.name if task else None, success, seconds)
+            self._shoot(f"{number} {instruction}: {verdict}")
+        return self._tell(Step(instruction, task.name if task else None, success,
+                               (self._world.time_ns - began) / 1e9, verdict), number)
+
+    def break_off(self, instruction: str, task: Task, number: str, after: int) -> Step:
+        """Follow one instruction until the hand has held something for `after` steps, or it is done."""
+        began, held = self._world.time_ns, 0
+        self._driver.instruct(instruction)
+        for _ in range(task.steps):
+            self._driver.step()
+            self._shoot(f"{number} {instruction}")
+            held += self._driver.runtime.touching
+            if held > after or task.success(self._world):
+                break
+        success = True if task.success(self._world) else None if held > after else False
+        verdict = BROKEN_OFF if success is None else VERDICTS[success]
+        return self._tell(Step(instruction, task.name, success, (self._world.time_ns - began) / 1e9, verdict), number)
+
+    def _tell(self, step: Step, number: str) -> Step:
+        colour = {True: "green", False: "red", None: "yellow"}[step.success]
+        self._console.print(f"  {number} {escape(step.instruction)}: [{colour}]{escape(step.verdict)}[/] "
+                            f"after {step.seconds:.1f} s")
+        return step
 
     def _shoot(self, text: str) -> None:
+        told = self._driver.newest.told if self._driver.newest is not None else None
+        if told is not None:
+            text += f" [{told.mode}{', in contact' if self._driver.runtime.touching else ''}]"
         self._film.add(self._world.render("show", *SIZE), text)
+
+
+def change_of_mind(stage: Stage, world: World, seed: int) -> list[Step]:
+    """A is broken off mid-grasp, B is done, and "continue" finishes A; tasks, words and moment drawn by the seed."""
+    rng = np.random.default_rng([seed, 1])
+    possible = [t for t in TASKS.values() if t.possible(world)]
+    held = [t for t in possible if t.kind in ("put", "stack")]
+    a = held[rng.integers(len(held))]
+    others = [t for t in possible if t.kind not in ("put", "stack")]
+    b = others[rng.integers(len(others))]
+    first, second = (t.phrasings[rng.integers(len(t.phrasings))] for t in (a, b))
+    return [stage.break_off(first, a, "1/3", int(rng.integers(6, 20))), stage.perform(second, b, "2/3"),
+            stage.perform("continue", a, "3/3")]
 
 
 def five(stage: Stage, world: World, seed: int) -> list[Step]:
@@ -136,7 +179,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     with Video(out / "video.mp4") as film:
         stage = Stage(world, runtime, film, console)
-        steps = [stage.perform(args.say, judge, "1/1")] if args.say is not None else five(stage, world, seed)
+        scene = change_of_mind if runtime.spec.switches else five
+        steps = [stage.perform(args.say, judge, "1/1")] if args.say is not None else scene(stage, world, seed)
     headline = _headline(steps)
     _page(out, headline, steps, again)
     console.print(f"[bold]{headline}[/] in {monotonic() - began:.0f} s")
@@ -151,10 +195,9 @@ def _headline(steps: list[Step]) -> str:
 
 
 def _page(out: Path, headline: str, steps: list[Step], again: str) -> None:
-    words = {True: "done", False: "<b>not done</b>, gave up", None: "followed, judged by nobody"}
     success = None if all(s.success is None for s in steps) else all(s.success for s in steps)
     rows = "".join(f"<li><q>{html.escape(s.instruction)}</q> <small>{s.task or 'no task we know'}</small><br>"
-                   f"{words[s.success]} after {s.seconds:.1f} s</li>" for s in steps)
+                   f"{html.escape(s.verdict)} after {s.seconds:.1f} s</li>" for s in steps)
     page.write(out / "index.html", "demo.html", headline=headline, steps=rows, command=html.escape(again),
                film=page.film("video.mp4", success, headline,
                               " → ".join(s.instruction for s in steps), again))
