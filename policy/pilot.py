@@ -5,7 +5,8 @@
 
 Every frame leads to a publication of all that is still to come, so that whoever listens can tell silence from
 rest; only every `replan`-th one is inferred from. An instruction is an event: it wakes the thread at once,
-and what was being inferred under the former one is dropped.
+and what was being inferred under the former one is dropped. Once an instruction is done, the policy's chunks
+are one set-point, and go on.
 """
 
 import logging
@@ -19,7 +20,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.runtime import Runtime
 from policy.schedule import Schedule
-from policy.spec import Frame
+from policy.spec import Frame, Told
 
 LOG = logging.getLogger("midstream.pilot")
 LONGEST = 1000     # characters of an instruction; the sentence encoder reads about as many
@@ -39,12 +40,15 @@ class Pilot:
     def __init__(self, runtime: Runtime, clock: Callable[[], int], publish: Publish,
                  replan: int = 8, stale: float = 0.15) -> None:
         self.runtime, self._clock, self._publish = runtime, clock, publish
+        runtime.reset()
         self._dt = runtime.spec.dt_ns
         self._replan, self._stale = replan * self._dt - self._dt // 2, round(stale * 1e9)
         self.reason = NOTHING
-        self.text = ""      # instruction in force
-        self.former = ""    # the one before it
-        self.served = ""    # the one that the newest chunk serves
+        self.text = ""          # instruction in force
+        self.served = ""        # the one that the newest chunk serves
+        self.told: Told | None = None  # of the newest chunk; None with a policy that does not tell
+        self.touching = False   # contact as told, with hysteresis
+        self.finished = False   # whether the instruction in force is done
         self.switches = self.inferences = self.failures = self.outdated = 0
         self.waiting: deque[float] = deque(maxlen=KEPT)    # s, frame's stamp to publication, less inference
         self.inferring: deque[float] = deque(maxlen=KEPT)  # s
@@ -55,12 +59,18 @@ class Pilot:
         self._wake = threading.Condition(threading.RLock())
         self._frame: Frame | None = None
         self._frame_at = 0                                 # steady ns
+        self._said = ""                                    # words of the newest instruction
         self._asked: tuple[str, int] | None = None         # instruction that waits, and when it came
         self._due = self._busy = self._closed = False
         self._inferred = -(2**62)                          # stamp of the frame last inferred from
         self._still: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # camera -> its picture, the state then
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
+
+    @property
+    def unfinished(self) -> str:
+        """What "continue" would take up again, "" if nothing."""
+        return self.runtime.unfinished
 
     def observe(self, frame: Frame) -> None:
         """Take the newest frame: infer from it if it is time to, else publish what is still to come."""
@@ -69,6 +79,9 @@ class Pilot:
                 self._schedule.clear()
                 self._still.clear()
                 self._inferred = -(2**62)
+                if self.text:  # in a simulation begun anew, so does the instruction
+                    self.runtime.reset()
+                    self._asked = self._asked or (self.text, monotonic_ns())
             if frozen := self._frozen(frame):
                 self._idle(frozen)
                 return
@@ -81,9 +94,11 @@ class Pilot:
                 self._flush()
 
     def instruct(self, text: str) -> None:
-        """Change the instruction; the same one again changes nothing.
+        """Change the instruction; the same one again changes nothing, unless it is done.
 
-        Raises `InputError` for one that is empty, too long or not text.
+        "continue" takes the unfinished one up again. Raises `InputError`, and what is under way goes on, for
+        one that is empty, too long or not text and where nothing is unfinished. One that the policy does not
+        know is refused later: the arm comes to rest, and `reason` says so.
         """
         text = text.strip()
         if not text:
@@ -94,12 +109,14 @@ class Pilot:
             raise InputError("got an instruction that is not readable, expected UTF-8 without control "
                              "characters")
         with self._wake:
-            if text == (self._asked[0] if self._asked else self.text):
+            present = self._asked[0] if self._asked else self.text
+            if text in (self._said, present) and (self._asked or not self.finished):
                 return
+            meant = self.runtime.meant(text)
             if self._scheduled == self.runtime.instruction:  # a second one does not prolong the first
                 slack = float(np.median(self.inferring)) if self.inferring else 0.0
                 self._keep_until = self._clock() + 2 * self._dt + round(2e9 * slack)
-            self._asked = text, monotonic_ns()
+            self._said, self._asked = text, (meant, monotonic_ns())
             self._still.clear()
             self._wake.notify()
 
@@ -108,7 +125,9 @@ class Pilot:
         with self._wake:
             self._idle(NOTHING)
             self._still.clear()
-            self._asked, self.text, self.former, self.served, self.reason = None, "", "", "", NOTHING
+            self.runtime.reset()
+            self._asked, self._said, self.text, self.served, self.reason = None, "", "", "", NOTHING
+            self.told, self.touching, self.finished = None, False, False
 
     def fault(self, reason: str) -> None:
         """Command nothing until the next frame: the sensors cannot be trusted."""
@@ -133,7 +152,8 @@ class Pilot:
             rest = self._schedule.at(now + self._dt)
             if rest is not None:
                 self._publish(np.array([2 * self._dt]), rest[None])
-        self.reason = reason if self.text else NOTHING
+        if self.text:
+            self.reason = reason
         self._schedule.clear()
 
     def _flush(self) -> None:
@@ -165,13 +185,12 @@ class Pilot:
                 self._wake.wait_for(lambda: self._closed or self._asked or self._due)
                 if self._closed:
                     return
-                asked, frame, self._asked, self._due, self._busy = self._asked, self._frame, None, False, True
-                if asked:
-                    self.switches += bool(self.text)
-                    self.former, self.text = self.text, asked[0]
-                fresh = frame is not None and monotonic_ns() - self._frame_at < self._stale
+                asked, self._busy = self._asked, True
             try:
-                self._serve(asked, frame if fresh else None)
+                if asked:
+                    self._take(asked)
+                if frame := self._newest():
+                    self._infer(frame, asked)
             except Exception as error:  # whatever a graph throws, the next frame is another try
                 self.failures += 1
                 with self._wake:
@@ -179,17 +198,28 @@ class Pilot:
             with self._wake:
                 self._busy = False
 
-    def _serve(self, asked: tuple[str, int] | None, frame: Frame | None) -> None:
-        if asked:
-            try:
-                self.runtime.instruct(asked[0])
-            except InputError as error:
-                with self._wake:
-                    self._idle(str(error))
-                    self.text, self.reason = "", str(error)
-                return
-        if frame is None:
-            return
+    def _take(self, asked: tuple[str, int]) -> None:
+        refused = ""
+        try:
+            self.runtime.instruct(asked[0])
+        except Exception as error:  # unknown, or whatever the sentence encoder throws
+            refused = str(error)
+        with self._wake:
+            if self._asked is asked:
+                self._asked = None
+            self.switches += self.text not in ("", asked[0])
+            if refused:
+                self._idle(refused)
+                self.reason = refused
+            self.text, self.finished = self.runtime.text, False
+
+    def _newest(self) -> Frame | None:
+        """The frame to infer from, unless it is stale or nothing is to be done."""
+        with self._wake:
+            self._due = False
+            return self._frame if self.text and monotonic_ns() - self._frame_at < self._stale else None
+
+    def _infer(self, frame: Frame, asked: tuple[str, int] | None) -> None:
         began = monotonic_ns()
         chunk = self.runtime.infer(frame)
         took = (monotonic_ns() - began) * 1e-9
@@ -197,6 +227,7 @@ class Pilot:
             if self._asked or not self.text:  # another instruction came meanwhile, or a reset
                 self.outdated += 1
                 return
+            self.told, self.touching, self.finished = chunk.told, self.runtime.touching, self.runtime.finished
             now = max(self._clock(), frame.stamp)
             if chunk.instruction != self._scheduled:
                 self._schedule.switch(chunk.instruction, now)

@@ -11,6 +11,7 @@ from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration as Span
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -29,17 +30,21 @@ TYPES: dict[str, type] = {ARRAY: Float64MultiArray, BOOL: Bool, COMPRESSED: Comp
                           JOINT_STATE: JointState, STRING: String, TRAJECTORY: JointTrajectory}
 
 
-def _qos(depth: int, reliable: bool = True, latched: bool = False) -> QoSProfile:
+def _qos(depth: int, reliable: bool = True, latched: bool = False, lease: float = 0.0) -> QoSProfile:
+    """`lease` [s]: a publisher whose process is not heard of for so long counts as dead; 0: no lease."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=depth,
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        liveliness_lease_duration=Span(seconds=lease))
 
 
 # Publish reliable, subscribe best effort: so any pair of publisher and subscriber finds together (REP 2003).
 SENSOR_OUT, SENSOR_IN = _qos(10), _qos(10, reliable=False)
 COMMAND = _qos(1)
 LATCHED = _qos(1, latched=True)
+# Without a lease, DDS notices the end of a killed process only after 20 s.
+LIVING_OUT, LIVING_IN = _qos(1, latched=True, lease=0.5), _qos(1, latched=True, lease=1.0)
 OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}

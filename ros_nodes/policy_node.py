@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
@@ -26,7 +27,7 @@ from policy.intake import Intake
 from policy.pilot import NOTHING, Pilot
 from policy.runtime import PROVIDERS, Runtime
 from ros_nodes import bridge
-from ros_nodes.bridge import COMMAND, LATCHED, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.bridge import COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
 
 Return = TransitionCallbackReturn
 WATCH = 0.02   # s between two looks at the clocks
@@ -53,12 +54,16 @@ class PolicyNode(LifecycleNode):
         self._intake: Intake | None = None
         self._inputs: list[Subscription] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
+        self._unguarded = False  # the safety node was there and is gone
         self._failure = ""   # why configuring failed
         self._latched = ""   # newest instruction, kept while the node is not active
         self._told: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_subscription(
+            DiagnosticStatus, "safety_node/status", lambda _: None, LIVING_IN,
+            event_callbacks=SubscriptionEventCallbacks(liveliness=self._guard))
         self.create_service(Trigger, "~/reset", self._reset)
         self.create_service(Trigger, "~/continue", self._continue)
         self.create_timer(WATCH, self._watch, clock=STEADY)
@@ -74,7 +79,6 @@ class PolicyNode(LifecycleNode):
             contract = contracts.load(self._contract_name) if self._contract_name else self.runtime.contract
             _check(contract, self.runtime)
             bridge.outlasts("sensor_timeout", self._silence, contract)
-            self.runtime.instruct("be ready")  # loads the sentence encoder now, not at the first instruction
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
@@ -132,6 +136,7 @@ class PolicyNode(LifecycleNode):
     def _stop(self) -> None:
         if self.pilot is not None:
             self.pilot.close()
+            self._latched = self.pilot.text or self._latched  # what "continue" meant, not the word
             self.pilot = None
 
     def _autostarted(self) -> None:
@@ -168,8 +173,13 @@ class PolicyNode(LifecycleNode):
         for topic, message in bridge.trajectories(self._contract, times, actions).items():
             self._outputs[topic].publish(message)
 
+    def _guard(self, change: Any) -> None:
+        self._unguarded = change.alive_count == 0
+
     def _watch(self) -> None:
         fault = self._intake.fault(monotonic_ns()) if self._intake is not None else ""
+        if self._unguarded:
+            fault = "safety_node is gone: nothing reaches the arm"
         if self.pilot is not None and fault:
             self.pilot.fault(fault)
         self._tell()
@@ -185,10 +195,10 @@ class PolicyNode(LifecycleNode):
         return response
 
     def _continue(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        former = self.pilot.former if self.pilot is not None else ""
-        response.success, response.message = bool(former), former or "no instruction came before this one"
-        if self.pilot is not None and former:
-            self.pilot.instruct(former)
+        left = self.pilot.unfinished if self.pilot is not None else ""
+        response.success, response.message = bool(left), left or "no instruction was left unfinished"
+        if self.pilot is not None and left:
+            self.pilot.instruct(left)
         return response
 
     # -- what it says
@@ -203,17 +213,15 @@ class PolicyNode(LifecycleNode):
                 self._status.publish(bridge.status(level, "policy_node: status",
                                                    self._failure or "not active", {"instruction": ""}))
             return
-        told = (pilot.reason, pilot.text, pilot.served, pilot.switches, refused)
-        if told == self._told or (not refused and told[:4] == self._told[:4]):
+        values = {"instruction": pilot.text, "serves": pilot.served, "switches": pilot.switches,
+                  "unfinished": pilot.unfinished, "holding": pilot.reason, **_execution(pilot)}
+        told = tuple(values.values())
+        if told == self._told and not refused:
             return
         self._told = told
         level = "ok" if not pilot.reason or pilot.reason == NOTHING else "warn"
         self._status.publish(bridge.status(
-            "warn" if refused else level, "policy_node: status",
-            refused or (f"holding: {pilot.reason}" if pilot.reason else f"commanding: {pilot.served}"),
-            {"instruction": pilot.text, "serves": pilot.served, "switches": pilot.switches,
-             "holding": pilot.reason, "mode": "not estimated", "contact": "not estimated",
-             "done": "not estimated"}))
+            "warn" if refused else level, "policy_node: status", refused or _doing(pilot), values))
 
     def _diagnose(self) -> None:
         pilot, intake = self.pilot, self._intake
@@ -229,7 +237,7 @@ class PolicyNode(LifecycleNode):
         self._diagnostics.publish(bridge.diagnostics(
             self,
             bridge.status("error" if waits else "ok", "policy_node: inference",
-                          pilot.reason or "commanding", {
+                          _doing(pilot), {
                 "model": self._model, "provider": self.runtime.provider, "inferences": pilot.inferences,
                 "failures": pilot.failures, "outdated": pilot.outdated,
                 "inference p50 / p99 ms": bridge.percentiles(pilot.inferring),
@@ -241,6 +249,20 @@ class PolicyNode(LifecycleNode):
                            "skew p50 / p99 ms": bridge.percentiles(intake.skew),
                            **{f"received, {k}": v for k, v in intake.received.items()},
                            **{f"dropped, {k}": v for k, v in intake.dropped.items()}})))
+
+
+def _doing(pilot: Pilot) -> str:
+    if pilot.reason:
+        return f"holding: {pilot.reason}"
+    return f"done: {pilot.text}" if pilot.finished else f"commanding: {pilot.served}"
+
+
+def _execution(pilot: Pilot) -> dict[str, str]:
+    """What a switching policy told last."""
+    if pilot.told is None:
+        return dict.fromkeys(("mode", "contact", "done"), "not estimated")
+    return {"mode": pilot.told.mode, "contact": "yes" if pilot.touching else "no",
+            "done": "yes" if pilot.finished else "no"}
 
 
 def _check(contract: Contract, runtime: Runtime) -> None:

@@ -24,7 +24,7 @@ from policy.errors import InputError
 from policy.messages import Unusable, joint_decoder
 from policy.supervisor import Plan, Supervisor
 from ros_nodes import bridge
-from ros_nodes.bridge import COMMAND, LATCHED, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.bridge import COMMAND, LIVING_OUT, OVERRIDES, SENSOR_IN, STEADY
 
 WATCH = 0.01  # s between two looks at the clocks
 
@@ -55,7 +55,7 @@ class SafetyNode(Node):
         self._told: tuple[object, ...] = ()
         self._passed = 0
         self._subscribe()
-        self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
+        self._status = self.create_publisher(DiagnosticStatus, "~/status", LIVING_OUT)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_service(Trigger, "~/stop", self._stop)
         self.create_service(SetBool, "~/estop", self._estop)

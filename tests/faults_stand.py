@@ -107,6 +107,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def switching(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "switching"
+    write_model(folder, ramp=0.005, switches=True)
+    return folder
+
+
 @pytest.fixture
 def make(model: Path) -> Iterator[Callable[..., Stand]]:
     """Stands that are checked and cleared away."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,10 +23,12 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import CompressedImage  # noqa: E402
 
-from policy.contract import load  # noqa: E402
+from policy.contract import COMPRESSED, load  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
 from ros_nodes.controller import Controller  # noqa: E402
+from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 LONG = 30.0   # s to wait for what should take a tenth of one: other work may have the machine
@@ -69,8 +72,9 @@ class Robot(Node):
     """A robot without physics: joints follow the controllers at once, pictures change with the joints.
 
     Attributes are faults to play: `mute` topics say nothing; `mangle` changes messages on their way out;
-    `frozen` cameras repeat their picture; `lag` is subtracted from all stamps. With `clock` it publishes
-    /clock, which goes slower where other work has the machine, and no message is late.
+    `frozen` cameras repeat their picture; `lag` is subtracted from all stamps. `tells` is what its pictures
+    let a switching model tell. With `clock` it publishes /clock, which goes slower where other work has the
+    machine, and no message is late.
     """
 
     def __init__(self, context: Context, contract: str = "tabletop", rate: float = 20.0,
@@ -87,6 +91,8 @@ class Robot(Node):
         self.frozen: set[str] = set()
         self.mangle: dict[str, Callable[[Any], Any]] = {}
         self.lag = 0.0
+        self.shade = 255                                      # of the pictures
+        self.tells: dict[str, Any] = {}
         self._still: dict[str, np.ndarray] = {}
         now = self._now()
         self.controllers = {}
@@ -150,13 +156,16 @@ class Robot(Node):
         self._count += 1
         stamp = self._now() - round(self.lag * 1e9)
         for name, camera in self.contract.cameras.items():
-            pixels = np.full((camera.height, camera.width, 3), 255, np.uint8)
-            pixels[0, 0] = self._count % 251
+            pixels = np.full((camera.height, camera.width, 3), self.shade, np.uint8)
+            if self.tells and name == list(self.contract.cameras)[-1]:
+                pixels = tell(pixels, **self.tells)
+            pixels[-8:, -8:] = self._count % 251  # a block, as JPEG smooths a single one away
             if name in self.frozen:
                 pixels = self._still.setdefault(name, pixels)
             else:
                 self._still.pop(name, None)
-            self._say(camera.topic, bridge.image(pixels, stamp, name))
+            show = jpeg if camera.type == COMPRESSED else bridge.image
+            self._say(camera.topic, show(pixels, stamp, name))
 
     def _say(self, topic: str, message: Any) -> None:
         if topic in self.mute:
@@ -164,6 +173,15 @@ class Robot(Node):
         if topic in self.mangle:
             message = self.mangle[topic](message)
         self._out[topic].publish(message)
+
+
+def jpeg(pixels: np.ndarray, ns: int, frame: str) -> CompressedImage:
+    """RGB uint8 (height, width, 3) as a camera driver compresses it."""
+    done, packed = cv2.imencode(".jpg", pixels[..., ::-1])
+    assert done
+    message = CompressedImage(format="rgb8; jpeg compressed bgr8", data=packed.tobytes())
+    message.header.stamp, message.header.frame_id = bridge.stamp(ns), frame
+    return message
 
 
 class Bench:
@@ -176,6 +194,7 @@ class Bench:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.processes: list[subprocess.Popen[str]] = []
         self.ears = self.add(Ears(self.context))
+        self.robot: Any = None  # where a test sets one up for all
         self._on = True
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -259,5 +278,3 @@ def within_limits(robot: Robot) -> None:
         if j < len(times):
             most = 1.5 * limits.velocity * (times[j] - times[i] + 0.1) + 1e-3
             assert (np.abs(points[j] - points[i]) <= most).all()
-
-

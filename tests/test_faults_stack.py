@@ -12,7 +12,7 @@ import pytest
 
 from policy.bags import TYPES
 from tests.demo_bag import demonstration, write
-from tests.faults_stand import Stand, make, model, says, stand  # noqa: F401  fixtures
+from tests.faults_stand import Stand, make, model, says, stand, switching  # noqa: F401  fixtures
 from tests.ros_tiny import LONG, until  # skips the file where there is no ROS
 
 # isort: split
@@ -39,19 +39,17 @@ def test_the_policy_node_is_killed(make: Callable[..., Stand], says: str) -> Non
     stand.moves()
 
 
-def test_the_safety_node_is_killed(make: Callable[..., Stand]) -> None:
-    """The safety node is killed. Then: the controller ends the 0.2 s that it was given, and holds.
-    Says: nobody: its diagnostics stop, which a monitor shows as stale
-    After: started again, the arm goes on."""
+def test_the_safety_node_is_killed(make: Callable[..., Stand], says: str) -> None:
+    """The safety node is killed. Then: the controller ends the 0.2 s that it was given, and holds; the policy
+    commands nothing. Says: policy_node: safety_node is gone After: started again, the arm goes on."""
     stand = make(inside=("policy_node",))
     process = stand.stage.start("safety_node", **stand.parameters["safety_node"])
     stand.instruct("open the drawer")
     stand.moves()
     process.kill()
-    stand.rests(time.monotonic())
-    stand.said.clear()
-    time.sleep(1.5)
-    assert not [node for node, _ in stand.said if node == "safety_node"]
+    began = time.monotonic()
+    stand.hears(says)
+    stand.rests(began)
     stand.stage.start("safety_node", **stand.parameters["safety_node"])
     stand.moves()
 
@@ -114,12 +112,31 @@ def test_an_instruction_that_is_no_text(stand: Stand, says: str) -> None:
     stand.moves()
 
 
-def test_an_instruction_that_nobody_taught(stand: Stand, says: str) -> None:
-    """An instruction is unlike anything that was taught. Then: it is the policy's to refuse; a policy that
-    cannot is followed, within all limits. Says: policy_node: serves: make coffee
-    After: the next one counts."""
+def test_an_instruction_that_nobody_taught(make: Callable[..., Stand], switching: Path, says: str) -> None:
+    """An instruction is unlike anything that was taught. Then: a switching policy refuses it and the arm is
+    held; a plain one cannot tell, and follows it within all limits.
+    Says: policy_node: unknown instruction 'make coffee' After: a known one counts, or `continue`."""
+    stand = make(policy={"model": str(switching)})
+    stand.instruct("open the drawer")
+    stand.moves()
+    began = time.monotonic()
+    stand.said.clear()
     stand.instruct("make coffee")
-    stand.hears(says)
+    stand.hears(says, anew=False)
+    stand.rests(began)
+    stand.instruct("close the drawer")
+    stand.moves()
+    stand.instruct("make coffee")
+    stand.rests()
+    stand.said.clear()
+    stand.instruct("continue")
+    stand.hears("policy_node: serves: close the drawer", anew=False)
+    stand.moves()
+
+
+def test_an_unknown_instruction_for_a_policy_that_cannot_tell(stand: Stand) -> None:
+    stand.instruct("make coffee")
+    stand.hears("policy_node: serves: make coffee")
 
 
 def test_fifty_instructions_a_second(stand: Stand, says: str) -> None:
@@ -133,11 +150,18 @@ def test_fifty_instructions_a_second(stand: Stand, says: str) -> None:
     stand.moves()
 
 
-def test_estop_during_a_change_of_mind(stand: Stand, says: str) -> None:
+def test_estop_during_a_rollback(make: Callable[..., Stand], switching: Path, says: str) -> None:
     """E-stop while the arm undoes what it did. Then: the arm is held, whatever is commanded.
     Says: safety_node: stopped: e-stop After: release it, then `~/reset`; the arm goes on."""
+    stand = make(policy={"model": str(switching)})
     call = stand.stage.ears.call
+    stand.instruct("open the drawer")
+    stand.robot.tells = {"contact": 1.0}
+    stand.hears("policy_node: contact: yes", anew=False)
+    stand.robot.tells = {"contact": 1.0, "mode": "rollback"}
     stand.instruct("close the drawer")
+    stand.hears("policy_node: mode: rollback", anew=False)
+    stand.moves()
     call("safety_node/estop", SetBool, data=True)
     began = time.monotonic()
     stand.hears(says)

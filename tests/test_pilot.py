@@ -11,9 +11,10 @@ from policy.errors import InputError
 from policy.pilot import NOTHING, Pilot
 from policy.runtime import Runtime
 from policy.spec import Frame
-from tests.tiny import write_model
+from tests.tiny import TAUGHT, tell, write_model
 
 LONG = 30.0
+FIRST, SECOND, *_ = TAUGHT
 
 
 class Rig:
@@ -25,6 +26,7 @@ class Rig:
         self.published: list[tuple[np.ndarray, np.ndarray]] = []
         self.state = np.zeros(len(self.spec.state), np.float32)
         self.shade = 0
+        self.told: dict[str, Any] = {}  # what a switching model tells from now on
         self.pilot = Pilot(self.runtime, lambda: self.now, lambda t, a: self.published.append((t, a)),
                            replan=4, stale=LONG)
 
@@ -34,6 +36,9 @@ class Rig:
         self.shade += 1
         images = {n: np.full((h, w, 3), 200 + self.shade % 50, np.uint8)
                   for n, (h, w) in self.spec.cameras.items()}
+        if self.spec.switches:
+            last = list(images)[-1]
+            images[last] = tell(images[last], **self.told)
         self.pilot.observe(Frame(self.now, images, self.state))
 
     def see_and_wait(self) -> tuple[np.ndarray, np.ndarray]:
@@ -43,12 +48,27 @@ class Rig:
         until(lambda: len(self.published) > before)
         return self.published[-1]
 
+    def infer(self, **told: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Frames until one is inferred from, with a switching model that tells this."""
+        self.told, before = told, self.pilot.inferences
+        while self.pilot.inferences == before:
+            published = self.see_and_wait()
+        return published
+
 
 def until(true: Callable[[], Any]) -> None:
     end = time.monotonic() + LONG
     while not true():
         assert time.monotonic() < end
         time.sleep(0.002)
+
+
+@pytest.fixture
+def switching(tmp_path: Path) -> Iterator[Rig]:
+    write_model(tmp_path / "model", switches=True)
+    made = Rig(tmp_path / "model")
+    yield made
+    made.pilot.close()
 
 
 @pytest.fixture
@@ -76,7 +96,7 @@ def test_an_instruction_is_served_from_the_frame_at_hand(rig: Rig) -> None:
     until(lambda: rig.published)
     rig.pilot.instruct("close the drawer")
     until(lambda: rig.pilot.served == "close the drawer")
-    assert rig.pilot.switches == 1 and rig.pilot.former == "open the drawer" and len(rig.pilot.reacting) == 2
+    assert rig.pilot.switches == 1 and rig.pilot.unfinished == "open the drawer" and len(rig.pilot.reacting) == 2
 
 
 def test_what_was_being_inferred_under_the_former_instruction_is_dropped(rig: Rig) -> None:
@@ -197,3 +217,100 @@ def test_the_same_instruction_again_and_a_reset(rig: Rig) -> None:
     assert len(rig.published) == count
     rig.pilot.instruct("open the drawer")
     until(lambda: len(rig.published) > count)
+
+
+def test_it_says_what_a_switching_policy_tells(switching: Rig) -> None:
+    pilot = switching.pilot
+    assert pilot.told is None
+    pilot.instruct(FIRST)
+    switching.infer(contact=0.9)
+    assert pilot.told is not None and pilot.told.mode == "forward" and pilot.touching
+    pilot.instruct(SECOND)
+    until(lambda: pilot.served == SECOND)
+    switching.infer(contact=0.5, mode="rollback")
+    assert pilot.told.mode == "rollback" and pilot.touching, "hysteresis"
+    switching.infer(contact=0.2)
+    assert not pilot.touching
+    pilot.reset()
+    assert pilot.told is None and not pilot.touching and not pilot.unfinished
+
+
+def test_done_it_holds_one_set_point_and_takes_the_same_instruction_again(switching: Rig) -> None:
+    pilot = switching.pilot
+    pilot.instruct(FIRST)
+    until(lambda: pilot.text)
+    for _ in range(2):
+        _, actions = switching.infer(done=1)
+        assert np.ptp(actions[:, 0]) > 0 and not pilot.finished
+    switching.infer(done=1)
+    assert pilot.finished and pilot.reason == ""
+    for _ in range(8):  # past what of the chunk before stays
+        times, actions = switching.see_and_wait()
+    assert len(times) and np.ptp(actions, axis=0).max() == 0
+    number = switching.runtime.instruction
+    pilot.instruct(FIRST)
+    until(lambda: switching.runtime.instruction == number + 1)
+    switching.infer()
+    assert not pilot.finished and pilot.switches == 0
+    pilot.instruct(FIRST)
+    switching.infer()
+    assert switching.runtime.instruction == number + 1, "under way, the same one changes nothing"
+
+
+def test_continue_takes_up_what_was_left_and_else_disturbs_nothing(switching: Rig) -> None:
+    pilot = switching.pilot
+    pilot.instruct(FIRST)
+    switching.infer()
+    number = switching.runtime.instruction
+    with pytest.raises(InputError, match="no instruction was left unfinished"):
+        pilot.instruct("Continue.")
+    times, _ = switching.see_and_wait()
+    assert len(times) > 2 and pilot.text == FIRST and switching.runtime.instruction == number
+    pilot.instruct(SECOND)
+    switching.infer()
+    for _ in range(2):  # the word again does not go back and forth
+        pilot.instruct("continue")
+        until(lambda: pilot.served == FIRST)
+        switching.infer()
+    assert pilot.text == FIRST and pilot.unfinished == SECOND and pilot.switches == 2
+
+
+def test_an_unknown_instruction_brings_the_arm_to_rest_and_continue_goes_on(switching: Rig) -> None:
+    pilot = switching.pilot
+    pilot.instruct(FIRST)
+    _, actions = switching.infer()
+    pilot.instruct("make coffee")
+    until(lambda: not pilot.text)
+    assert pilot.reason.startswith("unknown instruction 'make coffee'")
+    times, rest = switching.published[-1]
+    assert len(times) == 1
+    np.testing.assert_allclose(rest[0], actions[0], atol=1e-6)
+    count = len(switching.published)
+    switching.see()
+    pilot.fault("camera front is silent")
+    assert len(switching.published) == count and "make coffee" in pilot.reason
+    pilot.instruct("continue")
+    until(lambda: pilot.text == FIRST)
+    switching.infer()
+    assert pilot.served == FIRST and pilot.reason == ""
+
+
+def test_a_clock_set_back_begins_the_instruction_anew(switching: Rig) -> None:
+    pilot = switching.pilot
+    pilot.instruct(FIRST)
+    until(lambda: pilot.text)
+    for _ in range(3):
+        switching.infer(done=1)
+    assert pilot.finished
+    switching.now -= 10**11
+    switching.infer()
+    assert not pilot.finished and pilot.served == FIRST and pilot.switches == 0
+
+
+def test_a_new_pilot_knows_nothing_of_the_one_before(switching: Rig) -> None:
+    switching.pilot.instruct(FIRST)
+    switching.infer()
+    switching.pilot.close()
+    other = Pilot(switching.runtime, lambda: switching.now, lambda t, a: None)
+    assert (other.text, other.unfinished, switching.runtime.text) == ("", "", "")
+    other.close()

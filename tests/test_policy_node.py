@@ -19,7 +19,7 @@ from policy.contract import load
 from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
 from tests.ros_tiny import LONG, Bench, Robot, bench, until
-from tests.tiny import write_model
+from tests.tiny import TAUGHT, write_model
 
 ARM, GRIPPER = "policy/arm_controller/joint_trajectory", "policy/gripper_controller/joint_trajectory"
 PATIENT = 5.0  # s: other work may have the machine
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stage() -> Iterator[Bench]:
     with bench() as made:
-        made.add(Robot(made.context, clock=True))
+        made.robot = made.add(Robot(made.context, clock=True))
         yield made
 
 
@@ -112,11 +112,91 @@ def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model
     assert node.pilot.reacting and node.pilot.inferences
 
 
+def test_the_status_of_a_switching_policy(stage: Bench, tmp_path: Path) -> None:
+    write_model(tmp_path / "model", ramp=0.005, switches=True)
+    robot = stage.robot
+    said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
+    stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT,
+               use_sim_time=True)
+    voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+
+    def says(**expected: str) -> None:
+        until(lambda: said and expected.items() <= values(said[-1]).items(), f"it says {expected}")
+
+    first, second, *_ = TAUGHT
+    voice.publish(String(data=first))
+    says(serves=first, mode="forward", contact="no", done="no", unfinished="")
+    robot.tells = {"contact": 1.0}
+    says(contact="yes", mode="forward")
+    robot.tells = {"contact": 1.0, "mode": "rollback"}
+    voice.publish(String(data=second))
+    says(serves=second, mode="rollback", contact="yes", unfinished=first, switches="1")
+    robot.tells = {"done": 1.0}
+    says(mode="forward", contact="no", done="yes")
+    assert said[-1].message == f"done: {second}" and said[-1].level == DiagnosticStatus.OK
+    until(lambda: np.ptp(bridge.points(arm[-1])[1], axis=0).max() == 0, "one set-point is repeated")
+    count = len(said)
+    robot.tells = {"done": 0.9, "contact": 0.3}
+    voice.publish(String(data="make coffee"))
+    until(lambda: said[-1].message.startswith("holding: unknown instruction 'make coffee'"), "it refuses")
+    assert said[-1].level == DiagnosticStatus.WARN and values(said[-1])["unfinished"] == first
+    assert len(said) - count <= 3, "not for every change of a chance"
+    robot.tells = {}
+    assert stage.ears.call("policy_node/continue", Trigger).message == first
+    says(serves=first, unfinished="")
+    voice.publish(String(data="continue"))
+    until(lambda: "no instruction was left unfinished" in said[-1].message, "it refuses")
+    assert values(said[-1])["instruction"] == values(said[-1])["serves"] == first
+    assert stage.ears.call("policy_node/reset", Trigger).success
+    says(instruction="", mode="not estimated", unfinished="")
+
+
+def test_what_continue_meant_outlives_a_pause(stage: Bench, model: Path) -> None:
+    said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+    first, second, *_ = TAUGHT
+    for text, serves in ((first, first), (second, second), ("continue", first)):
+        voice.publish(String(data=text))
+        until(lambda serves=serves: said and values(said[-1]).get("serves") == serves, f"{serves} is served")
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        assert stage.ears.call("policy_node/change_state", ChangeState,
+                               transition=Transition(id=transition)).success
+    until(lambda: values(said[-1]).get("serves") == first, "it goes on with it")
+
+
+def test_a_robot_with_compressed_cameras(tmp_path: Path) -> None:
+    """Six joints and JPEG pictures: how fast the tiny model moves tells what it sees."""
+    write_model(tmp_path / "model", ramp=0.005, robot="so101")
+    with bench() as stage:
+        robot = stage.add(Robot(stage.context, contract="so101", clock=True, rate=30.0))
+        arm = stage.ears.listen("policy/follower/arm_trajectory_controller/joint_trajectory", JointTrajectory,
+                                bridge.COMMAND)
+        said = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
+        stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT,
+                   use_sim_time=True)
+        stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+        for shade in (255, 51):
+            robot.shade = shade
+            until(lambda shade=shade: arm and len(arm[-1].points) > 20 and np.allclose(
+                np.diff(bridge.points(arm[-1])[1][:, 0])[-10:], 0.005 * shade / 255, atol=2e-5),
+                f"it moves as fast as {shade} is bright")
+        topic = robot.contract.cameras["wrist"].topic
+        robot.mangle[topic] = lambda m: type(m)(header=m.header, format=m.format, data=m.data[:100])
+        until(lambda: any("do not decode" in words for m in said for s in m.status for words in values(s)),
+              "it says what it cannot read")
+        robot.mangle.clear()
+        count = len(arm)
+        until(lambda: len(arm) > count + 5, "it goes on")
+
+
 def test_its_diagnostics(stage: Bench, model: Path) -> None:
     said: list[Any] = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
     stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
     stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
-    until(lambda: any(s.message == "commanding" for m in said for s in m.status), "it says that it commands")
+    until(lambda: any(s.message == "commanding: open the drawer" for m in said for s in m.status),
+          "it says that it commands")
     newest = {s.name: values(s) for s in said[-1].status}
     assert newest["policy_node: inference"]["provider"] == "cpu"
     assert " / " in newest["policy_node: inference"]["frame to chunk less inference p50 / p99 ms"]

@@ -3,22 +3,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from safetensors.numpy import save_file
 
 from policy.errors import InputError
 from policy.runtime import Runtime
-from policy.spec import Frame, Spec
-from tests.tiny import write_model
+from policy.spec import Spec
+from tests.tiny import frame, write_model
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     write_model(tmp_path / "model")
     return tmp_path / "model"
-
-
-def frame(spec: Spec, brightness: int = 255) -> Frame:
-    images = {n: np.full((h, w, 3), brightness, np.uint8) for n, (h, w) in spec.cameras.items()}
-    return Frame(7, images, np.linspace(0, 0.07, len(spec.state), dtype=np.float32))
 
 
 def test_a_frame_becomes_the_chunk_that_the_graph_computes(model: Path) -> None:
@@ -91,6 +87,27 @@ def test_a_graph_without_a_camera_is_told(model: Path) -> None:
     onnx.save(graph, model / "policy.onnx")
     with pytest.raises(InputError, match="image_wrist: graph has none"):
         Runtime(model)
+
+
+def test_a_graph_and_a_spec_must_agree_on_switching(model: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "other", switches=True)
+    (model / "spec.json").write_text((tmp_path / "other" / "spec.json").read_text())
+    with pytest.raises(InputError, match=r"contact: graph has none, spec says float32 \(B, 1\)"):
+        Runtime(model)
+
+
+def test_a_switching_policy_needs_the_sentences_it_was_taught(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", switches=True)
+    taught = tmp_path / "model" / "instructions.safetensors"
+    save_file({"instructions": np.ones((2, 5), np.float32)}, taught)
+    with pytest.raises(InputError, match=r"got float32 \(2, 5\), expected float32 \(N, 384\)"):
+        Runtime(tmp_path / "model")
+    save_file({"sentences": np.ones((2, 384), np.float32)}, taught)
+    with pytest.raises(InputError, match=r"instructions\.safetensors cannot be read"):
+        Runtime(tmp_path / "model")
+    taught.unlink()
+    with pytest.raises(InputError, match=r"instructions\.safetensors cannot be read"):
+        Runtime(tmp_path / "model")
 
 
 def test_a_contract_of_another_robot_is_told(model: Path) -> None:

@@ -1,22 +1,89 @@
 """A real model folder of a few hundred bytes, so that tests run real ONNX Runtime without training."""
 
 import shutil
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
 
 from policy.contract import FOLDER, load
-from policy.spec import Spec
+from policy.runtime import Runtime
+from policy.spec import MODES, Frame, Spec
+from policy.text import Text
+
+TAUGHT = ("open the drawer", "close the drawer", "put the red block in the bowl", "press the green button")
+SHOWN = (4, 5, 6)  # joints that show what a switching model read
+SCALE = 1e-3       # rad
 
 
-def write_model(folder: Path, ramp: float = 0.01) -> Spec:
-    """actions[i] = state + brightness of the first camera (0 to 1) * (i + 1) * ramp, on the first joint."""
+def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot: str = "tabletop") -> Spec:
+    """actions[i] = state + brightness of the first camera (0 to 1) * (i + 1) * ramp, on the first joint.
+
+    A switching one tells what the rows of its last camera show (`tell`), and moves the joints `SHOWN` by
+    `SCALE` times the likeness of previous and present instruction, the contact it read, and how far that
+    joint is from its origin.
+    """
     folder.mkdir(parents=True)
-    shutil.copy(FOLDER / "tabletop.yaml", folder / "contract.yaml")
-    spec = load(folder / "contract.yaml").spec
+    shutil.copy(FOLDER / f"{robot}.yaml", folder / "contract.yaml")
+    spec = replace(load(folder / "contract.yaml").spec, switches=switches)
     spec.save(folder / "spec.json")
+    if switches:
+        save_file({"instructions": _taught()}, folder / "instructions.safetensors")
+    floats = {"state": len(spec.state), "instruction": spec.text}
+    floats |= {"previous": spec.text, "contact": 1, "origin": len(spec.state)} if switches else {}
+    inputs = [helper.make_tensor_value_info(f"image_{n}", TensorProto.UINT8, ["B", h, w, 3])
+              for n, (h, w) in spec.cameras.items()]
+    inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["B", size]) for n, size in floats.items()]
+    outputs = [helper.make_tensor_value_info("actions", TensorProto.FLOAT,
+                                             ["B", spec.horizon, len(spec.action)])]
+    if switches:
+        outputs.append(helper.make_tensor_value_info("told", TensorProto.FLOAT, ["B", 2 + len(MODES)]))
+    nodes, constants = _moving(spec, ramp, "moved" if switches else "actions")
+    if switches:
+        more, others = _telling(spec)
+        nodes, constants = nodes + more, constants | others
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs,
+                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, folder / "policy.onnx")
+    return spec
+
+
+def tell(image: np.ndarray, contact: float = 0, done: float = 0, mode: str = "forward") -> np.ndarray:
+    """The last camera's image such that a switching model tells this; the darker a row, the likelier."""
+    shown = image.copy()
+    for row, chance in enumerate((contact, done, *(float(mode == m) for m in MODES))):
+        shown[row] = round(255 * (1 - chance))
+    return shown
+
+
+def frame(spec: Spec, brightness: int = 255, stamp: int = 7, **told: Any) -> Frame:
+    """A frame with joints here and there, that lets a switching model tell this."""
+    images = {n: np.full((h, w, 3), brightness, np.uint8) for n, (h, w) in spec.cameras.items()}
+    last = list(spec.cameras)[-1]
+    images[last] = tell(images[last], **told)
+    return Frame(stamp, images, np.linspace(0, 0.07, len(spec.state), dtype=np.float32))
+
+
+def read(runtime: Runtime, seen: Frame) -> tuple[float, float, float]:
+    """Likeness, contact and distance to the origin that a switching model reads with this frame."""
+    moved = runtime.infer(seen).actions[0, SHOWN] - seen.state[list(SHOWN)]
+    likeness, contact, distance = np.round(moved / SCALE, 2)
+    return float(likeness), float(contact), float(distance)
+
+
+@cache
+def _taught() -> np.ndarray:
+    return Text().embed(list(TAUGHT))
+
+
+def _moving(spec: Spec, ramp: float, out: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
     offset = np.zeros((1, spec.horizon, len(spec.action)), np.float32)
     offset[0, :, 0] = ramp * np.arange(1, spec.horizon + 1)
     first = f"image_{next(iter(spec.cameras))}"
@@ -27,19 +94,30 @@ def write_model(folder: Path, ramp: float = 0.01) -> Spec:
         helper.make_node("Reshape", ["brightness", "column"], ["speed"]),
         helper.make_node("Mul", ["speed", "offset"], ["move"]),
         helper.make_node("Unsqueeze", ["state", "one"], ["here"]),
-        helper.make_node("Add", ["here", "move"], ["actions"]),
+        helper.make_node("Add", ["here", "move"], [out]),
     ]
-    constants = {"axes": np.array([1, 2, 3]), "white": np.array(255, np.float32),
-                 "column": np.array([-1, 1, 1]), "one": np.array([1]), "offset": offset}
-    inputs = [helper.make_tensor_value_info(f"image_{n}", TensorProto.UINT8, ["B", h, w, 3])
-              for n, (h, w) in spec.cameras.items()]
-    inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["B", width])
-               for n, width in (("state", len(spec.state)), ("instruction", spec.text))]
-    chunk = ["B", spec.horizon, len(spec.action)]
-    output = helper.make_tensor_value_info("actions", TensorProto.FLOAT, chunk)
-    graph = helper.make_graph(nodes, "tiny", inputs, [output],
-                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, folder / "policy.onnx")
-    return spec
+    return nodes, {"axes": np.array([1, 2, 3]), "white": np.array(255, np.float32),
+                   "column": np.array([-1, 1, 1]), "one": np.array([1]), "offset": offset}
+
+
+def _telling(spec: Spec) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    last = f"image_{list(spec.cameras)[-1]}"
+    shows = np.zeros((2 + len(spec.state), len(spec.action)), np.float32)
+    for row, joint in zip((0, 1, 2 + SHOWN[2]), SHOWN, strict=True):
+        shows[row, joint] = SCALE
+    nodes = [
+        helper.make_node("Slice", [last, "zero", "rows", "one"], ["top"]),
+        helper.make_node("Cast", ["top"], ["band"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["band", "across"], ["bright"], keepdims=0),
+        helper.make_node("Sub", ["white", "bright"], ["dark"]),
+        helper.make_node("Div", ["dark", "white"], ["told"]),
+        helper.make_node("Mul", ["previous", "instruction"], ["products"]),
+        helper.make_node("ReduceSum", ["products", "one"], ["likeness"], keepdims=1),
+        helper.make_node("Sub", ["state", "origin"], ["away"]),
+        helper.make_node("Concat", ["likeness", "contact", "away"], ["read"], axis=1),
+        helper.make_node("MatMul", ["read", "shows"], ["nudge"]),
+        helper.make_node("Unsqueeze", ["nudge", "one"], ["nudges"]),
+        helper.make_node("Add", ["moved", "nudges"], ["actions"]),
+    ]
+    return nodes, {"zero": np.array([0]), "rows": np.array([2 + len(MODES)]), "across": np.array([2, 3]),
+                   "shows": shows}
