@@ -1,4 +1,4 @@
-"""Train a recipe on bags: `python -m policy.train --recipe chunk --bags data/tabletop --out runs/chunk`.
+"""Train a recipe on bags: `python -m policy.train --recipe chunk --bags data/tabletop/demos --out runs/chunk`.
 
 Run again, the command goes on where it was. With several processes, each taking its share of every batch:
 `torchrun --standalone --nproc_per_node 2 -m policy.train ...`.

@@ -107,14 +107,18 @@ class Stage:
 def change_of_mind(stage: Stage, world: World, seed: int) -> list[Step]:
     """A is broken off mid-grasp, B is done, and "continue" finishes A; tasks, words and moment drawn by the seed."""
     rng = np.random.default_rng([seed, 1])
-    possible = [t for t in TASKS.values() if t.possible(world)]
-    held = [t for t in possible if t.kind in ("put", "stack")]
-    a = held[rng.integers(len(held))]
-    others = [t for t in possible if t.kind not in ("put", "stack")]
-    b = others[rng.integers(len(others))]
+    held, others = _held_and_others(world)
+    a, b = held[rng.integers(len(held))], others[rng.integers(len(others))]
     first, second = (t.phrasings[rng.integers(len(t.phrasings))] for t in (a, b))
     return [stage.break_off(first, a, "1/3", int(rng.integers(6, 20))), stage.perform(second, b, "2/3"),
             stage.perform("continue", a, "3/3")]
+
+
+def _held_and_others(world: World) -> tuple[list[Task], list[Task]]:
+    """What can be done now: the tasks that take something into the hand, and the others."""
+    possible = [t for t in TASKS.values() if t.possible(world)]
+    held = [t for t in possible if t.kind in ("put", "stack")]
+    return held, [t for t in possible if t not in held]
 
 
 def five(stage: Stage, world: World, seed: int) -> list[Step]:
@@ -141,14 +145,15 @@ def nearest_task(sentence: str) -> tuple[Task, str, float]:
 
 
 def lay_out(world: World, seed: int | None, task: Task | None) -> int:
-    """Reset the world, and return the seed: the one given, or a new one whose scene allows `task`."""
+    """Reset the world, and return the seed: the one given, or a new one whose scene allows `task`, or the demo."""
     while True:
         tried = seed if seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
         world.reset(np.random.default_rng(tried))
-        if task is None or task.possible(world):
+        if task.possible(world) if task is not None else all(_held_and_others(world)):
             return tried
         if seed is not None:
-            raise InputError(f"in the scene of seed {seed}, {task.name} is already done or cannot be done; "
+            what = task.name if task is not None else "what the demo shows"
+            raise InputError(f"in the scene of seed {seed}, {what} is already done or cannot be done; "
                              "leave SEED out, or take another one")
 
 

@@ -1,6 +1,6 @@
 """Records the experts' demonstrations as rosbag2 bags, one directory an episode, as a live robot would.
 
-    python -m sim.record --tasks all --episodes 100 --out data/tabletop
+    python -m sim.record --tasks all --episodes 160 --out data/tabletop/demos
 
 Each episode has a seed of its own, so what is there already is not recorded again: the same command goes on where it
 was. Half of the episodes are pushed about *below* the command topic: the arm strays, the recorded command does not,
