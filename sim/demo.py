@@ -94,7 +94,7 @@ class Stage:
     def _tell(self, step: Step, number: str) -> Step:
         colour = {True: "green", False: "red", None: "yellow"}[step.success]
         self._console.print(f"  {number} {escape(step.instruction)}: [{colour}]{escape(step.verdict)}[/] "
-                            f"after {step.seconds:.1f} s")
+                            f"after {step.seconds:.1f} s", soft_wrap=True)
         return step
 
     def _shoot(self, text: str) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import av
 import pytest
+from safetensors.numpy import save_file
 
 from policy.errors import exit_code
+from policy.text import Text
 from sim import demo
 from sim.tasks import TASKS
 from tests.tiny import write_model
@@ -57,6 +59,20 @@ def test_what_means_no_task_is_followed_and_judged_by_nobody(
     assert run(monkeypatch, model, "--say", "quarterly revenue fell in [Spain]") == 0
     told = capsys.readouterr().out
     assert "judged by nobody" in told and "[Spain]" in told and " of 1 done" not in told
+
+
+def test_a_switching_policy_is_broken_off_and_told_to_continue(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(tmp_path / "model", switches=True)
+    save_file({"instructions": Text().embed([words for task in TASKS.values() for words in task.phrasings])},
+              tmp_path / "model/instructions.safetensors")
+    assert run(monkeypatch, tmp_path / "model", "--seed", "1000000") == 0
+    told = capsys.readouterr().out
+    first, second, third = [line for line in told.splitlines() if "/3 " in line]
+    assert "broken off with something in the hand" in first  # the scene is dark enough for the graph to tell contact
+    assert "gave up" in second and "3/3 continue: not done, gave up" in third and "0 of 2 done" in told
+    page = (tmp_path / "demo/index.html").read_text()
+    assert "continue" in page and page.count("<li>") == 3
 
 
 def test_saying_nothing_is_told_with_examples(model: Path, monkeypatch: pytest.MonkeyPatch,
