@@ -1,4 +1,4 @@
-# make demo                                       the shipped policy does five things in a row
+# make demo                                       the shipped policy changes its mind, hand full, and resumes
 # make demo SAY="put the red block in the bowl"   it does what you say
 # make demo SEED=1234567                          an earlier run again
 # make demo-ros                                   the ROS 2 stack, without a ROS install: the instruction changes

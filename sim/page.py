@@ -17,6 +17,12 @@ def write(path: Path, template: str, **marks: str) -> None:
     aside.replace(path)
 
 
+def tiles(figures: list[tuple[str, str, str]]) -> str:
+    """Figures in a row: what it is, the figure, and a remark."""
+    return "".join(f"<div class=tile><b>{figure}</b><span>{what}</span><small>{remark}</small></div>"
+                   for what, figure, remark in figures)
+
+
 def film(file: str, success: bool | None, title: str, said: str, note: str) -> str:
     """A card with a video, whether it is a success, failure or not judged (None), and what was said."""
     badge = {True: "success", False: "failure", None: "unjudged"}[success]

@@ -87,25 +87,29 @@ def write_page(folder: Path) -> None:
     page.write(
         folder / "index.html", "report.html", policy=html.escape(report["policy"]),
         command=html.escape(report["command"]), sha256=report["sha256"][:12], chart=chart(report),
-        tiles="".join(f"<div class=tile><b>{v}</b><span>{k}</span><small>{s}</small></div>"
-                      for k, v, s in tiles),
+        tiles=page.tiles(tiles),
         films="".join(films) or "<p>No episode was filmed.</p>")
 
 
 def chart(report: dict[str, Any]) -> str:
-    """Success rates as an SVG of bars with their intervals, the worst on top."""
-    rows = sorted(report["tasks"].items(), key=lambda kv: kv[1]["rate"])
-    rows += [("start at home", report["starts"]["home"]), ("start elsewhere", report["starts"]["other"])]
+    """Success rates of the tasks, the worst on top, and of the starts."""
+    tasks = sorted(report["tasks"].items(), key=lambda kv: kv[1]["rate"])
+    starts = [("start at home", report["starts"]["home"]), ("start elsewhere", report["starts"]["other"])]
+    return bars([(*row, "task") for row in tasks] + [(*row, "start") for row in starts])
+
+
+def bars(rows: list[tuple[str, dict[str, Any], str]]) -> str:
+    """Rates as an SVG of bars with their intervals; a row is a name, a rate and "task" or "start", its colour."""
     left, wide, high = 190, 520, 28
     parts = [f'<svg viewBox="0 0 {left + wide + 140} {high * len(rows) + 34}" role="img" '
-             'aria-label="success rate of each task with its 95 % interval">']
+             'aria-label="success rates with their 95 % intervals">']
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = left + wide * share
         parts.append(f'<line class=grid x1={x} x2={x} y1=4 y2={high * len(rows) + 8} />'
                      f'<text class=axis x={x} y={high * len(rows) + 26} text-anchor=middle>{share:.0%}'
                      '</text>')
-    for i, (name, t) in enumerate(rows):
-        y, kind = i * high + 6, "start" if i >= len(report["tasks"]) else "task"
+    for i, (name, t, kind) in enumerate(rows):
+        y = i * high + 6
         a, b, m = left + wide * t["low"], left + wide * t["high"], y + 10
         parts.append(
             f'<text x={left - 10} y={y + 15} text-anchor=end>{html.escape(name)}</text>'

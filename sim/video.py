@@ -24,7 +24,10 @@ class Video:
 
     def add(self, image: np.ndarray, text: str) -> None:
         """One frame: uint8 (height, width, 3) RGB with `text` underneath."""
-        picture = caption(image, text)
+        self.show(caption(image, text))
+
+    def show(self, picture: np.ndarray) -> None:
+        """One frame as it is: uint8 (height, width, 3) RGB, both even."""
         if not self._stream.codec_context.is_open:
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"  # the one that every browser decodes

@@ -6,40 +6,39 @@ import numpy as np
 import pytest
 
 from policy.contract import load
-from policy.spec import Chunk, Frame
+from policy.spec import Frame
 from sim import rollout
 from sim.jobs import CHAIN, Job, choose_films, plan, play
-from sim.kinematics import Kinematics
-from sim.tasks import TASKS, Expert
+from sim.switch_methods import flush, keep
+from sim.tasks import TASKS
 from sim.world import World
-
-
-class Script:
-    """Answers a frame with the expert's next set-point: what a perfect policy would do."""
-
-    def __init__(self, world: World) -> None:
-        self.contract = load("tabletop")
-        self.spec = self.contract.spec
-        self.instruction = self.frames = 0
-        self._world, self._last = world, world.state()
-
-    def instruct(self, text: str) -> int:
-        task = next(t for t in TASKS.values() if text in t.phrasings)
-        self._expert = Expert(self._world, task, Kinematics())
-        self.instruction += 1
-        return self.instruction
-
-    def infer(self, frame: Frame) -> Chunk:
-        self.frames += 1
-        action = self._expert.act()
-        self._last = self._last if action is None else action
-        actions = np.tile(self._last, (self.spec.horizon, 1))
-        return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction)
+from tests.scripted import Levels, Script
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
     return World()
+
+
+@pytest.fixture
+def level(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[rollout.Driver]:
+    """At the controls, with 100 ms for an inference and "one" in force for two inferences."""
+    monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
+    world.reset(np.random.default_rng(0))
+    driver = rollout.Driver(world, Levels(), 100_000_000)
+    driver.instruct("one")
+    for _ in range(rollout.EXECUTE + 4):
+        driver.step()
+    yield driver
+
+
+def levels(driver: rollout.Driver, steps: int) -> list[float]:
+    """The set-points of the first joint in the next steps."""
+    sent = []
+    for _ in range(steps):
+        driver.step()
+        sent.append(round(float(driver.command[0]), 4))
+    return sent
 
 
 @pytest.fixture
@@ -93,6 +92,57 @@ def test_a_frame_is_taken_only_where_one_is_inferred_from(
     driver.instruct("turn on the lamp")
     driver.step()
     assert script.frames == 5
+
+
+def test_while_a_new_instruction_is_inferred_the_old_one_goes_on(level: rollout.Driver) -> None:
+    level.instruct("two")
+    assert levels(level, 4) == [0.02, 0.02, -0.02, -0.02]
+    assert not level.interventions  # at no time was the arm held
+
+
+def test_an_inference_that_is_under_way_delays_the_next(level: rollout.Driver) -> None:
+    levels(level, rollout.EXECUTE - 3)  # the last of these steps begins an inference
+    level.instruct("two")
+    assert levels(level, 4) == [0.02, 0.02, 0.02, -0.02]
+    assert not level.interventions
+
+
+def test_a_delay_is_whole_control_steps(world: World, level: rollout.Driver) -> None:
+    driver = rollout.Driver(world, level.runtime, 60_000_000)
+    driver.instruct("one")
+    levels(driver, 3)
+    driver.instruct("two")
+    assert levels(driver, 3) == [0.02, 0.02, -0.02]
+
+
+def test_a_chunk_may_be_thrown_away_or_kept_to_its_end(level: rollout.Driver) -> None:
+    assert list(flush(level, "two")) == []
+    assert levels(level, 3) == [0.02, 0.02, -0.02] and level.interventions == {"held: nothing is scheduled": 2}
+    levels(level, 3)   # six steps after the frame that the newest chunk answers
+    assert list(keep(level, "one")) == [False] * (level.runtime.spec.horizon - 6)
+    assert round(float(level.command[0]), 4) == -0.02 and not level.scheduled
+    assert levels(level, 3) == [-0.02, -0.02, 0.02]
+
+
+def test_an_instruction_that_is_refused_holds_the_arm(level: rollout.Driver) -> None:
+    level.instruct("make coffee")
+    assert level.refused == "unknown instruction" and not level.scheduled
+    assert levels(level, 12) == [0.02] * 12 and level.interventions == {"held: nothing is scheduled": 12}
+    level.instruct("two")
+    assert not level.refused and levels(level, 3)[-1] == -0.02
+
+
+def test_a_refusal_that_leaves_the_instruction_in_force_disturbs_nothing(level: rollout.Driver) -> None:
+    level.instruct("continue")
+    assert level.refused == "nothing is unfinished"
+    assert levels(level, 12) == [0.02] * 12 and not level.interventions
+
+
+def test_a_new_episode_knows_nothing_of_the_last(world: World, level: rollout.Driver) -> None:
+    driver = rollout.Driver(world, level.runtime)
+    assert level.runtime.text == ""
+    driver.step()
+    assert driver.interventions == {"held: nothing is scheduled": 1}
 
 
 def test_a_plan_mixes_starts_and_gives_every_episode_its_own_seed() -> None:

@@ -1,0 +1,178 @@
+"""The switches of an evaluation: how they are drawn, and how experts and the baselines take them."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from policy.contract import load
+from policy.spec import Frame
+from sim import rollout, switch_measures, switch_stage, switching
+from sim.layout import HOME
+from sim.switch_methods import BASELINES, METHODS, OPENING, way_home
+from sim.switching import Job
+from sim.tasks import TASKS
+from sim.world import OPEN, RATE, World
+from tests.scripted import Script
+
+LIMITS = load("tabletop").limits
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An expert answers for one step only, and looks at no picture."""
+    monkeypatch.setattr(rollout, "EXECUTE", 1)
+    monkeypatch.setattr(switch_stage, "DELAY", 0)
+    monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
+    yield
+
+
+def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -> Job:
+    return Job(method, run, seed, ((a, b),))
+
+
+# -- what is played
+
+def test_in_every_round_each_task_is_on_both_sides() -> None:
+    pairs = switching.rounds(np.random.default_rng(0))
+    assert len(set(pairs)) == len(pairs) == len(TASKS) * (len(TASKS) - 1)
+    for i in range(0, len(pairs), len(TASKS)):
+        for side in (0, 1):
+            assert {pair[side] for pair in pairs[i:i + len(TASKS)]} == set(TASKS)
+
+
+def test_a_plan_gives_every_method_the_same_switches() -> None:
+    jobs = switching.plan(["early", "mid"], None, 40, 1_000_000, list(METHODS))
+    ours = [(j.run, j.seed, j.pairs) for j in jobs if j.method == "ours"]
+    assert len({seed for _, seed, _ in ours}) == len(ours)
+    assert Counter(run for run, _, _ in ours) == {
+        "early": 40, "mid": 40, "false_switch": 20, "three_switches": 10, "switch_back": 10}
+    for method in BASELINES:
+        assert [(j.run, j.seed, j.pairs) for j in jobs if j.method == method] == ours
+
+
+def test_fewer_pairs_are_drawn_by_the_seed() -> None:
+    def drawn(seed: int) -> set[tuple[str, str]]:
+        return {pair for j in switching.plan(["mid"], 5, 30, seed, ["ours"]) for pair in j.pairs}
+
+    assert len(drawn(1_000_000)) == 5 and drawn(1_000_000) == drawn(1_000_000) != drawn(1_000_001)
+
+
+def twin(contact: str, held: int | None, askable: str = "") -> switch_stage.Twin:
+    """A run with a mark for each control step, "1" in contact, and time enough after them."""
+    steps = [mark == "1" for mark in contact] + [False] * switch_stage.AFTER
+    may_ask = [mark == "1" for mark in askable] or [True] * len(steps)
+    return switch_stage.Twin(np.zeros((len(steps), 8)), np.array(steps), np.array(may_ask), held)
+
+
+def test_a_switch_is_drawn_within_its_phase() -> None:
+    made = twin("0000011110000000000", held=18)
+    assert made.moments("early").tolist() == [2, 3, 4, 5]     # control steps that have been taken
+    assert made.moments("mid").tolist() == [6, 7, 8, 9]
+    assert made.moments("late").tolist() == list(range(10, 10 + RATE))
+
+
+def test_a_contact_that_outlasts_the_success_is_still_one_and_a_later_one_is_not() -> None:
+    made = twin("00000" + "1" * 5 + "00" + "1" * 3 + "0" * 10 + "11", held=8)
+    assert made.moments("mid").tolist() == [6, 7, 8, 9, 10, 13, 14, 15]
+    assert made.moments("late").tolist() == [s for s in range(16, 16 + RATE) if s not in (26, 27)]
+
+
+def test_there_is_no_late_switch_without_success_and_none_without_contact() -> None:
+    assert len(twin("0000111000", held=None).moments("late")) == 0
+    assert all(len(twin("0" * 12, held=11).moments(phase)) == 0 for phase in switching.PHASES)
+
+
+def test_what_is_true_already_is_not_asked_for() -> None:
+    contact = "0001111000"
+    made = twin(contact, 9, askable="0000010" + "1" * (len(contact) - 7 + switch_stage.AFTER))
+    assert made.moments("early").tolist() == [] and made.moments("mid").tolist() == [6]
+
+
+# -- the ways to take an instruction
+
+def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
+    now = np.append(HOME + 0.7 * np.array([1, -1, 1, 1, -1, 1, -1]), 0.02)
+    way = way_home(now, LIMITS.velocity)
+    np.testing.assert_allclose(way[:OPENING], np.append(now[:7], OPEN)[None].repeat(OPENING, 0))
+    np.testing.assert_allclose(way[-1], np.append(HOME, OPEN))
+    steps = np.abs(np.diff(way[:, :7], axis=0)) / (LIMITS.velocity[:7] / RATE)
+    assert 0.9 < steps.max() <= 1   # no faster, and hardly slower
+    assert switch_measures.beyond(way, way[0], LIMITS) == 0
+
+
+def reactions(world: World, a: str, b: str) -> dict[str, float | None]:
+    """How soon each method answers, with 100 ms for an inference."""
+    return {method: switching.play(job("early", a, b, method), world, Script(world))["reaction_s"]
+            for method in METHODS}
+
+
+def test_methods_answer_when_they_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
+    monkeypatch.setattr(switching, "GRACE", -150)   # only the moment of the switch is looked at
+    answered = reactions(world, "slider_left", "put_green")  # the hand is closed when it begins to retreat
+    assert answered["retreat"] == 0 and answered["ours"] == answered["flush"]
+    assert answered["ours"] in (0.1, 0.15, 0.2)     # later by as much as an inference was under way
+    # the rest of a chunk, and then an inference
+    assert answered["keep"] >= 0.1 + (Script(world).spec.horizon - rollout.EXECUTE - 2) / RATE
+
+
+# -- whole switches
+
+@pytest.mark.parametrize("run, a, b", [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"),
+                                       ("late", "open_drawer", "close_drawer")])
+def test_an_expert_changes_its_mind_the_same_way_every_time(
+        world: World, by_experts: None, run: str, a: str, b: str) -> None:
+    record = switching.play(job(run, a, b), world, Script(world))
+    assert not record["void"] and record["success"] and record["beyond_limits"] == 0
+    assert record["tasks"] == [a, b] and record["reaction_s"] == 0
+    assert 0 < record["seconds"] < (TASKS[b].steps + switching.GRACE) / RATE
+    switching.play(job("mid", "puck_white", "lamp_off"), world, Script(world))
+    assert switching.play(job(run, a, b), world, Script(world)) == record
+
+
+def test_a_pair_that_no_table_allows_is_replaced_or_told(world: World, by_experts: None) -> None:
+    never = ("lamp_on", "lamp_off")   # at the start the lamp is either on or off
+    spared = switching.play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, Script(world))
+    assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= switching.TRIES
+    told = switching.play(Job("ours", "early", 1_000_000, (never,)), world, Script(world))
+    assert told["void"] and told["twins"] == []
+
+
+def test_what_was_left_unfinished_is_taken_up_again(world: World, by_experts: None) -> None:
+    jobs = [job("mid", "slider_left", "put_green", seed=1_000_000 + i) for i in range(8)]
+    unfinished = [r for j in jobs if (r := switching.play(j, world, Script(world))["resumed"])]
+    assert {r["by"] for r in unfinished} >= {"continue", "words"}
+    assert all(r["success"] for r in unfinished if r["by"])
+    flushed = switching.play(job("mid", "slider_left", "put_green", "flush"), world, Script(world))["resumed"]
+    assert flushed is None or flushed["by"] != "continue"   # only ours knows the word
+
+
+def test_opening_the_hand_in_place_drops_what_it_holds(world: World, by_experts: None) -> None:
+    records = [switching.play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, Script(world))
+               for i in range(4)]
+    assert not all(r["safe"] for r in records)
+    assert switching.play(job("mid", "slider_left", "put_green"), world, Script(world))["safe"] is None
+
+
+def test_a_false_switch_is_one_that_upsets_the_policy(world: World, by_experts: None) -> None:
+    calm, upset = (switching.play(job("false_switch", "lamp_on", "put_red"), world, Script(world, mode))
+                   for mode in ("forward", "rollback"))
+    assert calm["instructions"][0] != calm["instructions"][1] and set(calm["modes"]) == {"forward"}
+    assert calm["alone"] and calm["success"] and set(upset["modes"]) == {"rollback"}
+
+
+def test_three_instructions_come_within_two_seconds_and_the_first_comes_again(
+        world: World, by_experts: None) -> None:
+    three = switching.play(job("three_switches", "put_red", "lamp_on"), world, Script(world))
+    assert len(set(three["tasks"])) == len(three["at"]) + 1 == 4 and three["success"]
+    assert 0 < three["at"][-1] - three["at"][0] <= 2 * RATE
+    back = switching.play(job("switch_back", "slider_left", "lamp_on"), world, Script(world))
+    assert back["tasks"] == ["slider_left", "lamp_on", "slider_left"] and back["success"]
+    assert back["instructions"][0] == back["instructions"][2] and 0 < back["at"][1] - back["at"][0] <= RATE
