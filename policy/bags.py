@@ -27,9 +27,10 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from policy import salvage
+from policy import contact, salvage
 from policy.contract import BOOL, COMPRESSED, IMAGE, STRING, Contract
-from policy.errors import InputError
+from policy.errors import InputError, unknown
+from policy.motors import Motors
 from policy.salvage import Raw
 from policy.spec import MODES, Episode, Frame
 from policy.streams import Streams
@@ -108,11 +109,21 @@ def summary(lost: Counter[str]) -> str:
     return "; ".join(f"{n} x {reason}" for reason, n in lost.most_common(6))
 
 
+class Recorded(NamedTuple):
+    """A frame of a bag and what goes with it."""
+
+    run: int             # of the clock
+    frame: Frame
+    action: np.ndarray   # (A,)
+    motion: np.ndarray   # (J, 3), see policy.motors
+
+
 class _BagReader:
     """Plays a bag's messages into streams and gathers what an episode is made of."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract, self.streams, self.dt = contract, Streams(contract), contract.spec.dt_ns
+        self.motors = Motors(contract)
         needed = {**contract.observed, **contract.commanded, contract.instruction: STRING}
         self.needed = {t.lstrip("/"): kind for t, kind in needed.items()}
         labels = {contract.labels.task: STRING, contract.labels.mode: STRING, contract.labels.contact: BOOL}
@@ -120,8 +131,8 @@ class _BagReader:
         self.seen: set[str] = set()     # topics that had a message
         self.others: set[str] = set()
         self.text: dict[str, list[tuple[int, Any]]] = {}  # instruction and labels: topic -> (time, value)
-        self.waiting: deque[Frame] = deque()              # frames whose action is still to come
-        self.frames: list[tuple[int, Frame, np.ndarray]] = []  # (run of the clock, frame, action)
+        self.waiting: deque[tuple[Frame, np.ndarray]] = deque()  # frames whose action is still to come
+        self.frames: list[Recorded] = []
         self.early = 0
 
     def take(self, raw: Raw) -> None:
@@ -140,6 +151,8 @@ class _BagReader:
         if self.streams.restarts != run:  # their commands went with the old clock
             self.early += len(self.waiting)
             self.waiting.clear()
+            self.motors.clear()
+        self.motors.push(topic, message, raw.stamp)
         self._settle(run=self.streams.restarts, all_of_them=False)
 
     def finish(self) -> None:
@@ -148,14 +161,14 @@ class _BagReader:
 
     def _settle(self, run: int, all_of_them: bool) -> None:
         while (frame := self.streams.frame()) is not None:
-            self.waiting.append(frame)
-        while self.waiting and (all_of_them or self.streams.settled(self.waiting[0].stamp + self.dt)):
-            frame = self.waiting.popleft()
+            self.waiting.append((frame, self.motors.at(frame.stamp)))
+        while self.waiting and (all_of_them or self.streams.settled(self.waiting[0][0].stamp + self.dt)):
+            frame, motion = self.waiting.popleft()
             action = self.streams.setpoint_at(frame.stamp + self.dt)
             if action is None:
                 self.early += 1
             else:
-                self.frames.append((run, frame, action))
+                self.frames.append(Recorded(run, frame, action, motion))
 
     def check(self, bag: Path) -> None:
         missing = [t for t in self.needed if t not in self.seen]
@@ -169,14 +182,15 @@ class _BagReader:
         lost["frame without a command"] += self.early
         said = self.text.get(self.contract.instruction.lstrip("/"), [])
         times = [t for t, _ in said]
-        groups: dict[tuple[int, int], list[tuple[Frame, np.ndarray]]] = {}
-        for run, frame, action in self.frames:
-            groups.setdefault((run, bisect_right(times, frame.stamp) - 1), []).append((frame, action))
-        episodes = []
+        groups: dict[tuple[int, int], list[int]] = {}
+        for k, one in enumerate(self.frames):
+            groups.setdefault((one.run, bisect_right(times, one.frame.stamp) - 1), []).append(k)
+        touched, episodes = self._contact(), []
         for (_, i), group in groups.items():
             text = said[i][1].strip() if i >= 0 else ""
             if text:
-                episodes.append(self._episode(text, group))
+                episodes.append(self._episode(text, [self.frames[k] for k in group],
+                                              None if touched is None else touched[group]))
             else:
                 why = "with an empty instruction" if i >= 0 else "before the first instruction"
                 lost[f"frame {why}"] += len(group)
@@ -186,26 +200,35 @@ class _BagReader:
             episodes[0].lost = lost.total()
         return episodes
 
-    def _episode(self, text: str, group: list[tuple[Frame, np.ndarray]]) -> Episode:
-        frames = [f for f, _ in group]
+    def _contact(self) -> np.ndarray | None:
+        """Contact (N,) bool of all frames: the label, else the estimate, else None."""
+        labels = self.text.get((self.contract.labels.contact or "").lstrip("/"), [])
+        frames = self.frames
+        if labels:
+            before = np.searchsorted([t for t, _ in labels], [one.frame.stamp for one in frames], side="right")
+            return np.array([False] + [bool(v) for _, v in labels])[before]
+        if not frames:
+            return None
+        return contact.estimate(self.contract, np.stack([one.frame.state for one in frames]),
+                                np.stack([one.action for one in frames]), np.stack([one.motion for one in frames]))
+
+    def _episode(self, text: str, group: list[Recorded], touched: np.ndarray | None) -> Episode:
+        frames, labels = [one.frame for one in group], self.contract.labels
         stamps = np.array([f.stamp for f in frames], np.int64)
-        labels = self.contract.labels
         tasks = self.text.get((labels.task or "").lstrip("/"), [])
-        touch = self.text.get((labels.contact or "").lstrip("/"), [])
         at = bisect_right([t for t, _ in tasks], frames[-1].stamp) - 1
         modes = self.text.get((labels.mode or "").lstrip("/"), [])
-        contact = mode = None
-        if touch:
-            before = np.searchsorted([t for t, _ in touch], stamps, side="right")
-            contact = np.array([False] + [bool(v) for _, v in touch])[before]
+        mode = None
         if modes:
             before = np.searchsorted([t for t, _ in modes], stamps, side="right")
+            for wrong in {v for _, v in modes} - set(MODES):
+                raise unknown(f"mode on {labels.mode}:", wrong, MODES)
             mode = np.array([0] + [MODES.index(v) for _, v in modes], np.uint8)[before]
         return Episode(
             instruction=text, stamps=stamps,
             images={name: np.stack([f.images[name] for f in frames]) for name in self.contract.cameras},
-            state=np.stack([f.state for f in frames]), actions=np.stack([a for _, a in group]),
-            contact=contact, mode=mode, task=tasks[at][1] if at >= 0 else None)
+            state=np.stack([f.state for f in frames]), actions=np.stack([one.action for one in group]),
+            contact=touched, mode=mode, task=tasks[at][1] if at >= 0 else None)
 
 
 def _files(bag: Path) -> list[Path]:

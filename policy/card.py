@@ -1,5 +1,6 @@
 """The model card: what a policy was made of, with the commands that made each figure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -7,9 +8,10 @@ import yaml
 from policy.spec import Spec
 
 
-def card(spec: Spec, state: dict[str, Any], figures: dict[str, Any], report: dict[str, Any] | None) -> str:
-    """The README.md of a model folder; `state` is its checkpoint's, `report` an evaluation's report.json."""
+def card(spec: Spec, state: dict[str, Any], figures: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
+    """The README.md of a model folder; `state` is its checkpoint's, `reports` are of its evaluations."""
     cameras = ", ".join(f"{name} {h}x{w}" for name, (h, w) in spec.cameras.items())
+    told = "\n\n".join(switching(report) if "switch" in report else evaluation(report) for report in reports)
     where = f"{state['machine']}, {state['processes']} process(es) of {state['threads']} threads"
     return f"""# {figures["out"].name}
 
@@ -31,7 +33,7 @@ Trained by `{state["command"]}`; size, difference and time of inference measured
 
 ## Evaluation
 
-{evaluation(report) if report else "Not evaluated yet: `python -m sim.evaluate " + str(figures["out"]) + "`."}
+{told or "Not evaluated yet: `python -m sim.evaluate " + str(figures["out"]) + "`."}
 
 ## Recipe
 
@@ -52,5 +54,27 @@ def evaluation(report: dict[str, Any]) -> str:
     chains = report.get("chains", {})
     if chains.get("episodes"):
         lines.append(f"| done of five in a row | {chains['mean_length']:.2f} | {chains['episodes']} |")
-    made = f"\n\nBy `{report['command']}`." if "command" in report else ""
-    return "\n".join(lines) + made
+    return "\n".join(lines) + f"\n\nBy `{report['command']}`."
+
+
+def switching(report: dict[str, Any]) -> str:
+    """The figures of changes of mind, with those of the baselines beside them."""
+    sections = {"this policy": report, **report["baselines"]}
+    rows = {f"B is done, told {phase}": [part["switch"][phase] for part in sections.values()]
+            for phase in report["switch"]}
+    rows |= {name: [part[key] for part in sections.values()] for key, name in (
+        ("object_safety", "what was held is not dropped"), ("resume", "A is finished afterwards"),
+        ("switch_back", "A -> B -> A"), ("three_switches", "three switches in two seconds"),
+        ("false_switch", "false switches"))}
+    lines = [f"| | {' | '.join(sections)} |", "| --- |" + " --- |" * len(sections)]
+    lines += [f"| {name} | " + " | ".join(_rate(part) for part in parts) + " |" for name, parts in rows.items()]
+    lines += [f"| {name} | " + " | ".join(f"{part[key][p]:.2f} s" if part[key][p] is not None else "none"
+                                          for part in sections.values()) + " |" for name, key, p in (
+        ("reaction, median", "reaction_s", "p50"), ("time to B, median", "time_to_b_s", "p50"))]
+    return "\n".join(lines) + f"\n\nBy `{report['command']}`."
+
+
+def _rate(part: dict[str, Any]) -> str:
+    if not part["episodes"]:
+        return "none"
+    return f"{part['rate']:.1%} ({part['low']:.1%} to {part['high']:.1%}) of {part['episodes']}"

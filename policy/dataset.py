@@ -45,13 +45,13 @@ class Cache:
     state: np.ndarray              # float32 (N, S)
     actions: np.ndarray            # float32 (N, A)
     stamps: np.ndarray             # int64 (N,) ns
-    contact: np.ndarray | None     # bool (N,), None unless all bags have the label
+    contact: np.ndarray | None     # bool (N,), None unless all bags tell it
     mode: np.ndarray               # uint8 (N,) into MODES, forward where there is no label
     episode: np.ndarray            # int32 (N,)
     bounds: np.ndarray             # int64 (E + 1,): episode e is bounds[e] .. bounds[e + 1]
     instructions: list[str]        # (E,)
     tasks: list[str | None]        # (E,)
-    broken: np.ndarray             # bool (E,): the instruction changed before it was carried out
+    broken: np.ndarray             # bool (E,): not carried out: another instruction follows, or it ends on the way
     bags: list[str]                # (E,) where it was recorded
     lost: Counter[str]             # reason -> messages and frames that could not be used
 
@@ -173,16 +173,18 @@ def _open(folder: Path, contract: Contract, lines: list[dict[str, Any]]) -> Cach
     arrays = {name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(int(bounds[-1]), *shape))
               for name, (dtype, shape) in _fields(contract.spec).items()}
     contact, mode = np.asarray(arrays["contact"]), np.asarray(arrays["mode"])
+    mode = np.where(mode == UNLABELLED, 0, mode)
     bags = [line["bag"] for line in lines for _ in line["episodes"]]
+    followed = np.array([a == b for a, b in pairwise([*bags, ""])])
     return Cache(
         contract=contract, images={name: arrays[f"image_{name}"] for name in contract.cameras},
         state=np.array(arrays["state"]), actions=np.array(arrays["actions"]),
         stamps=np.array(arrays["stamps"]),
         contact=None if (contact == UNLABELLED).any() else contact == 1,
-        mode=np.where(mode == UNLABELLED, 0, mode),
+        mode=mode,
         episode=np.repeat(np.arange(len(episodes), dtype=np.int32), np.diff(bounds)), bounds=bounds,
         instructions=[e["instruction"] for e in episodes], tasks=[e["task"] for e in episodes],
-        broken=np.array([a == b for a, b in pairwise([*bags, ""])]), bags=bags, lost=lost)
+        broken=followed | (mode[bounds[1:] - 1] != 0), bags=bags, lost=lost)
 
 
 def _valid(folder: Path, spec: Spec, found: dict[str, Path]) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
     forward(*inputs, condition) -> tokens (B, n, width), mask (B, or 1, n) bool
 
 `inputs` names what an encoder reads, in order; `tokens` is n. `condition` (B, width) is the sum of the first
-tokens of the encoders before it: the cameras are read with FiLM from it. What happens in training only (noise, drop-out of a whole group) draws from torch's global random state: seeded once a step, a
-run is repeatable.
+tokens of the encoders before it: the cameras are read with FiLM from it. What happens in training only (noise,
+drop-out of a whole group) draws from torch's global random state: seeded once a step, a run is repeatable.
 """
 
 from dataclasses import dataclass

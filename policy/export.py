@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from policy import checkpoint, contract, dataset
 from policy.batches import Batches
@@ -35,18 +36,19 @@ TOLERANCE = 1e-4        # of the range of each action
 FRAMES, THREADS = 64, 2
 
 
-def export(run: Path, out: Path, bags: Path | None = None, report: Path | None = None) -> dict[str, Any]:
+def export(run: Path, out: Path, bags: Path | None = None,
+           reports: Sequence[Path] = ()) -> dict[str, Any]:
     """Write policy.onnx, spec.json, contract.yaml, README.md and, if the policy switches, instructions.safetensors.
 
     Returns the figures of the card.
 
-    `bags` is where the bags of the run lie if they have moved; `report` a report.json whose figures the card
-    is to show. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX
+    `bags` is where the bags of the run lie if they have moved; `reports` are report.json whose figures the
+    card is to show. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX
     Runtime differ.
     """
     policy, state = checkpoint.load(run)
     _check_free(out)
-    evaluation = _read_report(report) if report else None
+    evaluations = [_read_report(report) for report in reports]
     batches, batch, span = _real_frames(run, state, bags or Path(state["bags"]))
     aside = out.with_name(f".{out.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
@@ -57,12 +59,12 @@ def export(run: Path, out: Path, bags: Path | None = None, report: Path | None =
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")
         if policy.spec.switches:  # by which an instruction that was never taught is known
-            save_file({"instructions": batches.words}, aside / "instructions.safetensors")
+            (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.words}))
         said = batches.cache.instructions[0]
         figures = {"difference": difference, "frames": FRAMES, "latency": latency(aside, batch, said),
                    "bytes": (aside / "policy.onnx").stat().st_size, "threads": THREADS,
                    "parameters": sum(p.numel() for p in policy.parameters()), "run": run, "out": out}
-        (aside / "README.md").write_text(card(policy.spec, state, figures, evaluation))
+        (aside / "README.md").write_text(card(policy.spec, state, figures, evaluations))
         _swap(aside, out)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another "
@@ -163,7 +165,7 @@ def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches,
 def _read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text())
-        report["tasks"], report["mean"]
+        report["switch" if "switch" in report else "tasks"], report["command"]
         return report
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a report.json ({type(error).__name__}: {error}); make one with "
@@ -190,7 +192,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--bags", type=Path, help="where the run's bags are, if they have moved")
-    parser.add_argument("--report", type=Path, help="report.json of an evaluation, for the card")
+    parser.add_argument("--report", type=Path, nargs="*", default=[], help="report.json of evaluations, for the card")
     args = parser.parse_args()
     figures = export(args.run, args.out, args.bags, args.report)
     print(f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "

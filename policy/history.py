@@ -39,12 +39,13 @@ class Recorded(Protocol):
 
 
 class History:
-    """The past of every frame of a cache; `InputError` if bags have no label of contact."""
+    """The past of every frame of a cache; `InputError` if bags do not tell contact."""
 
     def __init__(self, cache: Recorded) -> None:
         if cache.contact is None:
-            raise InputError("some bags say nothing of contact, which a switching policy learns from; name its topic "
-                             "in the contract (labels: contact), or train a recipe that does not switch")
+            raise InputError("some bags do not tell contact, which a switching policy learns from: no label, no "
+                             "gripper in the contract, no efforts in their joint states; mark the gripper in the "
+                             "contract (gripper: true), or train a recipe that does not switch")
         frames = len(cache.contact)
         self.cache = cache
         self.contact = np.zeros(frames, bool)
@@ -84,9 +85,10 @@ class History:
         before = np.maximum(indices - rng.integers(1, AGE + 1, len(indices)), self.first[indices])
         touching = self.contact[before] & (before < indices)
         late = np.minimum(self.onset[before] + rng.integers(0, AGE, len(indices)), before)
-        origin = np.where((touching & (self.onset[before] >= 0))[:, None], self.cache.state[late], self.cache.state[indices])
-        told = touching ^ (rng.random(len(indices)) < WRONG)
-        return {"previous": self._previous(indices, rng), "contact": told.astype(np.float32)[:, None], "origin": origin}
+        state = self.cache.state
+        origin = np.where((touching & (self.onset[before] >= 0))[:, None], state[late], state[indices])
+        told = (touching ^ (rng.random(len(indices)) < WRONG)).astype(np.float32)
+        return {"previous": self._previous(indices, rng), "contact": told[:, None], "origin": origin}
 
     def _previous(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         e, n = self.cache.episode[indices], len(indices)

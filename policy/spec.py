@@ -112,7 +112,7 @@ class Episode:
     images: dict[str, np.ndarray]    # camera -> uint8 (T, height, width, 3)
     state: np.ndarray                # float32 (T, S)
     actions: np.ndarray              # float32 (T, A)
-    contact: np.ndarray | None       # bool (T,), None where the bag has no label
+    contact: np.ndarray | None       # bool (T,), a label or an estimate; None where neither can be
     mode: np.ndarray | None          # uint8 (T,) into MODES, None where the bag has no label: all forward
     task: str | None                 # None where the bag has no label
     lost: int = 0                    # messages or frames that could not be used

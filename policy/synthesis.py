@@ -10,6 +10,7 @@ hold the same thing in the same grasp the hand goes on with it (a link). Nothing
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -105,12 +106,13 @@ class Synthesis:
 
     def linked(self, a: Demonstration, t: int, b: Demonstration) -> int | None:
         """Where A's hand at t holds what B's demonstration grasps just so: the step of B to go on with."""
-        mine, theirs = self._grasp(a, t), [self._grasp(b, first) or self._grasp(b, end - 1) for first, end in b.contacts()]
+        mine = self._grasp(a, t)
+        theirs = [self._grasp(b, first) or self._grasp(b, end - 1) for first, end in b.contacts()]
         for grasp in theirs:
             if mine is None or grasp is None or t < mine[1]:
                 continue
-            closed = a.state[mine[1]] - b.state[grasp[1]]
-            if np.abs(closed[~self.grippers]).max() < SAME and np.abs(closed / self.span)[self.grippers].max() < FLIP:
+            closed = np.abs(a.state[mine[1]] - b.state[grasp[1]])
+            if closed[~self.grippers].max() < SAME and (closed / self.span)[self.grippers].max() < FLIP:
                 steps = np.arange(grasp[1], grasp[2])
                 away = np.abs(b.state[steps] - a.state[t])[:, ~self.grippers].max(1) / PACE
                 return int(steps[np.argmin(away + len(steps) - np.arange(len(steps)))])
@@ -121,7 +123,7 @@ class Synthesis:
         way: list[np.ndarray] = []
         for k in range(t, to - 1, -1):
             row = self._row(a, k)
-            if way and self._flips(row, way[-1]):
+            if way and self.flips(row, way[-1]):
                 way += [np.where(self.grippers, way[-1], row)] * self.lag
                 way += [row] * OPENING
             elif not way or np.abs(row - way[-1])[~self.grippers].max() > STILL:
@@ -133,6 +135,24 @@ class Synthesis:
         goal = np.where(self.grippers, gripper, goal)
         steps = int(np.ceil(np.abs(goal - start)[~self.grippers].max() / PACE))
         return [np.where(self.grippers, goal, start + (goal - start) * i / steps) for i in range(1, steps + 1)]
+
+    def turned(self, a: Demonstration, t: int, commands: np.ndarray) -> np.ndarray:
+        """Commands (N, A), blended out of A's own at t, none of them faster than the arm may."""
+        commands, turn = np.array(commands), np.arange(min(BLEND, len(commands)))
+        share = (turn + 1) / (BLEND + 1)
+        old = a.actions[np.minimum(braking(t)[turn], len(a.actions) - 1)]
+        blended = old + (share * share * (3 - 2 * share))[:, None] * (commands[turn] - old)
+        commands[turn] = np.where(self.grippers, commands[turn], blended)
+        # Where two motions meet the arm catches up, no faster than it may.
+        step = SLOWER * self.contract.limits.velocity / self.contract.rate
+        last = a.actions[max(0, t - 1)]
+        for i, row in enumerate(commands):
+            last = commands[i] = np.where(self.grippers, row, np.clip(row, last - step, last + step))
+        return commands
+
+    def flips(self, row: np.ndarray, other: np.ndarray) -> bool:
+        """Whether a gripper is told something else in one row than in the other."""
+        return bool((np.abs(row - other) / self.span > FLIP)[self.grippers].any())
 
     def _free(self, b: Demonstration) -> int:
         """The end of B's beginning: its steps before the hand goes for the first contact."""
@@ -150,7 +170,7 @@ class Synthesis:
         """When the gripper that is closed on something at t was told to close, had closed, and is opened."""
         if not self.grippers.any():
             return None
-        flips = [k for k in range(1, len(d.actions)) if self._flips(d.actions[k], d.actions[k - 1])]
+        flips = [k for k in range(1, len(d.actions)) if self.flips(d.actions[k], d.actions[k - 1])]
         before, after = [k for k in flips if k <= t], [k for k in flips if k > t]
         if not before or not after:
             return None
@@ -166,36 +186,28 @@ class Synthesis:
         """Where the arm was at t, and what the gripper had been told."""
         return np.where(self.grippers, d.actions[max(0, t - 1)], d.state[t])
 
-    def _flips(self, row: np.ndarray, other: np.ndarray) -> bool:
-        return bool((np.abs(row - other) / self.span > FLIP)[self.grippers].any())
-
     def _commands(self, a: Demonstration, t: int, leave: int, rows: np.ndarray, labels: list[int],
                   b: Demonstration, joined: int) -> Switch:
         """Set-points that lead the arm along the rows, blended out of A's own at `leave`."""
         beyond = b.state[np.minimum(joined + np.arange(self.lag), len(b.state) - 1)]
         arm = np.concatenate([rows, beyond])[self.lag:]
         commands = np.where(self.grippers, rows, arm)
-        commands = np.concatenate([commands, b.actions[joined:]])
-        share = np.arange(1, BLEND + 1) / (BLEND + 1)
-        braking = leave + np.arange(BLEND) * (1 - 0.5 * np.arange(BLEND) / BLEND)
-        old = a.actions[np.minimum(braking.round().astype(int), len(a.actions) - 1)]
-        weight = (share * share * (3 - 2 * share))[:, None]
-        blended = old + weight * (commands[:BLEND] - old)
-        commands[:BLEND] = np.where(self.grippers, commands[:BLEND], blended)
-        # Where two motions meet the arm catches up, no faster than it may.
-        step = SLOWER * self.contract.limits.velocity / self.contract.rate
-        last = a.actions[max(0, leave - 1)]
-        for i, row in enumerate(commands):
-            last = commands[i] = np.where(self.grippers, row, np.clip(row, last - step, last + step))
+        commands = self.turned(a, leave, np.concatenate([commands, b.actions[joined:]]))
         on = a.actions[t:leave]
         mode = np.array([ADVANCE] * len(on) + labels + [FORWARD] * (len(b.actions) - joined), np.uint8)
         return Switch(np.concatenate([on, commands]).astype(np.float32), mode, joined)
 
 
+def braking(t: int) -> np.ndarray:
+    """The steps (BLEND,) of a demonstration that is brought to rest from t on."""
+    turn = np.arange(BLEND)
+    return (t + turn * (1 - 0.5 * turn / BLEND)).round().astype(int)
+
+
 def filled(contact: np.ndarray) -> np.ndarray:
     """Contact (T,) bool with its short gaps filled."""
     out, touched = np.array(contact, bool), np.flatnonzero(contact)
-    for first, second in zip(touched[:-1], touched[1:], strict=True):
+    for first, second in pairwise(touched):
         if second - first <= GAP:
             out[first:second] = True
     return out

@@ -1,4 +1,4 @@
-"""Small recordings of the tabletop robot for tests: the messages of a demonstration, and bags of them."""
+"""Small recordings for tests: the messages of a tabletop demonstration, a grasp of any robot, and bags of them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,6 +8,8 @@ import numpy as np
 
 from policy.bags import TYPES, Channel, EpisodeWriter, channels
 from policy.contract import Contract, load
+from policy.encoding import Encoder
+from policy.synthesis import Demonstration
 
 CONTRACT: Contract = load("tabletop")
 START, STEP = 1_000_000_000, 50_000_000
@@ -87,3 +89,40 @@ def write(directory: Path, items: Iterable[Item], topics: list[Channel] | None =
         for item in items:
             bag.write(item.topic, item.message, item.receive)
     return directory
+
+
+LAG, PACE = 2, 0.018         # steps that an arm follows late in `grasp`, and what it travels in one
+REACHED, TAKEN = 40, 44      # steps in which it arrives, and in which what it grasps is in contact
+RELEASED = 70
+
+
+def grasp(contract: Contract = CONTRACT, steps: int = 100, joint: int = 0, at: float = 0.0,
+          contact: tuple[int, int] = (TAKEN, RELEASED), closes: bool = True) -> Demonstration:
+    """One joint travels from `at`, waits ten steps while the grippers close on something, and carries it on."""
+    t, hands, limits = np.arange(steps), contract.grippers, contract.limits
+    travelled = np.where(t < REACHED, t, np.maximum(REACHED, t - 10)) * PACE + at
+    state, actions = (np.tile((limits.low + limits.high) / 2.0, (steps, 1)).astype(np.float32) for _ in range(2))
+    state[:, joint], actions[:, joint] = travelled, travelled[np.minimum(t + LAG, steps - 1)]
+    shut = ((t >= REACHED) & (t < contact[1]) & closes)[:, None]
+    actions[:, hands] = np.where(shut, limits.low, limits.high)[:, hands]
+    held = (limits.low + limits.high) / 2
+    state[:, hands] = np.where(shut & (t > REACHED + 1)[:, None], held, limits.high)[:, hands]
+    return Demonstration(state, actions, (t >= contact[0]) & (t < contact[1]))
+
+
+def record(folder: Path, demo: Demonstration, text: str, task: str = "", contract: Contract = CONTRACT,
+           told: bool = True, missing: int | None = None) -> Path:
+    """A bag of what `grasp` shows; image k is as bright as k; without labels unless `told`."""
+    with EpisodeWriter(folder, channels(contract)) as bag:
+        encoder = Encoder(bag, contract)
+        encoder.say(contract.instruction, text, START)
+        if task:
+            encoder.say(str(contract.labels.task), task, START)
+        for k, (state, set_point) in enumerate(zip(demo.state, demo.actions, strict=True)):
+            stamp = START + (k + (missing is not None and k >= missing)) * contract.spec.dt_ns
+            images = {n: np.full((c.height, c.width, 3), 2 * k, np.uint8) for n, c in contract.cameras.items()}
+            if told:
+                encoder.contact(bool(demo.contact[k]), stamp)
+            encoder.frame(stamp, images, state)
+            encoder.command(stamp, set_point)
+    return folder

@@ -20,6 +20,18 @@ def bags(folder: Path, episodes: int = 3, steps: int = 8) -> Path:
     return folder
 
 
+def switches(folder: Path) -> Path:
+    """Episodes, and a bag in which the instruction changes: rollback, advance, then the other task."""
+    bags(folder)
+    at = [demo_bag.START + k * demo_bag.STEP - demo_bag.STEP // 2 for k in (8, 10, 12)]
+    said = [("instruction", SAID[2][0], at[0]), ("label/task", SAID[2][1], at[0]),
+            *(("label/mode", mode, t) for mode, t in zip(("rollback", "advance", "forward"), at, strict=True))]
+    items = [*demo_bag.demonstration(20, seed=9),
+             *(demo_bag.Item(topic, demo_bag.make("String", text), t) for topic, text, t in said)]
+    demo_bag.write(folder / "switch", sorted(items, key=lambda item: item.receive))
+    return folder
+
+
 def shrink(name: str) -> dict[str, Any]:
     """A shipped recipe with all its parts and none of its size."""
     raw = recipe.dump(recipe.load(name))

@@ -23,6 +23,7 @@ def same(a, b) -> bool:
     return (a.instruction, a.task) == (b.instruction, b.task) and all(
         np.array_equal(x, y) for x, y in [
             (a.stamps, b.stamps), (a.state, b.state), (a.actions, b.actions), (a.contact, b.contact),
+            (a.mode, b.mode),
             *((a.images[n], b.images[n]) for n in a.images)])
 
 
@@ -68,7 +69,7 @@ def test_readable_with_rosbags_and_quality_of_service_is_recorded(bag):
     assert offered["/camera/front/image_raw"].reliability == QosReliability.BEST_EFFORT
     assert offered["/joint_states"].reliability == QosReliability.RELIABLE
     assert {t for t, q in offered.items() if q.durability == QosDurability.TRANSIENT_LOCAL} == {
-        "/instruction", "/label/task"}
+        "/instruction", "/label/task", "/label/mode"}
 
 
 def test_readable_with_mcap_ros2_support(bag):
@@ -156,7 +157,22 @@ def test_missing_topic_is_named(tmp_path, topic, match):
 def test_labels_may_be_missing(tmp_path):
     items = [i for i in demonstration(5) if not i.topic.startswith("label")]
     (episode,) = read_episodes(write(tmp_path / "a", items), CONTRACT)
-    assert episode.contact is None and episode.task is None and len(episode.stamps) == 5
+    assert episode.task is None and episode.mode is None and len(episode.stamps) == 5
+    assert episode.contact.tolist() == [False] * 5  # told by the gripper (tests/test_contact.py)
+
+
+def test_modes_are_read_and_last_until_the_next(tmp_path):
+    at = START + 3 * STEP - STEP // 2
+    said = [Item("label/mode", make("String", mode), at + k * 4 * STEP)
+            for k, mode in enumerate(("rollback", "advance", "forward"))]
+    items = sorted([*demonstration(15), *said], key=lambda i: i.receive)
+    (episode,) = read_episodes(write(tmp_path / "a", items), CONTRACT)
+    assert episode.mode.tolist() == [0] * 3 + [1] * 4 + [2] * 4 + [0] * 4 and episode.mode.dtype == np.uint8
+    (episode,) = read_episodes(write(tmp_path / "b", [i for i in items if i not in said]), CONTRACT)
+    assert episode.mode is None
+    with pytest.raises(InputError, match=r"unknown mode on label/mode: 'rolback'; did you mean 'rollback'"):
+        wrong = Item("label/mode", make("String", "rolback"), at)
+        read_episodes(write(tmp_path / "c", [*demonstration(5), wrong]), CONTRACT)
 
 
 def test_wrong_type_and_wrong_size_are_named(tmp_path):

@@ -14,7 +14,7 @@ from policy.bags import read_episodes
 from policy.contract import load
 from policy.dataset import Windows, open_cache, statistics
 from policy.errors import InputError
-from tests.demo_bag import CONTRACT, STEP, action, demonstration, qpos, write
+from tests.demo_bag import CONTRACT, START, STEP, Item, action, demonstration, make, qpos, write
 
 STEPS = (12, 7, 9)
 
@@ -51,6 +51,9 @@ def assert_is_bags(cache, folder, names):
         assert np.array_equal(images, np.concatenate([e.images[name] for e in episodes]))
     assert cache.instructions == [e.instruction for e in episodes]
     assert cache.tasks == [e.task for e in episodes]
+    assert cache.bags == [name for name in names for _ in read_episodes(folder / name, CONTRACT)]
+    modes = [np.zeros(len(e.stamps), np.uint8) if e.mode is None else e.mode for e in episodes]
+    assert np.array_equal(cache.mode, np.concatenate(modes))
     assert np.diff(cache.bounds).tolist() == [len(e.stamps) for e in episodes]
     assert cache.episode.tolist() == [i for i, e in enumerate(episodes) for _ in e.stamps]
 
@@ -172,6 +175,24 @@ def test_a_lost_frame_does_not_shift_the_actions_after_it(tmp_path):
     assert batch["mask"][0].tolist() == [t not in (4, 5, 6) for t in range(16)]
     good = [t for t in range(16) if t not in (4, 5, 6)]
     np.testing.assert_allclose(batch["actions"][0][good], [action(t) for t in good], atol=1e-6)
+
+
+def test_an_instruction_that_is_not_carried_out_has_no_end(tmp_path):
+    """Another one follows, or the bag ends on the way: nothing says that the robot then holds."""
+    again, turn = START + 9 * STEP - STEP // 2, START + 12 * STEP - STEP // 2
+    said = [Item("instruction", make("String", "do that"), again),
+            Item("label/mode", make("String", "rollback"), again)]
+    arrived = Item("label/mode", make("String", "forward"), turn)
+    for name, more in (("on_the_way", said), ("arrived", [*said, arrived]), ("whole", [])):
+        write(tmp_path / "bags" / name, sorted([*demonstration(20), *more], key=lambda i: i.receive))
+    cache = open_cache(tmp_path / "bags", CONTRACT)
+    assert_is_bags(cache, tmp_path / "bags", ["arrived", "on_the_way", "whole"])
+    assert cache.broken.tolist() == [True, False, True, True, False]
+    mask = Windows(cache, 16).batch(cache.bounds[1:] - 1, np.random.default_rng(0), 0)["mask"]
+    assert mask.sum(1).tolist() == [1, 16, 1, 1, 16]
+    # windows never reach into the next instruction
+    first = Windows(cache, 16).batch(np.array([0]), np.random.default_rng(0), 0)["mask"]
+    assert first.sum() == 9
 
 
 def test_shift_moves_by_whole_pixels_and_repeats_the_edge(recorded):

@@ -9,10 +9,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from policy import checkpoint, export, train
 from policy.errors import InputError
-from policy.spec import Spec
+from policy.runtime import Runtime
+from policy.spec import MODES, Frame, Spec
+from policy.text import Text
 from tests import small
 
 
@@ -64,16 +67,80 @@ def test_the_folder_is_whole_and_tells_nothing_of_this_machine(run: Path, model:
         assert part in card
 
 
+@pytest.fixture(scope="module")
+def switching(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The run of a switching policy and its model folder."""
+    folder = tmp_path_factory.mktemp("switching")
+    recipe = small.write(folder / "small.yaml", small.shrink("switch"))
+    train.train(str(recipe), small.switches(folder / "bags"), folder / "run", samples=8)
+    export.export(folder / "run", folder / "model")
+    return folder / "run", folder / "model"
+
+
+def test_a_switching_policy_is_exported_with_both_outputs(switching: tuple[Path, Path]) -> None:
+    run, model = switching
+    policy, _ = checkpoint.load(run)
+    session = ort.InferenceSession(model / "policy.onnx")
+    assert [i.name for i in session.get_inputs()] == list(policy.inputs)
+    assert [o.name for o in session.get_outputs()] == ["actions", "told"]
+    rng = np.random.default_rng(0)
+    for size in (1, 3):
+        feed = {f"image_{name}": rng.integers(0, 256, (size, h, w, 3), np.uint8)
+                for name, (h, w) in policy.spec.cameras.items()}
+        widths = {"state": 8, "instruction": 384, "previous": 384, "contact": 1, "origin": 8}
+        feed |= {name: rng.normal(size=(size, width)).astype(np.float32) for name, width in widths.items()}
+        with torch.no_grad():
+            expected = policy(*(torch.from_numpy(feed[name]) for name in policy.inputs))
+        for got, value in zip(session.run(None, feed), expected, strict=True):
+            np.testing.assert_allclose(got, value.numpy(), atol=1e-5)
+
+
+def test_its_folder_knows_the_sentences_it_was_taught_and_runs(switching: tuple[Path, Path]) -> None:
+    _, model = switching
+    files = sorted(file.name for file in model.iterdir())
+    assert files == ["README.md", "contract.yaml", "instructions.safetensors", "policy.onnx", "spec.json"]
+    taught = load_file(model / "instructions.safetensors")["instructions"]
+    np.testing.assert_allclose(taught @ Text().embed(sorted({text for text, _ in small.SAID})).T,
+                               taught @ taught.T, atol=1e-5)
+    runtime = Runtime(model)
+    assert runtime.spec.switches
+    with pytest.raises(InputError, match="unknown instruction"):
+        runtime.instruct("make coffee")
+    runtime.instruct(small.SAID[0][0])
+    images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in runtime.spec.cameras.items()}
+    chunk = runtime.infer(Frame(0, images, np.zeros(len(runtime.spec.state), np.float32)))
+    assert chunk.actions.shape == (16, 8) and chunk.told is not None
+    assert 0 < chunk.told.contact < 1 and 0 < chunk.told.done < 1 and chunk.told.mode in MODES
+
+
+def test_a_graph_that_tells_something_else_is_not_written(
+        switching: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = export.write_graph
+
+    def wrong(policy: torch.nn.Module, path: Path) -> None:
+        bias = policy.objectives["told"].out.bias
+        with torch.no_grad():
+            bias += 0.01
+            right(policy, path)
+            bias -= 0.01
+
+    monkeypatch.setattr(export, "write_graph", wrong)
+    with pytest.raises(InputError, match="torch and ONNX Runtime differ"):
+        export.export(switching[0], tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_card_shows_an_evaluation_and_an_export_replaces_an_export(run: Path, tmp_path: Path) -> None:
     task = {"episodes": 4, "successes": 3, "rate": 0.75, "low": 0.3, "high": 0.95}
     report = {"tasks": {"press": task}, "mean": 0.75, "held_out_phrasings": {"reworded": {"mean": 0.5}},
               "control": {"shuffled_instruction": {"mean": 0.1}},
-              "chains": {"episodes": 2, "mean_length": 4.5}}
+              "chains": {"episodes": 2, "mean_length": 4.5}, "command": "python -m sim.evaluate models/small"}
     (tmp_path / "report.json").write_text(json.dumps(report))
     export.export(run, tmp_path / "model")
-    export.export(run, tmp_path / "model", report=tmp_path / "report.json")
+    export.export(run, tmp_path / "model", reports=[tmp_path / "report.json"])
     card = (tmp_path / "model" / "README.md").read_text()
-    for figure in ("| press | 75.0% (30.0% to 95.0%) | 4 |", "| reworded | 50.0%", "| 4.50 | 2 |"):
+    for figure in ("| press | 75.0% (30.0% to 95.0%) | 4 |", "| reworded | 50.0%", "| 4.50 | 2 |",
+                   "By `python -m sim.evaluate models/small`"):
         assert figure in card
     assert sorted(f.name for f in tmp_path.iterdir()) == ["model", "report.json"]
 
@@ -109,7 +176,7 @@ def test_what_is_no_run_no_report_or_no_model_folder_is_refused(run: Path, tmp_p
         export.export(tmp_path, tmp_path / "model")
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(InputError, match=r"is not a report\.json"):
-        export.export(run, tmp_path / "model", report=tmp_path / "report.json")
+        export.export(run, tmp_path / "model", reports=[tmp_path / "report.json"])
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(InputError, match=r"not a model folder"):

@@ -1,5 +1,7 @@
 """Every recipe and registered part: built small, trained, resumed, exported, held equal; what is refused."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from policy.mixers import MIXERS
 from policy.model import Policy, blank
 from policy.objectives import OBJECTIVES
 from policy.runtime import Runtime
-from policy.spec import Frame
+from policy.spec import MODES, Frame
 from tests import small
 
 RECIPES = sorted(path.stem for path in recipe.FOLDER.glob("*.yaml"))
@@ -25,7 +27,7 @@ SPEC = load("tabletop").spec
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small.bags(tmp_path_factory.mktemp("bags"))
+    return small.switches(tmp_path_factory.mktemp("bags"))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -52,6 +54,7 @@ def test_encoders_say_what_they_give(name: str) -> None:
     encoder = ENCODERS[name](ENCODERS[name].Settings(), SPEC, 16, blank(SPEC))
     known = {f"image_{c}": torch.zeros(3, h, w, 3, dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
     known |= {"state": torch.zeros(3, len(SPEC.state)), "instruction": torch.ones(3, SPEC.text)}
+    known |= {"previous": torch.ones(3, SPEC.text), "contact": torch.ones(3, 1), "origin": known["state"]}
     tokens, mask = encoder(*(known[i] for i in encoder.inputs), condition=torch.zeros(3, 16))
     assert tokens.shape == (3, encoder.tokens, 16)
     assert mask.shape[0] in (1, 3) and mask.shape[1] == encoder.tokens
@@ -96,7 +99,8 @@ def test_objectives_label_every_frame_and_are_not_exported(name: str) -> None:
     objective = OBJECTIVES[name](SPEC, 16, blank(SPEC))
     labels = objective.labels(_Cache())
     assert len(labels) == 10 and np.isfinite(labels).all()
-    assert objective(torch.zeros(10, 16), torch.from_numpy(labels)).shape == ()
+    loss = objective(torch.zeros(10, 16), torch.from_numpy(labels))
+    assert loss.shape == () and loss > 0
 
 
 def test_the_keyframe_is_the_next_change_of_the_gripper_or_the_end() -> None:
@@ -110,7 +114,89 @@ class _Cache:
     state = np.repeat(np.arange(10, dtype=np.float32)[:, None], len(SPEC.state), 1)
     actions = np.zeros((10, len(SPEC.action)), np.float32)
     actions[:3, -1] = 0.08
-    bounds = np.array([0, 6, 10])
+    bounds, episode = np.array([0, 6, 10]), np.repeat([0, 1], [6, 4])
+    contact = np.arange(10) == 4
+    mode, broken, bags = np.zeros(10, np.uint8), np.array([False, False]), ["a", "b"]
+
+
+STRUCTURE = "2f5f27b1e919"  # of `chunk` as the published weights have it
+
+
+def test_the_baseline_is_still_what_its_weights_are_of() -> None:
+    policy = Policy(recipe.load("chunk"), SPEC, blank(SPEC))
+    assert policy.inputs == ("image_front", "image_wrist", "state", "instruction")
+    assert policy.outputs == ("actions",) and not policy.spec.switches
+    shapes = {name: list(value.shape) for name, value in policy.state_dict().items()}
+    assert hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:12] == STRUCTURE
+
+
+def switching() -> Policy:
+    torch.manual_seed(0)
+    return Policy(recipe.parse(small.shrink("switch")), SPEC, blank(SPEC)).eval()
+
+
+def inputs(policy: Policy, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A batch of two of what a switching policy reads, without contact."""
+    torch.manual_seed(seed)
+    known = {f"image_{c}": torch.randint(0, 256, (2, h, w, 3), dtype=torch.uint8)
+             for c, (h, w) in SPEC.cameras.items()}
+    known |= {name: torch.randn(2, len(SPEC.state)) for name in ("state", "origin")}
+    known |= {name: torch.nn.functional.normalize(torch.randn(2, SPEC.text))
+              for name in ("instruction", "previous")}
+    return {name: (known | {"contact": torch.zeros(2, 1)})[name] for name in policy.inputs}
+
+
+def test_a_switching_policy_also_tells_chances_of_contact_done_and_mode() -> None:
+    policy = switching()
+    assert policy.spec.switches and policy.outputs == ("actions", "told")
+    assert policy.inputs == ("image_front", "image_wrist", "state", "instruction", "previous", "contact", "origin")
+    with torch.no_grad():
+        actions, told = policy(*inputs(policy).values())
+    assert actions.shape == (2, SPEC.horizon, len(SPEC.action)) and told.shape == (2, 2 + len(MODES))
+    assert (told > 0).all() and (told < 1).all()
+    torch.testing.assert_close(told[:, 2:].sum(1), torch.ones(2))
+
+
+def differs(policy: Policy, **changed: torch.Tensor) -> bool:
+    """Whether what it tells depends on an input."""
+    given = inputs(policy)
+    with torch.no_grad():
+        return not torch.equal(policy(*given.values())[1], policy(*(given | changed).values())[1])
+
+
+def test_the_execution_is_read_and_the_origin_only_in_contact() -> None:
+    policy = switching()
+    assert differs(policy, previous=inputs(policy, 1)["previous"]) and differs(policy, contact=torch.ones(2, 1))
+    assert not differs(policy, origin=torch.randn(2, len(SPEC.state)))
+    held = inputs(policy) | {"contact": torch.ones(2, 1)}
+    with torch.no_grad():
+        here, there = (policy(*(held | {"origin": held["state"] + move}).values())[1] for move in (0.0, 0.1))
+    assert not torch.equal(here, there)
+
+
+@pytest.mark.parametrize("ingredient", ["previous", "contact"])
+def test_an_ablated_ingredient_is_not_read(ingredient: str) -> None:
+    raw = small.shrink("switch")
+    raw["encoders"]["execution"][ingredient] = False
+    policy = Policy(recipe.parse(raw), SPEC, blank(SPEC)).eval()
+    changed = {"previous": inputs(policy, 1)["previous"], "contact": torch.ones(2, 1)}
+    assert {name: differs(policy, **{name: value}) for name, value in changed.items()} == {
+        name: name != ingredient for name in changed}
+
+
+def test_told_learns_what_the_recordings_say() -> None:
+    torch.manual_seed(0)
+    told, cache = OBJECTIVES["told"](SPEC, 16, blank(SPEC)), _Cache()
+    label = torch.from_numpy(OBJECTIVES["told"].labels(cache))
+    assert label[:, 0].tolist() == cache.contact.tolist() and (label[:, 2] == 1).all()
+    features, optimizer = torch.randn(10, 16), torch.optim.Adam(told.parameters(), 0.1)
+    for _ in range(300):
+        loss = told(features, label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
+    torch.testing.assert_close(told.say(features), label, atol=0.05, rtol=0)
 
 
 def test_images_of_another_size_are_averaged_inside_the_graph() -> None:
@@ -148,6 +234,8 @@ def test_an_untrained_policy_stays_where_it_is_told_the_changes_are_zero() -> No
     ({"training": {"batch": -1}}, "batch: got -1"),
     ({"training": {"clip": float("nan")}}, "clip: got nan"),
     ({"training": [1]}, "expected a mapping"),
+    ({"objectives": {"told": 0.1}}, "execution and the objective told go together"),
+    ({"encoders": {"instruction": {}, "execution": {}}}, "execution and the objective told go together"),
 ])
 def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:
     path = small.write(tmp_path / "wrong.yaml", small.shrink("chunk") | change)

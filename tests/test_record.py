@@ -10,7 +10,7 @@ from mcap_ros2.reader import read_ros2_messages
 
 from policy import contract as contracts
 from policy.bags import find_bags, read_episodes
-from sim.record import TRAINING, main, plan
+from sim.record import SEEDS, SHARE, TRAINING, TRIES, main, plan
 from sim.tasks import TASKS
 
 
@@ -62,10 +62,23 @@ def test_what_is_there_is_not_recorded_again(recorded, capsys):
 
 def test_plan_mixes_starts_and_keeps_training_seeds(tmp_path):
     jobs = plan(list(TASKS), 600, tmp_path)
-    assert max(j.seed for j in jobs) < TRAINING
-    assert len({j.seed for j in jobs}) == len(jobs)
+    assert max(j.seed for j in jobs) + (TRIES - 1) * SEEDS < TRAINING and max(j.seed for j in jobs) < SEEDS
     assert sum(j.start == "other" for j in jobs) == len(jobs) // 3
     assert sum(j.pushed for j in jobs) == len(jobs) // 2
+    assert len({j.bag for j in jobs}) == len(jobs)
+
+
+def test_tasks_share_tables_in_threes_and_every_pair_meets(tmp_path):
+    jobs = plan(list(TASKS), 600, tmp_path)
+    shown: dict[int, list[str]] = {}
+    for job in jobs:
+        shown.setdefault(job.seed, []).append(job.task)
+    assert {len(set(tasks)) for tasks in shown.values()} == {SHARE} == {len(tasks) for tasks in shown.values()}
+    together = {(a, b) for tasks in shown.values() for a in tasks for b in tasks if a != b}
+    assert len(together) == len(TASKS) * (len(TASKS) - 1)
+    # what one task's episodes are does not depend on which others are recorded
+    alone = plan(["lamp_on"], 600, tmp_path)
+    assert alone == [job for job in jobs if job.task == "lamp_on"]
 
 
 def test_unknown_task_names_the_nearest(tmp_path):
@@ -80,7 +93,7 @@ def test_a_seed_is_a_scene(recorded):
     from sim.world import World
 
     (episode,) = read_episodes(recorded / "lamp_on_0000", contracts.load("tabletop"))
-    job = plan(list(TASKS), 1, recorded)[list(TASKS).index("lamp_on")]
+    (job,) = plan(["lamp_on"], 1, recorded)
     world = World()
     start(world, TASKS["lamp_on"], job.seed, job.start)
     np.testing.assert_array_equal(world.frame().images["front"], episode.images["front"][0])

@@ -15,6 +15,7 @@ import torch
 from policy import checkpoint, contract, dataset, recipe, train
 from policy.batches import Batches
 from policy.errors import InputError
+from policy.model import Policy, blank
 from tests import small
 
 ROOT = Path(__file__).parent.parent
@@ -151,6 +152,62 @@ def test_a_wrong_command_says_so_and_writes_nothing(
                                       "--out", str(tmp_path / "run"), *arguments])
     assert train.exit_code(train.main) == 2
     assert expected in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def former(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a plain policy, to start others from."""
+    folder = tmp_path_factory.mktemp("former")
+    train.train(str(small.write(folder / "chunk.yaml", small.shrink("chunk"))), bags, folder / "run", samples=8)
+    return folder / "run"
+
+
+def test_a_start_takes_over_what_two_policies_have_in_common(former: Path) -> None:
+    torch.manual_seed(1)
+    spec = contract.load("tabletop").spec
+    policy = Policy(recipe.parse(small.shrink("switch")), spec, blank(spec))
+    fresh = {name: value.clone() for name, value in policy.state_dict().items()}
+    checkpoint.start(former, policy)
+    theirs, mine = checkpoint.load(former)[0], policy.state_dict()
+    for name, value in theirs.state_dict().items():
+        if name != "mixer.position":
+            torch.testing.assert_close(mine[name], value)
+    new = [name for name in mine if name not in theirs.state_dict()]
+    assert {".".join(name.split(".")[:2]) for name in new} == {"encoders.execution", "objectives.told"}
+    assert all(torch.equal(mine[name], fresh[name]) for name in new)
+    # each group of tokens takes its own position along, though others now stand between them
+    for name, place in policy.places.items():
+        expected = theirs.mixer.position[theirs.places[name]] if name in theirs.places \
+            else fresh["mixer.position"][place]
+        torch.testing.assert_close(policy.mixer.position[place], expected)
+    assert policy.places["cameras"] != theirs.places["cameras"]
+
+
+def test_a_run_starts_from_another_once_and_its_command_says_so(
+        bags: Path, former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small.write(tmp_path / "switch.yaml", small.shrink("switch"))
+    command = ["train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", [*command, "--start", str(former), "--samples", "4"])
+    train.main()
+    (begun, state), (source, _) = checkpoint.load(tmp_path / "run", "weights"), checkpoint.load(former)
+    assert f"--start {former}" in state["command"]
+    weights, taken = begun.state_dict(), source.state_dict()
+    step = 2 * state["recipe"]["training"]["rate"]  # no more than this in the one step of Adam
+    assert all((weights[name] - value).abs().max() < step for name, value in taken.items()
+               if weights[name].shape == value.shape)
+    monkeypatch.setattr(sys, "argv", [*command, "--start", str(tmp_path / "gone"), "--samples", "8"])
+    train.main()  # it goes on from itself
+    assert checkpoint.load(tmp_path / "run")[1]["step"] == 2
+
+
+def test_a_start_that_does_not_fit_is_refused(bags: Path, path: Path, former: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(
+        contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 8"))
+    with pytest.raises(InputError, match="another robot or horizon"):
+        train.train(str(path), bags, tmp_path / "run", str(tmp_path / "short.yaml"), samples=4, start=former)
+    with pytest.raises(InputError, match="no checkpoint in"):
+        train.train(str(path), bags, tmp_path / "run", samples=4, start=tmp_path)
     assert not (tmp_path / "run").exists()
 
 

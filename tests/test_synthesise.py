@@ -1,0 +1,224 @@
+"""Switches out of recordings alone: real frames, a way back that holds in the simulator, and what is not kept."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy import dataset
+from policy.bags import EpisodeWriter, channels, find_bags, read_episodes
+from policy.contract import FOLDER, Contract, load
+from policy.encoding import Encoder
+from policy.errors import InputError
+from policy.history import History
+from policy.retrace import back, lag, leaving
+from policy.spec import MODES
+from policy.synthesis import ADVANCE, CLEAR, ROLLBACK, Demonstration
+from policy.synthesise import BEFORE, main, synthesise
+from sim.record import main as record_demonstrations
+from sim.start import start
+from sim.tasks import TASKS
+from sim.world import World
+from tests.demo_bag import CONTRACT, LAG, PACE, RELEASED, START, TAKEN, grasp, record
+
+CONTRACTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def tiny(name: str) -> Contract:
+    """A shipped contract whose cameras are small, so that its bags are."""
+    contract = load(name)
+    return replace(contract, cameras={n: replace(c, height=24, width=32) for n, c in contract.cameras.items()})
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_what_is_encoded_is_read_again(name: str, tmp_path: Path) -> None:
+    contract, rng = tiny(name), np.random.default_rng(0)
+    spec, dt, steps = contract.spec, contract.spec.dt_ns, 5
+    states, actions = (rng.uniform(0.05, 0.1, (steps, len(names))).astype(np.float32)
+                       for names in (spec.state, spec.action))
+    images = {n: rng.integers(0, 256, (steps, 1, 1, 3), np.uint8).repeat(h, 1).repeat(w, 2)
+              for n, (h, w) in spec.cameras.items()}
+    with EpisodeWriter(tmp_path / "bag", channels(contract)) as bag:
+        encoder = Encoder(bag, contract)
+        encoder.say(contract.instruction, "do it", START)
+        for k in range(steps):
+            encoder.frame(START + k * dt, {n: of[k] for n, of in images.items()}, states[k])
+            encoder.command(START + k * dt, actions[k])
+    (episode,) = read_episodes(tmp_path / "bag", contract)
+    assert episode.stamps.tolist() == [START + k * dt for k in range(steps)] and not episode.lost
+    np.testing.assert_allclose(episode.state, states, atol=1e-6)
+    np.testing.assert_allclose(episode.actions, actions, atol=1e-6)
+    for n, camera in contract.cameras.items():
+        away = np.abs(episode.images[n].astype(int) - images[n])
+        assert away.max() <= (3 if camera.encoding == "jpeg" else 0)
+
+
+def test_the_lag_is_that_of_the_arm() -> None:
+    assert lag(grasp(), CONTRACT.grippers) == LAG
+
+
+def test_the_way_back_goes_through_what_was_seen() -> None:
+    demo = grasp()
+    way = back(CONTRACT, demo, 60, home=True)
+    assert way.frames[0] == 60 and way.frames[-1] == 0
+    step = np.abs(np.diff(demo.state[way.frames], axis=0))
+    assert step[:, ~CONTRACT.grippers].max() <= PACE + 1e-6  # also where it had stood still
+    undone = np.array(way.frames) > TAKEN - CLEAR
+    assert set(way.mode[undone]) == {ROLLBACK} and set(way.mode[~undone]) == {ADVANCE}
+    assert sum(k == 45 for k in way.frames) <= 1  # waiting is not repeated
+    # once the motion is blended, set-points are the states that lie the lag ahead
+    ahead = demo.state[way.frames][LAG:, 0]
+    np.testing.assert_allclose(way.actions[10:-LAG, 0], ahead[10:], atol=1e-6)
+
+
+def test_the_gripper_is_told_to_open_before_it_is_seen_to() -> None:
+    demo, hand = grasp(), CONTRACT.spec.action.index("gripper")
+    way = back(CONTRACT, demo, 60, home=False)
+    low, high = CONTRACT.limits.low[hand], CONTRACT.limits.high[hand]
+    told, seen = way.actions[:, hand], demo.state[way.frames][:, hand]
+    opened, moves = int(np.argmax(told == high)), int(np.argmax(seen == high))
+    assert (told[:opened] == low).all() and (told[opened:] == high).all()
+    assert moves - opened == LAG + 1
+    still = demo.state[way.frames][opened - LAG:moves, 0]
+    assert np.ptp(still) == 0  # the arm has arrived, and waits
+
+
+def test_how_far_back_depends_on_where_the_hand_is_free() -> None:
+    demo = grasp()
+    assert back(CONTRACT, demo, 60, home=False).frames[-1] == TAKEN - CLEAR
+    assert back(CONTRACT, demo, 38, home=False).frames[-1] == TAKEN - CLEAR  # it was about to take it
+    assert set(back(CONTRACT, demo, 38, home=False).mode) == {ADVANCE}
+    assert back(CONTRACT, demo, 20, home=False) is None
+    assert back(CONTRACT, demo, 20, home=True).frames[-1] == 0
+    twice = replace(demo, contact=demo.contact | (np.arange(100) > 3) & (np.arange(100) < 8))
+    assert back(CONTRACT, twice, 60, home=True).frames[-1] == TAKEN - CLEAR  # what was done before stays done
+    way = leaving(demo, RELEASED + 2)
+    assert way.frames == list(range(RELEASED + 2, RELEASED + CLEAR)) and set(way.mode) == {ADVANCE}
+    assert np.array_equal(way.actions, demo.actions[way.frames])
+
+
+def one_and_another(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, told: bool = True) -> Path:
+    record(folder / "a", grasp(contract), "take it", contract=contract, told=told)
+    record(folder / "b", grasp(contract, joint=1, at=at), "take the other", contract=contract, told=told)
+    return folder
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("told", [True, False])
+def test_bags_of_any_robot_become_switches(name: str, told: bool, tmp_path: Path) -> None:
+    contract = tiny(name)
+    bags = one_and_another(tmp_path / "bags", contract, float(grasp(contract).state[0, 1]), told)
+    counts = synthesise(bags, bags / "switches", contract)
+    assert counts["mid: kept"] == 2 and counts["early: kept"] == 2
+    assert synthesise(bags, bags / "switches", contract) == counts  # neither its own work nor again
+    dt = contract.spec.dt_ns
+    for bag in find_bags(bags / "switches"):
+        first, second = read_episodes(bag, contract)
+        (source,) = read_episodes(bags / bag.name[0], contract)
+        assert {first.instruction, second.instruction} == {"take it", "take the other"}
+        assert first.instruction == source.instruction and not first.lost
+        stamps = np.concatenate([first.stamps, second.stamps])
+        assert (np.diff(stamps) == dt).all() and not first.mode.any() and second.mode.all()
+        for episode in (first, second):
+            for i, state in enumerate(episode.state):  # each state with the picture of that very moment
+                k = int(np.rint(np.median(episode.images[next(iter(contract.cameras))][i]) / 2))
+                np.testing.assert_allclose(state, source.state[k], atol=1e-5)
+                assert episode.contact[i] == source.contact[k]
+        commands = np.concatenate([first.actions, second.actions])
+        assert (commands >= contract.limits.low - 1e-4).all() and (commands <= contract.limits.high + 1e-4).all()
+        pace = np.abs(np.diff(commands, axis=0))[:, ~contract.grippers]
+        assert (pace <= contract.limits.velocity[~contract.grippers] / contract.rate + 1e-6).all()
+        if bag.name.endswith("mid"):
+            assert second.mode[0] == ROLLBACK and second.contact[0]
+            assert len(first.stamps) >= BEFORE[0] * contract.rate
+
+
+def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -> None:
+    bags = one_and_another(tmp_path / "bags", at=float(grasp().state[0, 1]))
+    synthesise(bags, bags / "switches", CONTRACT)
+    cache = dataset.open_cache(bags, CONTRACT)
+    _, mask = dataset._rows(cache, CONTRACT.horizon)
+    done = History(cache).told[:, 1]
+    for e, bag in enumerate(cache.bags):
+        last = int(cache.bounds[e + 1]) - 1
+        assert cache.broken[e] == bag.startswith("switches")
+        assert done[last] == (not cache.broken[e])
+        assert mask[last].tolist() == [True] + [not cache.broken[e]] * (CONTRACT.horizon - 1)
+
+
+def test_a_task_that_is_begun_elsewhere_is_not_reached(tmp_path: Path) -> None:
+    bags = one_and_another(tmp_path / "bags", at=0.5 + float(grasp().state[0, 1]))
+    counts = synthesise(bags, tmp_path / "out", CONTRACT)
+    assert counts["mid: kept"] == 2
+    for bag in tmp_path.glob("out/*mid"):
+        _, second = read_episodes(bag, CONTRACT)
+        assert MODES[second.mode[-1]] == "advance" and (second.mode == ADVANCE).sum() == 1  # at CLEAR, no further
+
+
+def lame(demo: Demonstration) -> Demonstration:
+    """The arm jumps on its way."""
+    return replace(demo, state=np.where(np.arange(100)[:, None] > 30, demo.state + 0.3, demo.state))
+
+
+@pytest.mark.parametrize(("demo", "missing", "why"), [
+    (grasp(), 35, "frames are missing"), (lame(grasp()), None, "the arm is faster than its limits"),
+    (grasp(at=2.5), None, "a set-point is beyond its limits")], ids=["gap", "fast", "far"])
+def test_what_is_not_within_limits_is_dropped_and_counted(
+        demo: Demonstration, missing: int | None, why: str, tmp_path: Path) -> None:
+    record(tmp_path / "bags" / "a", demo, "take it", missing=missing)
+    record(tmp_path / "bags" / "b", grasp(joint=1), "take the other")
+    counts = synthesise(tmp_path / "bags", tmp_path / "out", CONTRACT)
+    assert counts[f"mid: {why}"] == 1 and counts["mid: kept"] == 1
+    assert not (tmp_path / "out" / "a_0_mid").exists()
+
+
+def test_episodes_that_give_none_are_counted(tmp_path: Path) -> None:
+    bags = one_and_another(tmp_path / "bags")
+    record(bags / "c", grasp(contact=(200, 201), closes=False), "wave")
+    record(bags / "d", grasp(contact=(0, 50)), "keep it")
+    counts = synthesise(bags, tmp_path / "out", CONTRACT)
+    assert counts["an episode: no contact"] == counts["an episode: begins in contact"] == 1
+    assert not [bag for bag in (tmp_path / "out").iterdir() if bag.name[0] in "cd"]
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
+    record(tmp_path / "one" / "a", grasp(), "take it")
+    bare = replace(CONTRACT, labels=replace(CONTRACT.labels, mode=None))
+    for contract, expected in ((CONTRACT, "a contact in 1 task .take it."), (bare, "labels: {contact:")):
+        with pytest.raises(InputError, match=expected):
+            synthesise(tmp_path / "one", tmp_path / "out", contract)
+    numb = replace(CONTRACT, action=tuple(replace(c, gripper=False) for c in CONTRACT.action))
+    record(tmp_path / "two" / "a", grasp(), "take it", told=False)
+    with pytest.raises(InputError, match="does not tell contact"):
+        synthesise(tmp_path / "two", tmp_path / "out", numb)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_simulator_takes_the_way_back_and_the_block_lies_where_it_was(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """It was made without one: physics is asked only now."""
+    bags = tmp_path / "bags"
+    for task in ("put_red", "lamp_on"):
+        record_demonstrations(["--tasks", task, "--episodes", "1", "--out", str(bags), "--processes", "1"])
+    monkeypatch.setattr(sys, "argv", ["synthesise", str(bags), "--out", str(tmp_path / "out")])
+    main()
+    assert "mid: kept" in capsys.readouterr().out
+    (source,) = read_episodes(bags / "put_red_0000", CONTRACT)
+    first, second = read_episodes(tmp_path / "out" / "put_red_0000_0_mid", CONTRACT)
+    world = World()
+    seed = (bags / "put_red_0000" / "metadata.yaml").read_text().split("seed: '")[1].split("'")[0]
+    start(world, TASKS["put_red"], int(seed), "home")
+    lay = world.position("red")
+    for k in range(int(np.argmin(np.abs(source.state - first.state[0]).sum(1)))):
+        world.step(source.actions[k])
+    lifted, away = False, []
+    for episode in (first, second):
+        for state, action in zip(episode.state, episode.actions, strict=True):
+            away.append(np.abs(world.state() - state)[:7].max())
+            world.step(action)
+            lifted |= bool(world.touched("red"))
+    assert lifted and not world.touched("red")
+    assert max(away) < 0.06  # rad, between what was seen and what its set-points lead to
+    assert np.linalg.norm(world.position("red") - lay) < 0.005
