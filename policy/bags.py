@@ -30,6 +30,7 @@ from rosbags.typesys import Stores, get_typestore
 from policy import contact, salvage
 from policy.contract import BOOL, COMPRESSED, IMAGE, STRING, Contract
 from policy.errors import InputError, unknown
+from policy.execution import continues
 from policy.motors import Motors
 from policy.salvage import Raw
 from policy.spec import MODES, Episode, Frame
@@ -187,12 +188,13 @@ class _BagReader:
             groups.setdefault((one.run, bisect_right(times, one.frame.stamp) - 1), []).append(k)
         touched, episodes = self._contact(), []
         for (_, i), group in groups.items():
-            text = said[i][1].strip() if i >= 0 else ""
+            text = _meant([words for _, words in said], i)
             if text:
                 episodes.append(self._episode(text, [self.frames[k] for k in group],
                                               None if touched is None else touched[group]))
             else:
-                why = "with an empty instruction" if i >= 0 else "before the first instruction"
+                why = ("before the first instruction" if i < 0 else "with nothing to continue"
+                       if continues(said[i][1]) else "with an empty instruction")
                 lost[f"frame {why}"] += len(group)
         for reason in [r for r, n in lost.items() if n == 0]:
             del lost[reason]
@@ -351,6 +353,13 @@ class EpisodeWriter:
     def _refused(self, error: OSError) -> InputError:
         return InputError(f"cannot write the bag {self.directory}: {error.strerror or error}; free space or "
                           "give a folder that can be written; nothing of this bag is left")
+
+
+def _meant(said: list[str], i: int) -> str:
+    """What instruction i asks for, "" if nothing; "continue" is what the one before the last said."""
+    if i < 0 or not continues(said[i]):
+        return said[i].strip() if i >= 0 else ""
+    return _meant(said, i - 2)
 
 
 def _qos(channel: Channel) -> Qos:

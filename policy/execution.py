@@ -23,6 +23,11 @@ ON, OFF = 0.6, 0.4   # chance of contact from which it is taken as on, and as of
 SURE = 3             # inferences in a row until a previous instruction is let go, and until one is done
 
 
+def continues(text: str) -> bool:
+    """Whether a sentence asks for what was left unfinished."""
+    return text.strip().strip(". ").lower() == CONTINUE
+
+
 class Execution:
     """The instruction in force, the one before it, the contact and whether it is done.
 
@@ -50,7 +55,7 @@ class Execution:
 
     def meant(self, text: str) -> str:
         """The sentence itself; for "continue" the unfinished one, `InputError` if there is none."""
-        if text.strip().strip(". ").lower() != CONTINUE:
+        if not continues(text):
             return text
         if not self.unfinished:
             raise InputError(f"got {text.strip()!r}, but no instruction was left unfinished; say what to do")

@@ -122,6 +122,15 @@ def test_each_instruction_begins_an_episode(tmp_path):
     assert second.stamps[0] == START + 14 * STEP
 
 
+def test_to_continue_is_to_do_what_came_before_the_last(tmp_path):
+    said = [Item("instruction", make("String", text), START + t * STEP - STEP // 2)
+            for t, text in ((10, "then this"), (20, " Continue. "))]
+    path = write(tmp_path / "three", sorted([*demonstration(30, text="first"), *said], key=lambda i: i.receive))
+    assert [e.instruction for e in read_episodes(path, CONTRACT)] == ["first", "then this", "first"]
+    with pytest.raises(InputError, match="20 x frame with nothing to continue"):
+        read_episodes(write(tmp_path / "alone", demonstration(20, text="continue")), CONTRACT)
+
+
 def test_frames_without_instruction_or_command_are_counted(tmp_path):
     items = [i for i in demonstration(20) if i.topic != "instruction"]
     items.append(Item("instruction", make("String", "go"), START + 5 * STEP))

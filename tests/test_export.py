@@ -171,6 +171,21 @@ def test_without_its_bags_it_asks_for_them(run: Path, bags: Path, tmp_path: Path
     assert (tmp_path / "model" / "policy.onnx").exists()
 
 
+def test_the_card_shows_changes_of_mind_beside_the_baselines(run: Path, tmp_path: Path) -> None:
+    some = {"episodes": 200, "successes": 190, "rate": 0.95, "low": 0.91, "high": 0.97}
+    none = {"episodes": 0, "successes": 0, "rate": None, "low": None, "high": None}
+    ours = {"switch": {"early": some, "mid": some}, "object_safety": some, "resume": none, "switch_back": some,
+            "three_switches": some, "false_switch": some, "reaction_s": {"p50": 0.1}, "time_to_b_s": {"p50": None}}
+    report = ours | {"baselines": {"retreat": ours}, "command": "python -m sim.evaluate m --switch early,mid"}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    export.export(run, tmp_path / "model", reports=[tmp_path / "report.json"])
+    card = (tmp_path / "model" / "README.md").read_text()
+    for row in ("| | this policy | retreat |", "| B is done, told mid | 95.0% (91.0% to 97.0%) of 200 | 95.0%",
+                "| A is finished afterwards | none | none |", "| reaction, median | 0.10 s | 0.10 s |",
+                "| time to B, median | none | none |", "By `python -m sim.evaluate m --switch early,mid`."):
+        assert row in card
+
+
 def test_what_is_no_run_no_report_or_no_model_folder_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no checkpoint in"):
         export.export(tmp_path, tmp_path / "model")
