@@ -35,7 +35,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
           samples: int | None = None, minutes: float | None = None, start: Path | None = None) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` have been spent.
 
-    `start` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or contract that do not fit, or an `out` that holds another recipe's run.
+    `start` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or
+    contract that do not fit, or an `out` that holds another recipe's run.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")

@@ -1,7 +1,6 @@
 """Where the joints must be for the finger tips to be at a point, gripper down and square to the table (mink)."""
 
 import mink
-import mujoco
 import numpy as np
 
 from sim.layout import HOME

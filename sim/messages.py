@@ -19,7 +19,8 @@ class Messages:
         self.begin()
         t = TYPES.types
         self._time, self._duration = t["builtin_interfaces/msg/Time"], t["builtin_interfaces/msg/Duration"]
-        self._header, self._string, self._bool = t["std_msgs/msg/Header"], t["std_msgs/msg/String"], t["std_msgs/msg/Bool"]
+        self._header, self._bool = t["std_msgs/msg/Header"], t["std_msgs/msg/Bool"]
+        self._string = t["std_msgs/msg/String"]
         self._image, self._joint_state = t["sensor_msgs/msg/Image"], t["sensor_msgs/msg/JointState"]
         self._trajectory = t["trajectory_msgs/msg/JointTrajectory"]
         self._point = t["trajectory_msgs/msg/JointTrajectoryPoint"]

@@ -11,9 +11,10 @@ import argparse
 import multiprocessing
 import signal
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -67,7 +68,7 @@ _kinematics: Kinematics | None = None
 _contract: Contract | None = None
 
 
-def leave_ctrl_c_to_the_parent() -> None:
+def _leave_ctrl_c_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -117,7 +118,7 @@ class _Failed(Exception):
 def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
     """All episodes: a third begins where another task ended, half are pushed about.
 
-    Tasks share tables in threes, drawn anew for each round: what a switch from one to another is made of (sim.switches).
+    Tasks share tables in threes, drawn anew for each round: switches from one to another (sim.switches) need that.
     """
     return [Job(name, seed, "other" if i % 3 == 2 else "home", i % 2 == 1, out / f"{name}_{i:04d}")
             for i in range(episodes) for name, seed in tables(i).items() if name in tasks]
@@ -127,6 +128,23 @@ def tables(i: int) -> dict[str, int]:
     """The seed of each task's table in round i."""
     drawn = np.random.default_rng([i, 3]).permutation(list(TASKS))
     return {str(name): i * len(TASKS) // SHARE + place // SHARE for place, name in enumerate(drawn)}
+
+
+def spread(work: Callable[[Any], Any], jobs: Sequence[Any], processes: int, unit: str) -> Iterator[Any]:
+    """What `work` makes of each job, in other processes and any order, under a progress bar."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _leave_ctrl_c_to_the_parent) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        try:
+            for done in tqdm(as_completed(futures), total=len(futures), unit=unit):
+                yield done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print("stopped; the same command goes on where it was", file=sys.stderr)
+            raise SystemExit(130) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -148,20 +166,7 @@ def main(argv: list[str] | None = None) -> None:
     todo = [job for job in plan(names, args.episodes, args.out) if not job.bag.exists()]
     print(f"{len(todo)} episodes to record, {len(names) * args.episodes - len(todo)} are there already")
     args.out.mkdir(parents=True, exist_ok=True)
-    starts = 0
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.processes, context, leave_ctrl_c_to_the_parent) as pool:
-        jobs = [pool.submit(record, job) for job in todo]
-        try:
-            for done in tqdm(as_completed(jobs), total=len(jobs), unit="episode"):
-                starts += done.result()
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            print("stopped; the same command goes on where it was", file=sys.stderr)
-            raise SystemExit(130) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    starts = sum(spread(record, todo, args.processes, "episode"))
     print(f"{len(todo)} episodes from {starts} starts in {args.out}")
 
 

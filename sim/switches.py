@@ -11,18 +11,15 @@ The same command goes on where it was.
 
 import argparse
 import multiprocessing
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
 import yaml
-from tqdm import tqdm
 
 from policy import contract as contracts
 from policy.bags import EpisodeWriter, channels, find_bags, read_episodes
@@ -32,7 +29,7 @@ from policy.spec import MODES
 from policy.synthesis import FORWARD, ROLLBACK, Demonstration, Synthesis
 from sim import headless
 from sim.messages import Messages
-from sim.record import Push, leave_ctrl_c_to_the_parent
+from sim.record import Push, spread
 from sim.scene import BLOCKS
 from sim.start import HOLD, start
 from sim.tasks import TASKS
@@ -223,20 +220,7 @@ def main() -> None:
         raise InputError(f"no table in {args.demonstrations} on which two tasks were shown from home, undisturbed; "
                          "record some with `python -m sim.record --tasks all --episodes 12`")
     args.out.mkdir(parents=True, exist_ok=True)
-    counts: Counter[str] = Counter()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.processes, context, leave_ctrl_c_to_the_parent) as pool:
-        futures = [pool.submit(make, job) for job in jobs]
-        try:
-            for done in tqdm(as_completed(futures), total=len(jobs), unit="table"):
-                counts += done.result()
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            print("stopped; the same command goes on where it was", file=sys.stderr)
-            raise SystemExit(130) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    counts = sum(spread(make, jobs, args.processes, "table"), Counter[str]())
     for what, count in sorted(counts.items()):
         print(f"{count:6d}  {what}")
 

@@ -1,4 +1,4 @@
-"""The Franka and its table as a process in time: reset, step at 20 Hz, observe. No gym, and no rendering unless asked."""
+"""The Franka and its table as a process in time: reset, step at 20 Hz, observe; no gym, rendered only if asked."""
 
 import atexit
 from typing import NamedTuple
@@ -159,7 +159,8 @@ class World:
 
     def _read(self) -> Joints:
         d = self.data
-        return Joints(self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(), d.qfrc_actuator[self._dof].copy())
+        return Joints(self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(),
+                      d.qfrc_actuator[self._dof].copy())
 
 
 _OPTIONS = mujoco.MjvOption()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
 from sim.scene import BLOCKS
+from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
 from sim.world import OPEN, World
 
 INSIDE = 0.062   # m from the bowl's centre
