@@ -42,8 +42,8 @@ def main() -> None:
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
     bare = ort.InferenceSession(str(folder / "policy.onnx"), options, providers=["CPUExecutionProvider"])
-    feed = {f"image_{n}": image[None] for n, image in frame.images.items()}
-    feed |= {"state": frame.state[None], "instruction": np.zeros((1, spec.text), np.float32)}
+    feed = {node.name: np.zeros([1, *node.shape[1:]], np.float32) for node in bare.get_inputs()}
+    feed |= {f"image_{n}": image[None] for n, image in frame.images.items()}
     rows = {"Runtime.infer": lambda: runtime.infer(frame), "bare session": lambda: bare.run(None, feed)}
     times: dict[str, list[float]] = {name: [] for name in rows}
     for i in range(ROUNDS + 50):

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from policy.errors import InputError
 from policy.history import History
 from policy.objectives import OBJECTIVES
 from policy.recipe import Recipe
+from policy.spec import MODES
 from policy.text import Text
 
 AHEAD = 3  # batches made while the model works
@@ -26,7 +28,10 @@ class Batches:
     """
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
-        self.cache, self.recipe, self.seed = cache, recipe.training, recipe.training.seed
+        self.recipe, self.seed = recipe.training, recipe.training.seed
+        if self.recipe.without == "mode":
+            cache = replace(cache, mode=np.zeros_like(cache.mode))
+        self.cache = cache
         self.windows = Windows(cache, cache.contract.spec.horizon)
         self.labels = {name: OBJECTIVES[name].labels(cache)
                        for name, weight in recipe.objectives.items() if weight > 0}
@@ -36,7 +41,8 @@ class Batches:
         order = np.random.default_rng([self.seed, 0]).permutation(len(bags))
         held = {bags[i] for i in order[:round(self.recipe.held_out * len(bags))]}
         is_held = np.array([bag in held for bag in cache.bags])[cache.episode]
-        self.train, self.held_out = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+        left_out = np.array([mode == self.recipe.without for mode in MODES])[cache.mode]
+        self.train, self.held_out = np.flatnonzero(~is_held & ~left_out), np.flatnonzero(is_held)
         self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
         if not len(self.train):
             raise InputError(f"nothing to train on: {len(bags)} bags, of which held_out takes all; record "

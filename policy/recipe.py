@@ -18,6 +18,7 @@ from policy.mixers import MIXERS
 from policy.objectives import OBJECTIVES
 
 FOLDER = Path(__file__).parent / "recipes"
+WITHOUT = ("", "rollback", "advance", "mode")
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,15 @@ class Training:
     average: float = 0.999       # decay of the moving average of the weights, which is what is exported
     shift: int = 4               # pixels of random image shift
     held_out: float = 0.02       # share of the episodes kept for validation
+    without: str = ""            # for ablation: "rollback" or "advance" frames, or "mode", whose labels say forward
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("samples", "batch"):
             if not getattr(self, name):
                 raise InputError(f"training.{name} is 0 in the recipe, expected at least 1")
+        if self.without not in WITHOUT:
+            raise unknown("training.without", self.without, WITHOUT)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.contract import Contract
-from policy.synthesis import ADVANCE, CLEAR, FORWARD, ROLLBACK, STILL, Demonstration, Synthesis, braking
+from policy.synthesis import ADVANCE, CLEAR, FORWARD, LEFT, ROLLBACK, STILL, Demonstration, Synthesis, braking
 
 LAGS = range(9)   # steps
 DELAY = 0.2       # s that a gripper may take to follow its command
@@ -64,7 +64,7 @@ def back(contract: Contract, demo: Demonstration, t: int, home: bool) -> Way | N
 def leaving(demo: Demonstration, t: int) -> Way | None:
     """After the work is done: A's own frames from t on, until the hand is free of what was done."""
     over = [end for _, end in demo.contacts() if end <= t]
-    frames = list(range(t, min(over[-1] + CLEAR, len(demo.state)))) if over else []
+    frames = list(range(t, min(over[-1] + LEFT, len(demo.state)))) if over else []
     return Way(frames, demo.actions[frames], np.full(len(frames), ADVANCE, np.uint8)) if frames else None
 
 

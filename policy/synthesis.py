@@ -18,7 +18,8 @@ from policy.contract import Contract
 from policy.spec import MODES
 
 FORWARD, ROLLBACK, ADVANCE = range(len(MODES))
-CLEAR = 12       # steps before a contact, and after it, in which the hand comes and goes: beyond, it is free
+CLEAR = 20       # steps before a contact in which the hand goes for it: before them it is free
+LEFT = 12        # steps after a contact in which the hand leaves
 GAP = 6          # steps: contacts this close are one
 PACE = 0.05      # rad per step of the straight way: what demonstrations themselves travel at
 STILL = 0.002    # rad: steps that move less are waiting, which is not repeated backwards
@@ -85,7 +86,7 @@ class Synthesis:
         soon = next((first for first, _ in a.contacts() if t < first <= t + CLEAR), None)
         way: list[np.ndarray]
         leave, mode = t, ADVANCE
-        holding = self.linked(a, t, b) if onset is not None and self.links else None
+        holding = self.linked(a, t, b) if onset is not None else None
         if holding is not None:
             way = [self._row(a, t)]
         elif onset is not None:
@@ -93,9 +94,9 @@ class Synthesis:
         elif soon is not None:
             way = self.undo(a, t, max(0, soon - CLEAR))
         else:
-            leave = max(t, min(over[-1] + CLEAR, len(a.state) - 1)) if over else t
+            leave = max(t, min(over[-1] + LEFT, len(a.state) - 1)) if over else t
             way = [self._row(a, leave)]
-        first, end = (holding, holding + 1) if holding is not None else (0, self._free(b))
+        first, end = (holding, holding + 1) if holding is not None else (0, self.free(b))
         if end <= 0:
             return None
         joined = first if holding is not None else self._join(way[-1], b, end)
@@ -106,6 +107,8 @@ class Synthesis:
 
     def linked(self, a: Demonstration, t: int, b: Demonstration) -> int | None:
         """Where A's hand at t holds what B's demonstration grasps just so: the step of B to go on with."""
+        if not self.links:
+            return None
         mine = self._grasp(a, t)
         theirs = [self._grasp(b, first) or self._grasp(b, end - 1) for first, end in b.contacts()]
         for grasp in theirs:
@@ -154,7 +157,7 @@ class Synthesis:
         """Whether a gripper is told something else in one row than in the other."""
         return bool((np.abs(row - other) / self.span > FLIP)[self.grippers].any())
 
-    def _free(self, b: Demonstration) -> int:
+    def free(self, b: Demonstration) -> int:
         """The end of B's beginning: its steps before the hand goes for the first contact."""
         contacts = b.contacts()
         return (contacts[0][0] - CLEAR if contacts else len(b.state) // 2) + 1

@@ -36,7 +36,7 @@ from sim.tasks import TASKS
 from sim.world import World
 
 LAG = 3                    # steps by which this arm follows its commands
-PHASES = {"early": 0.45, "mid": 0.75, "late": 0.45}   # chance that a pair is tried in a phase
+PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}   # chance that a pair is tried in a phase
 LINKED = 4                 # tries of a pair that holds the same thing: there are few
 AFTER = 20                 # steps after A's last contact in which a switch is late
 BEFORE = (10, 20)          # steps kept before the contact in which, or else the switch at which, A is broken off
@@ -50,6 +50,7 @@ class Job(NamedTuple):
     seed: int
     shown: tuple[tuple[str, Path], ...]   # task and bag
     out: Path
+    links: bool
 
 
 class Shown(NamedTuple):
@@ -67,6 +68,8 @@ class Try(NamedTuple):
     words: tuple[str, str]
     t: int                # step of the switch
     begin: int            # step with which the bag begins
+    joined: int           # step with which B's own commands begin
+    near: int             # step from which the hand goes for B's first contact
     actions: np.ndarray   # (N, A)
     mode: np.ndarray      # (N,) into MODES
     restores: bool        # everything must lie where it was when B's own commands begin
@@ -92,15 +95,14 @@ def make(job: Job) -> Counter[str]:
         for b in shown:
             # what is possible at once decides which table a seed becomes
             if a != b and np.array_equal(tables[a], tables[b]):
-                for name, one in _tries(shown, a, b, _contract, rng):
+                for name, one in _tries(shown, a, b, Synthesis(_contract, LAG, job.links), rng):
                     counts[_keep(_world, _contract, job, one, f"{a}_to_{b}_{job.seed:06d}_{name}")] += 1
     return counts
 
 
-def _tries(shown: dict[str, Shown], a: str, b: str, contract: Contract,
+def _tries(shown: dict[str, Shown], a: str, b: str, synthesis: Synthesis,
            rng: np.random.Generator) -> Iterator[tuple[str, Try]]:
     """Switches from a to b, each with a name."""
-    synthesis = Synthesis(contract, LAG)
     (demo, first), (other, second) = shown[a], shown[b]
     contacts = demo.contacts()
     if not contacts:
@@ -117,10 +119,12 @@ def _tries(shown: dict[str, Shown], a: str, b: str, contract: Contract,
             switch = synthesis.switch(demo, t, other)
             if switch is None:
                 continue
-            onset = demo.onset(t)
+            onset, way = demo.onset(t), int(np.argmax(switch.mode == FORWARD))
             begin = max(0, t - BEFORE[1] if onset is None else onset - BEFORE[0])
+            near = t + way + max(0, synthesis.free(other) - switch.joined)
             yield f"{phase}{i}", Try(
-                a, b, (first, second), t, begin, np.concatenate([demo.actions[:t], switch.actions]),
+                a, b, (first, second), t, begin, t + way, near,
+                np.concatenate([demo.actions[:t], switch.actions]),
                 np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
                 phase != "late" and synthesis.linked(demo, t, other) is None)
 
@@ -147,17 +151,16 @@ def _replay(world: World, seed: int, one: Try, number: int, messages: Messages |
     push = Push(np.random.default_rng(number)) if number % 2 else None
     start(world, TASKS[one.a], seed, "home")
     lay = _lay(world, one.a)
-    joined = one.t + int(np.argmax(one.mode[one.t:] == FORWARD))
     if messages is not None:
         messages.begin()
     for i, (action, mode) in enumerate(zip(one.actions, one.mode, strict=True)):
         if i == one.t and b.success(world):
             raise _Refused("B is true already")
-        if i == joined and one.restores and np.abs(_lay(world, one.a) - lay).max() > MOVED:
+        if i == one.joined and one.restores and np.abs(_lay(world, one.a) - lay).max() > MOVED:
             raise _Refused("something was moved")
         if messages is not None and i >= one.begin:
             _write(messages, one, i)
-        world.step(action, push() if push is not None and mode != FORWARD else None)
+        world.step(action, push() if push is not None and one.t <= i < one.near else None)
         if mode == ROLLBACK and any(world.data.joint(body).qvel[2] < -FALLING for body in BLOCKS):
             raise _Refused("dropped")
         held = held + 1 if b.success(world) else 0
@@ -196,15 +199,15 @@ def _read(bag: Path, contract: Contract) -> Shown:
     return Shown(Demonstration(episode.state[:, commanded], episode.actions, episode.contact), episode.instruction)
 
 
-def plan(demonstrations: Path, out: Path) -> list[Job]:
-    """The tables on which several tasks were shown, undisturbed and from home."""
+def plan(demonstrations: Path, out: Path, links: bool = True) -> list[Job]:
+    """The tables on which several tasks were shown, undisturbed and from home; `links` as in `Synthesis`."""
     tables: dict[int, list[tuple[str, Path]]] = {}
     for bag in find_bags(demonstrations):
         told = yaml.load((bag / "metadata.yaml").read_text(), yaml.CSafeLoader)
         custom = told["rosbag2_bagfile_information"].get("custom_data") or {}
         if custom.get("start") == "home" and custom.get("pushed") == "False":
             tables.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
-    return [Job(seed, tuple(shown), out) for seed, shown in sorted(tables.items()) if len(shown) > 1]
+    return [Job(seed, tuple(shown), out, links) for seed, shown in sorted(tables.items()) if len(shown) > 1]
 
 
 def main() -> None:
@@ -212,10 +215,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sim.switches", description=__doc__.split("\n")[0])
     parser.add_argument("demonstrations", type=Path, help="folder of bags, as sim.record writes them")
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags of switches")
+    parser.add_argument("--unlinked", action="store_true", help="begin B at its start always (to see what links do)")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     headless.require()
-    jobs = plan(args.demonstrations, args.out)
+    jobs = plan(args.demonstrations, args.out, not args.unlinked)
     if not jobs:
         raise InputError(f"no table in {args.demonstrations} on which two tasks were shown from home, undisturbed; "
                          "record some with `python -m sim.record --tasks all --episodes 12`")

@@ -15,7 +15,7 @@ from policy.errors import InputError
 from policy.history import History
 from policy.retrace import back, lag, leaving
 from policy.spec import MODES
-from policy.synthesis import ADVANCE, CLEAR, ROLLBACK, Demonstration
+from policy.synthesis import ADVANCE, CLEAR, LEFT, ROLLBACK, Demonstration
 from policy.synthesise import BEFORE, main, synthesise
 from sim.record import main as record_demonstrations
 from sim.start import start
@@ -95,7 +95,7 @@ def test_how_far_back_depends_on_where_the_hand_is_free() -> None:
     twice = replace(demo, contact=demo.contact | (np.arange(100) > 3) & (np.arange(100) < 8))
     assert back(CONTRACT, twice, 60, home=True).frames[-1] == TAKEN - CLEAR  # what was done before stays done
     way = leaving(demo, RELEASED + 2)
-    assert way.frames == list(range(RELEASED + 2, RELEASED + CLEAR)) and set(way.mode) == {ADVANCE}
+    assert way.frames == list(range(RELEASED + 2, RELEASED + LEFT)) and set(way.mode) == {ADVANCE}
     assert np.array_equal(way.actions, demo.actions[way.frames])
 
 

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.ablations import VARIANTS, changed
 from policy import checkpoint, contract, dataset, recipe, train
 from policy.batches import Batches
 from policy.errors import InputError
 from policy.model import Policy, blank
+from policy.spec import MODES
 from tests import small
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +122,19 @@ def test_batches_are_a_function_of_the_step_and_shares_make_the_whole(bags: Path
     assert np.bincount(seen, minlength=len(cache.state))[batches.train].tolist() == [4] * len(batches.train)
     held = set(cache.episode[batches.held_out])
     assert held and held.isdisjoint(cache.episode[batches.train])
+
+
+@pytest.mark.parametrize("left_out", VARIANTS)
+def test_an_ingredient_of_switching_can_be_left_out(left_out: str, tmp_path: Path) -> None:
+    raw = small.shrink("switch")
+    without = changed(VARIANTS[left_out])["training"].get("without", "")
+    raw["training"] |= {"without": without, "held_out": 0.0}
+    cache = dataset.open_cache(small.switches(tmp_path), contract.load("tabletop"))
+    batches = Batches(cache, recipe.parse(raw))
+    modes = {MODES[int(told)] for told in batches.some(batches.train)["told"][:, 2:].argmax(1)}
+    assert modes == ({"forward"} if without == "mode" else set(MODES) - {without})
+    assert len(batches.train) == sum(without in ("", "mode") or MODES[mode] != without for mode in cache.mode)
+    recipe.parse(changed(VARIANTS[left_out]))
 
 
 def test_what_is_said_lies_between_phrasings_of_the_same_task(bags: Path) -> None:

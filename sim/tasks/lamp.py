@@ -4,6 +4,9 @@ from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
 from sim.world import World
 
 
+FURTHER = 4   # control steps
+
+
 class Lamp(Task):
     """Switch the lamp: the button toggles it."""
 
@@ -24,10 +27,10 @@ class Lamp(Task):
     def motion(self, world: World) -> Motion:
         while world.lamp != self.on:
             yield from reach(world, lambda: world.position("button") + (0, 0, 0.045), CLOSED, 0.015, 0.025)
-            for _ in range(25):
-                if world.lamp == self.on:
-                    break
-                yield from straight(world, lambda: world.position("lamp") + (0, 0, 0.02), CLOSED, most=1)
+            down = world.position("lamp") + (0, 0, 0.02)
+            yield from straight(world, lambda: down, CLOSED, most=25, until=lambda: world.lamp == self.on)
+            # A little further, so that a policy that turns back somewhat early has still pressed it.
+            yield from straight(world, lambda: down, CLOSED, most=FURTHER)
         yield from rise(world, CLOSED)
 
 
