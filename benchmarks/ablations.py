@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     args = parser.parse_args()
     if not (args.data / "demos").is_dir():
-        raise InputError(f"no {args.data / 'demos'}; record it with `python -m sim.record` and `python -m sim.switches`")
+        raise InputError(f"no {args.data / 'demos'}; make it with `python -m sim.record` and `python -m sim.switches`")
     if "links" in args.only and not (args.out / "links" / "run").exists():
         make_unlinked(args.data, args.out / "unlinked")
     cores: Queue[int] = Queue()

@@ -1,6 +1,6 @@
 """`python -m sim.evaluate models/tabletop`: the exported policy on unseen starts, as the robot runs it.
 
-With `--switch early,mid,late` it is told something else on the way (sim/switch_evaluate.py).
+With `--switch early,mid,late` it is told something else on the way (sim/switching).
 """
 
 import argparse
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from policy.errors import InputError, exit_code, unknown
 from policy.runtime import Runtime
-from sim import headless, runs, switch_evaluate
+from sim import headless, runs
 from sim.jobs import Job, choose_films, plan, play
 from sim.report import summarise, write_page
+from sim.switching import evaluate as switching
 from sim.tasks import TASKS
 from sim.video import Video
 from sim.world import World
@@ -39,7 +40,7 @@ def main() -> None:
     if args.switch is None:
         _evaluate(args, _task_names(args.tasks))
     else:
-        switch_evaluate.evaluate(args)
+        switching.evaluate(args)
 
 
 def _arguments() -> argparse.Namespace:
@@ -52,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", help="default out/eval, with --switch out/switch")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument("--tasks", default="all", help="all, or names with commas between them; not with --switch")
-    switch_evaluate.add_arguments(parser.add_argument_group("a change of mind on the way"))
+    switching.add_arguments(parser.add_argument_group("a change of mind on the way"))
     args = parser.parse_args()
     for name in ("pairs", "baseline"):
         if args.switch is None and getattr(args, name) != parser.get_default(name):

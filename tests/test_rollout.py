@@ -9,7 +9,7 @@ from policy.contract import load
 from policy.spec import Frame
 from sim import rollout
 from sim.jobs import CHAIN, Job, choose_films, plan, play
-from sim.switch_methods import flush, keep
+from sim.switching.methods import flush, keep
 from sim.tasks import TASKS
 from sim.world import World
 from tests.scripted import Levels, Script

@@ -13,10 +13,13 @@ import pytest
 from policy.contract import load
 from policy.errors import InputError
 from policy.runtime import Runtime
-from sim import evaluate, switch_film, switch_measures, switch_page, switch_report, switch_words, switching
+from sim import evaluate
 from sim.layout import HOME
-from sim.switch_methods import BASELINES, METHODS
-from sim.switching import Job
+from sim.switching import film, measures, page, refusals
+from sim.switching import jobs as switching
+from sim.switching.jobs import Job
+from sim.switching.methods import BASELINES, METHODS
+from sim.switching.report import markdown, summarise
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE
 from tests.tiny import write_model
@@ -32,40 +35,40 @@ def test_a_reaction_is_the_first_set_point_that_answers_and_differs() -> None:
     sent, answers = alone.copy(), np.zeros(20, bool)
     sent[10:] = 0.01     # an old inference was thrown away
     answers[12:] = True
-    assert switch_measures.reaction(sent, answers, alone, at=9) == pytest.approx(3 / RATE)
+    assert measures.reaction(sent, answers, alone, at=9) == pytest.approx(3 / RATE)
     sent[10:14] = 0      # the new chunk says the same at first
-    assert switch_measures.reaction(sent, answers, alone, at=9) == pytest.approx(5 / RATE)
-    assert switch_measures.reaction(alone, answers, alone, at=9) is None
+    assert measures.reaction(sent, answers, alone, at=9) == pytest.approx(5 / RATE)
+    assert measures.reaction(alone, answers, alone, at=9) is None
 
 
 def test_a_jerk_ratio_is_one_for_the_same_motion_and_more_for_a_leap() -> None:
     alone = np.zeros((60, 8))
     alone[:, 0] = 0.1 * np.sin(np.linspace(0, 20, 60))
-    assert switch_measures.jerk_ratio(alone, alone, 20) == pytest.approx(1, abs=0.15)
+    assert measures.jerk_ratio(alone, alone, 20) == pytest.approx(1, abs=0.15)
     leap = alone.copy()
     leap[25:, 0] += 0.5
-    assert switch_measures.jerk_ratio(leap, alone, 20) > 10
+    assert measures.jerk_ratio(leap, alone, 20) > 10
     too_early = 10
-    assert switch_measures.jerk_ratio(leap, alone, too_early) == pytest.approx(1, abs=0.15)
+    assert measures.jerk_ratio(leap, alone, too_early) == pytest.approx(1, abs=0.15)
     gripping = alone.copy()
     gripping[25:, 7] = 0.08  # its commands leap by nature
-    assert switch_measures.jerk_ratio(gripping, alone, 20) == switch_measures.jerk_ratio(alone, alone, 20)
+    assert measures.jerk_ratio(gripping, alone, 20) == measures.jerk_ratio(alone, alone, 20)
 
 
 def test_set_points_beyond_limits_are_counted() -> None:
     began = np.append(HOME, OPEN)
     step = LIMITS.velocity / RATE
     still = np.repeat(began[None], 5, 0)
-    assert switch_measures.beyond(still, began, LIMITS) == 0
+    assert measures.beyond(still, began, LIMITS) == 0
     at_the_limit = began + np.arange(1, 4)[:, None] * np.append(step[:7], 0)
-    assert switch_measures.beyond(at_the_limit.astype(np.float32), began, LIMITS) == 0
+    assert measures.beyond(at_the_limit.astype(np.float32), began, LIMITS) == 0
     too_fast = still.copy()
     too_fast[2:, 3] += 1.1 * step[3]
-    assert switch_measures.beyond(too_fast, began, LIMITS) == 1
-    assert switch_measures.beyond(too_fast[2:], began, LIMITS) == 1  # the first one is measured from the state
+    assert measures.beyond(too_fast, began, LIMITS) == 1
+    assert measures.beyond(too_fast[2:], began, LIMITS) == 1  # the first one is measured from the state
     too_far = still.copy()
     too_far[:, 7] = 0.0801
-    assert switch_measures.beyond(too_far, began, LIMITS) == 5
+    assert measures.beyond(too_far, began, LIMITS) == 5
 
 
 def places(*heights: float) -> np.ndarray:
@@ -84,27 +87,27 @@ def places(*heights: float) -> np.ndarray:
 def test_a_thing_is_safe_unless_it_is_dropped_or_leaves_the_table(
         heights: tuple[float, ...], touched: str, wanted: str, safe: bool) -> None:
     marks = (np.array([mark == "1" for mark in row]) for row in (touched, wanted))
-    assert switch_measures.safe(places(*heights), *marks) is safe
+    assert measures.safe(places(*heights), *marks) is safe
 
 
 def test_off_the_edge_is_not_safe_while_it_is_still_at_its_height() -> None:
     where = places(0.02, 0.02)
     where[1, 1] = 0.63
-    assert not switch_measures.safe(where, np.zeros(2, bool), np.zeros(2, bool))
+    assert not measures.safe(where, np.zeros(2, bool), np.zeros(2, bool))
 
 
 # -- the report
 
 def test_unknown_sentences_are_new_and_a_policy_that_does_not_know_them_says_so(tmp_path: Path) -> None:
     said = {words for task in TASKS.values() for words in (*task.phrasings, *task.reworded, *task.new_words)}
-    assert len(set(switch_words.UNKNOWN) - said) == 20
+    assert len(set(refusals.UNKNOWN) - said) == 20
     write_model(tmp_path / "switching", switches=True)
     write_model(tmp_path / "plain")
-    told = switch_words.refusals(Runtime(tmp_path / "switching", 1, "cpu"))
+    told = refusals.refusals(Runtime(tmp_path / "switching", 1, "cpu"))
     assert told["unknown_refused"]["successes"] == 20 - len(told["unknown_refused"]["accepted"]) >= 19
     assert "could you pull open the drawer" not in told["reworded_refused"]["refused"]  # it was taught the drawer
     assert "lamp on please" in told["reworded_refused"]["refused"]
-    plain = switch_words.refusals(Runtime(tmp_path / "plain", 1, "cpu"))
+    plain = refusals.refusals(Runtime(tmp_path / "plain", 1, "cpu"))
     assert plain["unknown_refused"]["rate"] == plain["reworded_refused"]["rate"] == 0
 
 
@@ -134,7 +137,7 @@ def report() -> dict[str, Any]:
     others = [record(run, method=method, seconds=9.0) for method in BASELINES
               for run in ("early", "mid", "false_switch", "three_switches", "switch_back")]
     words = {"ours": REFUSED, "baseline": {key: r | {"rate": 0.0} for key, r in REFUSED.items()}}
-    return switch_report.summarise(SETTINGS, records + others, words)
+    return summarise(SETTINGS, records + others, words)
 
 
 def test_every_figure_is_counted_as_it_is_defined() -> None:
@@ -166,11 +169,11 @@ def test_each_baseline_has_the_same_figures() -> None:
 
 def test_the_page_and_the_table_say_what_the_report_says(tmp_path: Path) -> None:
     made = report() | {"command": "python -m x", "videos": []}
-    switch_page.write_page(tmp_path, made)
-    page = (tmp_path / "index.html").read_text()
-    assert "{{" not in page and "early: retreat" in page
-    assert 'title="early 1/1, mid 2/3"' in page and ">3/4</td>" in page
-    table = switch_report.markdown(made)
+    page.write_page(tmp_path, made)
+    written = (tmp_path / "index.html").read_text()
+    assert "{{" not in written and "early: retreat" in written
+    assert 'title="early 1/1, mid 2/3"' in written and ">3/4</td>" in written
+    table = markdown(made)
     assert "| | ours | keep | flush | retreat |" in table and "| time to B, median | 2.00 s | 9.00 s |" in table
     assert all(line.count("|") == 6 for line in table.splitlines() if line.startswith("|"))
 
@@ -181,7 +184,7 @@ def test_films_show_a_success_on_one_table_and_the_first_failures_beside_the_bas
         for method in METHODS:
             row = record("early", method=method, seed=seed, success=won, table=table if method == "ours" else 1)
             rows.append((row, Job(method, "early", seed, (("put_red", "lamp_on"),))))
-    films = switch_film.choose(*map(list, zip(*rows, strict=True)))
+    films = film.choose(*map(list, zip(*rows, strict=True)))
     assert [(name, jobs[0].seed) for name, jobs in films] == [
         ("early-success", 2), ("early-failure-1", 1), ("early-failure-2", 3)]
     assert all([j.method for j in jobs] == ["ours", "flush", "retreat"] for _, jobs in films)
@@ -202,9 +205,9 @@ def test_the_shipped_policy_is_evaluated_filmed_and_gone_on_with_after_a_kill(tm
     first = json.loads((out / "report.json").read_text())
     assert first["switch"]["mid"]["episodes"] == 1 and first["baselines"] == {}
     assert first["command"].endswith(f"--switch mid --pairs 3 --episodes 1 --seed 1000000 --out {out}")
-    for film in first["videos"]:
-        assert film["file"] in (out / "index.html").read_text()
-        with av.open(str(out / film["file"])) as container:
+    for video in first["videos"]:
+        assert video["file"] in (out / "index.html").read_text()
+        with av.open(str(out / video["file"])) as container:
             assert sum(1 for _ in container.decode(video=0)) > switching.BACK[0]
 
     log = out / "episodes.jsonl"

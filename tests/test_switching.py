@@ -8,10 +8,12 @@ import pytest
 
 from policy.contract import load
 from policy.spec import Frame
-from sim import rollout, switch_measures, switch_stage, switching
+from sim import rollout
 from sim.layout import HOME
-from sim.switch_methods import BASELINES, METHODS, OPENING, way_home
-from sim.switching import Job
+from sim.switching import jobs as switching
+from sim.switching import measures, stage
+from sim.switching.jobs import Job
+from sim.switching.methods import BASELINES, METHODS, OPENING, way_home
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE, World
 from tests.scripted import Script
@@ -28,7 +30,7 @@ def world() -> World:
 def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An expert answers for one step only, and looks at no picture."""
     monkeypatch.setattr(rollout, "EXECUTE", 1)
-    monkeypatch.setattr(switch_stage, "DELAY", 0)
+    monkeypatch.setattr(stage, "DELAY", 0)
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     yield
 
@@ -64,11 +66,11 @@ def test_fewer_pairs_are_drawn_by_the_seed() -> None:
     assert len(drawn(1_000_000)) == 5 and drawn(1_000_000) == drawn(1_000_000) != drawn(1_000_001)
 
 
-def twin(contact: str, held: int | None, askable: str = "") -> switch_stage.Twin:
+def twin(contact: str, held: int | None, askable: str = "") -> stage.Twin:
     """A run with a mark for each control step, "1" in contact, and time enough after them."""
-    steps = [mark == "1" for mark in contact] + [False] * switch_stage.AFTER
+    steps = [mark == "1" for mark in contact] + [False] * stage.AFTER
     may_ask = [mark == "1" for mark in askable] or [True] * len(steps)
-    return switch_stage.Twin(np.zeros((len(steps), 8)), np.array(steps), np.array(may_ask), held)
+    return stage.Twin(np.zeros((len(steps), 8)), np.array(steps), np.array(may_ask), held)
 
 
 def test_a_switch_is_drawn_within_its_phase() -> None:
@@ -91,7 +93,7 @@ def test_there_is_no_late_switch_without_success_and_none_without_contact() -> N
 
 def test_what_is_true_already_is_not_asked_for() -> None:
     contact = "0001111000"
-    made = twin(contact, 9, askable="0000010" + "1" * (len(contact) - 7 + switch_stage.AFTER))
+    made = twin(contact, 9, askable="0000010" + "1" * (len(contact) - 7 + stage.AFTER))
     assert made.moments("early").tolist() == [] and made.moments("mid").tolist() == [6]
 
 
@@ -104,7 +106,7 @@ def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
     np.testing.assert_allclose(way[-1], np.append(HOME, OPEN))
     steps = np.abs(np.diff(way[:, :7], axis=0)) / (LIMITS.velocity[:7] / RATE)
     assert 0.9 < steps.max() <= 1   # no faster, and hardly slower
-    assert switch_measures.beyond(way, way[0], LIMITS) == 0
+    assert measures.beyond(way, way[0], LIMITS) == 0
 
 
 def reactions(world: World, a: str, b: str) -> dict[str, float | None]:

@@ -1,8 +1,9 @@
 """Press the button that switches the lamp."""
 
+import numpy as np
+
 from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
 from sim.world import World
-
 
 FURTHER = 4   # control steps
 
@@ -27,11 +28,14 @@ class Lamp(Task):
     def motion(self, world: World) -> Motion:
         while world.lamp != self.on:
             yield from reach(world, lambda: world.position("button") + (0, 0, 0.045), CLOSED, 0.015, 0.025)
-            down = world.position("lamp") + (0, 0, 0.02)
-            yield from straight(world, lambda: down, CLOSED, most=25, until=lambda: world.lamp == self.on)
+            yield from straight(world, lambda: _down(world), CLOSED, most=25, until=lambda: world.lamp == self.on)
             # A little further, so that a policy that turns back somewhat early has still pressed it.
-            yield from straight(world, lambda: down, CLOSED, most=FURTHER)
+            yield from straight(world, lambda: _down(world), CLOSED, most=FURTHER)
         yield from rise(world, CLOSED)
+
+
+def _down(world: World) -> np.ndarray:
+    return world.position("lamp") + (0, 0, 0.02)
 
 
 TASKS = (

@@ -9,7 +9,7 @@ import numpy as np
 from policy.runtime import Runtime
 from sim.rollout import Driver, until
 from sim.start import HOLD
-from sim.switch_methods import Method
+from sim.switching.methods import Method
 from sim.tasks import Task
 from sim.world import RATE, World
 

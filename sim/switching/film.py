@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from policy.runtime import Runtime
-from sim.switch_stage import Stage
-from sim.switching import PHASES, Job, play
+from sim.switching.jobs import PHASES, Job, play
+from sim.switching.stage import Stage
 from sim.video import RATE, Video, caption
 from sim.world import World
 

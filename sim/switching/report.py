@@ -1,6 +1,6 @@
 """Figures of a switch evaluation: every one from the records of the episodes.
 
-`python -m sim.switch_report out/switch` makes the page of a finished one again and prints its figures.
+`python -m sim.switching.report out/switch` makes the page of a finished one again and prints its figures.
 """
 
 import argparse
@@ -15,16 +15,16 @@ import numpy as np
 
 from policy.errors import InputError, exit_code
 from policy.execution import CONTINUE
-from sim import switch_page
 from sim.report import rate
-from sim.switch_methods import BASELINES
-from sim.switching import PHASES, WORDS
+from sim.switching import page
+from sim.switching.jobs import PHASES, WORDS
+from sim.switching.methods import BASELINES
 
 Record = dict[str, Any]
 
 
 def summarise(settings: Record, records: list[Record], words: dict[str, Record]) -> Record:
-    """The report; `words`: for "ours" and "baseline" what `sim.switch_words.refusals` says of the policy."""
+    """The report; `words`: for "ours" and "baseline" what `sim.switching.refusals` says of the policy."""
     def of(method: str) -> Record:
         return _section([r for r in records if r["method"] == method], settings["phases"],
                         words["ours" if method == "ours" else "baseline"])
@@ -98,13 +98,13 @@ def markdown(report: Record) -> str:
         return f"| {name} | " + " | ".join(tell(section) for section in sections.values()) + " |"
 
     lines = [f"| | {' | '.join(sections)} |", "| --- |" + " --- |" * len(sections)]
-    lines += [row(name, tell) for name, tell in switch_page.rows(report)]
+    lines += [row(name, tell) for name, tell in page.rows(report)]
     return "\n".join(lines) + f"\n\nBy `{report['command']}`."
 
 
 def main() -> None:
     """Write the page of a finished evaluation again and print its figures as Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m sim.switch_report", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m sim.switching.report", description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="what sim.evaluate --switch wrote")
     folder = Path(parser.parse_args().folder)
     try:
@@ -112,7 +112,7 @@ def main() -> None:
     except (FileNotFoundError, json.JSONDecodeError) as error:
         raise InputError(f"no report.json that can be read in {folder} ({error}); make it with "
                          "`python -m sim.evaluate <model> --switch early,mid,late --out <folder>`") from None
-    switch_page.write_page(folder, report)
+    page.write_page(folder, report)
     print(markdown(report))
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from policy.errors import InputError, unknown
 from policy.runtime import Runtime
-from sim import runs, switch_film, switch_page, switch_words
-from sim.switch_methods import BASELINES
-from sim.switch_report import summarise
-from sim.switching import PHASES, Job, plan, play
+from sim import runs
+from sim.switching import film, page
+from sim.switching.jobs import PHASES, Job, plan, play
+from sim.switching.methods import BASELINES
+from sim.switching.refusals import refusals
+from sim.switching.report import summarise
 from sim.tasks import TASKS
 from sim.world import World
 
@@ -33,16 +35,16 @@ def evaluate(args: argparse.Namespace) -> None:
     words = {}
     for name, key, folder in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
         if folder:  # a model that cannot run is told before anything is written
-            words[name] = switch_words.refusals(Runtime(folder, threads, "cpu"))
+            words[name] = refusals(Runtime(folder, threads, "cpu"))
             settings[key] = runs.fingerprint(folder)
     jobs = plan(phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
     out = Path(args.out)
     with runs.workers(args.processes, out, _open, args.model, args.baseline, threads) as pool:
         records = runs.play_all(pool, _play, jobs, out, settings, ("method", "run", "seed"))
         report = summarise(settings, records, words) | {"command": _command(args)}
-        report["videos"] = runs.film_all(pool, _film, switch_film.choose(records, jobs), out / "videos")
+        report["videos"] = runs.film_all(pool, _film, film.choose(records, jobs), out / "videos")
     runs.write(out / "report.json", report)
-    switch_page.write_page(out, report)
+    page.write_page(out, report)
     rates = ", ".join(f"{phase} {r['rate']:.1%}" for phase, r in report["switch"].items())
     print(f"success of B: {rates}; report {out / 'report.json'}; page {out / 'index.html'}")
 
@@ -88,4 +90,4 @@ def _play(job: Job) -> runs.Record:
 
 
 def _film(jobs: list[Job], path: Path) -> runs.Record:
-    return switch_film.film(jobs, _world, _runtime, path)
+    return film.film(jobs, _world, _runtime, path)

@@ -8,11 +8,11 @@ import numpy as np
 
 from policy.execution import CONTINUE
 from policy.runtime import Runtime
-from sim import switch_measures as measures
 from sim.rollout import until
 from sim.start import HOLD, start
-from sim.switch_methods import METHODS, ours
-from sim.switch_stage import AFTER, EARLIEST, Stage, Twin, alone
+from sim.switching import measures
+from sim.switching.methods import METHODS, ours
+from sim.switching.stage import AFTER, EARLIEST, Stage, Twin, alone
 from sim.tasks import TASKS, Task
 from sim.world import RATE, World
 
