@@ -112,7 +112,8 @@ def attempt(demonstrations: Path, hand: float) -> Try:
     t = int(np.flatnonzero(shown.contact)[-1]) - 8
     stays = np.tile(np.append(shown.actions[t, :7], hand), (30, 1))
     mode = np.concatenate([np.full(t, FORWARD), np.full(25, ROLLBACK), np.full(5, FORWARD)]).astype(np.uint8)
-    return Try("put_blue", "slider_left", ("", ""), t, 0, np.concatenate([shown.actions[:t], stays]), mode, True)
+    return Try("put_blue", "slider_left", ("", ""), t, 0, t + 25, t + 25,
+               np.concatenate([shown.actions[:t], stays]), mode, True)
 
 
 @pytest.mark.parametrize(("hand", "why"), [(0.08, "dropped"), (0.0, "something was moved")])
@@ -140,7 +141,7 @@ def test_only_what_was_shown_undisturbed_from_home_on_one_table_is_joined(tmp_pa
     pretend(tmp_path, "d", task="d", seed="7", start="other", pushed="False")
     pretend(tmp_path, "e", task="e", seed="7", start="home", pushed="True")
     out = tmp_path / "out"
-    assert plan(tmp_path, out) == [Job(7, (("a", tmp_path / "a"), ("b", tmp_path / "b")), out)]
+    assert plan(tmp_path, out) == [Job(7, (("a", tmp_path / "a"), ("b", tmp_path / "b")), out, True)]
 
 
 def test_without_a_shared_table_it_says_what_to_record(tmp_path: Path) -> None:
