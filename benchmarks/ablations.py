@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=25.0, help="of training, each on one core")
     parser.add_argument("--episodes", type=int, default=100, help="switches a phase")
-    parser.add_argument("--seed", type=int, default=2_000_000)
+    parser.add_argument("--seed", type=int, default=1_700_000)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     args = parser.parse_args()
     if not (args.data / "demos").is_dir():
