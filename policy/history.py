@@ -21,7 +21,7 @@ AGE = 8            # steps between two inferences, the most that what is told of
 KEPT = (16, 33)    # steps without contact and forward, until the previous instruction is let go: three inferences
 OPENING = 32       # steps at the start of an episode in which there may be a previous instruction
 OTHER = 0.5        # chance that there is one; otherwise it is the present one, in other words
-WRONG = 0.02       # chance that the contact told is wrong
+WRONG = 0.1        # chance that the contact told is wrong: told on, it must not keep itself on
 DONE = 12          # last steps of an episode in which it is done
 NOWHERE = -1
 
@@ -85,10 +85,11 @@ class History:
         before = np.maximum(indices - rng.integers(1, AGE + 1, len(indices)), self.first[indices])
         touching = self.contact[before] & (before < indices)
         late = np.minimum(self.onset[before] + rng.integers(0, AGE, len(indices)), before)
-        state = self.cache.state
-        origin = np.where((touching & (self.onset[before] >= 0))[:, None], state[late], state[indices])
-        told = (touching ^ (rng.random(len(indices)) < WRONG)).astype(np.float32)
-        return {"previous": self._previous(indices, rng), "contact": told[:, None], "origin": origin}
+        wrong = rng.random(len(indices)) < WRONG
+        earlier = rng.integers(self.first[indices], indices + 1)  # where a contact began that is over
+        row = np.where(touching, late, np.where(wrong, earlier, indices))
+        told = (touching ^ wrong).astype(np.float32)[:, None]
+        return {"previous": self._previous(indices, rng), "contact": told, "origin": self.cache.state[row]}
 
     def _previous(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         e, n = self.cache.episode[indices], len(indices)

@@ -84,6 +84,7 @@ class Synthesis:
         """From A's step t to the end of B; None where B's demonstration has no free beginning."""
         onset, over = a.onset(t), [end for _, end in a.contacts() if end <= t]
         soon = next((first for first, _ in a.contacts() if t < first <= t + CLEAR), None)
+        meeting = onset is None and soon is not None and self.meet(a, soon, b)
         way: list[np.ndarray]
         leave, mode = t, ADVANCE
         holding = self.linked(a, t, b) if onset is not None else None
@@ -91,12 +92,12 @@ class Synthesis:
             way = [self._row(a, t)]
         elif onset is not None:
             way, mode = self.undo(a, t, max(0, onset - CLEAR)), ROLLBACK
-        elif soon is not None:
+        elif soon is not None and not meeting:
             way = self.undo(a, t, max(0, soon - CLEAR))
         else:
             leave = max(t, min(over[-1] + LEFT, len(a.state) - 1)) if over else t
             way = [self._row(a, leave)]
-        first, end = (holding, holding + 1) if holding is not None else (0, self.free(b))
+        first, end = (holding, holding + 1) if holding is not None else (0, b.contacts()[0][0] if meeting else self.free(b))
         if end <= 0:
             return None
         joined = first if holding is not None else self._join(way[-1], b, end)
@@ -120,6 +121,14 @@ class Synthesis:
                 away = np.abs(b.state[steps] - a.state[t])[:, ~self.grippers].max(1) / PACE
                 return int(steps[np.argmin(away + len(steps) - np.arange(len(steps)))])
         return None
+
+    def meet(self, a: Demonstration, onset: int, b: Demonstration) -> bool:
+        """Whether A's contact that begins at `onset` begins just as B's first one does."""
+        contacts = b.contacts()
+        if not self.links or not contacts:
+            return False
+        away = np.abs(a.state[onset] - b.state[contacts[0][0]])
+        return bool(away[~self.grippers].max() < SAME and (away / self.span)[self.grippers].max(initial=0) < FLIP)
 
     def undo(self, a: Demonstration, t: int, to: int) -> list[np.ndarray]:
         """A's states from t back to `to`, the gripper's command of each; it waits where that changes."""

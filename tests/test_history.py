@@ -76,8 +76,8 @@ def test_contact_told_is_some_steps_old_and_now_and_then_wrong() -> None:
     for frame in (30, 50, 70):  # at the onset itself it was not told yet
         assert share[frame] == pytest.approx(WRONG, abs=spread)
     assert share[59] == pytest.approx(1 - WRONG, abs=spread)
-    assert share[51] == pytest.approx(1 / AGE, abs=0.05) and share[54] == pytest.approx(4 / AGE, abs=0.05)
-    assert share[61] == pytest.approx(1 - 1 / AGE, abs=0.05)  # and not let go yet
+    for frame, right in ((51, 1 / AGE), (54, 4 / AGE), (61, 1 - 1 / AGE)):  # and not let go at once
+        assert share[frame] == pytest.approx(right + WRONG * (1 - 2 * right), abs=0.05)
 
 
 def test_nothing_is_told_at_the_beginning_of_a_bag() -> None:
@@ -92,10 +92,13 @@ def test_the_origin_is_where_the_contact_began_or_the_present_state() -> None:
     held = drawn(history, 50)  # ten steps into B: A's contact goes on
     assert held["origin"].shape == (DRAWS, 1)
     assert set(held["origin"][:, 0]) == set(range(20, 20 + AGE))
-    assert set(drawn(history, 70)["origin"][:, 0]) == {70.0}
+    over = drawn(history, 70)
+    wrong = over["contact"][:, 0] == 1
+    assert set(over["origin"][~wrong, 0]) == {70.0} and set(over["origin"][wrong, 0]) == set(range(71))
     barely = drawn(history, 22)
     wrong = barely["contact"][:, 0] == 0
-    assert (barely["origin"][:, 0] <= 22).all() and set(barely["origin"][~wrong, 0]) <= {20.0, 21.0, 22.0}
+    assert (barely["origin"][:, 0] <= 22).all()
+    assert np.isin(barely["origin"][~wrong, 0], [20, 21, 22]).mean() > 0.7  # the others are told a contact wrongly
 
 
 def test_after_a_switch_the_previous_is_the_one_before_until_nothing_of_it_is_left() -> None:

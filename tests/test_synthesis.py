@@ -121,6 +121,16 @@ def test_a_hand_that_holds_what_b_grasps_just_so_goes_on_with_it() -> None:
     assert (Synthesis(CONTRACT, LAG, links=False).switch(a, 60, b).mode == ROLLBACK).any()
 
 
+def test_a_hand_that_goes_for_what_b_takes_just_so_goes_on() -> None:
+    a, b = grasp(), grasp(steps=120)
+    switch = SYNTHESIS.switch(a, 38, b)
+    assert TAKEN - CLEAR < switch.joined < TAKEN and set(switch.mode) == {ADVANCE, FORWARD}
+    assert np.diff(switch.actions[:, 0]).min() > -0.01   # not back
+    for other in (grasp(at=0.2), grasp(joint=1)):
+        assert np.diff(SYNTHESIS.switch(a, 38, other).actions[:, 0]).min() < -0.01
+    assert Synthesis(CONTRACT, LAG, links=False).switch(a, 38, b).joined == 0
+
+
 @pytest.mark.parametrize("t", [5, 38, 60, 72, 95])
 @pytest.mark.parametrize("fast", [0.4, 2.175])  # rad/s: A and B travel with 0.36
 def test_no_command_is_faster_than_the_arm_may(t: int, fast: float) -> None:
