@@ -21,7 +21,7 @@ AGE = 8            # steps between two inferences, the most that what is told of
 KEPT = (16, 33)    # steps without contact and forward, until the previous instruction is let go: three inferences
 OPENING = 32       # steps at the start of an episode in which there may be a previous instruction
 OTHER = 0.5        # chance that there is one; otherwise it is the present one, in other words
-WRONG = 0.1        # chance that the contact told is wrong: told on, it must not keep itself on
+WRONG = 0.15       # chance that the contact told is wrong: told on, it must not keep itself on
 DONE = 12          # last steps of an episode in which it is done
 NOWHERE = -1
 
