@@ -98,7 +98,7 @@ def test_the_origin_is_where_the_contact_began_or_the_present_state() -> None:
     barely = drawn(history, 22)
     wrong = barely["contact"][:, 0] == 0
     assert (barely["origin"][:, 0] <= 22).all()
-    assert np.isin(barely["origin"][~wrong, 0], [20, 21, 22]).mean() > 0.7  # the others are told a contact wrongly
+    assert np.isin(barely["origin"][~wrong, 0], [20, 21, 22]).mean() > 0.6  # the others are told a contact wrongly
 
 
 def test_after_a_switch_the_previous_is_the_one_before_until_nothing_of_it_is_left() -> None:
