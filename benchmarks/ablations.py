@@ -8,6 +8,7 @@
     rollback    the frames in which something is undone are left out
     advance     the frames between the two tasks are left out
     links       B is always begun at its start, never where A has led already
+    plain       the recipe `chunk` on the same demonstrations, whose instruction is swapped: the three baselines
 
 Each begins with the weights of `--start`, trains for `--minutes` on one core and is put through `--episodes` switches
 a phase; as many are at work as there are cores. What is there already is not done again.
@@ -45,13 +46,18 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     report = folder / "eval" / "report.json"
     if not report.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
-        bags = args.out / "unlinked" if name == "links" else args.data
+        if name == "plain":
+            written, bags = "chunk", args.data / "demos"
+            evaluated = [args.out / "reference" / "model", "--baseline", folder / "model"]
+        else:
+            written, bags = folder / "recipe.yaml", args.out / "unlinked" if name == "links" else args.data
+            written.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
+            evaluated = [folder / "model"]
         steps = (
-            ["policy.train", "--recipe", folder / "recipe.yaml", "--bags", bags, "--out", folder / "run",
-             "--start", args.start, "--minutes", args.minutes],
+            ["policy.train", "--recipe", written, "--bags", bags, "--out", folder / "run", "--start", args.start,
+             "--minutes", args.minutes],
             ["policy.export", folder / "run", "--out", folder / "model"],
-            ["sim.evaluate", folder / "model", "--switch", "early,mid,late", "--episodes", args.episodes,
+            ["sim.evaluate", *evaluated, "--switch", "early,mid,late", "--episodes", args.episodes,
              "--seed", args.seed, "--processes", 2, "--out", folder / "eval"])
         with (folder / "log.txt").open("a") as log:
             for module, *rest in steps:
@@ -81,15 +87,22 @@ def make_unlinked(data: Path, bags: Path) -> None:
                     "--unlinked"], check=True)
 
 
-def row(name: str, report: dict[str, Any]) -> str:
+def rows(name: str, report: dict[str, Any]) -> list[str]:
+    """The lines of one variant in the table; `plain` has one for each way of swapping its instruction."""
+    if name == "plain":
+        return [row(f"plain policy, {method}", measured) for method, measured in report["baselines"].items()]
+    return [row(name if name == "reference" else f"without {name}", report)]
+
+
+def row(title: str, report: dict[str, Any]) -> str:
     """A line of the table."""
     def share(r: dict[str, Any]) -> str:
         return f"{100 * r['rate']:.0f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})"
 
     phases = [share(report["switch"][phase]) for phase in ("early", "mid", "late")]
-    return "| " + " | ".join([name if name == "reference" else f"without {name}", *phases,
-                              share(report["object_safety"]), share(report["resume"]), share(report["no_switch"]),
-                              f"{report['time_to_b_s']['p50']:.2f}"]) + " |"
+    safe, alone = share(report["object_safety"]), share(report["no_switch"])
+    resumed = f"{share(report['resume'])} of {report['resume']['episodes']}, {report['resume']['not_possible']} lost"
+    return "| " + " | ".join([title, *phases, safe, resumed, alone, f"{report['time_to_b_s']['p50']:.2f}"]) + " |"
 
 
 def main() -> None:
@@ -101,12 +114,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0, help="of training, each on one core")
     parser.add_argument("--episodes", type=int, default=100, help="switches a phase")
     parser.add_argument("--seed", type=int, default=1_700_000)
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--only", nargs="+", choices=[*VARIANTS, "plain"], default=[*VARIANTS, "plain"])
     args = parser.parse_args()
+    names = [name for name in [*VARIANTS, "plain"] if name in args.only]  # the plain policy after the reference
     if not (args.data / "demos").is_dir():
         raise InputError(f"no {args.data / 'demos'}; make it with `python -m sim.record` and `python -m sim.switches`")
-    if "links" in args.only and not (args.out / "links" / "run").exists():
+    if "links" in names and not (args.out / "links" / "run").exists():
         make_unlinked(args.data, args.out / "unlinked")
+    if "plain" in names and "reference" not in names and not (args.out / "reference" / "model").exists():
+        raise InputError("the plain policy is put beside the reference, so that must be there first: "
+                         "--only reference plain")
     cores: Queue[int] = Queue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
@@ -120,10 +137,10 @@ def main() -> None:
             cores.put(core)
 
     with ThreadPoolExecutor(cores.qsize()) as pool:
-        reports = list(pool.map(work, args.only))
-    lines = ["| | early % | mid % | late % | object safety % | resumed % | no switch % | time to B, median s |",
+        reports = list(pool.map(work, names))
+    lines = ["| | early % | mid % | late % | object safety % | A resumed % | no switch % | time to B s |",
              "| --- | --- | --- | --- | --- | --- | --- | --- |",
-             *(row(name, report) for name, report in zip(args.only, reports, strict=True))]
+             *(line for name, report in zip(names, reports, strict=True) for line in rows(name, report))]
     (args.out / "table.md").write_text("\n".join(lines) + "\n")
     print(*lines, sep="\n")
 
