@@ -63,7 +63,7 @@ def back(contract: Contract, demo: Demonstration, t: int, home: bool) -> Way | N
 
 def leaving(demo: Demonstration, t: int) -> Way | None:
     """After the work is done: A's own frames from t on, until the hand is free of what was done."""
-    over = [end for _, end in demo.contacts() if end <= t]
+    over = [end for first, end in demo.contacts() if first <= t]
     frames = list(range(t, min(over[-1] + LEFT, len(demo.state)))) if over else []
     return Way(frames, demo.actions[frames], np.full(len(frames), ADVANCE, np.uint8)) if frames else None
 

@@ -5,8 +5,8 @@
 
 After SwitchVLA (see docs/switching.md): what was done is undone by *states* in reverse, because reversed commands
 would lead the arm by its lag in the wrong direction; the commands are derived from them anew. What is in front of
-the hand decides: without contact nothing is undone, after the work is done A is only left, and where both tasks
-hold the same thing in the same grasp the hand goes on with it (a link). Nothing here knows what a task is.
+the hand decides: without contact nothing is undone, what has been let go is only left, and where both tasks hold the
+same thing in the same grasp the hand goes on with it (a link). Nothing here knows what a task is.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from policy.contract import Contract
 from policy.spec import MODES
 
 FORWARD, ROLLBACK, ADVANCE = range(len(MODES))
-CLEAR = 20       # steps before a contact in which the hand goes for it: before them it is free
+CLEAR = 20       # steps before a contact in which the hand goes for it: before them it is free; as many go to placing
 LEFT = 12        # steps after a contact in which the hand leaves
 GAP = 6          # steps: contacts this close are one
-PACE = 0.05      # rad per step of the straight way: what demonstrations themselves travel at
+PACE = 0.06      # rad per step of the straight way and of the free hand's way back: demonstrations travel at 0.045
 STILL = 0.002    # rad: steps that move less are waiting, which is not repeated backwards
 BLEND = 8        # steps in which A's motion turns into the new one
 TURN = 6         # steps that the new motion waits meanwhile
@@ -82,7 +82,8 @@ class Synthesis:
 
     def switch(self, a: Demonstration, t: int, b: Demonstration) -> Switch | None:
         """From A's step t to the end of B; None where B's demonstration has no free beginning."""
-        onset, over = a.onset(t), [end for _, end in a.contacts() if end <= t]
+        onset = None if self.let_go(a, t) else a.onset(t)
+        over = [end for first, end in a.contacts() if first <= t]
         soon = next((first for first, _ in a.contacts() if t < first <= t + CLEAR), None)
         meeting = onset is None and soon is not None and self.meet(a, soon, b)
         way: list[np.ndarray]
@@ -93,14 +94,14 @@ class Synthesis:
         elif onset is not None:
             way, mode = self.undo(a, t, max(0, onset - CLEAR)), ROLLBACK
         elif soon is not None and not meeting:
-            way = self.undo(a, t, max(0, soon - CLEAR))
+            way = self.undo(a, t, min(t, max([0, soon - CLEAR, *over])))
         else:
             leave = max(t, min(over[-1] + LEFT, len(a.state) - 1)) if over else t
             way = [self._row(a, leave)]
-        first, end = (holding, holding + 1) if holding is not None else (0, b.contacts()[0][0] if meeting else self.free(b))
-        if end <= 0:
+        end = b.contacts()[0][0] if meeting else self.free(b)
+        if holding is None and end <= 0:
             return None
-        joined = first if holding is not None else self._join(way[-1], b, end)
+        joined = holding if holding is not None else self._join(way[-1], b, end)
         line = self.line(way[-1], b.state[joined], b.actions[max(0, joined - 1)])
         rows = np.array([way[0]] * TURN + way + line)
         labels = [mode] * (TURN + len(way)) + [ADVANCE] * len(line)
@@ -117,7 +118,7 @@ class Synthesis:
                 continue
             closed = np.abs(a.state[mine[1]] - b.state[grasp[1]])
             if closed[~self.grippers].max() < SAME and (closed / self.span)[self.grippers].max() < FLIP:
-                steps = np.arange(grasp[1], grasp[2])
+                steps = np.arange(grasp[1], max(grasp[1] + 1, grasp[2] - CLEAR))  # placing is B's own work
                 away = np.abs(b.state[steps] - a.state[t])[:, ~self.grippers].max(1) / PACE
                 return int(steps[np.argmin(away + len(steps) - np.arange(len(steps)))])
         return None
@@ -130,9 +131,20 @@ class Synthesis:
         away = np.abs(a.state[onset] - b.state[contacts[0][0]])
         return bool(away[~self.grippers].max() < SAME and (away / self.span)[self.grippers].max(initial=0) < FLIP)
 
+    def let_go(self, a: Demonstration, t: int) -> bool:
+        """Whether within the contact that holds at t the gripper was last told to open: the work is done, or nearly."""
+        onset = a.onset(t)
+        begin = t if onset is None else onset
+        flips = [k for k in range(begin + 1, t + 1) if self.flips(a.actions[k], a.actions[k - 1])]
+        return bool(flips) and bool((a.actions[flips[-1]] > a.actions[flips[-1] - 1])[self.grippers].all())
+
     def undo(self, a: Demonstration, t: int, to: int) -> list[np.ndarray]:
-        """A's states from t back to `to`, the gripper's command of each; it waits where that changes."""
+        """A's states from t back to `to`, the gripper's command of each; it waits where that changes.
+
+        What is held goes back as it came; the free hand does not dawdle as it did on its way there.
+        """
         way: list[np.ndarray] = []
+        touching, held = filled(a.contact), 1   # rows at whose end the hand is free
         for k in range(t, to - 1, -1):
             row = self._row(a, k)
             if way and self.flips(row, way[-1]):
@@ -140,7 +152,18 @@ class Synthesis:
                 way += [row] * OPENING
             elif not way or np.abs(row - way[-1])[~self.grippers].max() > STILL:
                 way.append(row)
-        return way
+            else:
+                continue
+            if touching[k] or self.flips(row, way[held - 1]):
+                held = len(way)
+        return way[:held] + self.paced(way[held - 1:])
+
+    def paced(self, way: list[np.ndarray]) -> list[np.ndarray]:
+        """The same way travelled at PACE, without its first row."""
+        rows = np.array(way)
+        gone = np.concatenate([[0], np.abs(np.diff(rows, axis=0))[:, ~self.grippers].max(1).cumsum()])
+        at = np.linspace(0, gone[-1], int(np.ceil(gone[-1] / PACE)) + 1)[1:]
+        return list(np.stack([np.interp(at, gone, column) for column in rows.T], 1).astype(rows.dtype))
 
     def line(self, start: np.ndarray, goal: np.ndarray, gripper: np.ndarray) -> list[np.ndarray]:
         """The straight way between two rows, its end included, the gripper as commanded at the end."""

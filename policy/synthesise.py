@@ -31,7 +31,7 @@ from policy.encoding import Encoder
 from policy.errors import InputError, exit_code
 from policy.retrace import Way, back, before, leaving
 from policy.spec import MODES, Episode
-from policy.synthesis import BLEND, Demonstration
+from policy.synthesis import BLEND, Demonstration, Synthesis
 
 PHASES = ("early", "mid", "late")
 AFTER = 1.0          # s after the last contact in which a switch is late
@@ -144,7 +144,8 @@ def _try(one: Shown, phase: str, shown: list[Shown], bag: Path, contract: Contra
         raise _Dropped("no step of this phase")
     t = int(rng.choice(steps))
     other, near = _other(one, shown, contract, rng)
-    way = leaving(demo, t) if phase == "late" else back(contract, demo, t, near)
+    over = phase == "late" or Synthesis(contract, 0).let_go(demo, t)
+    way = leaving(demo, t) if over else back(contract, demo, t, near)
     if way is None or len(way.frames) < BLEND:
         raise _Dropped("the hand is free already")
     onset = demo.onset(t)

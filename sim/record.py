@@ -90,7 +90,7 @@ def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: Job,
     rng = np.random.default_rng([seed, 2, list(TASKS).index(job.task)])
     push = Push(rng) if job.pushed else None
     words = task.phrasings[rng.integers(len(task.phrasings))]
-    expert, held = Expert(world, task, kinematics), 0
+    expert, held = Expert(world, task.motion(world), kinematics), 0
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed)}
     try:
         with EpisodeWriter(job.bag, channels(contract), custom) as bag:
@@ -116,11 +116,12 @@ class _Failed(Exception):
 
 
 def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
-    """All episodes: a third begins where another task ended, half are pushed about.
+    """All episodes: a third begins where another task ended, a sixth where the task was just missed, half are pushed.
 
     Tasks share tables in threes, drawn anew for each round: switches from one to another (sim.switches) need that.
     """
-    return [Job(name, seed, "other" if i % 3 == 2 else "home", i % 2 == 1, out / f"{name}_{i:04d}")
+    kinds = ("home", "again", "other", "home", "home", "other")
+    return [Job(name, seed, kinds[i % len(kinds)], i % 2 == 1, out / f"{name}_{i:04d}")
             for i in range(episodes) for name, seed in tables(i).items() if name in tasks]
 
 

@@ -37,7 +37,7 @@ from sim.world import World
 
 LAG = 3                    # steps by which this arm follows its commands
 PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}   # chance that a pair is tried in a phase
-LINKED = 4                 # tries of a pair that holds the same thing: there are few
+LINKED = 8                 # tries of a pair that holds the same thing: there are few
 AFTER = 20                 # steps after A's last contact in which a switch is late
 BEFORE = (10, 20)          # steps kept before the contact in which, or else the switch at which, A is broken off
 MOVED = 0.025              # m: what has been put back lies this close to where it was
@@ -126,7 +126,7 @@ def _tries(shown: dict[str, Shown], a: str, b: str, synthesis: Synthesis,
                 a, b, (first, second), t, begin, t + way, near,
                 np.concatenate([demo.actions[:t], switch.actions]),
                 np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
-                phase != "late" and synthesis.linked(demo, t, other) is None)
+                phase == "early" or ROLLBACK in switch.mode)
 
 
 def _keep(world: World, contract: Contract, job: Job, one: Try, name: str) -> str:

@@ -34,7 +34,7 @@ class Script:
         self.unfinished = before
         self._mode = self._upset if before else "forward"
         task = next(t for t in TASKS.values() if self.text in (*t.phrasings, *t.reworded))
-        self._expert, self._last = Expert(self._world, task, Kinematics()), self._world.setpoint()
+        self._expert, self._last = Expert(self._world, task.motion(self._world), Kinematics()), self._world.setpoint()
         self.instruction += 1
         return self.instruction
 

@@ -178,15 +178,18 @@ def test_the_page_and_the_table_say_what_the_report_says(tmp_path: Path) -> None
     assert all(line.count("|") == 6 for line in table.splitlines() if line.startswith("|"))
 
 
-def test_films_show_a_success_on_one_table_and_the_first_failures_beside_the_baselines() -> None:
+def test_films_show_a_success_on_one_table_and_what_failed_or_was_dropped_beside_the_baselines() -> None:
     rows: list[tuple[dict[str, Any], Job]] = []
-    for seed, (won, table) in enumerate([(True, 7), (False, 1), (True, 1), (False, 1), (False, 1)]):
+    for seed, (won, safe, table) in enumerate([(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1),
+                                               *[(False, True, 1)] * film.FAILURES]):
         for method in METHODS:
-            row = record("early", method=method, seed=seed, success=won, table=table if method == "ours" else 1)
-            rows.append((row, Job(method, "early", seed, (("put_red", "lamp_on"),))))
+            there = table if method == "ours" else 1
+            row = record("mid", method=method, seed=seed, success=won, safe=safe, table=there)
+            rows.append((row, Job(method, "mid", seed, (("put_red", "lamp_on"),))))
     films = film.choose(*map(list, zip(*rows, strict=True)))
+    failures = [0, 2, *range(4, 2 + film.FAILURES)]
     assert [(name, jobs[0].seed) for name, jobs in films] == [
-        ("early-success", 2), ("early-failure-1", 1), ("early-failure-2", 3)]
+        ("mid-success", 3), *((f"mid-failure-{i + 1}", seed) for i, seed in enumerate(failures))]
     assert all([j.method for j in jobs] == ["ours", "flush", "retreat"] for _, jobs in films)
 
 

@@ -11,6 +11,7 @@ from policy.synthesis import (
     CLEAR,
     FORWARD,
     GAP,
+    LEFT,
     OPENING,
     PACE,
     ROLLBACK,
@@ -40,9 +41,23 @@ def test_what_is_undone_are_the_states_backwards() -> None:
     a = grasp()
     way = np.array(SYNTHESIS.undo(a, 60, 20))
     assert way[:, 0].max() == a.state[60, 0] and way[-1, 0] == a.state[20, 0]
+    held = np.flatnonzero(way[:, 7] == SHUT)
     back = np.diff(way[:, 0])
-    assert set(np.round(back.astype(float), 6).tolist()) <= {0.0, -TRAVEL}
-    assert all(np.abs(a.state[:, 0] - row[0]).min() < 1e-9 for row in way)  # nowhere it had not been
+    assert set(np.round(back[held[:-1]].astype(float), 6).tolist()) <= {0.0, -TRAVEL}  # as it came
+    assert all(np.abs(a.state[:, 0] - row[0]).min() < 1e-9 for row in way[held])  # nowhere it had not been
+
+
+def test_the_free_hand_goes_back_the_way_it_came_but_does_not_dawdle() -> None:
+    a = grasp()
+    turned = replace(a, state=a.state.copy())
+    turned.state[20:31, 1] += np.linspace(0.4, 0, 11)   # a corner on its way there
+    way = np.array(SYNTHESIS.undo(turned, 60, 10))
+    free = way[np.flatnonzero(way[:, 7] == OPEN)[OPENING - 1]:]
+    pace = np.abs(np.diff(free, axis=0))[:, :7].max(1)
+    assert pace.min() > PACE / 2 and pace.max() <= PACE + 1e-6
+    assert len(free) < REACHED - 10   # sooner than it came
+    passed = [np.abs(free - turned.state[k])[:, :2].max(1).min() for k in (30, 25, 20, 10)]
+    assert max(passed) < PACE and np.abs(free[-1] - turned.state[10]).max() < 1e-6
 
 
 def test_the_gripper_opens_where_it_had_closed_and_the_arm_waits_for_it() -> None:
@@ -59,14 +74,14 @@ def test_the_gripper_opens_where_it_had_closed_and_the_arm_waits_for_it() -> Non
 def test_waiting_is_not_repeated_backwards() -> None:
     a = grasp(closes=False)
     way = np.array(SYNTHESIS.undo(a, 60, 20))
-    assert len(way) == 60 - 20 + 1 - 10  # the ten steps in which it stood
-    assert (np.abs(np.diff(way[:, 0])) > STILL).all()
+    assert (np.abs(np.diff(way[:, 0])) > STILL).all()  # but for the ten steps in which it stood
+    assert way[0, 0] == a.state[60, 0] and way[-1, 0] == a.state[20, 0]
 
 
 def test_a_line_is_paced_and_ends_where_it_should() -> None:
     start, goal, gripper = np.zeros(8), np.array([0.5, -0.2, 0, 0, 0, 0, 0, 0.01]), np.full(8, OPEN)
     line = np.array(SYNTHESIS.line(start, goal, gripper))
-    assert len(line) == 10 and np.abs(np.diff([start, *line], axis=0))[:, :7].max() <= PACE + 1e-9
+    assert len(line) == int(np.ceil(0.5 / PACE)) and np.abs(np.diff([start, *line], axis=0))[:, :7].max() <= PACE + 1e-9
     np.testing.assert_allclose(line[-1], np.where(SYNTHESIS.grippers, gripper, goal))
     assert set(line[:, 7]) == {OPEN} and SYNTHESIS.line(start, start, start) == []
 
@@ -104,6 +119,20 @@ def test_b_is_joined_where_it_is_done_soonest() -> None:
     assert Synthesis(CONTRACT, LAG, links=False).switch(a, 5, b).joined == 0
 
 
+def test_what_has_been_let_go_is_not_taken_again() -> None:
+    opened = replace(grasp(), contact=grasp(contact=(TAKEN, RELEASED + 4)).contact)   # it still touches the fingers
+    for t in (RELEASED + 1, RELEASED + 3):
+        assert opened.onset(t) == TAKEN and SYNTHESIS.let_go(opened, t)
+        switch = SYNTHESIS.switch(opened, t, grasp(joint=1))
+        assert set(switch.mode) == {ADVANCE, FORWARD} and (switch.actions[:LEFT, 7] == OPEN).all()
+        np.testing.assert_array_equal(switch.actions[:RELEASED + 4 + LEFT - t],   # first it leaves as A does
+                                      opened.actions[t:RELEASED + 4 + LEFT])
+    assert not SYNTHESIS.let_go(opened, RELEASED - 1) and not SYNTHESIS.let_go(opened, RELEASED + 5)
+    # a hand that goes for what comes next, too, has nothing to undo but its way there
+    next_one = replace(opened, contact=opened.contact | (np.arange(100) == RELEASED + 12))
+    assert (SYNTHESIS.switch(next_one, RELEASED + 8, grasp(joint=1)).actions[:, 7] == OPEN).sum() > CLEAR
+
+
 def test_a_demonstration_that_begins_in_contact_is_not_joined() -> None:
     assert SYNTHESIS.switch(grasp(), 60, grasp(joint=1, contact=(5, RELEASED))) is None
 
@@ -113,6 +142,7 @@ def test_a_hand_that_holds_what_b_grasps_just_so_goes_on_with_it() -> None:
     switch = SYNTHESIS.switch(a, 60, b)
     assert not (switch.mode == ROLLBACK).any() and switch.joined >= TAKEN
     assert (switch.actions[:len(switch.mode) - 120 + RELEASED, 7] == SHUT).all()  # it does not let go on the way
+    assert switch.joined < RELEASED - CLEAR  # where it is put is B's own doing, not the end of the straight way
     elsewhere = grasp(steps=120, at=0.2)
     empty = replace(b, state=np.where(SYNTHESIS.grippers, b.actions, b.state))  # what closes whole holds nothing
     for other in (elsewhere, empty, grasp(steps=120, closes=False)):

@@ -16,12 +16,12 @@ from sim.world import World
 BESIDE = ("ours", "flush", "retreat")
 SIZE = (180, 240)        # height, width of each
 BEFORE = 3 * RATE // 2   # frames before the switch
-FAILURES = 2             # filmed for each phase, next to one success
+FAILURES = 8             # filmed for each phase, next to one success
 Record = dict[str, Any]
 
 
 def choose(records: list[Record], jobs: list[Job]) -> list[tuple[str, list[Job]]]:
-    """File name, and the jobs beside each other: for each phase one success of ours and its first failures.
+    """File name, and the jobs beside each other: for each phase one success of ours, and where it failed or dropped.
 
     Only methods that found the same switch on the same table stand beside ours; a success has them all, if any has.
     """
@@ -33,11 +33,16 @@ def choose(records: list[Record], jobs: list[Job]) -> list[tuple[str, list[Job]]
     for phase in PHASES:
         rows = [[(r, j) for r, j in row if (r["table"], r["tasks"]) == (row[0][0]["table"], row[0][0]["tasks"])]
                 for (run, _), row in beside.items() if run == phase and row[0][1].method == "ours"]
-        won = sorted((row for row in rows if row[0][0]["success"]), key=len, reverse=True)
-        lost = [row for row in rows if not row[0][0]["success"]]
+        won = sorted((row for row in rows if _well(row[0][0])), key=len, reverse=True)
+        lost = [row for row in rows if not _well(row[0][0])]
         films += [(f"{phase}-success", row) for row in won[:1]]
         films += [(f"{phase}-failure-{i + 1}", row) for i, row in enumerate(lost[:FAILURES])]
     return [(name, [job for _, job in row]) for name, row in films]
+
+
+def _well(record: Record) -> bool:
+    """B was done, and what was held was not dropped."""
+    return record["success"] and record.get("safe") is not False
 
 
 def film(jobs: list[Job], world: World, runtime: Callable[[str], Runtime], path: Path) -> Record:
@@ -52,10 +57,11 @@ def film(jobs: list[Job], world: World, runtime: Callable[[str], Runtime], path:
         for i in range(before + after):
             video.show(np.hstack([_at(reel, i - before) for reel in reels]))
     told = (f"{r['method']}: " + (f"B after {r['seconds']:.1f} s" if r["success"] else "B not done")
+            + (", dropped" if r.get("safe") is False else "")
             + (f", A {'resumed' if r['resumed']['success'] else 'not resumed'}" if r.get("resumed") else "")
             for r in records)
     return {"phase": jobs[0].run, "tasks": records[0]["tasks"], "instructions": records[0]["instructions"],
-            "success": records[0]["success"], "seed": jobs[0].seed, "note": "; ".join(told) + f"; seed {jobs[0].seed}",
+            "success": _well(records[0]), "seed": jobs[0].seed, "note": "; ".join(told) + f"; seed {jobs[0].seed}",
             "file": f"{path.parent.name}/{path.name}"}
 
 

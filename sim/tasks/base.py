@@ -56,11 +56,10 @@ class Task(ABC):
 
 
 class Expert:
-    """Turns a task's motion into set-points."""
+    """Turns a motion into set-points."""
 
-    def __init__(self, world: World, task: Task, kinematics: Kinematics) -> None:
-        self._world, self._kinematics = world, kinematics
-        self._motion = task.motion(world)
+    def __init__(self, world: World, motion: Motion, kinematics: Kinematics) -> None:
+        self._world, self._kinematics, self._motion = world, kinematics, motion
         self._last = world.setpoint()[:7]
 
     def act(self) -> np.ndarray | None:
