@@ -136,7 +136,8 @@ class Synthesis:
         onset = a.onset(t)
         begin = t if onset is None else onset
         flips = [k for k in range(begin + 1, t + 1) if self.flips(a.actions[k], a.actions[k - 1])]
-        return bool(flips) and bool((a.actions[flips[-1]] > a.actions[flips[-1] - 1])[self.grippers].all())
+        change = (a.actions[flips[-1]] - a.actions[flips[-1] - 1]) / self.span if flips else self.span * 0
+        return bool(change[self.grippers].sum() > 0)
 
     def undo(self, a: Demonstration, t: int, to: int) -> list[np.ndarray]:
         """A's states from t back to `to`, the gripper's command of each; it waits where that changes.
