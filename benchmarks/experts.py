@@ -4,11 +4,10 @@
 """
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 
 from tqdm import tqdm
 
+from policy.workers import pool as new_pool
 from sim.kinematics import Kinematics
 from sim.report import wilson
 from sim.start import perform, start
@@ -37,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     jobs = [(name, i) for name in TASKS for i in range(args.episodes)]
     won = dict.fromkeys(TASKS, 0)
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+    with new_pool() as pool:
         for name, success in tqdm(pool.map(attempt, jobs, chunksize=10), total=len(jobs), unit="episode"):
             won[name] += success
     for name, k in won.items():

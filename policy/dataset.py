@@ -13,19 +13,18 @@ import fcntl
 import json
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from policy import streams
+from policy import streams, workers
 from policy.bags import find_bags, read_episodes, summary
 from policy.contract import Contract
 from policy.errors import InputError
@@ -251,7 +250,7 @@ def _decode_all(folder: Path, contract: Contract, todo: dict[str, Path], done: l
 def _decoded(todo: dict[str, Path], contract: Contract,
              processes: int) -> Iterator[tuple[str, list[int], Decoded]]:
     """Bags decoded ahead in other processes, in their order, few enough at once to fit in memory."""
-    pool = ProcessPoolExecutor(max(1, min(processes, len(todo))), mp_context=get_context("spawn"))
+    pool = workers.pool(max(1, min(processes, len(todo))))
     waiting: deque[tuple[str, list[int], Future[Decoded]]] = deque()
     try:
         for name, bag in todo.items():

@@ -9,10 +9,9 @@ and so the policy learns the way back (after DART, Laskey et al. 2017).
 
 import argparse
 import multiprocessing
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from policy import contract as contracts
 from policy.bags import EpisodeWriter, channels
 from policy.contract import Contract
 from policy.errors import InputError, exit_code, unknown
+from policy.workers import pool as new_pool
 from sim import headless
 from sim.kinematics import Kinematics
 from sim.messages import Messages
@@ -66,10 +66,6 @@ class Push:
 _world: World | None = None
 _kinematics: Kinematics | None = None
 _contract: Contract | None = None
-
-
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def record(job: Job) -> int:
@@ -133,8 +129,7 @@ def tables(i: int) -> dict[str, int]:
 
 def spread(work: Callable[[Any], Any], jobs: Sequence[Any], processes: int, unit: str) -> Iterator[Any]:
     """What `work` makes of each job, in other processes and any order, under a progress bar."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _leave_ctrl_c_to_the_parent) as pool:
+    with new_pool(processes) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         try:
             for done in tqdm(as_completed(futures), total=len(futures), unit=unit):

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from policy.errors import InputError
+from policy.workers import pool as new_pool
 
 LOG, SETTINGS = "episodes.jsonl", "settings.json"
 Record = dict[str, Any]
@@ -23,8 +22,7 @@ Record = dict[str, Any]
 @contextmanager
 def workers(processes: int, out: Path, begin: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
     """A pool, each of its processes prepared by `begin(*arguments)`; Ctrl-C ends it and says how to go on."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (begin, *arguments)) as pool:
+    with new_pool(processes, begin, *arguments) as pool:
         try:
             yield pool
         except KeyboardInterrupt:
@@ -87,11 +85,6 @@ def write_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror or error}); make room or give another --out; "
                          "the same command goes on where it stopped") from None
-
-
-def _begin(begin: Callable[..., None], *arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    begin(*arguments)
 
 
 def _resume(out: Path, settings: Record) -> Iterator[Record]:

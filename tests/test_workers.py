@@ -1,0 +1,51 @@
+"""Worker processes end with the command that they work for, also when it is killed."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ENDLESS = """
+import sys, time
+from pathlib import Path
+from policy.workers import pool
+
+def count(path):
+    while True:
+        with open(path, "a") as file:
+            file.write(".")
+        time.sleep(0.02)
+
+if __name__ == "__main__":
+    with pool(2) as workers:
+        for name in "ab":
+            workers.submit(count, Path(sys.argv[1]) / name)
+"""
+
+
+def soon(true: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 60
+    while not true() and time.monotonic() < until:
+        time.sleep(0.05)
+    return true()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_a_command_that_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = subprocess.Popen([sys.executable, tmp_path / "endless.py", tmp_path], cwd=Path(__file__).parents[1])
+    files = [tmp_path / name for name in "ab"]
+    assert soon(lambda: all(file.exists() for file in files))
+    command.send_signal(how)
+    command.wait(60)
+
+    def still() -> bool:
+        before = [file.stat().st_size for file in files]
+        time.sleep(1)   # fifty times what a worker waits
+        return before == [file.stat().st_size for file in files]
+
+    assert soon(still)
