@@ -112,12 +112,14 @@ class _Failed(Exception):
 
 
 def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
-    """All episodes: a third begins where another task ended, a sixth where the task was just missed, half are pushed.
+    """All episodes: a third begins where another task ended, a twelfth where the task was just missed, half are pushed.
 
     Tasks share tables in threes, drawn anew for each round: switches from one to another (sim.switches) need that.
     """
-    kinds = ("home", "again", "other", "home", "home", "other")
-    return [Job(name, seed, kinds[i % len(kinds)], i % 2 == 1, out / f"{name}_{i:04d}")
+    def kind(i: int) -> str:
+        return "again" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
+
+    return [Job(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")
             for i in range(episodes) for name, seed in tables(i).items() if name in tasks]
 
 

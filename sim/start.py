@@ -13,7 +13,7 @@ from sim.world import OPEN, World
 
 HOLD = 10            # control steps for which success must hold
 MISSED = (2, 25)     # control steps before success at which a missed try is broken off
-LEAVING = (0, 30)    # control steps in which the open hand then rises
+LEAVING = (14, 30)   # control steps in which the open hand rises, to the top: at the thing it would learn to turn away
 
 
 def start(world: World, task: Task, seed: int, kind: str) -> None:

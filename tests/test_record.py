@@ -64,7 +64,7 @@ def test_plan_mixes_starts_and_keeps_training_seeds(tmp_path):
     jobs = plan(list(TASKS), 600, tmp_path)
     assert max(j.seed for j in jobs) + (TRIES - 1) * SEEDS < TRAINING and max(j.seed for j in jobs) < SEEDS
     assert sum(j.start == "other" for j in jobs) == len(jobs) // 3
-    assert sum(j.start == "again" for j in jobs) == len(jobs) // 6
+    assert sum(j.start == "again" for j in jobs) == len(jobs) // 12
     assert sum(j.pushed for j in jobs) == len(jobs) // 2
     # switches are made of those from home and undisturbed
     assert sum(j.start == "home" and not j.pushed for j in jobs) == len(jobs) // 3
