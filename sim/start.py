@@ -21,7 +21,7 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
 
     The others are done by their experts, unseen; each is left when its success has held as in an evaluation,
     up to a second later. "again": the task's own expert has let go shortly before it was done; what looks like the
-    end and is not is seen nowhere else.
+    end and is not is rare elsewhere.
     """
     rng = np.random.default_rng(seed)
     kinematics = Kinematics()
