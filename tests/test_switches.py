@@ -1,6 +1,7 @@
 """Switches out of demonstrations on one table: each that is kept works when done again, the rest is refused."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import yaml
 
 from policy.bags import find_bags, read_episodes
 from policy.errors import InputError
-from policy.synthesis import ADVANCE, FORWARD, ROLLBACK
+from policy.synthesis import ADVANCE, FORWARD, ROLLBACK, Synthesis
 from sim import switches
 from sim.record import main as record
 from sim.record import tables
@@ -125,6 +126,26 @@ def test_a_switch_that_does_not_work_is_refused(demonstrations: Path, hand: floa
     with pytest.raises(switches._Refused, match="B fails"):
         calm = one._replace(restores=False, mode=np.full(len(one.mode), FORWARD))
         switches._replay(World(), seed, calm, 0, None)
+
+
+class Draws:
+    """Draws every phase of a pair, and always the step that `pick` takes of those possible."""
+
+    def __init__(self, pick: Callable[[np.ndarray], int]) -> None:
+        self.choice = pick
+
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(("pick", "restores"), [
+    (lambda steps: steps[len(steps) // 2], {"early": True, "mid": True, "late": False}),
+    (lambda steps: steps[-1], {"early": True, "mid": False, "late": False})])
+def test_what_a_holds_must_be_put_back_and_what_it_has_let_go_stays(
+        demonstrations: Path, pick: Callable[[np.ndarray], int], restores: dict[str, bool]) -> None:
+    shown = {task: switches._read(demonstrations / f"{task}_0000", CONTRACT) for task in ("put_blue", "slider_left")}
+    tries = switches._tries(shown, "put_blue", "slider_left", Synthesis(CONTRACT, switches.LAG), Draws(pick))
+    assert {name[:-1]: one.restores for name, one in tries} == restores
 
 
 def pretend(folder: Path, name: str, **said: str) -> None:
