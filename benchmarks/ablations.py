@@ -1,6 +1,6 @@
 """What each ingredient of changing one's mind is worth: the recipe `switch` without it, on one budget.
 
-    python -m benchmarks.ablations --data data/tabletop --start runs/chunk --out out/ablations
+    python -m benchmarks.ablations --data data/tabletop --weights runs/chunk --out out/ablations
 
     reference   all of it
     contact     the policy is not told what it holds and since when
@@ -10,7 +10,7 @@
     links       B is always begun at its start, never where A has led already
     plain       the recipe `chunk` on the same demonstrations, whose instruction is swapped: the three baselines
 
-Each begins with the weights of `--start`, trains for `--minutes` on one core and is put through `--episodes` switches
+Each begins with the weights of `--weights`, trains for `--minutes` on one core and is put through `--episodes` switches
 a phase; as many are at work as there are cores. What is there already is not done again.
 """
 
@@ -54,7 +54,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
             written.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
             evaluated = [folder / "model"]
         steps = (
-            ["policy.train", "--recipe", written, "--bags", bags, "--out", folder / "run", "--start", args.start,
+            ["policy.train", "--recipe", written, "--bags", bags, "--out", folder / "run", "--weights", args.weights,
              "--minutes", args.minutes],
             ["policy.export", folder / "run", "--out", folder / "model"],
             ["sim.evaluate", *evaluated, "--switch", "early,mid,late", "--episodes", args.episodes,
@@ -109,7 +109,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the bags: demos and switches")
-    parser.add_argument("--start", type=Path, required=True, help="run of the recipe chunk, with which all begin")
+    parser.add_argument("--weights", type=Path, required=True, help="run of the recipe chunk, with which all begin")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=25.0, help="of training, each on one core")
     parser.add_argument("--episodes", type=int, default=100, help="switches a phase")

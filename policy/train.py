@@ -32,10 +32,10 @@ SAVE_SECONDS = 120.0
 
 
 def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tabletop",
-          samples: int | None = None, minutes: float | None = None, start: Path | None = None) -> None:
+          samples: int | None = None, minutes: float | None = None, weights: Path | None = None) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` have been spent.
 
-    `start` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or
+    `weights` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or
     contract that do not fit, or an `out` that holds another recipe's run.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
@@ -53,8 +53,8 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     cache = dataset.open_cache(bags, robot)
     torch.manual_seed(wanted.training.seed)
     policy = Policy(wanted, robot.spec, dataset.statistics(cache))
-    if start is not None and not found:
-        checkpoint.start(start, policy)
+    if weights is not None and not found:
+        checkpoint.start(weights, policy)
     out.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
@@ -63,7 +63,7 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
                   "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
                              f"--contract {contract_name}" + (f" --samples {samples}" if samples else "")
                              + (f" --minutes {minutes:g}" if minutes else "")
-                             + (f" --start {start}" if start else "")}
+                             + (f" --weights {weights}" if weights else "")}
     if found:
         run.resume(found)
     run.go(samples or wanted.training.samples, minutes)
@@ -270,10 +270,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; goes on if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
-    parser.add_argument("--start", type=Path, help="folder of a run whose weights to begin with")
+    parser.add_argument("--weights", type=Path, help="folder of a run whose weights to begin with")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the rate is 0 by its end")
     args = parser.parse_args()
-    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes, args.start)
+    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes, args.weights)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,19 @@
     python -m sim.switches data/tabletop/demos --out data/tabletop/switches
 
 Demonstrations that share a table are joined in pairs (policy.synthesis): one is broken off before, during or after
-its contact, and the other goes on. Each is replayed from the start in the simulator and kept, as a bag with both
-instructions, only if it works: B succeeds, what A had taken lies where it was, nothing is dropped or knocked away.
-Half are pushed about on the way from one to the other, below the command, so that the policy learns the way back.
-The same command goes on where it was.
+its contact, and the other goes on. Opposites, like opening and closing the drawer, share none, as each begins where the
+other ends: B is then taken from a table where the thing lay at first as A has it at the switch. Each is replayed from
+the start in the simulator and kept, as a bag with both instructions, only if it works: B succeeds and was not true
+before, what A had taken lies where it was, nothing is dropped or knocked away. Half are pushed about on the way from
+one to the other, below the command, so that the policy learns the way back. The same command goes on where it was.
 """
 
 import argparse
 import multiprocessing
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -42,6 +44,7 @@ AFTER = 20                 # steps after A's last contact in which a switch is l
 BEFORE = (10, 20)          # steps kept before the contact in which, or else the switch at which, A is broken off
 MOVED = 0.025              # m: what has been put back lies this close to where it was
 FALLING = 0.6              # m/s: as from 2 cm
+ALIKE = 0.01               # m: a thing on two tables lies as close as this
 
 
 class Job(NamedTuple):
@@ -49,6 +52,7 @@ class Job(NamedTuple):
 
     seed: int
     shown: tuple[tuple[str, Path], ...]   # task and bag
+    elsewhere: tuple[tuple[str, int, Path], ...]   # task, table and bag, of the opposites of those shown
     out: Path
     links: bool
 
@@ -58,6 +62,10 @@ class Shown(NamedTuple):
 
     demo: Demonstration
     words: str
+
+
+# How B was shown, at a step of A in which the switch may be.
+Goes = Callable[[int], Shown | None]
 
 
 class Try(NamedTuple):
@@ -91,19 +99,49 @@ def make(job: Job) -> Counter[str]:
     tables = {task: _table(_world, task, job.seed) for task, _ in job.shown}
     shown = {task: _read(bag, _contract) for task, bag in job.shown}
     rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
-    for a in shown:
-        for b in shown:
-            # what is possible at once decides which table a seed becomes
-            if a != b and np.array_equal(tables[a], tables[b]):
-                for name, one in _tries(shown, a, b, Synthesis(_contract, LAG, job.links), rng):
-                    counts[_keep(_world, _contract, job, one, f"{a}_to_{b}_{job.seed:06d}_{name}")] += 1
+    # what is possible at once decides which table a seed becomes
+    pairs: list[tuple[str, str, Goes]] = [(a, b, lambda _, b=b: shown[b]) for a in shown for b in shown
+                                          if a != b and np.array_equal(tables[a], tables[b])]
+    pairs += [(a, b, _elsewhere(_world, _contract, job, a, b, shown[a].demo.actions))
+              for a in shown for b in sorted({task for task, *_ in job.elsewhere} - set(shown)) if opposite(a, b)]
+    for a, b, goes in pairs:
+        for name, one in _tries((a, b), shown[a], goes, Synthesis(_contract, LAG, job.links), rng):
+            counts[_keep(_world, _contract, job, one, f"{a}_to_{b}_{job.seed:06d}_{name}")] += 1
     return counts
 
 
-def _tries(shown: dict[str, Shown], a: str, b: str, synthesis: Synthesis,
+def opposite(a: str, b: str) -> bool:
+    """Whether two tasks move the same thing, each to where the other one takes it from."""
+    return a != b and (TASKS[a].kind, TASKS[a].moves) == (TASKS[b].kind, TASKS[b].moves)
+
+
+def _elsewhere(world: World, contract: Contract, job: Job, a: str, b: str, actions: np.ndarray) -> Goes:
+    """B from another table, for each step of A: one where the thing lay at first as A has it then."""
+    others = [(bag, _place(b, seed)) for task, seed, bag in job.elsewhere if task == b]
+    rng, found = np.random.default_rng([job.seed, 5]), dict[int, Path]()
+    start(world, TASKS[a], job.seed, "home")
+    for t, action in enumerate(actions):
+        here = world.position(TASKS[b].moves)
+        alike = [bag for bag, place in others if np.linalg.norm(place - here) < ALIKE]
+        if alike and TASKS[b].possible(world):
+            found[t] = alike[rng.integers(len(alike))]
+        world.step(action)
+    read = cache(lambda bag: _read(bag, contract))
+    return lambda t: read(found[t]) if t in found else None
+
+
+@cache
+def _place(task: str, seed: int) -> np.ndarray:
+    """Where the thing that a task moves lies at first on a table."""
+    assert _world is not None
+    start(_world, TASKS[task], seed, "home")
+    return _world.position(TASKS[task].moves)
+
+
+def _tries(pair: tuple[str, str], shown: Shown, goes: Goes, synthesis: Synthesis,
            rng: np.random.Generator) -> Iterator[tuple[str, Try]]:
-    """Switches from a to b, each with a name."""
-    (demo, first), (other, second) = shown[a], shown[b]
+    """Switches from A, as it was shown, to B, each with a name."""
+    demo, first = shown
     contacts = demo.contacts()
     if not contacts:
         return
@@ -113,17 +151,19 @@ def _tries(shown: dict[str, Shown], a: str, b: str, synthesis: Synthesis,
             "late": np.arange(last, min(last + AFTER, len(demo.state)))}
     for phase, chance in PHASES.items():
         drawn = int(rng.random() < chance)
-        links = phase == "mid" and any(synthesis.linked(demo, int(t), other) is not None for t in during)
+        links = phase == "mid" and any(
+            (other := goes(int(t))) and synthesis.linked(demo, int(t), other.demo) is not None for t in during)
         for i in range(LINKED if links else drawn if len(when[phase]) else 0):
             t = int(rng.choice(when[phase]))
-            switch = synthesis.switch(demo, t, other)
-            if switch is None:
+            other = goes(t)
+            switch = other and synthesis.switch(demo, t, other.demo)
+            if other is None or switch is None:
                 continue
             onset, way = demo.onset(t), int(np.argmax(switch.mode == FORWARD))
             begin = max(0, t - BEFORE[1] if onset is None else onset - BEFORE[0])
-            near = t + way + max(0, synthesis.free(other) - switch.joined)
+            near = t + way + max(0, synthesis.free(other.demo) - switch.joined)
             yield f"{phase}{i}", Try(
-                a, b, (first, second), t, begin, t + way, near,
+                *pair, (first, other.words), t, begin, t + way, near,
                 np.concatenate([demo.actions[:t], switch.actions]),
                 np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
                 phase == "early" or ROLLBACK in switch.mode)
@@ -154,7 +194,7 @@ def _replay(world: World, seed: int, one: Try, number: int, messages: Messages |
     if messages is not None:
         messages.begin()
     for i, (action, mode) in enumerate(zip(one.actions, one.mode, strict=True)):
-        if i == one.t and b.success(world):
+        if i in (one.t, one.joined) and b.success(world):
             raise _Refused("B is true already")
         if i == one.joined and one.restores and np.abs(_lay(world, one.a) - lay).max() > MOVED:
             raise _Refused("something was moved")
@@ -200,14 +240,17 @@ def _read(bag: Path, contract: Contract) -> Shown:
 
 
 def plan(demonstrations: Path, out: Path, links: bool = True) -> list[Job]:
-    """The tables on which several tasks were shown, undisturbed and from home; `links` as in `Synthesis`."""
+    """The tables on which tasks were shown, undisturbed and from home; `links` as in `Synthesis`."""
     tables: dict[int, list[tuple[str, Path]]] = {}
     for bag in find_bags(demonstrations):
         told = yaml.load((bag / "metadata.yaml").read_text(), yaml.CSafeLoader)
         custom = told["rosbag2_bagfile_information"].get("custom_data") or {}
         if custom.get("start") == "home" and custom.get("pushed") == "False":
             tables.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
-    return [Job(seed, tuple(shown), out, links) for seed, shown in sorted(tables.items()) if len(shown) > 1]
+    every = [(task, seed, bag) for seed, shown in sorted(tables.items()) for task, bag in shown]
+    jobs = [Job(seed, tuple(shown), tuple(one for one in every if any(opposite(task, one[0]) for task, _ in shown)),
+                out, links) for seed, shown in sorted(tables.items())]
+    return [job for job in jobs if len(job.shown) > 1 or job.elsewhere]
 
 
 def main() -> None:

@@ -12,10 +12,12 @@ from policy.bags import find_bags, read_episodes
 from policy.errors import InputError
 from policy.synthesis import ADVANCE, FORWARD, ROLLBACK, Synthesis
 from sim import switches
+from sim.record import Job as Showing
 from sim.record import main as record
+from sim.record import record as show
 from sim.record import tables
 from sim.start import HOLD, start
-from sim.switches import BEFORE, MOVED, Job, Try, plan
+from sim.switches import ALIKE, BEFORE, MOVED, Job, Try, plan
 from sim.tasks import TASKS
 from sim.world import World
 from tests.demo_bag import CONTRACT
@@ -128,6 +130,16 @@ def test_a_switch_that_does_not_work_is_refused(demonstrations: Path, hand: floa
         switches._replay(World(), seed, calm, 0, None)
 
 
+def test_what_undoing_has_done_already_teaches_nothing(demonstrations: Path) -> None:
+    bag = demonstrations / "put_blue_0000"
+    (shown,) = read_episodes(bag, CONTRACT)
+    done = len(shown.actions) - 1
+    one = Try("put_blue", "put_blue", ("", ""), 5, 0, done, done, shown.actions,
+              np.full(done + 1, FORWARD, np.uint8), False)
+    with pytest.raises(switches._Refused, match="B is true already"):
+        switches._replay(World(), int(custom(bag)["seed"]), one, 0, None)
+
+
 class Draws:
     """Draws every phase of a pair, and always the step that `pick` takes of those possible."""
 
@@ -144,7 +156,8 @@ class Draws:
 def test_what_a_holds_must_be_put_back_and_what_it_has_let_go_stays(
         demonstrations: Path, pick: Callable[[np.ndarray], int], restores: dict[str, bool]) -> None:
     shown = {task: switches._read(demonstrations / f"{task}_0000", CONTRACT) for task in ("put_blue", "slider_left")}
-    tries = switches._tries(shown, "put_blue", "slider_left", Synthesis(CONTRACT, switches.LAG), Draws(pick))
+    tries = switches._tries(("put_blue", "slider_left"), shown["put_blue"], lambda _: shown["slider_left"],
+                            Synthesis(CONTRACT, switches.LAG), Draws(pick))
     assert {name[:-1]: one.restores for name, one in tries} == restores
 
 
@@ -156,17 +169,78 @@ def pretend(folder: Path, name: str, **said: str) -> None:
 
 def test_only_what_was_shown_undisturbed_from_home_on_one_table_is_joined(tmp_path: Path) -> None:
     home = {"start": "home", "pushed": "False"}
-    pretend(tmp_path, "a", task="a", seed="7", **home)
-    pretend(tmp_path, "b", task="b", seed="7", **home)
-    pretend(tmp_path, "c", task="c", seed="8", **home)
-    pretend(tmp_path, "d", task="d", seed="7", start="other", pushed="False")
-    pretend(tmp_path, "e", task="e", seed="7", start="home", pushed="True")
+    pretend(tmp_path, "a", task="put_red", seed="7", **home)
+    pretend(tmp_path, "b", task="put_blue", seed="7", **home)
+    pretend(tmp_path, "c", task="lamp_on", seed="8", **home)
+    pretend(tmp_path, "d", task="lamp_off", seed="7", start="other", pushed="False")
+    pretend(tmp_path, "e", task="lamp_off", seed="7", start="home", pushed="True")
     out = tmp_path / "out"
-    assert plan(tmp_path, out) == [Job(7, (("a", tmp_path / "a"), ("b", tmp_path / "b")), out, True)]
+    assert plan(tmp_path, out) == [Job(7, (("put_red", tmp_path / "a"), ("put_blue", tmp_path / "b")), (), out, True)]
+
+
+def test_an_opposite_is_looked_for_on_other_tables(tmp_path: Path) -> None:
+    home = {"start": "home", "pushed": "False"}
+    pretend(tmp_path, "a", task="lamp_on", seed="7", **home)
+    pretend(tmp_path, "b", task="lamp_off", seed="8", **home)
+    pretend(tmp_path, "c", task="put_red", seed="9", **home)  # moves what the stack moves, but does not undo it
+    pretend(tmp_path, "d", task="stack_red_on_blue", seed="10", **home)
+    on, off = (("lamp_on", tmp_path / "a"),), (("lamp_off", tmp_path / "b"),)
+    assert plan(tmp_path, tmp_path / "out") == [
+        Job(7, on, (("lamp_off", 8, tmp_path / "b"),), tmp_path / "out", True),
+        Job(8, off, (("lamp_on", 7, tmp_path / "a"),), tmp_path / "out", True)]
+
+
+@pytest.fixture(scope="module")
+def lamps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int, Path]]:
+    """The lamp lit on one table; put out on another, where it stands alike, and on a third, where it does not."""
+    world, places = World(), {}
+    for task in ("lamp_on", "lamp_off"):
+        for seed in range(20):
+            start(world, TASKS[task], seed, "home")
+            places[task, seed] = world.position("button")
+    away = {seed: np.linalg.norm(places["lamp_off", seed] - places["lamp_on", 0]) for seed in range(1, 20)}
+    near = min(away, key=away.__getitem__)
+    far = max(away, key=away.__getitem__)
+    assert away[near] < ALIKE < away[far]
+    out, shown = tmp_path_factory.mktemp("lamps"), {}
+    for name, task, seed in (("on", "lamp_on", 0), ("near", "lamp_off", near), ("far", "lamp_off", far)):
+        assert show(Showing(task, seed, "home", False, out / name)) == 1
+        shown[name] = (task, seed, out / name)
+    return shown
+
+
+def test_an_opposite_undoes_what_has_been_done_as_on_the_table_where_it_lay_alike(
+        lamps: dict[str, tuple[str, int, Path]], tmp_path: Path) -> None:
+    (a, seed, bag), near, far = lamps.values()
+    counts = switches.make(Job(seed, ((a, bag),), (far, near), tmp_path, True))
+    kept, world = find_bags(tmp_path), World()
+    assert counts["late: kept"] + counts["mid: kept"] == len(kept) > 0
+    (other,) = read_episodes(near[2], CONTRACT)
+    for made in kept:
+        episodes = read_episodes(made, CONTRACT)
+        assert [episode.task for episode in episodes] == ["lamp_on", "lamp_off"]
+        assert episodes[1].instruction == other.instruction and (episodes[1].actions[-10:] == other.actions[-10:]).all()
+        if custom(made)["pushed"] == "True":
+            continue
+        (shown,) = read_episodes(bag, CONTRACT)
+        start(world, TASKS[a], seed, "home")
+        for action in shown.actions[:int(np.abs(shown.state - episodes[0].state[0]).sum(1).argmin())]:
+            world.step(action)
+        lit = []
+        for action in np.concatenate([episode.actions for episode in episodes]):
+            lit.append(world.lamp)
+            world.step(action)
+        assert any(lit) and not world.lamp
+
+
+def test_where_no_table_is_alike_there_is_no_opposite(
+        lamps: dict[str, tuple[str, int, Path]], tmp_path: Path) -> None:
+    (a, seed, bag), _, far = lamps.values()
+    assert not switches.make(Job(seed, ((a, bag),), (far,), tmp_path, True)) and not any(tmp_path.iterdir())
 
 
 def test_without_a_shared_table_it_says_what_to_record(tmp_path: Path) -> None:
-    pretend(tmp_path, "a", task="a", seed="7", start="home", pushed="False")
+    pretend(tmp_path, "a", task="put_red", seed="7", start="home", pushed="False")
     with pytest.raises(InputError, match=r"no table .*`python -m sim\.record"):
         run(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

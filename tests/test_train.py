@@ -95,10 +95,10 @@ def test_asked_to_stop_it_saves_and_leaves_cleanly(bags: Path, path: Path, tmp_p
     assert not list((tmp_path / "run").glob(".*"))
 
 
-def test_two_processes_share_a_batch(bags: Path, path: Path, tmp_path: Path) -> None:
+def test_two_processes_share_a_batch(bags: Path, path: Path, former: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
                "-m", "policy.train", "--recipe", str(path), "--bags", str(bags), "--samples", "12",
-               "--out", str(tmp_path / "run")]
+               "--out", str(tmp_path / "run"), "--contract", "tabletop", "--weights", str(former)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
@@ -203,15 +203,15 @@ def test_a_run_starts_from_another_once_and_its_command_says_so(
         bags: Path, former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = small.write(tmp_path / "switch.yaml", small.shrink("switch"))
     command = ["train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run")]
-    monkeypatch.setattr(sys, "argv", [*command, "--start", str(former), "--samples", "4"])
+    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(former), "--samples", "4"])
     train.main()
     (begun, state), (source, _) = checkpoint.load(tmp_path / "run", "weights"), checkpoint.load(former)
-    assert f"--start {former}" in state["command"]
+    assert f"--weights {former}" in state["command"]
     weights, taken = begun.state_dict(), source.state_dict()
     step = 2 * state["recipe"]["training"]["rate"]  # no more than this in the one step of Adam
     assert all((weights[name] - value).abs().max() < step for name, value in taken.items()
                if weights[name].shape == value.shape)
-    monkeypatch.setattr(sys, "argv", [*command, "--start", str(tmp_path / "gone"), "--samples", "8"])
+    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "gone"), "--samples", "8"])
     train.main()  # it goes on from itself
     assert checkpoint.load(tmp_path / "run")[1]["step"] == 2
 
@@ -220,9 +220,9 @@ def test_a_start_that_does_not_fit_is_refused(bags: Path, path: Path, former: Pa
     (tmp_path / "short.yaml").write_text(
         contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 8"))
     with pytest.raises(InputError, match="another robot or horizon"):
-        train.train(str(path), bags, tmp_path / "run", str(tmp_path / "short.yaml"), samples=4, start=former)
+        train.train(str(path), bags, tmp_path / "run", str(tmp_path / "short.yaml"), samples=4, weights=former)
     with pytest.raises(InputError, match="no checkpoint in"):
-        train.train(str(path), bags, tmp_path / "run", samples=4, start=tmp_path)
+        train.train(str(path), bags, tmp_path / "run", samples=4, weights=tmp_path)
     assert not (tmp_path / "run").exists()
 
 

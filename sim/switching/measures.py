@@ -3,7 +3,7 @@
 import numpy as np
 
 from policy.contract import Limits
-from sim.scene import ARM
+from sim.scene import ARM, BLOCKS
 from sim.tasks import Task
 from sim.world import RATE
 
@@ -47,7 +47,7 @@ def beyond(sent: np.ndarray, began: np.ndarray, limits: Limits) -> int:
 
 def thing(task: Task) -> str | None:
     """What the task moves about, and could drop or push off the table."""
-    return {"put": getattr(task, "colour", None), "stack": "red", "puck": "puck"}.get(task.kind)
+    return task.moves if task.moves in (*BLOCKS, "puck") else None
 
 
 def safe(places: np.ndarray, touched: np.ndarray, wanted: np.ndarray) -> bool:

@@ -37,6 +37,7 @@ class Task(ABC):
 
     name: str
     kind: str
+    moves: str                   # the body it moves
     phrasings: tuple[str, ...]   # training
     reworded: tuple[str, ...]    # held out: known words, new form
     new_words: tuple[str, ...]   # held out: at least one content word absent from `phrasings`

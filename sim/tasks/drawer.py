@@ -21,7 +21,7 @@ def inside(world: World) -> np.ndarray:
 class OpenDrawer(Task):
     """Grasp the handle and pull it out."""
 
-    name, kind = "open_drawer", "drawer"
+    name, kind, moves = "open_drawer", "drawer", "drawer"
     phrasings = (
         "open the drawer",
         "pull the drawer open",
@@ -70,7 +70,7 @@ class OpenDrawer(Task):
 class CloseDrawer(Task):
     """Push the handle with the closed gripper."""
 
-    name, kind = "close_drawer", "drawer"
+    name, kind, moves = "close_drawer", "drawer", "drawer"
     phrasings = (
         "close the drawer",
         "push the drawer shut",

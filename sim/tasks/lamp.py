@@ -11,7 +11,7 @@ FURTHER = 4   # control steps
 class Lamp(Task):
     """Switch the lamp: the button toggles it."""
 
-    kind = "lamp"
+    kind, moves = "lamp", "button"
     steps = 160
 
     def __init__(self, on: bool, phrasings: tuple[str, ...], reworded: tuple[str, ...],

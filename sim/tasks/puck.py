@@ -15,7 +15,7 @@ TOUCHING = 0.042  # m from the puck's centre to the finger tips' centre while th
 class Puck(Task):
     """Push the puck into the white zone (away from the robot) or the black zone (towards it)."""
 
-    kind = "puck"
+    kind, moves = "puck", "puck"
 
     def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
         self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1

@@ -21,7 +21,7 @@ class Put(Task):
     kind = "put"
 
     def __init__(self, colour: str, new_words: tuple[str, ...]) -> None:
-        self.name, self.colour = f"put_{colour}", colour
+        self.name, self.moves = f"put_{colour}", colour
         turn = 2 * np.pi / 3 * BLOCKS.index(colour)
         self.spot = np.array([0.034 * np.cos(turn), 0.034 * np.sin(turn), 0.07])  # each its own place: no heap
         self.phrasings = tuple(p.format(c=colour) for p in (
@@ -55,15 +55,15 @@ class Put(Task):
         self.new_words = new_words
 
     def possible(self, world: World) -> bool:
-        return on_table(world, self.colour) and clear(world, self.colour)
+        return on_table(world, self.moves) and clear(world, self.moves)
 
     def success(self, world: World) -> bool:
-        return in_bowl(world, self.colour) and not world.touched(self.colour)
+        return in_bowl(world, self.moves) and not world.touched(self.moves)
 
     def motion(self, world: World) -> Motion:
         for _ in range(3):
-            if not in_bowl(world, self.colour):
-                yield from take(world, self.colour)
+            if not in_bowl(world, self.moves):
+                yield from take(world, self.moves)
                 yield from reach(world, lambda: world.position("bowl") + self.spot, CLOSED, 0.015, 0.03)
                 yield from grip(world, OPEN)
         yield from rise(world, OPEN)

@@ -11,7 +11,7 @@ FINGERS = 0.05  # m from the slider's centre to the middle of the fingers beside
 class Slider(Task):
     """Push the slider to one side, as the robot sees it: left is +y."""
 
-    kind = "slider"
+    kind, moves = "slider", "slider"
 
     def __init__(self, side: str, new_words: tuple[str, ...]) -> None:
         self.name, self.sign = f"slider_{side}", 1 if side == "left" else -1

@@ -9,7 +9,7 @@ from sim.world import OPEN, World
 class Stack(Task):
     """Stack the red block on the blue block."""
 
-    name, kind = "stack_red_on_blue", "stack"
+    name, kind, moves = "stack_red_on_blue", "stack", "red"
     phrasings = (
         "stack the red block on the blue block",
         "put the red block on top of the blue block",
