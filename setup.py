@@ -41,9 +41,12 @@ setup(
         "tokenizers",
         "tqdm",
     ],
-    entry_points={"console_scripts": [
-        f"{node} = ros_nodes.{node}:main" for node in
-        ("policy_node", "recorder_node", "replay_node", "safety_node", "sim_node")]},
+    entry_points={
+        "console_scripts": [
+            f"{node} = ros_nodes.{node}:main"
+            for node in ("policy_node", "recorder_node", "replay_node", "safety_node", "sim_node")
+        ]
+    },
     extras_require={
         "cpu": ["onnxruntime"],
         "gpu": ["onnxruntime-gpu"],

@@ -27,8 +27,8 @@ from typing import Any
 
 import yaml
 
-from policy import recipe
 from policy.errors import InputError, exit_code
+from policy.learning import recipe
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "reference": {},
@@ -54,17 +54,42 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
             written.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
             evaluated = [folder / "model"]
         steps = (
-            ["policy.train", "--recipe", written, "--bags", bags, "--out", folder / "run", "--weights", args.weights,
-             "--minutes", args.minutes],
+            [
+                "policy.train",
+                "--recipe",
+                written,
+                "--bags",
+                bags,
+                "--out",
+                folder / "run",
+                "--weights",
+                args.weights,
+                "--minutes",
+                args.minutes,
+            ],
             ["policy.export", folder / "run", "--out", folder / "model"],
-            ["sim.evaluate", *evaluated, "--switch", "early,mid,late", "--episodes", args.episodes,
-             "--seed", args.seed, "--processes", 2, "--out", folder / "eval"])
+            [
+                "sim.evaluate",
+                *evaluated,
+                "--switch",
+                "early,mid,late",
+                "--episodes",
+                args.episodes,
+                "--seed",
+                args.seed,
+                "--processes",
+                2,
+                "--out",
+                folder / "eval",
+            ],
+        )
         with (folder / "log.txt").open("a") as log:
             for module, *rest in steps:
                 print(f"{name}: {module}, see {folder / 'log.txt'}", flush=True)
                 command = [sys.executable, "-m", str(module), *map(str, rest)]
-                if subprocess.run(command, stdout=log, stderr=log,
-                                  env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode:
+                if subprocess.run(
+                    command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
+                ).returncode:
                     raise InputError(f"{module} of {name} failed; see the end of {folder / 'log.txt'}")
     return json.loads(report.read_text())
 
@@ -83,8 +108,10 @@ def make_unlinked(data: Path, bags: Path) -> None:
     if not (bags / "demos").exists():
         shutil.copytree(data / "demos", bags / "demos.part", copy_function=os.link, dirs_exist_ok=True)
         (bags / "demos.part").rename(bags / "demos")
-    subprocess.run([sys.executable, "-m", "sim.switches", str(bags / "demos"), "--out", str(bags / "switches"),
-                    "--unlinked"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "sim.switches", str(bags / "demos"), "--out", str(bags / "switches"), "--unlinked"],
+        check=True,
+    )
 
 
 def rows(name: str, report: dict[str, Any]) -> list[str]:
@@ -96,6 +123,7 @@ def rows(name: str, report: dict[str, Any]) -> list[str]:
 
 def row(title: str, report: dict[str, Any]) -> str:
     """A line of the table."""
+
     def share(r: dict[str, Any]) -> str:
         return f"{100 * r['rate']:.0f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})"
 
@@ -122,8 +150,9 @@ def main() -> None:
     if "links" in names and not (args.out / "links" / "run").exists():
         make_unlinked(args.data, args.out / "unlinked")
     if "plain" in names and "reference" not in names and not (args.out / "reference" / "model").exists():
-        raise InputError("the plain policy is put beside the reference, so that must be there first: "
-                         "--only reference plain")
+        raise InputError(
+            "the plain policy is put beside the reference, so that must be there first: --only reference plain"
+        )
     cores: Queue[int] = Queue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
@@ -138,9 +167,11 @@ def main() -> None:
 
     with ThreadPoolExecutor(cores.qsize()) as pool:
         reports = list(pool.map(work, names))
-    lines = ["| | early % | mid % | late % | object safety % | A resumed % | no switch % | time to B s |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- |",
-             *(line for name, report in zip(names, reports, strict=True) for line in rows(name, report))]
+    lines = [
+        "| | early % | mid % | late % | object safety % | A resumed % | no switch % | time to B s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(line for name, report in zip(names, reports, strict=True) for line in rows(name, report)),
+    ]
     (args.out / "table.md").write_text("\n".join(lines) + "\n")
     print(*lines, sep="\n")
 

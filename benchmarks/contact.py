@@ -1,4 +1,4 @@
-"""Contact estimated from gripper and efforts (policy.contact) against the label of physics, by task.
+"""Contact estimated from gripper and efforts (policy.robot.contact) against the label of physics, by task.
 
     python -m benchmarks.contact data/tabletop/demos --episodes 5
 
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from policy import contract as contracts
-from policy.bags import find_bags, read_episodes
+from policy.data.bags import find_bags, read_episodes
+from policy.robot import contract as contracts
 from policy.spec import Episode
-from policy.synthesis import filled
+from policy.switching.stitching import filled
 
 NEAR = 10  # steps: an estimated contact further from every labelled one is invented
 
@@ -53,8 +53,11 @@ def main() -> None:
     steps: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3, int))
     errors: dict[str, list[int]] = defaultdict(list)
     real, invented = Counter[str](), Counter[str]()
-    chosen = [(kind, bags[i]) for kind, bags in kinds.items()
-              for i in np.unique(np.linspace(0, len(bags) - 1, args.episodes).astype(int))]
+    chosen = [
+        (kind, bags[i])
+        for kind, bags in kinds.items()
+        for i in np.unique(np.linspace(0, len(bags) - 1, args.episodes).astype(int))
+    ]
     for kind, bag in tqdm(chosen, unit="bag"):
         for labelled, estimated in zip(read_episodes(bag, told), read_episodes(bag, silent), strict=True):
             counted, found, many, extra = judge(labelled, estimated)
@@ -67,9 +70,11 @@ def main() -> None:
         of = list(kinds) if kind == "all" else [kind]
         hit, wrong, missed = np.sum([steps[name] for name in of], axis=0)
         off = np.abs(np.array([float(e) for name in of for e in errors[name]] or [np.nan]))
-        print(f"{kind:20}    {hit / max(hit + wrong, 1):6.1%}  {hit / max(hit + missed, 1):6.1%}   "
-              f"median {np.median(off):3.0f}, 90 % {np.quantile(off, 0.9):3.0f}    {np.isfinite(off).sum()} of "
-              f"{sum(real[name] for name in of)} found, {sum(invented[name] for name in of)} invented")
+        print(
+            f"{kind:20}    {hit / max(hit + wrong, 1):6.1%}  {hit / max(hit + missed, 1):6.1%}   "
+            f"median {np.median(off):3.0f}, 90 % {np.quantile(off, 0.9):3.0f}    {np.isfinite(off).sum()} of "
+            f"{sum(real[name] for name in of)} found, {sum(invented[name] for name in of)} invented"
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Success of the scripted experts on unseen starts, a third of them where another task ended.
 
-    python -m benchmarks.experts --episodes 100
+python -m benchmarks.experts --episodes 100
 """
 
 import argparse
 
 from tqdm import tqdm
 
-from policy.workers import pool as new_pool
+from policy.data.workers import pool as new_pool
 from sim.kinematics import Kinematics
 from sim.report import wilson
 from sim.start import perform, start

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from policy.errors import exit_code
-from policy.runtime import Runtime
+from policy.running.session import Runtime
 from policy.spec import Frame
 
 THREADS = 2
@@ -37,8 +37,11 @@ def main() -> None:
     runtime = Runtime(folder, THREADS, "cpu")
     runtime.instruct("put the red block in the bowl")
     rng, spec = np.random.default_rng(0), runtime.spec
-    frame = Frame(0, {n: rng.integers(0, 256, (h, w, 3), np.uint8) for n, (h, w) in spec.cameras.items()},
-                  np.zeros(len(spec.state), np.float32))
+    frame = Frame(
+        0,
+        {n: rng.integers(0, 256, (h, w, 3), np.uint8) for n, (h, w) in spec.cameras.items()},
+        np.zeros(len(spec.state), np.float32),
+    )
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
     bare = ort.InferenceSession(str(folder / "policy.onnx"), options, providers=["CPUExecutionProvider"])

@@ -1,6 +1,6 @@
 """Images per second of the full scene at 96x96 in one process, beside the same scene drawn as MuJoCo draws by default.
 
-    python -m benchmarks.rendering
+python -m benchmarks.rendering
 """
 
 import sim.headless  # noqa: F401, I001  first: it chooses how MuJoCo renders

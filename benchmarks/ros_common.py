@@ -13,14 +13,14 @@ from onnx import TensorProto, helper, numpy_helper, save
 from rclpy.context import Context
 from rclpy.node import Node
 
-from policy.contract import FOLDER, IMAGE, load
-from policy.text import Text
+from policy.robot.contract import FOLDER, IMAGE, load
+from policy.running.text import Text
 from ros_nodes import bridge
 from sim.messages import JOINTS
 
 ROOT = Path(__file__).parent.parent
 ONE, OTHER = "open the drawer", "close the drawer"
-SPEED = 0.2          # rad/s of the first joint: one way under ONE, the other way under OTHER
+SPEED = 0.2  # rad/s of the first joint: one way under ONE, the other way under OTHER
 CAMERA_RATE, JOINT_RATE = 30.0, 100.0
 
 
@@ -43,8 +43,12 @@ def write_model(folder: Path, size: int, rate: float) -> None:
     one, other = Text().embed([ONE, OTHER])
     offset = np.zeros((1, spec.horizon, len(spec.action)), np.float32)
     offset[0, :, 0] = SPEED / rate * np.arange(1, spec.horizon + 1)
-    constants = {"between": 20 * (one - other)[:, None], "offset": offset, "axis": np.array([1]),
-                 "column": np.array([-1, 1, 1])}
+    constants = {
+        "between": 20 * (one - other)[:, None],
+        "offset": offset,
+        "axis": np.array([1]),
+        "column": np.array([-1, 1, 1]),
+    }
     cameras = [f"image_{name}" for name in spec.cameras]
     nodes = [
         helper.make_node("MatMul", ["instruction", "between"], ["which"]),
@@ -55,22 +59,30 @@ def write_model(folder: Path, size: int, rate: float) -> None:
         helper.make_node("Add", ["here", "move"], ["actions"]),
     ]
     inputs = [helper.make_tensor_value_info(c, TensorProto.UINT8, ["B", size, size, 3]) for c in cameras]
-    inputs += [helper.make_tensor_value_info("state", TensorProto.FLOAT, ["B", len(spec.state)]),
-               helper.make_tensor_value_info("instruction", TensorProto.FLOAT, ["B", spec.text])]
+    inputs += [
+        helper.make_tensor_value_info("state", TensorProto.FLOAT, ["B", len(spec.state)]),
+        helper.make_tensor_value_info("instruction", TensorProto.FLOAT, ["B", spec.text]),
+    ]
     shape = ["B", spec.horizon, len(spec.action)]
-    graph = helper.make_graph(nodes, "bench", inputs,
-                              [helper.make_tensor_value_info("actions", TensorProto.FLOAT, shape)],
-                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    graph = helper.make_graph(
+        nodes,
+        "bench",
+        inputs,
+        [helper.make_tensor_value_info("actions", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(v, k) for k, v in constants.items()],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     save(model, folder / "policy.onnx")
 
 
 def start(module: str, **parameters: Any) -> subprocess.Popen[bytes]:
     """A node in a process of its own."""
-    arguments = [w for k, v in parameters.items()
-                 for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")]
-    return subprocess.Popen([sys.executable, "-m", module, "--ros-args", *arguments], cwd=ROOT,
-                            stderr=subprocess.DEVNULL)
+    arguments = [
+        w for k, v in parameters.items() for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", module, "--ros-args", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -92,10 +104,14 @@ class Source(Node):
         self.sent: dict[str, int] = {}
         self.on = True
         rng = np.random.default_rng(0)
-        self._images = {c.topic: [rng.integers(0, 256, (c.height, c.width, 3), np.uint8) for _ in range(4)]
-                        for c in self.contract.cameras.values()}
-        self._out = {t: self.create_publisher(bridge.TYPES[kind], t, bridge.SENSOR_OUT)
-                     for t, kind in self.contract.observed.items()}
+        self._images = {
+            c.topic: [rng.integers(0, 256, (c.height, c.width, 3), np.uint8) for _ in range(4)]
+            for c in self.contract.cameras.values()
+        }
+        self._out = {
+            t: self.create_publisher(bridge.TYPES[kind], t, bridge.SENSOR_OUT)
+            for t, kind in self.contract.observed.items()
+        }
         self._zero = np.zeros(len(JOINTS))
         limits = self.contract.limits
         middle = ((limits.low + limits.high) / 2).astype(float)
@@ -114,8 +130,7 @@ class Source(Node):
     def _feel(self) -> None:
         if self.on:
             stamp = self.get_clock().now().nanoseconds
-            self._say("joint_states",
-                      bridge.joint_state(JOINTS, stamp, self._position, self._zero, self._zero))
+            self._say("joint_states", bridge.joint_state(JOINTS, stamp, self._position, self._zero, self._zero))
 
     def _say(self, topic: str, message: Any) -> None:
         self._out[topic].publish(message)

@@ -29,14 +29,14 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from policy.contract import load
 from policy.errors import exit_code
+from policy.robot.contract import load
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 
 FRONT, JOINTS, ARM = "camera/front/image_raw", "joint_states", "arm_controller/joint_trajectory"
-SWITCHES = 20   # in a repeat
-FAULTS = 5      # in a repeat
+SWITCHES = 20  # in a repeat
+FAULTS = 5  # in a repeat
 
 
 class Echo(Node):
@@ -104,9 +104,11 @@ def frames(model: Path, seconds: float) -> dict[str, str]:
         rclpy.shutdown()
     median = float(said["inference p50 / p99 ms"].split(" / ")[0])
     busy = median * 1e-3 * common.CAMERA_RATE  # of a core, by the inferences themselves
-    return {"frame to chunk less inference, p50 / p99 ms": said["frame to chunk less inference p50 / p99 ms"],
-            "  bare two-hop echo, p50 / p99 ms": _p(echoes),
-            "CPU of the policy node less inference, % of a core": f"{100 * (share - busy):.1f}"}
+    return {
+        "frame to chunk less inference, p50 / p99 ms": said["frame to chunk less inference p50 / p99 ms"],
+        "  bare two-hop echo, p50 / p99 ms": _p(echoes),
+        "CPU of the policy node less inference, % of a core": f"{100 * (share - busy):.1f}",
+    }
 
 
 class Watched(SimNode):
@@ -115,7 +117,7 @@ class Watched(SimNode):
     def __init__(self) -> None:
         super().__init__()
         self.moves: list[tuple[int, float]] = []  # steady ns, step of the first joint's set-point [rad]
-        self.holds: list[int] = []                # steady ns at which a hold came: a trajectory of one point
+        self.holds: list[int] = []  # steady ns at which a hold came: a trajectory of one point
         self._was = self.world.setpoint()[0]
 
     def _command(self, topic: str, message: JointTrajectory) -> None:
@@ -152,13 +154,19 @@ def switches(model: Path) -> dict[str, str]:
     executor.add_node(robot)
     said: dict[str, str] = {}
     voice = robot.create_publisher(String, "instruction", bridge.LATCHED)
-    robot.create_subscription(DiagnosticArray, "/diagnostics", lambda m: said.update(
-        {v.key: v.value for s in m.status if s.name == "policy_node: inference" for v in s.values}), 10)
-    nodes = {"policy_node": _policy(model),
-             "safety_node": common.start("ros_nodes.safety_node", use_sim_time=True)}
+    robot.create_subscription(
+        DiagnosticArray,
+        "/diagnostics",
+        lambda m: said.update(
+            {v.key: v.value for s in m.status if s.name == "policy_node: inference" for v in s.values}
+        ),
+        10,
+    )
+    nodes = {"policy_node": _policy(model), "safety_node": common.start("ros_nodes.safety_node", use_sim_time=True)}
     reactions: list[float] = []
-    faults: dict[str, list[float]] = {f"{fault}, to {end}": [] for fault in ("camera silent", "policy killed")
-                                      for end in ("hold", "rest")}
+    faults: dict[str, list[float]] = {
+        f"{fault}, to {end}": [] for fault in ("camera silent", "policy killed") for end in ("hold", "rest")
+    }
 
     def held(fault: str, began: int) -> None:
         while not (holds := [h for h in robot.holds if h > began]):
@@ -196,10 +204,13 @@ def switches(model: Path) -> dict[str, str]:
             common.stop(node)
         robot.destroy_node()
         rclpy.shutdown()
-    return {"instruction to changed set-point, p50 / p99 ms": _p(reactions),
-            "  of it instruction to chunk, with its embedding": figures["instruction to chunk p50 / p99 ms"],
-            "  of it inference": figures["inference p50 / p99 ms"], "  one control period": "50",
-            **{f"{k}, p50 / p99 ms": _p(v) for k, v in faults.items()}}
+    return {
+        "instruction to changed set-point, p50 / p99 ms": _p(reactions),
+        "  of it instruction to chunk, with its embedding": figures["instruction to chunk p50 / p99 ms"],
+        "  of it inference": figures["inference p50 / p99 ms"],
+        "  one control period": "50",
+        **{f"{k}, p50 / p99 ms": _p(v) for k, v in faults.items()},
+    }
 
 
 def _policy(model: Path) -> Any:

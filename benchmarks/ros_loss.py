@@ -22,8 +22,8 @@ import ros_common as common
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
-from policy.contract import load
 from policy.errors import exit_code
+from policy.robot.contract import load
 
 
 class Counter(Node):
@@ -37,8 +37,9 @@ class Counter(Node):
         self._bridge = bridge
         self._out = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         for topic, kind in load(contract).observed.items():
-            self.create_subscription(bridge.TYPES[kind], topic, lambda m, topic=topic: self._count(topic),
-                                     bridge.SENSOR_IN)
+            self.create_subscription(
+                bridge.TYPES[kind], topic, lambda m, topic=topic: self._count(topic), bridge.SENSOR_IN
+            )
         self.create_timer(1.0, self._tell)
 
     def _count(self, topic: str) -> None:
@@ -71,11 +72,14 @@ def measure(size: int, seconds: float) -> dict[str, tuple[int, int]]:
             for status in message.status:
                 if status.name in ("policy_node: sensors", "counter: sensors"):
                     counts[status.name.split(":")[0]] = {
-                        v.key: int(v.value) for v in status.values if v.key.startswith("received, ")}
+                        v.key: int(v.value) for v in status.values if v.key.startswith("received, ")
+                    }
 
         source.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
-        processes = [common.start("ros_nodes.policy_node", model=model, autostart=True),
-                     common.start("benchmarks.ros_loss", contract=model / "contract.yaml")]
+        processes = [
+            common.start("ros_nodes.policy_node", model=model, autostart=True),
+            common.start("benchmarks.ros_loss", contract=model / "contract.yaml"),
+        ]
         try:
             while len(counts) < 2 or any(p.get_subscription_count() < 2 for p in source._out.values()):
                 executor.spin_once(timeout_sec=0.1)
@@ -105,8 +109,10 @@ def main() -> None:
             for i in range(args.repeats):
                 run = pool.apply(measure, (size, args.seconds))
                 for who, (lost, sent) in sorted(run.items(), reverse=True):
-                    print(f"{size}x{size} run {i + 1}: {who:12} lost {lost} of {sent} "
-                          f"({100 * lost / sent:.2f} %)", flush=True)
+                    print(
+                        f"{size}x{size} run {i + 1}: {who:12} lost {lost} of {sent} ({100 * lost / sent:.2f} %)",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from tqdm import tqdm
 
 from policy.errors import exit_code
-from policy.runtime import Runtime
+from policy.running.session import Runtime
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim.rollout import Driver
@@ -62,9 +62,9 @@ class Stack:
         self.executor.add_node(self.robot)
         self._voice = self.robot.create_publisher(String, "instruction", bridge.LATCHED)
         self._nodes: list[subprocess.Popen[bytes]] = [
-            common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True,
-                         sensor_timeout=0.5),
-            common.start("ros_nodes.safety_node", use_sim_time=True, command_timeout=0.5, state_timeout=0.5)]
+            common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True, sensor_timeout=0.5),
+            common.start("ros_nodes.safety_node", use_sim_time=True, command_timeout=0.5, state_timeout=0.5),
+        ]
 
     def perform(self, task: Task, seed: int) -> bool:
         """One episode: a new table, one instruction."""
@@ -116,11 +116,15 @@ def main() -> None:
         stack.close()
     for name in TASKS:
         mine = [r for r in rows if r[0] == name]
-        print(f"  {name:24} in-process {sum(r[1] for r in mine):3} of {len(mine)}, "
-              f"through ROS {sum(r[2] for r in mine):3}")
+        print(
+            f"  {name:24} in-process {sum(r[1] for r in mine):3} of {len(mine)}, "
+            f"through ROS {sum(r[2] for r in mine):3}"
+        )
     alone, ros = (100 * sum(r[i] for r in rows) / len(rows) for i in (1, 2))
-    print(f"all: in-process {alone:.1f} %, through ROS {ros:.1f} %, difference {ros - alone:+.1f} points "
-          f"({len(rows)} paired episodes)")
+    print(
+        f"all: in-process {alone:.1f} %, through ROS {ros:.1f} %, difference {ros - alone:+.1f} points "
+        f"({len(rows)} paired episodes)"
+    )
 
 
 if __name__ == "__main__":

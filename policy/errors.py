@@ -25,5 +25,8 @@ def unknown(kind: str, name: object, valid: object) -> InputError:
     names = sorted(str(v) for v in valid)  # type: ignore[attr-defined]
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return InputError(f"unknown {kind} {name!r}{hint} Valid: {', '.join(names)}." if hint
-                      else f"unknown {kind} {name!r}. Valid: {', '.join(names)}.")
+    return InputError(
+        f"unknown {kind} {name!r}{hint} Valid: {', '.join(names)}."
+        if hint
+        else f"unknown {kind} {name!r}. Valid: {', '.join(names)}."
+    )

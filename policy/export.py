@@ -22,22 +22,23 @@ import onnxruntime as ort
 import torch
 from safetensors.numpy import save
 
-from policy import checkpoint, contract, dataset
-from policy.batches import Batches
-from policy.card import card
+from policy.data import cache as dataset
 from policy.errors import InputError, exit_code
-from policy.model import Policy
-from policy.recipe import parse
-from policy.runtime import Runtime
+from policy.learning import checkpoint
+from policy.learning.batches import Batches
+from policy.learning.card import card
+from policy.learning.model import Policy
+from policy.learning.recipe import parse
+from policy.robot import contract
+from policy.running.session import Runtime
 from policy.spec import Frame
 
-OPSET, IR = 20, 9       # what ONNX Runtime 1.17 and all later ones read
-TOLERANCE = 1e-4        # of the range of each action
+OPSET, IR = 20, 9  # what ONNX Runtime 1.17 and all later ones read
+TOLERANCE = 1e-4  # of the range of each action
 FRAMES, THREADS = 64, 2
 
 
-def export(run: Path, out: Path, bags: Path | None = None,
-           reports: Sequence[Path] = ()) -> dict[str, Any]:
+def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Path] = ()) -> dict[str, Any]:
     """Write policy.onnx, spec.json, contract.yaml, README.md and, if the policy switches, instructions.safetensors.
 
     Returns the figures of the card.
@@ -61,14 +62,20 @@ def export(run: Path, out: Path, bags: Path | None = None,
         if policy.spec.switches:  # by which an instruction that was never taught is known
             (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.words}))
         said = batches.cache.instructions[0]
-        figures = {"difference": difference, "frames": FRAMES, "latency": latency(aside, batch, said),
-                   "bytes": (aside / "policy.onnx").stat().st_size, "threads": THREADS,
-                   "parameters": sum(p.numel() for p in policy.parameters()), "run": run, "out": out}
+        figures = {
+            "difference": difference,
+            "frames": FRAMES,
+            "latency": latency(aside, batch, said),
+            "bytes": (aside / "policy.onnx").stat().st_size,
+            "threads": THREADS,
+            "parameters": sum(p.numel() for p in policy.parameters()),
+            "run": run,
+            "out": out,
+        }
         (aside / "README.md").write_text(card(policy.spec, state, figures, evaluations))
         _swap(aside, out)
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another "
-                         "--out") from None
+        raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another --out") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return figures
@@ -82,9 +89,15 @@ def write_graph(policy: Policy, path: Path) -> None:
         warnings.simplefilter("ignore")  # of the exporter about itself
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            policy.eval(), examples, dynamo=True, verbose=False, opset_version=OPSET,
-            input_names=list(policy.inputs), output_names=list(policy.outputs),
-            dynamic_shapes=[tuple({0: size} for _ in examples)])
+            policy.eval(),
+            examples,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(policy.inputs),
+            output_names=list(policy.outputs),
+            dynamic_shapes=[tuple({0: size} for _ in examples)],
+        )
     model = program.model_proto
     model.ir_version = IR
     # The exporter notes source lines and paths of this machine in every node: no reader needs them.
@@ -105,7 +118,7 @@ def parity(policy: Policy, path: Path, batch: dict[str, torch.Tensor], span: np.
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst = 0.0
     for size in (1, 3, FRAMES):
-        rows = {name: batch[name][:4 * size].split(size) for name in policy.inputs}
+        rows = {name: batch[name][: 4 * size].split(size) for name in policy.inputs}
         for parts in zip(*rows.values(), strict=True):
             with torch.no_grad():
                 expected = policy(*parts)
@@ -116,8 +129,10 @@ def parity(policy: Policy, path: Path, batch: dict[str, torch.Tensor], span: np.
                 expected = expected[0]
             worst = max(worst, float((np.abs(actions - expected.numpy()) / span).max()))
     if not worst <= TOLERANCE:
-        raise InputError(f"torch and ONNX Runtime differ by {worst:.2g} of the action range on real frames, "
-                         f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one")
+        raise InputError(
+            f"torch and ONNX Runtime differ by {worst:.2g} of the action range on real frames, "
+            f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one"
+        )
     return worst
 
 
@@ -125,8 +140,9 @@ def latency(folder: Path, batch: dict[str, torch.Tensor], said: str, times: int 
     """Median milliseconds of one inference, batch 1, through the runtime that the robot uses."""
     runtime = Runtime(folder, threads=THREADS, provider="cpu")
     runtime.instruct(said)
-    frame = Frame(0, {name: batch[f"image_{name}"][0].numpy() for name in runtime.spec.cameras},
-                  batch["state"][0].numpy())
+    frame = Frame(
+        0, {name: batch[f"image_{name}"][0].numpy() for name in runtime.spec.cameras}, batch["state"][0].numpy()
+    )
     spent = []
     for _ in range(times):
         begun = time.perf_counter()
@@ -139,23 +155,29 @@ def _inputs(policy: Policy, size: int) -> list[tuple[tuple[int, ...], torch.dtyp
     """Shape and type of each input."""
     spec = policy.spec
     known = {f"image_{name}": ((size, h, w, 3), torch.uint8) for name, (h, w) in spec.cameras.items()}
-    known |= {"state": ((size, len(spec.state)), torch.float32),
-              "instruction": ((size, spec.text), torch.float32), "previous": ((size, spec.text), torch.float32),
-              "contact": ((size, 1), torch.float32), "origin": ((size, len(spec.state)), torch.float32)}
+    known |= {
+        "state": ((size, len(spec.state)), torch.float32),
+        "instruction": ((size, spec.text), torch.float32),
+        "previous": ((size, spec.text), torch.float32),
+        "contact": ((size, 1), torch.float32),
+        "origin": ((size, len(spec.state)), torch.float32),
+    }
     return [known[name] for name in policy.inputs]
 
 
 def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches, dict[str, torch.Tensor], np.ndarray]:
     """The run's batches, some frames of them as inputs, and the range of each action (A,)."""
     if not bags.exists():
-        raise InputError(f"the bags of {run} are no longer at {bags}; export compares on real frames: give "
-                         "their place with --bags")
+        raise InputError(
+            f"the bags of {run} are no longer at {bags}; export compares on real frames: give their place with --bags"
+        )
     robot = contract.load(run / "contract.yaml")
     cache = dataset.open_cache(bags, robot)
     wanted = parse(state["recipe"])
     if replace(cache.contract.spec, switches=wanted.switches) != checkpoint.spec_of(state):
-        raise InputError(f"{run / 'contract.yaml'} no longer fits the checkpoint; put back the contract it "
-                         "was trained with")
+        raise InputError(
+            f"{run / 'contract.yaml'} no longer fits the checkpoint; put back the contract it was trained with"
+        )
     batches = Batches(cache, wanted)
     chosen = np.linspace(0, len(cache.state) - 1, FRAMES).astype(int)
     span = dataset.statistics(cache)
@@ -168,8 +190,9 @@ def _read_report(path: Path) -> dict[str, Any]:
         report["switch" if "switch" in report else "tasks"], report["command"]
         return report
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a report.json ({type(error).__name__}: {error}); make one with "
-                         "`python -m sim.evaluate`") from None
+        raise InputError(
+            f"{path} is not a report.json ({type(error).__name__}: {error}); make one with `python -m sim.evaluate`"
+        ) from None
 
 
 def _check_free(out: Path) -> None:
@@ -195,8 +218,10 @@ def main() -> None:
     parser.add_argument("--report", type=Path, nargs="*", default=[], help="report.json of evaluations, for the card")
     args = parser.parse_args()
     figures = export(args.run, args.out, args.bags, args.report)
-    print(f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "
-          f"torch and ONNX Runtime differ by {figures['difference']:.1e} of the action range")
+    print(
+        f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "
+        f"torch and ONNX Runtime differ by {figures['difference']:.1e} of the action range"
+    )
 
 
 if __name__ == "__main__":

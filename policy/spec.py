@@ -36,12 +36,12 @@ class Spec:
     """What goes into a policy and what comes out of it."""
 
     cameras: dict[str, tuple[int, int]]  # name -> (height, width)
-    state: tuple[str, ...]               # S names
-    action: tuple[str, ...]              # A names
-    rate: float                          # Hz
-    horizon: int                         # H
-    text: int = 384                      # D
-    switches: bool = False               # reads previous, contact and origin and tells; the instruction may change
+    state: tuple[str, ...]  # S names
+    action: tuple[str, ...]  # A names
+    rate: float  # Hz
+    horizon: int  # H
+    text: int = 384  # D
+    switches: bool = False  # reads previous, contact and origin and tells; the instruction may change
 
     @property
     def dt_ns(self) -> int:
@@ -59,44 +59,51 @@ class Spec:
             raw = json.loads(path.read_text())
             return cls(
                 cameras={str(k): (int(h), int(w)) for k, (h, w) in raw["cameras"].items()},
-                state=tuple(raw["state"]), action=tuple(raw["action"]),
-                rate=float(raw["rate"]), horizon=int(raw["horizon"]), text=int(raw["text"]),
+                state=tuple(raw["state"]),
+                action=tuple(raw["action"]),
+                rate=float(raw["rate"]),
+                horizon=int(raw["horizon"]),
+                text=int(raw["text"]),
                 switches=bool(raw["switches"]),
             )
         except FileNotFoundError:
-            raise InputError(f"no spec at {path}: a model folder holds policy.onnx, spec.json and "
-                             "contract.yaml; export it again with `python -m policy.export`") from None
+            raise InputError(
+                f"no spec at {path}: a model folder holds policy.onnx, spec.json and "
+                "contract.yaml; export it again with `python -m policy.export`"
+            ) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path} is not a spec ({type(error).__name__}: {error}); "
-                             "export the model again with `python -m policy.export`") from None
+            raise InputError(
+                f"{path} is not a spec ({type(error).__name__}: {error}); "
+                "export the model again with `python -m policy.export`"
+            ) from None
 
 
 @dataclass(slots=True)
 class Frame:
     """One time-aligned observation."""
 
-    stamp: int                      # ns, of its newest image
-    images: dict[str, np.ndarray]   # camera -> uint8 (height, width, 3) RGB
-    state: np.ndarray               # float32 (S,)
+    stamp: int  # ns, of its newest image
+    images: dict[str, np.ndarray]  # camera -> uint8 (height, width, 3) RGB
+    state: np.ndarray  # float32 (S,)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a switching policy says of its own execution, beside the actions."""
 
-    contact: float   # chance that the hand holds or touches something
-    mode: str        # one of MODES
-    done: float      # chance that the instruction has been carried out
+    contact: float  # chance that the hand holds or touches something
+    mode: str  # one of MODES
+    done: float  # chance that the instruction has been carried out
 
 
 @dataclass(slots=True)
 class Chunk:
     """The next H actions, each with its time."""
 
-    stamp: int            # ns, of the frame it answers
-    dt: int               # ns
-    actions: np.ndarray   # float32 (H, A)
-    instruction: int      # id of the instruction it serves
+    stamp: int  # ns, of the frame it answers
+    dt: int  # ns
+    actions: np.ndarray  # float32 (H, A)
+    instruction: int  # id of the instruction it serves
     told: Told | None = None  # None where the policy does not switch
 
 
@@ -108,11 +115,11 @@ class Episode:
     """
 
     instruction: str
-    stamps: np.ndarray               # int64 (T,) ns
-    images: dict[str, np.ndarray]    # camera -> uint8 (T, height, width, 3)
-    state: np.ndarray                # float32 (T, S)
-    actions: np.ndarray              # float32 (T, A)
-    contact: np.ndarray | None       # bool (T,), a label or an estimate; None where neither can be
-    mode: np.ndarray | None          # uint8 (T,) into MODES, None where the bag has no label: all forward
-    task: str | None                 # None where the bag has no label
-    lost: int = 0                    # messages or frames that could not be used
+    stamps: np.ndarray  # int64 (T,) ns
+    images: dict[str, np.ndarray]  # camera -> uint8 (T, height, width, 3)
+    state: np.ndarray  # float32 (T, S)
+    actions: np.ndarray  # float32 (T, A)
+    contact: np.ndarray | None  # bool (T,), a label or an estimate; None where neither can be
+    mode: np.ndarray | None  # uint8 (T,) into MODES, None where the bag has no label: all forward
+    task: str | None  # None where the bag has no label
+    lost: int = 0  # messages or frames that could not be used

@@ -3,9 +3,9 @@
     python -m policy.synthesise data/mine --out data/mine/switches --contract so101
 
 In each episode with a contact the instruction changes, before, during or after it, to that of another task; the
-way back is made of the episode's own frames (policy.retrace) and leads, where that task was begun close to where
-this one was, to the episode's start. There the bag ends, on the way: the second instruction is not carried out,
-and training does not take its last steps for done. Kept only within the contract's limits. The same command goes
+way back is made of the episode's own frames (policy.switching.reverse) and leads, where that task was begun close
+to where this one was, to the episode's start. There the bag ends: the second instruction is not carried out, and
+ training does not take its last steps for done. Kept only within the contract's limits. The same command goes
 on where it was.
 
 What was carried comes back with the hand, as it would. What was only pushed is seen to come back too, which it
@@ -24,20 +24,20 @@ from zlib import crc32
 import numpy as np
 from tqdm import tqdm
 
-from policy import contract as contracts
-from policy.bags import EpisodeWriter, channels, find_bags, read_episodes
-from policy.contract import Contract
-from policy.encoding import Encoder
+from policy.data.bags import EpisodeWriter, channels, find_bags, read_episodes
+from policy.data.message_writer import MessageWriter
 from policy.errors import InputError, exit_code
-from policy.retrace import Way, back, before, leaving
+from policy.robot import contract as contracts
+from policy.robot.contract import Contract
 from policy.spec import MODES, Episode
-from policy.synthesis import BLEND, Demonstration, Synthesis
+from policy.switching.reverse import Way, back, before, leaving
+from policy.switching.stitching import BLEND, Demonstration, Synthesis
 
 PHASES = ("early", "mid", "late")
-AFTER = 1.0          # s after the last contact in which a switch is late
+AFTER = 1.0  # s after the last contact in which a switch is late
 BEFORE = (0.5, 1.0)  # s kept before the contact in which, or else the switch at which, the episode is broken off
-REACH = 0.2          # rad (or m): tasks that were begun this close together are begun at the same place
-FIRST = 3            # steps before which nothing is broken off
+REACH = 0.2  # rad (or m): tasks that were begun this close together are begun at the same place
+FIRST = 3  # steps before which nothing is broken off
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Shown:
     """An episode without its pictures."""
 
     bag: Path
-    number: int      # of the episode in its bag
+    number: int  # of the episode in its bag
     words: str
-    task: str        # the label, else the words
+    task: str  # the label, else the words
     stamps: np.ndarray
     demo: Demonstration
 
@@ -59,7 +59,7 @@ class Try:
     shown: Shown
     other: Shown
     phase: str
-    ways: tuple[Way, Way]   # before the switch and after it
+    ways: tuple[Way, Way]  # before the switch and after it
     bag: Path
 
     @property
@@ -77,14 +77,18 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
     `InputError` if a contract has no topics for the labels, or the bags fewer than two tasks.
     """
     if not (contract.labels.mode and contract.labels.contact):
-        raise InputError("the contract names no topics for the labels that a switch is told by; add to it\n"
-                         "labels: {contact: label/contact, mode: label/mode}\nno recording needs to have them")
+        raise InputError(
+            "the contract names no topics for the labels that a switch is told by; add to it\n"
+            "labels: {contact: label/contact, mode: label/mode}\nno recording needs to have them"
+        )
     counts = Counter[str]()
     shown = list(_read(bags, out, contract, counts))
     tasks = sorted({one.task for one in shown})
     if len(tasks) < 2:
-        raise InputError(f"{bags} shows a contact in {len(tasks)} task ({', '.join(tasks) or _say(counts)}), "
-                         "expected at least 2 to switch between; record another task")
+        raise InputError(
+            f"{bags} shows a contact in {len(tasks)} task ({', '.join(tasks) or _say(counts)}), "
+            "expected at least 2 to switch between; record another task"
+        )
     out.mkdir(parents=True, exist_ok=True)
     todo = _planned(shown, bags, out, contract, counts)
     for bag in tqdm(list(dict.fromkeys(one.shown.bag for one in todo)), unit="bag", desc="writing"):
@@ -102,15 +106,23 @@ def _read(bags: Path, out: Path, contract: Contract, counts: Counter[str]) -> It
     for bag in tqdm(own, unit="bag", desc="reading"):
         for number, e in enumerate(read_episodes(bag, contract)):
             if e.contact is None:
-                raise InputError(f"{bag} does not tell contact: no label, no gripper in the contract, no efforts "
-                                 "in its joint states; mark the gripper in the contract, or record a label")
+                raise InputError(
+                    f"{bag} does not tell contact: no label, no gripper in the contract, no efforts "
+                    "in its joint states; mark the gripper in the contract, or record a label"
+                )
             if e.mode is not None and e.mode.any():
                 counts["an episode: a switch already"] += 1
             elif not e.contact.any() or e.contact[0]:
                 counts["an episode: " + ("begins in contact" if e.contact[0] else "no contact")] += 1
             else:
-                yield Shown(bag, number, e.instruction, e.task or e.instruction, e.stamps,
-                            Demonstration(e.state[:, commanded], e.actions, e.contact))
+                yield Shown(
+                    bag,
+                    number,
+                    e.instruction,
+                    e.task or e.instruction,
+                    e.stamps,
+                    Demonstration(e.state[:, commanded], e.actions, e.contact),
+                )
 
 
 def _planned(shown: list[Shown], bags: Path, out: Path, contract: Contract, counts: Counter[str]) -> list[Try]:
@@ -137,9 +149,11 @@ def _try(one: Shown, phase: str, shown: list[Shown], bag: Path, contract: Contra
     demo, rng = one.demo, np.random.default_rng(crc32(bag.name.encode()))
     contacts = demo.contacts()
     last = contacts[-1][1]
-    steps = {"early": np.arange(FIRST, contacts[0][0]),
-             "mid": np.concatenate([np.arange(*contact) for contact in contacts]),
-             "late": np.arange(last, min(last + round(AFTER * contract.rate), len(demo.state)))}[phase]
+    steps = {
+        "early": np.arange(FIRST, contacts[0][0]),
+        "mid": np.concatenate([np.arange(*contact) for contact in contacts]),
+        "late": np.arange(last, min(last + round(AFTER * contract.rate), len(demo.state))),
+    }[phase]
     if not len(steps):
         raise _Dropped("no step of this phase")
     t = int(rng.choice(steps))
@@ -171,7 +185,7 @@ def _other(one: Shown, shown: list[Shown], contract: Contract, rng: np.random.Ge
 def _check(one: Shown, ways: tuple[Way, Way], contract: Contract) -> None:
     """`_Dropped` where frames are missing or a limit is passed."""
     limits, frames = contract.limits, np.array(ways[0].frames + ways[1].frames)
-    used = one.stamps[frames.min():frames.max() + 1]
+    used = one.stamps[frames.min() : frames.max() + 1]
     if (np.diff(used) > 1.5 * contract.spec.dt_ns).any():
         raise _Dropped("frames are missing")
     actions = np.concatenate([ways[0].actions, ways[1].actions])
@@ -190,7 +204,7 @@ def _write(one: Try, episode: Episode, contract: Contract) -> None:
     actions, mode = (np.concatenate([getattr(way, field) for way in one.ways]) for field in ("actions", "mode"))
     custom = {"task": one.other.task, "before": one.shown.task, "switch": one.phase, "from": one.shown.bag.name}
     with EpisodeWriter(one.bag, channels(contract), custom) as bag:
-        encoder = Encoder(bag, contract)
+        encoder = MessageWriter(bag, contract)
         for i, (k, action) in enumerate(zip(one.frames, actions, strict=True)):
             stamp = start + i * dt
             if i in (0, switched):

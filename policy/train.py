@@ -20,19 +20,28 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from policy import checkpoint, contract, dataset, recipe
-from policy.batches import Batches
-from policy.curves import Curves
+from policy.data import cache as dataset
 from policy.errors import InputError, exit_code
-from policy.model import Policy
-from policy.recipe import Recipe
+from policy.learning import checkpoint, recipe
+from policy.learning.batches import Batches
+from policy.learning.curves import Curves
+from policy.learning.model import Policy
+from policy.learning.recipe import Recipe
+from policy.robot import contract
 
 LOG_STEPS, VALIDATE_STEPS, VALIDATE_WINDOWS = 50, 2000, 1024
 SAVE_SECONDS = 120.0
 
 
-def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tabletop",
-          samples: int | None = None, minutes: float | None = None, weights: Path | None = None) -> None:
+def train(
+    recipe_name: str,
+    bags: Path,
+    out: Path,
+    contract_name: str = "tabletop",
+    samples: int | None = None,
+    minutes: float | None = None,
+    weights: Path | None = None,
+) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` have been spent.
 
     `weights` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or
@@ -45,8 +54,10 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     wanted = recipe.load(recipe_name)
     robot = contract.load(contract_name)
     if wanted.training.batch % accelerator.num_processes:
-        raise InputError(f"a batch of {wanted.training.batch} does not divide among "
-                         f"{accelerator.num_processes} processes; change one of them")
+        raise InputError(
+            f"a batch of {wanted.training.batch} does not divide among "
+            f"{accelerator.num_processes} processes; change one of them"
+        )
     found = checkpoint.latest(out)
     if found:
         _check_same(found, checkpoint.describe(wanted, replace(robot.spec, switches=wanted.switches)))
@@ -59,11 +70,16 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
     run = Run(accelerator, wanted, policy, Batches(cache, wanted), out)
-    run.spent |= {"bags": str(bags), "frames": len(cache.state), "episodes": len(cache.bounds) - 1,
-                  "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
-                             f"--contract {contract_name}" + (f" --samples {samples}" if samples else "")
-                             + (f" --minutes {minutes:g}" if minutes else "")
-                             + (f" --weights {weights}" if weights else "")}
+    run.spent |= {
+        "bags": str(bags),
+        "frames": len(cache.state),
+        "episodes": len(cache.bounds) - 1,
+        "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
+        f"--contract {contract_name}"
+        + (f" --samples {samples}" if samples else "")
+        + (f" --minutes {minutes:g}" if minutes else "")
+        + (f" --weights {weights}" if weights else ""),
+    }
     if found:
         run.resume(found)
     run.go(samples or wanted.training.samples, minutes)
@@ -72,8 +88,7 @@ def train(recipe_name: str, bags: Path, out: Path, contract_name: str = "tableto
 class Run:
     """One training run: what changes from step to step, and how it is saved."""
 
-    def __init__(self, accelerator: Accelerator, wanted: Recipe, policy: Policy, batches: Batches,
-                 out: Path) -> None:
+    def __init__(self, accelerator: Accelerator, wanted: Recipe, policy: Policy, batches: Batches, out: Path) -> None:
         self.accelerator, self.recipe, self.settings = accelerator, wanted, wanted.training
         self.batches, self.out, self.step, self.stopping = batches, out, 0, False
         device = accelerator.device
@@ -84,8 +99,11 @@ class Run:
         self.half = _half(device)
         self.curves = Curves(out)
         self.spent: dict[str, Any] = {
-            "seconds": 0.0, "processes": accelerator.num_processes, "threads": torch.get_num_threads(),
-            "machine": f"{_processor(device)} ({'bfloat16' if self.half else 'float32'})"}
+            "seconds": 0.0,
+            "processes": accelerator.num_processes,
+            "threads": torch.get_num_threads(),
+            "machine": f"{_processor(device)} ({'bfloat16' if self.half else 'float32'})",
+        }
 
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint."""
@@ -106,9 +124,14 @@ class Run:
         ahead = self.batches.ahead(self.step, *share)
         begun = saved = time.monotonic()
         before, first, done = self.spent["seconds"], self.step, self._done()
-        bar = tqdm(total=100.0, initial=100 * done, disable=not self.accelerator.is_main_process,
-                   mininterval=1 if sys.stderr.isatty() else 15, miniters=0,
-                   bar_format="{percentage:5.1f}%|{bar:20}| {elapsed}, {remaining} left{postfix}")
+        bar = tqdm(
+            total=100.0,
+            initial=100 * done,
+            disable=not self.accelerator.is_main_process,
+            mininterval=1 if sys.stderr.isatty() else 15,
+            miniters=0,
+            bar_format="{percentage:5.1f}%|{bar:20}| {elapsed}, {remaining} left{postfix}",
+        )
         try:
             while done < 1 and not self.stopping:
                 parts = self._learn(next(ahead), done)
@@ -129,15 +152,21 @@ class Run:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         self.save()
-        self.say(f"stopped at step {self.step}; the same command goes on" if done < 1 else
-                 f"done: {self.step * self.settings.batch} samples in {self.spent['seconds'] / 60:.1f} "
-                 f"minutes; next: python -m policy.export {self.out} --out models/<name>")
+        self.say(
+            f"stopped at step {self.step}; the same command goes on"
+            if done < 1
+            else f"done: {self.step * self.settings.batch} samples in {self.spent['seconds'] / 60:.1f} "
+            f"minutes; next: python -m policy.export {self.out} --out models/<name>"
+        )
 
     def save(self) -> None:
         """Write a checkpoint and the picture of the losses."""
         if self.accelerator.is_main_process:
-            state = checkpoint.describe(self.recipe, self.policy.spec) | self.spent | {
-                "step": self.step, "samples": self.step * self.settings.batch, "window": self.curves.window}
+            state = (
+                checkpoint.describe(self.recipe, self.policy.spec)
+                | self.spent
+                | {"step": self.step, "samples": self.step * self.settings.batch, "window": self.curves.window}
+            )
             checkpoint.save(self.out, self.step, self.policy, self.average, self.optimizer, state)
             self.curves.draw()
 
@@ -158,8 +187,10 @@ class Run:
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
             loss, parts = self.model(batch)
         if not torch.isfinite(loss):
-            raise InputError(f"the loss is {loss.item()} at step {self.step}: look for extreme values in the "
-                             "bags, or lower training.rate in the recipe; the last checkpoint is kept")
+            raise InputError(
+                f"the loss is {loss.item()} at step {self.step}: look for extreme values in the "
+                "bags, or lower training.rate in the recipe; the last checkpoint is kept"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         nn.utils.clip_grad_norm_(self.policy.parameters(), settings.clip)
@@ -259,8 +290,10 @@ def _check_same(found: Path, wanted: dict[str, Any]) -> None:
     for key in ("recipe", "spec"):
         differing = [name for name in wanted[key] if wanted[key][name] != state[key].get(name)]
         if differing:
-            raise InputError(f"{found.parent} holds a run of another {key} (it differs in "
-                             f"{', '.join(differing)}); give another --out, or the {key} it was begun with")
+            raise InputError(
+                f"{found.parent} holds a run of another {key} (it differs in "
+                f"{', '.join(differing)}); give another --out, or the {key} it was begun with"
+            )
 
 
 def main() -> None:

@@ -22,21 +22,30 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from policy.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
 from policy.errors import InputError, exit_code
-from policy.trajectory import velocities
+from policy.robot.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
+from policy.robot.trajectory import velocities
 
-TYPES: dict[str, type] = {ARRAY: Float64MultiArray, BOOL: Bool, COMPRESSED: CompressedImage, IMAGE: Image,
-                          JOINT_STATE: JointState, STRING: String, TRAJECTORY: JointTrajectory}
+TYPES: dict[str, type] = {
+    ARRAY: Float64MultiArray,
+    BOOL: Bool,
+    COMPRESSED: CompressedImage,
+    IMAGE: Image,
+    JOINT_STATE: JointState,
+    STRING: String,
+    TRAJECTORY: JointTrajectory,
+}
 
 
 def _qos(depth: int, reliable: bool = True, latched: bool = False, lease: float = 0.0) -> QoSProfile:
     """`lease` [s]: a publisher whose process is not heard of for so long counts as dead; 0: no lease."""
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=depth,
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-        liveliness_lease_duration=Span(seconds=lease))
+        liveliness_lease_duration=Span(seconds=lease),
+    )
 
 
 # Publish reliable, subscribe best effort: so any pair of publisher and subscriber finds together (REP 2003).
@@ -52,8 +61,15 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
-def declare(node: Node, name: str, default: Any, description: str, low: float | None = None,
-            high: float | None = None, read_only: bool = True) -> Any:
+def declare(
+    node: Node,
+    name: str,
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    read_only: bool = True,
+) -> Any:
     """Declare a parameter with its description and range, and return its value.
 
     Raises `InputError` where the node was given one of another type or out of range.
@@ -64,21 +80,24 @@ def declare(node: Node, name: str, default: Any, description: str, low: float | 
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
         else:
             descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            ]
     try:
         return node.declare_parameter(name, default, descriptor).value
     except ParameterException as error:
         bounds = f" from {low} to {high}" if low is not None else ""
-        raise InputError(f"parameter {name}: {error}; expected {type(default).__name__}{bounds}: "
-                         f"{description}") from None
+        raise InputError(
+            f"parameter {name}: {error}; expected {type(default).__name__}{bounds}: {description}"
+        ) from None
 
 
 def outlasts(name: str, timeout: float, contract: Contract) -> None:
     """`InputError` where a timeout in s would end between two regular frames."""
     least = 1.5 / contract.rate
     if timeout < least:
-        raise InputError(f"parameter {name}: got {timeout} s at {contract.rate:g} frames a second; "
-                         f"give at least {least:.3f} s")
+        raise InputError(
+            f"parameter {name}: got {timeout} s at {contract.rate:g} frames a second; give at least {least:.3f} s"
+        )
 
 
 def relative(topic: str) -> str:
@@ -104,17 +123,20 @@ def image(pixels: np.ndarray, ns: int, frame: str) -> Image:
     return message
 
 
-def joint_state(names: Sequence[str], ns: int, position: np.ndarray, velocity: np.ndarray,
-                effort: np.ndarray) -> JointState:
+def joint_state(
+    names: Sequence[str], ns: int, position: np.ndarray, velocity: np.ndarray, effort: np.ndarray
+) -> JointState:
     """Joint values (J,) as a message."""
-    message = JointState(name=list(names), position=array("d", position), velocity=array("d", velocity),
-                         effort=array("d", effort))
+    message = JointState(
+        name=list(names), position=array("d", position), velocity=array("d", velocity), effort=array("d", effort)
+    )
     message.header.stamp = stamp(ns)
     return message
 
 
-def trajectories(contract: Contract, times: np.ndarray, actions: np.ndarray,
-                 start: np.ndarray | None = None) -> dict[str, JointTrajectory]:
+def trajectories(
+    contract: Contract, times: np.ndarray, actions: np.ndarray, start: np.ndarray | None = None
+) -> dict[str, JointTrajectory]:
     """Set-points (N, A) at times (N,) ns from now, as one message for each topic of the contract's action.
 
     Stamp 0 (begin now), all velocities filled, the last zero. `start` (A,) is the set-point in force, by
@@ -125,9 +147,14 @@ def trajectories(contract: Contract, times: np.ndarray, actions: np.ndarray,
     starts = {topic: part for topic, _, part in contract.split(begin)}
     for topic, names, positions in contract.split(actions):
         speeds = velocities(times, positions, 0, starts[topic])
-        points = [JointTrajectoryPoint(positions=array("d", p), velocities=array("d", v),
-                                       time_from_start=Duration(sec=int(t) // 10**9, nanosec=int(t) % 10**9))
-                  for t, p, v in zip(times, positions, speeds, strict=True)]
+        points = [
+            JointTrajectoryPoint(
+                positions=array("d", p),
+                velocities=array("d", v),
+                time_from_start=Duration(sec=int(t) // 10**9, nanosec=int(t) % 10**9),
+            )
+            for t, p, v in zip(times, positions, speeds, strict=True)
+        ]
         messages[relative(topic)] = JointTrajectory(joint_names=list(names), points=points)
     return messages
 
@@ -149,8 +176,12 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def status(level: str, name: str, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
     """A diagnostic with its key-values; `level` is ok, warn or error."""
-    return DiagnosticStatus(level=LEVELS[level], name=name, message=message,
-                            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()])
+    return DiagnosticStatus(
+        level=LEVELS[level],
+        name=name,
+        message=message,
+        values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
+    )
 
 
 def diagnostics(node: Node, *statuses: DiagnosticStatus) -> DiagnosticArray:
@@ -177,6 +208,7 @@ def _end(*_: object) -> None:
 
 def run(make: Callable[[], Node]) -> int:
     """Spin a node until it is told to end; 2 with one line where it cannot start."""
+
     def main() -> None:
         # Our own handlers, as those of rclpy close the context before a node can bring the arm to rest.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

@@ -26,16 +26,16 @@ from rich.console import Console
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from policy import contract as contracts
-from policy.bags import find_bags, read_episodes
+from policy.data.bags import find_bags, read_episodes
 from policy.errors import InputError, exit_code
+from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim import headless
 from sim.start import HOLD
 from sim.tasks import TASKS, Task
 
-READY = 60.0       # s for the stack to come up, and for a service to answer
+READY = 60.0  # s for the stack to come up, and for a service to answer
 CHANGE_AFTER = 4.0  # s of the robot's clock on the first instruction, unless it touches something before
 TRAIN_SAMPLES = 640  # five steps
 NODES = ("safety_node", "policy_node", "recorder_node")
@@ -51,7 +51,8 @@ class Stack:
         parameters: dict[str, dict[str, object]] = {
             "safety_node": {"command_timeout": 0.5, "state_timeout": 0.5},
             "policy_node": {"model": model, "autostart": "true", "sensor_timeout": 0.5},
-            "recorder_node": {"folder": out / "bags"}}
+            "recorder_node": {"folder": out / "bags"},
+        }
         self._logs: list[IO[str]] = []
         self.processes: dict[str, subprocess.Popen[str]] = {}
         for name in NODES:
@@ -60,7 +61,10 @@ class Stack:
             given = [word for key, value in values.items() for word in ("-p", f"{key}:={value}")]
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", f"ros_nodes.{name}", "--ros-args", *given],
-                stdout=self._logs[-1], stderr=subprocess.STDOUT, text=True)
+                stdout=self._logs[-1],
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         rclpy.init()
         self.robot = SimNode(parameter_overrides=[Parameter("seed", value=seed)])
         self.operator = Node("operator")
@@ -78,11 +82,9 @@ class Stack:
             self._executor.spin_once(timeout_sec=0.1)
             for name, process in self.processes.items():
                 if process.poll() is not None:
-                    raise InputError(f"{name} ended with exit code {process.returncode}; "
-                                     f"see {self.out / name}.log")
+                    raise InputError(f"{name} ended with exit code {process.returncode}; see {self.out / name}.log")
             if time.monotonic() > end:
-                raise InputError(f"waited {seconds:.0f} s for {what}; "
-                                 f"the nodes' output is in {self.out}/*.log")
+                raise InputError(f"waited {seconds:.0f} s for {what}; the nodes' output is in {self.out}/*.log")
 
     def ask(self, service: str, kind: Any = Trigger, **fields: bool) -> str:
         """Call a service and return what it answers."""
@@ -151,8 +153,10 @@ def perform(stack: Stack, seed: int, console: Console) -> None:
     words = [t.phrasings[rng.integers(len(t.phrasings))] for t in (first, second)]
     stack.until(lambda: "policy_node: inference: provider" in stack.heard, "the policy to be active")
     stack.insist("recorder_node/start")
-    for text, task, seconds, on_contact in ((words[0], first, CHANGE_AFTER, True),
-                                            (words[1], second, task_seconds(second), False)):
+    for text, task, seconds, on_contact in (
+        (words[0], first, CHANGE_AFTER, True),
+        (words[1], second, task_seconds(second), False),
+    ):
         console.print(f"  [bold]{text}[/]")
         stack.say(text)
         stack.until(lambda text=text: stack.heard.get("serves") == text, "a chunk for the instruction")
@@ -190,8 +194,9 @@ def main() -> None:
     args = parser.parse_args()
     headless.require()
     if not (args.model / "policy.onnx").is_file():
-        raise InputError(f"no policy at {args.model}: expected a folder with policy.onnx; export one with "
-                         "`python -m policy.export`")
+        raise InputError(
+            f"no policy at {args.model}: expected a folder with policy.onnx; export one with `python -m policy.export`"
+        )
     seed = args.seed if args.seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
     out = args.out / f"{time.strftime('%Y%m%d-%H%M%S')}-{seed}"
     out.mkdir(parents=True)

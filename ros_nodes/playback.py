@@ -1,7 +1,7 @@
 """A bag as a robot's sensors, and a policy's set-points beside the demonstrated ones. No ROS here.
 
-    bag   sensors, instruction  -> due(until)          played in the order and at the pace of reception
-          commands              -> set-point in force  <- compare(topic, joints, at, positions) of the policy
+bag   sensors, instruction  -> due(until)          played in the order and at the pace of reception
+      commands              -> set-point in force  <- compare(topic, joints, at, positions) of the policy
 """
 
 from collections import Counter, defaultdict
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from policy.bags import TYPES, messages
-from policy.contract import STRING, Contract
+from policy.data.bags import TYPES, messages
+from policy.data.mcap_recovery import Raw
 from policy.errors import InputError
-from policy.salvage import Raw
-from policy.streams import Streams
+from policy.robot.contract import STRING, Contract
+from policy.robot.streams import Streams
 
 
 class Playback:
@@ -25,7 +25,7 @@ class Playback:
         played = contract.observed | {contract.instruction: STRING}
         self.played = {topic.lstrip("/"): kind for topic, kind in played.items()}  # topic -> type
         self.lost: Counter[str] = Counter()  # reason -> messages of the bag that could not be used
-        self.points = 0                      # set-points compared
+        self.points = 0  # set-points compared
         self._errors: dict[str, list[float]] = defaultdict(list)  # joint -> |policy - demonstration|
         self._setpoints = Streams(contract)
         self.begin, self.end = self._scan()
@@ -57,9 +57,10 @@ class Playback:
 
     def report(self) -> dict[str, Any]:
         """Mean and largest difference of each joint, in units of the policy and as a share of its range."""
-        joints = {name: {"mean": float(np.mean(e)), "max": max(e),
-                         "share_of_range": float(np.mean(e) / self._ranges[name])}
-                  for name, e in self._errors.items()}
+        joints = {
+            name: {"mean": float(np.mean(e)), "max": max(e), "share_of_range": float(np.mean(e) / self._ranges[name])}
+            for name, e in self._errors.items()
+        }
         share = float(np.mean([j["share_of_range"] for j in joints.values()])) if joints else None
         return {"bag": str(self.bag), "points": self.points, "mean_share_of_range": share, "joints": joints}
 
@@ -81,6 +82,8 @@ class Playback:
                 self._setpoints.push(topic, message, raw.stamp)
         missing = [t for t in (commanded | self.played) if t not in seen]
         if missing:
-            raise InputError(f"{self.bag} has no message on {', '.join(missing)}, which the contract asks "
-                             "for; give a bag of this robot, or its contract")
+            raise InputError(
+                f"{self.bag} has no message on {', '.join(missing)}, which the contract asks "
+                "for; give a bag of this robot, or its contract"
+            )
         return first, last

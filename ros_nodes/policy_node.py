@@ -3,7 +3,7 @@
     ros2 run midstream policy_node --ros-args -p model:=models/tabletop -p autostart:=true
 
 configure loads and warms the model, activate opens the publishers, deactivate brings the arm to rest, cleanup
-frees the model. The executor only fills buffers; inference has a thread of its own (policy/pilot.py).
+frees the model. The executor only fills buffers; inference has a thread of its own (policy/running/loop.py).
 """
 
 import sys
@@ -20,18 +20,18 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from policy import contract as contracts
-from policy.contract import Contract
 from policy.errors import InputError
-from policy.intake import Intake
-from policy.pilot import NOTHING, Pilot
-from policy.runtime import PROVIDERS, Runtime
+from policy.robot import contract as contracts
+from policy.robot.contract import Contract
+from policy.robot.live_observations import LiveObservations
+from policy.running.loop import NOTHING, Pilot
+from policy.running.session import PROVIDERS, Runtime
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
 
 Return = TransitionCallbackReturn
-WATCH = 0.02   # s between two looks at the clocks
-RETRY = 2.0    # s until a configuration that failed is tried again, with autostart
+WATCH = 0.02  # s between two looks at the clocks
+RETRY = 2.0  # s until a configuration that failed is tried again, with autostart
 
 
 class PolicyNode(LifecycleNode):
@@ -41,29 +41,35 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node", **options)
         declare = partial(bridge.declare, self)
         self._model = declare("model", "models/tabletop", "folder of the exported policy")
-        self._contract_name = declare("contract", "", "contract of the robot: a shipped name or a YAML file; "
-                                                      "empty: the one beside the model")
+        self._contract_name = declare(
+            "contract", "", "contract of the robot: a shipped name or a YAML file; empty: the one beside the model"
+        )
         self._provider = declare("provider", "auto", f"auto or one of {', '.join(PROVIDERS)}")
         self._threads = declare("threads", 2, "threads of one inference on the CPU", 1, 64)
         self._replan = declare("replan", 8, "frames from one inference to the next", 1, 1000)
-        self._silence = declare("sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held",
-                                0.02, 10.0)
+        self._silence = declare(
+            "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0
+        )
         self._autostart = declare("autostart", False, "go to active without being told")
         self.runtime: Runtime | None = None
         self.pilot: Pilot | None = None
-        self._intake: Intake | None = None
+        self._intake: LiveObservations | None = None
         self._inputs: list[Subscription] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._unguarded = False  # the safety node was there and is gone
-        self._failure = ""   # why configuring failed
-        self._latched = ""   # newest instruction, kept while the node is not active
+        self._failure = ""  # why configuring failed
+        self._latched = ""  # newest instruction, kept while the node is not active
         self._told: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_subscription(
-            DiagnosticStatus, "safety_node/status", lambda _: None, LIVING_IN,
-            event_callbacks=SubscriptionEventCallbacks(liveliness=self._guard))
+            DiagnosticStatus,
+            "safety_node/status",
+            lambda _: None,
+            LIVING_IN,
+            event_callbacks=SubscriptionEventCallbacks(liveliness=self._guard),
+        )
         self.create_service(Trigger, "~/reset", self._reset)
         self.create_service(Trigger, "~/continue", self._continue)
         self.create_timer(WATCH, self._watch, clock=STEADY)
@@ -86,23 +92,32 @@ class PolicyNode(LifecycleNode):
             return Return.FAILURE
         self._failure, self._contract = "", contract
         for topic, kind in contract.observed.items():
-            self._inputs.append(self.create_subscription(
-                bridge.TYPES[kind], bridge.relative(topic), partial(self._sense, topic), SENSOR_IN,
-                qos_overriding_options=OVERRIDES))
-        self._inputs.append(self.create_subscription(
-            String, bridge.relative(contract.instruction), self._instruct, LATCHED,
-            qos_overriding_options=OVERRIDES))
+            self._inputs.append(
+                self.create_subscription(
+                    bridge.TYPES[kind],
+                    bridge.relative(topic),
+                    partial(self._sense, topic),
+                    SENSOR_IN,
+                    qos_overriding_options=OVERRIDES,
+                )
+            )
+        self._inputs.append(
+            self.create_subscription(
+                String, bridge.relative(contract.instruction), self._instruct, LATCHED, qos_overriding_options=OVERRIDES
+            )
+        )
         for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
             name = bridge.relative(topic)
             self._outputs[name] = self.create_lifecycle_publisher(
-                JointTrajectory, f"policy/{name}", COMMAND, qos_overriding_options=OVERRIDES)
+                JointTrajectory, f"policy/{name}", COMMAND, qos_overriding_options=OVERRIDES
+            )
         self.get_logger().info(f"{self._model} is warm on {self.runtime.provider}")
         return Return.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen and command."""
         assert self.runtime is not None
-        self._intake = Intake(self._contract, self._silence, monotonic_ns())
+        self._intake = LiveObservations(self._contract, self._silence, monotonic_ns())
         self.pilot = Pilot(self.runtime, self._now, self._publish, self._replan, self._silence)
         done = super().on_activate(state)
         if self._latched:
@@ -210,45 +225,70 @@ class PolicyNode(LifecycleNode):
             if self._told != (self._failure,):
                 self._told = (self._failure,)
                 level = "error" if self._failure else "warn"
-                self._status.publish(bridge.status(level, "policy_node: status",
-                                                   self._failure or "not active", {"instruction": ""}))
+                self._status.publish(
+                    bridge.status(level, "policy_node: status", self._failure or "not active", {"instruction": ""})
+                )
             return
-        values = {"instruction": pilot.text, "serves": pilot.served, "switches": pilot.switches,
-                  "unfinished": pilot.unfinished, "holding": pilot.reason, **_execution(pilot)}
+        values = {
+            "instruction": pilot.text,
+            "serves": pilot.served,
+            "switches": pilot.switches,
+            "unfinished": pilot.unfinished,
+            "holding": pilot.reason,
+            **_execution(pilot),
+        }
         told = tuple(values.values())
         if told == self._told and not refused:
             return
         self._told = told
         level = "ok" if not pilot.reason or pilot.reason == NOTHING else "warn"
-        self._status.publish(bridge.status(
-            "warn" if refused else level, "policy_node: status", refused or _doing(pilot), values))
+        self._status.publish(
+            bridge.status("warn" if refused else level, "policy_node: status", refused or _doing(pilot), values)
+        )
 
     def _diagnose(self) -> None:
         pilot, intake = self.pilot, self._intake
         if pilot is None or intake is None or self.runtime is None:
             level, words = ("error", self._failure) if self._failure else ("warn", "not active")
-            self._diagnostics.publish(bridge.diagnostics(
-                self, bridge.status(level, "policy_node: inference", words, {"model": self._model})))
+            self._diagnostics.publish(
+                bridge.diagnostics(self, bridge.status(level, "policy_node: inference", words, {"model": self._model}))
+            )
             return
         count, now = sum(intake.received.values()), monotonic_ns()
         rate = (count - self._counts[0]) / ((now - self._counts[1]) * 1e-9)
         self._counts = count, now
         waits = pilot.reason and pilot.reason != NOTHING
-        self._diagnostics.publish(bridge.diagnostics(
-            self,
-            bridge.status("error" if waits else "ok", "policy_node: inference",
-                          _doing(pilot), {
-                "model": self._model, "provider": self.runtime.provider, "inferences": pilot.inferences,
-                "failures": pilot.failures, "outdated": pilot.outdated,
-                "inference p50 / p99 ms": bridge.percentiles(pilot.inferring),
-                "frame to chunk less inference p50 / p99 ms": bridge.percentiles(pilot.waiting),
-                "instruction to chunk p50 / p99 ms": bridge.percentiles(pilot.reacting)}),
-            bridge.status("warn" if intake.fault(now) else "ok", "policy_node: sensors",
-                          intake.fault(now) or "all sensors speak",
-                          {"messages per s": f"{rate:.1f}",
-                           "skew p50 / p99 ms": bridge.percentiles(intake.skew),
-                           **{f"received, {k}": v for k, v in intake.received.items()},
-                           **{f"dropped, {k}": v for k, v in intake.dropped.items()}})))
+        self._diagnostics.publish(
+            bridge.diagnostics(
+                self,
+                bridge.status(
+                    "error" if waits else "ok",
+                    "policy_node: inference",
+                    _doing(pilot),
+                    {
+                        "model": self._model,
+                        "provider": self.runtime.provider,
+                        "inferences": pilot.inferences,
+                        "failures": pilot.failures,
+                        "outdated": pilot.outdated,
+                        "inference p50 / p99 ms": bridge.percentiles(pilot.inferring),
+                        "frame to chunk less inference p50 / p99 ms": bridge.percentiles(pilot.waiting),
+                        "instruction to chunk p50 / p99 ms": bridge.percentiles(pilot.reacting),
+                    },
+                ),
+                bridge.status(
+                    "warn" if intake.fault(now) else "ok",
+                    "policy_node: sensors",
+                    intake.fault(now) or "all sensors speak",
+                    {
+                        "messages per s": f"{rate:.1f}",
+                        "skew p50 / p99 ms": bridge.percentiles(intake.skew),
+                        **{f"received, {k}": v for k, v in intake.received.items()},
+                        **{f"dropped, {k}": v for k, v in intake.dropped.items()},
+                    },
+                ),
+            )
+        )
 
 
 def _doing(pilot: Pilot) -> str:
@@ -261,8 +301,11 @@ def _execution(pilot: Pilot) -> dict[str, str]:
     """What a switching policy told last."""
     if pilot.told is None:
         return dict.fromkeys(("mode", "contact", "done"), "not estimated")
-    return {"mode": pilot.told.mode, "contact": "yes" if pilot.touching else "no",
-            "done": "yes" if pilot.finished else "no"}
+    return {
+        "mode": pilot.told.mode,
+        "contact": "yes" if pilot.touching else "no",
+        "done": "yes" if pilot.finished else "no",
+    }
 
 
 def _check(contract: Contract, runtime: Runtime) -> None:
@@ -270,8 +313,10 @@ def _check(contract: Contract, runtime: Runtime) -> None:
     for key in ("cameras", "state", "action", "rate"):
         robot, policy = getattr(contract.spec, key), getattr(runtime.spec, key)
         if robot != policy:
-            raise InputError(f"the model is for another robot ({key}: the contract has {robot}, the model "
-                             f"{policy}); give the contract that it was trained with, or another model")
+            raise InputError(
+                f"the model is for another robot ({key}: the contract has {robot}, the model "
+                f"{policy}); give the contract that it was trained with, or another model"
+            )
 
 
 def main() -> int:

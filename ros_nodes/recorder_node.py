@@ -1,10 +1,10 @@
 """Records a live robot into bags that training reads, one an instruction.
 
-    ros2 run midstream recorder_node --ros-args -p contract:=tabletop -p folder:=bags
+ros2 run midstream recorder_node --ros-args -p contract:=tabletop -p folder:=bags
 
-    subscribes   all topics of the contract, raw: nothing is decoded but the instruction
-    services     ~/start ~/stop ~/discard (Trigger), ~/mark_success (SetBool: true success, false failure)
-    publishes    ~/status (DiagnosticStatus, latched), /diagnostics (1 Hz)
+subscribes   all topics of the contract, raw: nothing is decoded but the instruction
+services     ~/start ~/stop ~/discard (Trigger), ~/mark_success (SetBool: true success, false failure)
+publishes    ~/status (DiagnosticStatus, latched), /diagnostics (1 Hz)
 """
 
 import sys
@@ -19,16 +19,16 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_srvs.srv import SetBool, Trigger
 
-from policy import contract as contracts
-from policy.bags import Channel
-from policy.contract import COMPRESSED, IMAGE, JOINT_STATE
+from policy.data.bags import Channel
 from policy.errors import InputError
+from policy.robot import contract as contracts
+from policy.robot.contract import COMPRESSED, IMAGE, JOINT_STATE
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
 from ros_nodes.recording import Recorder
 
-FLUSH = 0.5               # s
-SILENT = 1_000_000_000    # ns without a message until a topic is named
+FLUSH = 0.5  # s
+SILENT = 1_000_000_000  # ns without a message until a topic is named
 
 
 class RecorderNode(Node):
@@ -37,19 +37,30 @@ class RecorderNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__("recorder_node", **options)
         declare = partial(bridge.declare, self)
-        contract = contracts.load(declare(
-            "contract", "tabletop", "contract of the robot: a shipped name or a YAML file; names the topics"))
+        contract = contracts.load(
+            declare("contract", "tabletop", "contract of the robot: a shipped name or a YAML file; names the topics")
+        )
         folder = declare("folder", "bags", "folder that gets one rosbag2 directory an instruction")
         self.recorder = Recorder(contract, Path(folder).expanduser())
         self._heard: dict[str, int] = {}  # topic -> steady ns of its newest message
         for topic, channel in self.recorder.topics.items():
-            self.create_subscription(bridge.TYPES[channel.type], topic, partial(self._take, topic),
-                                     _qos(channel), raw=True, qos_overriding_options=OVERRIDES)
-        for name, act in (("start", lambda: self.recorder.start(self._now())),
-                          ("stop", self.recorder.stop), ("discard", self.recorder.discard)):
+            self.create_subscription(
+                bridge.TYPES[channel.type],
+                topic,
+                partial(self._take, topic),
+                _qos(channel),
+                raw=True,
+                qos_overriding_options=OVERRIDES,
+            )
+        for name, act in (
+            ("start", lambda: self.recorder.start(self._now())),
+            ("stop", self.recorder.stop),
+            ("discard", self.recorder.discard),
+        ):
             self.create_service(Trigger, f"~/{name}", partial(self._answer, lambda _, act=act: act()))
-        self.create_service(SetBool, "~/mark_success", partial(
-            self._answer, lambda request: self.recorder.mark(request.data)))
+        self.create_service(
+            SetBool, "~/mark_success", partial(self._answer, lambda request: self.recorder.mark(request.data))
+        )
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(FLUSH, self.recorder.flush, clock=STEADY)
@@ -95,9 +106,17 @@ class RecorderNode(Node):
             message = f"recording {bag.path}"
         elif recorder.on:
             message = "waiting for an instruction"
-        report = bridge.status(level, "recorder_node: episode", message, {
-            "instruction": recorder.instruction, "bag": bag.path if bag else "none",
-            "messages": bag.counts.total() if bag else 0, "saved": recorder.saved})
+        report = bridge.status(
+            level,
+            "recorder_node: episode",
+            message,
+            {
+                "instruction": recorder.instruction,
+                "bag": bag.path if bag else "none",
+                "messages": bag.counts.total() if bag else 0,
+                "saved": recorder.saved,
+            },
+        )
         self._status.publish(report)
         self._diagnostics.publish(bridge.diagnostics(self, report))
 
@@ -107,8 +126,7 @@ def _qos(channel: Channel) -> QoSProfile:
     if channel.latched:
         return LATCHED
     sensor = channel.type in (IMAGE, COMPRESSED, JOINT_STATE)
-    return QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT if sensor
-                      else ReliabilityPolicy.RELIABLE)
+    return QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT if sensor else ReliabilityPolicy.RELIABLE)
 
 
 def main() -> int:

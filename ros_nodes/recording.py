@@ -4,7 +4,7 @@
     bags          [ 20260101-120000_put_the_red ]    [ ..._open_the_drawer ]
 
 A bag is written in place and flushed twice a second: a recorder that is killed leaves an MCAP file without
-its end and without metadata.yaml, of which `policy.bags` reads all that was flushed.
+its end and without metadata.yaml, of which `policy.data.bags` reads all that was flushed.
 """
 
 import logging
@@ -19,12 +19,12 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 
-from policy.bags import TYPES, channels, open_writer
-from policy.contract import STRING, Contract
+from policy.data.bags import TYPES, channels, open_writer
 from policy.errors import InputError
+from policy.robot.contract import STRING, Contract
 
 LOG = logging.getLogger("midstream.recording")
-SHORTEST_NS = 500_000_000   # less is no demonstration, e.g. an instruction that was corrected at once
+SHORTEST_NS = 500_000_000  # less is no demonstration, e.g. an instruction that was corrected at once
 SET_BACK_NS = 1_000_000_000  # a clock that falls back by more begins a new bag
 
 
@@ -75,8 +75,8 @@ class Recorder:
         self.contract, self.folder = contract, folder
         self.bag: Bag | None = None
         self.on = False
-        self.fault = ""        # why recording ended by itself, "" where it did not
-        self.saved = 0         # bags that are whole
+        self.fault = ""  # why recording ended by itself, "" where it did not
+        self.saved = 0  # bags that are whole
         self.topics = {c.topic.lstrip("/"): c for c in channels(contract)}
         self.needed = [t.lstrip("/") for t in (*contract.observed, *contract.commanded)]  # to train
         self._instruction = contract.instruction.lstrip("/")
@@ -177,8 +177,9 @@ class Recorder:
             return self.fault
         self.saved += 1
         missing = [t for t in self.needed if not bag.counts[t]]
-        return f"saved {bag.path}" + (f"; nothing came on {', '.join(missing)}: training cannot use it"
-                                      if missing else "")
+        return f"saved {bag.path}" + (
+            f"; nothing came on {', '.join(missing)}: training cannot use it" if missing else ""
+        )
 
     def _guarded(self, act: Any) -> None:
         try:
@@ -191,8 +192,10 @@ class Recorder:
         bag, self.bag, self.on = self.bag, None, False
         if bag is not None:
             bag.abandon()
-        self.fault = (f"recording ended: {error.strerror or error}; what was flushed is kept"
-                      f"{f' in {bag.path}' if bag else ''}; free space below {self.folder} and start again")
+        self.fault = (
+            f"recording ended: {error.strerror or error}; what was flushed is kept"
+            f"{f' in {bag.path}' if bag else ''}; free space below {self.folder} and start again"
+        )
         LOG.error("%s", self.fault)
 
 

@@ -23,15 +23,15 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from trajectory_msgs.msg import JointTrajectory
 
-from policy import contract as contracts
 from policy.errors import InputError
+from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, SENSOR_OUT, STEADY
 from ros_nodes.playback import Playback
 
-TICK = 0.005                # s between two looks at the bag
-DISCOVERY = 2_000_000_000   # ns in which other nodes are found, before anything is played
-AFTER = 1_000_000_000       # ns after the last message, for the policy's last answer
+TICK = 0.005  # s between two looks at the bag
+DISCOVERY = 2_000_000_000  # ns in which other nodes are found, before anything is played
+AFTER = 1_000_000_000  # ns after the last message, for the policy's last answer
 
 
 class ReplayNode(Node):
@@ -40,8 +40,9 @@ class ReplayNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__("replay_node", **options)
         declare = partial(bridge.declare, self)
-        contract = contracts.load(declare(
-            "contract", "tabletop", "contract of the robot: a shipped name or a YAML file"))
+        contract = contracts.load(
+            declare("contract", "tabletop", "contract of the robot: a shipped name or a YAML file")
+        )
         self._bag = Path(declare("bag", "", "bag to play: a rosbag2 directory or an .mcap file")).expanduser()
         self._report = declare("report", "", "file for the comparison as JSON; empty: it is only logged")
         if not self._bag.exists() or self._bag == Path():
@@ -50,16 +51,28 @@ class ReplayNode(Node):
         self._created, self._begun = monotonic_ns(), 0
         self._told = ""
         instruction = bridge.relative(contract.instruction)
-        self._outputs = {topic: self.create_publisher(
-            bridge.TYPES[kind], topic, LATCHED if topic == instruction else SENSOR_OUT,
-            qos_overriding_options=OVERRIDES) for topic, kind in self.playback.played.items()}
+        self._outputs = {
+            topic: self.create_publisher(
+                bridge.TYPES[kind],
+                topic,
+                LATCHED if topic == instruction else SENSOR_OUT,
+                qos_overriding_options=OVERRIDES,
+            )
+            for topic, kind in self.playback.played.items()
+        }
         self._time = self.create_publisher(Clock, "/clock", 10)
         self._answers = []
         for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
             name = bridge.relative(topic)
-            self._answers.append(self.create_subscription(
-                JointTrajectory, f"policy/{name}", partial(self._answer, name), QoSProfile(depth=10),
-                qos_overriding_options=OVERRIDES))
+            self._answers.append(
+                self.create_subscription(
+                    JointTrajectory,
+                    f"policy/{name}",
+                    partial(self._answer, name),
+                    QoSProfile(depth=10),
+                    qos_overriding_options=OVERRIDES,
+                )
+            )
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK, self._play, clock=STEADY)
@@ -97,12 +110,16 @@ class ReplayNode(Node):
     def _refuse_a_live_robot(self) -> None:
         for publisher in (*self._outputs.values(), self._time):
             if self.count_publishers(publisher.topic_name) > 1:
-                raise InputError(f"somebody else publishes {publisher.topic_name}: a robot or another bag is "
-                                 "live here; stop it, or replay in another domain or namespace")
+                raise InputError(
+                    f"somebody else publishes {publisher.topic_name}: a robot or another bag is "
+                    "live here; stop it, or replay in another domain or namespace"
+                )
         for subscription in self._answers:
             if self.count_subscribers(subscription.topic_name) > 1:
-                raise InputError(f"somebody else listens on {subscription.topic_name}: the policy's answers "
-                                 "could move a robot; stop the safety node, or replay in another domain")
+                raise InputError(
+                    f"somebody else listens on {subscription.topic_name}: the policy's answers "
+                    "could move a robot; stop the safety node, or replay in another domain"
+                )
 
     def _answer(self, topic: str, message: JointTrajectory) -> None:
         if self._begun:
@@ -115,23 +132,34 @@ class ReplayNode(Node):
         report = self.playback.report()
         share = report["mean_share_of_range"]
         words = "playing" if self._begun else self._told or "waiting for other nodes to be found"
-        status = bridge.status("ok", "replay_node: comparison", words, {
-            "bag": self._bag, "played s": f"{(self.now - self.playback.begin) * 1e-9:.1f}",
-            "points compared": report["points"],
-            "mean difference, share of range": "none" if share is None else f"{share:.4f}",
-            **{f"mean difference, {n}": f"{joint['mean']:.4f}" for n, joint in report["joints"].items()}})
+        status = bridge.status(
+            "ok",
+            "replay_node: comparison",
+            words,
+            {
+                "bag": self._bag,
+                "played s": f"{(self.now - self.playback.begin) * 1e-9:.1f}",
+                "points compared": report["points"],
+                "mean difference, share of range": "none" if share is None else f"{share:.4f}",
+                **{f"mean difference, {n}": f"{joint['mean']:.4f}" for n, joint in report["joints"].items()},
+            },
+        )
         self._status.publish(status)
         self._diagnostics.publish(bridge.diagnostics(self, status))
 
     def _finish(self) -> None:
         report = self.playback.report()
         if not report["points"]:
-            raise InputError("the policy commanded nothing while the bag was played; its /diagnostics say "
-                             "why. It needs use_sim_time, and to be active")
+            raise InputError(
+                "the policy commanded nothing while the bag was played; its /diagnostics say "
+                "why. It needs use_sim_time, and to be active"
+            )
         for name, joint in report["joints"].items():
             self.get_logger().info(f"{name}: mean difference {joint['mean']:.4f}, largest {joint['max']:.4f}")
-        self.get_logger().info(f"{report['points']} set-points compared, mean difference "
-                               f"{100 * report['mean_share_of_range']:.2f} % of the range")
+        self.get_logger().info(
+            f"{report['points']} set-points compared, mean difference "
+            f"{100 * report['mean_share_of_range']:.2f} % of the range"
+        )
         if self._report:
             path = Path(self._report).expanduser()
             aside = path.with_name(f".{path.name}")

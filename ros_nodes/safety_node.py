@@ -2,7 +2,7 @@
 
     ros2 run midstream safety_node --ros-args -p contract:=tabletop
 
-Limits, ramp, watchdogs, hold, stop: policy/supervisor.py. A software stop is not a safety function: it does
+Limits, ramp, watchdogs, hold, stop: policy/running/supervisor.py. A software stop is not a safety function: it does
 not replace the emergency stop of the robot, nor the limits in its own controller.
 """
 
@@ -19,10 +19,10 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from policy import contract as contracts
 from policy.errors import InputError
-from policy.messages import Unusable, joint_decoder
-from policy.supervisor import Plan, Supervisor
+from policy.robot import contract as contracts
+from policy.robot.decode import Unusable, joint_decoder
+from policy.running.supervisor import Plan, Supervisor
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, LIVING_OUT, OVERRIDES, SENSOR_IN, STEADY
 
@@ -35,23 +35,36 @@ class SafetyNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__("safety_node", **options)
         declare = partial(bridge.declare, self)
-        self._contract = contracts.load(declare(
-            "contract", "tabletop", "contract of the robot: a shipped name or a YAML file; holds the limits"))
-        command_timeout = declare("command_timeout", 0.15, "s without a command until the arm is held",
-                                  0.02, 10.0)
+        self._contract = contracts.load(
+            declare("contract", "tabletop", "contract of the robot: a shipped name or a YAML file; holds the limits")
+        )
+        command_timeout = declare("command_timeout", 0.15, "s without a command until the arm is held", 0.02, 10.0)
         bridge.outlasts("command_timeout", command_timeout, self._contract)
         self._supervisor = Supervisor(
-            self._contract, command_timeout,
+            self._contract,
+            command_timeout,
             declare("state_timeout", 0.15, "s without joint states until the arm is held", 0.02, 10.0),
-            declare("lookahead", 0.2, "s of a trajectory that go to the controller: how long the arm goes on "
-                                      "if this process dies", 0.02, 10.0),
-            declare("start_within", 0.25, "s in which the arm, at its speed limits, must be able to reach "
-                                          "the first point; farther is refused", 0.0, 60.0),
-            declare("ramp", 0.5, "s in which the speed limits rise to their full value where following "
-                                 "begins", 0.0, 60.0))
+            declare(
+                "lookahead",
+                0.2,
+                "s of a trajectory that go to the controller: how long the arm goes on if this process dies",
+                0.02,
+                10.0,
+            ),
+            declare(
+                "start_within",
+                0.25,
+                "s in which the arm, at its speed limits, must be able to reach the first point; farther is refused",
+                0.0,
+                60.0,
+            ),
+            declare(
+                "ramp", 0.5, "s in which the speed limits rise to their full value where following begins", 0.0, 60.0
+            ),
+        )
         self._joints: dict[int, np.ndarray] = {}  # group of the contract -> its newest values
         self._parts: dict[str, tuple[int, JointTrajectory]] = {}  # topic -> when sent; waits for the others
-        self._problem = ""                        # of the newest message that could not be used
+        self._problem = ""  # of the newest message that could not be used
         self._told: tuple[object, ...] = ()
         self._passed = 0
         self._subscribe()
@@ -66,19 +79,24 @@ class SafetyNode(Node):
     def _subscribe(self) -> None:
         contract = self._contract
         for topic in {bridge.relative(s.topic) for s in contract.state}:
-            groups = [(i, joint_decoder(s)) for i, s in enumerate(contract.state)
-                      if bridge.relative(s.topic) == topic]
-            self.create_subscription(JointState, topic, partial(self._measured, groups), SENSOR_IN,
-                                     qos_overriding_options=OVERRIDES)
+            groups = [(i, joint_decoder(s)) for i, s in enumerate(contract.state) if bridge.relative(s.topic) == topic]
+            self.create_subscription(
+                JointState, topic, partial(self._measured, groups), SENSOR_IN, qos_overriding_options=OVERRIDES
+            )
         self._outputs: dict[str, Publisher] = {}
         for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
             name = bridge.relative(topic)
             # rclpy hands the publisher's number of a message to callbacks that take two arguments
             self.create_subscription(
-                JointTrajectory, f"policy/{name}", lambda m, info, topic=topic: self._command(topic, m, info),
-                COMMAND, qos_overriding_options=OVERRIDES)
-            self._outputs[name] = self.create_publisher(JointTrajectory, name, COMMAND,
-                                                        qos_overriding_options=OVERRIDES)
+                JointTrajectory,
+                f"policy/{name}",
+                lambda m, info, topic=topic: self._command(topic, m, info),
+                COMMAND,
+                qos_overriding_options=OVERRIDES,
+            )
+            self._outputs[name] = self.create_publisher(
+                JointTrajectory, name, COMMAND, qos_overriding_options=OVERRIDES
+            )
 
     # -- in
 
@@ -106,8 +124,7 @@ class SafetyNode(Node):
             return
         newest = max(sent for sent, _ in self._parts.values())
         near = newest - self._contract.spec.dt_ns // 4
-        clocks = {tuple(bridge.nanoseconds(p.time_from_start) for p in m.points)
-                  for _, m in self._parts.values()}
+        clocks = {tuple(bridge.nanoseconds(p.time_from_start) for p in m.points) for _, m in self._parts.values()}
         if len(clocks) > 1 or any(sent < near for sent, _ in self._parts.values()):
             # of two commands, of which the rest was lost: only what was sent last can still be completed
             self._problem = "parts of different commands"
@@ -179,11 +196,19 @@ class SafetyNode(Node):
         core = self._supervisor
         level = "ok" if not core.reason else "error" if core.reason.startswith("stopped") else "warn"
         words = f"holding: {core.reason}" if core.reason else "passing"
-        return bridge.status(level, "safety_node: guard", words,
-                             {"holding": core.reason, "estop": core.estopped, "commands passed": self._passed,
-                              "last unusable message": self._problem or "none",
-                              **{f"limited, {k}": v for k, v in core.limited.items()},
-                              **{f"held, {k}": v for k, v in core.holds.items()}})
+        return bridge.status(
+            level,
+            "safety_node: guard",
+            words,
+            {
+                "holding": core.reason,
+                "estop": core.estopped,
+                "commands passed": self._passed,
+                "last unusable message": self._problem or "none",
+                **{f"limited, {k}": v for k, v in core.limited.items()},
+                **{f"held, {k}": v for k, v in core.holds.items()},
+            },
+        )
 
     def _diagnose(self) -> None:
         self._diagnostics.publish(bridge.diagnostics(self, self._report()))

@@ -17,20 +17,21 @@ from rich.console import Console
 from rich.markup import escape
 
 from policy.errors import InputError, exit_code
-from policy.runtime import Runtime
-from policy.text import Text
-from sim import headless, page
-from sim.jobs import CHAIN
+from policy.running.session import Runtime
+from policy.running.text import Text
+from sim import headless
+from sim import html as page
+from sim.episodes import CHAIN
 from sim.rollout import Driver
 from sim.tasks import TASKS, Task
 from sim.video import RATE, Video
 from sim.world import World
 
-SIZE = (480, 640)      # height, width of the film
-CLOSE = 0.6            # cosine from which a sentence is taken to mean a task
-JUDGES = 6             # phrasings of each task that a free sentence is compared with: 20 ms each
-LINGER = RATE // 2     # frames the verdict stays on the film
-UNJUDGED_STEPS = 240   # how long a sentence is followed that means no task we can judge
+SIZE = (480, 640)  # height, width of the film
+CLOSE = 0.6  # cosine from which a sentence is taken to mean a task
+JUDGES = 6  # phrasings of each task that a free sentence is compared with: 20 ms each
+LINGER = RATE // 2  # frames the verdict stays on the film
+UNJUDGED_STEPS = 240  # how long a sentence is followed that means no task we can judge
 EXAMPLES = '"put the red block in the bowl", "open the drawer", "turn on the lamp"'
 
 
@@ -68,14 +69,15 @@ class Stage:
                     self._shoot(f"{number} {instruction}")
                 success = None
             else:
-                outcome = self._driver.perform(
-                    instruction, task, lambda: self._shoot(f"{number} {instruction}"))
+                outcome = self._driver.perform(instruction, task, lambda: self._shoot(f"{number} {instruction}"))
                 success = outcome.success
         verdict = f"refused: {self._driver.refused}" if self._driver.refused else VERDICTS[success]
         for _ in range(LINGER):
             self._shoot(f"{number} {instruction}: {verdict}")
-        return self._tell(Step(instruction, task.name if task else None, success,
-                               (self._world.time_ns - began) / 1e9, verdict), number)
+        return self._tell(
+            Step(instruction, task.name if task else None, success, (self._world.time_ns - began) / 1e9, verdict),
+            number,
+        )
 
     def break_off(self, instruction: str, task: Task, number: str, after: int) -> Step:
         """Follow one instruction until the hand has held something for `after` steps, or it is done."""
@@ -93,8 +95,10 @@ class Stage:
 
     def _tell(self, step: Step, number: str) -> Step:
         colour = {True: "green", False: "red", None: "yellow"}[step.success]
-        self._console.print(f"  {number} {escape(step.instruction)}: [{colour}]{escape(step.verdict)}[/] "
-                            f"after {step.seconds:.1f} s", soft_wrap=True)
+        self._console.print(
+            f"  {number} {escape(step.instruction)}: [{colour}]{escape(step.verdict)}[/] after {step.seconds:.1f} s",
+            soft_wrap=True,
+        )
         return step
 
     def _shoot(self, text: str) -> None:
@@ -110,8 +114,11 @@ def change_of_mind(stage: Stage, world: World, seed: int) -> list[Step]:
     held, others = _held_and_others(world)
     a, b = held[rng.integers(len(held))], others[rng.integers(len(others))]
     first, second = (t.phrasings[rng.integers(len(t.phrasings))] for t in (a, b))
-    return [stage.break_off(first, a, "1/3", int(rng.integers(6, 20))), stage.perform(second, b, "2/3"),
-            stage.perform("continue", a, "3/3")]
+    return [
+        stage.break_off(first, a, "1/3", int(rng.integers(6, 20))),
+        stage.perform(second, b, "2/3"),
+        stage.perform("continue", a, "3/3"),
+    ]
 
 
 def _held_and_others(world: World) -> tuple[list[Task], list[Task]]:
@@ -153,8 +160,10 @@ def lay_out(world: World, seed: int | None, task: Task | None) -> int:
             return tried
         if seed is not None:
             what = task.name if task is not None else "what the demo shows"
-            raise InputError(f"in the scene of seed {seed}, {what} is already done or cannot be done; "
-                             "leave SEED out, or take another one")
+            raise InputError(
+                f"in the scene of seed {seed}, {what} is already done or cannot be done; "
+                "leave SEED out, or take another one"
+            )
 
 
 def main() -> None:
@@ -201,11 +210,19 @@ def _headline(steps: list[Step]) -> str:
 
 def _page(out: Path, headline: str, steps: list[Step], again: str) -> None:
     success = None if all(s.success is None for s in steps) else all(s.success for s in steps)
-    rows = "".join(f"<li><q>{html.escape(s.instruction)}</q> <small>{s.task or 'no task we know'}</small><br>"
-                   f"{html.escape(s.verdict)} after {s.seconds:.1f} s</li>" for s in steps)
-    page.write(out / "index.html", "demo.html", headline=headline, steps=rows, command=html.escape(again),
-               film=page.film("video.mp4", success, headline,
-                              " → ".join(s.instruction for s in steps), again))
+    rows = "".join(
+        f"<li><q>{html.escape(s.instruction)}</q> <small>{s.task or 'no task we know'}</small><br>"
+        f"{html.escape(s.verdict)} after {s.seconds:.1f} s</li>"
+        for s in steps
+    )
+    page.write(
+        out / "index.html",
+        "demo.html",
+        headline=headline,
+        steps=rows,
+        command=html.escape(again),
+        film=page.film("video.mp4", success, headline, " → ".join(s.instruction for s in steps), again),
+    )
 
 
 if __name__ == "__main__":

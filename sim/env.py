@@ -1,6 +1,6 @@
 """The table as a Gymnasium environment: `gymnasium.make("sim:midstream/Tabletop-v0", task="open_drawer")`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -23,7 +23,7 @@ class Tabletop(gymnasium.Env[Observation, np.ndarray]):
     `info`: instruction, success, contact. `reset(options={"start": "other"})` begins where another task ended.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": RATE}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": RATE}
 
     def __init__(self, task: str = "open_drawer", render_mode: str | None = None) -> None:
         if task not in TASKS:
@@ -35,12 +35,13 @@ class Tabletop(gymnasium.Env[Observation, np.ndarray]):
         self.action_space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
         image = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
         self.observation_space = spaces.Dict(
-            {f"image_{camera}": image for camera in CAMERAS}
-            | {"state": spaces.Box(-10.0, 10.0, (8,), np.float32)})
+            {f"image_{camera}": image for camera in CAMERAS} | {"state": spaces.Box(-10.0, 10.0, (8,), np.float32)}
+        )
         self._instruction = ""
 
-    def reset(self, *, seed: int | None = None,
-              options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
         start(self.world, self.task, int(self.np_random.integers(2**31)), (options or {}).get("start", "home"))
         words = self.task.phrasings
@@ -60,5 +61,8 @@ class Tabletop(gymnasium.Env[Observation, np.ndarray]):
         return {f"image_{c}": frame.images[c] for c in CAMERAS} | {"state": frame.state}
 
     def _info(self) -> dict[str, Any]:
-        return {"instruction": self._instruction, "success": self.task.success(self.world),
-                "contact": self.world.contact}
+        return {
+            "instruction": self._instruction,
+            "success": self.task.success(self.world),
+            "contact": self.world.contact,
+        }

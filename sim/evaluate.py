@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from policy.errors import InputError, exit_code, unknown
-from policy.runtime import Runtime
+from policy.running.session import Runtime
 from sim import headless, runs
-from sim.jobs import Job, choose_films, plan, play
+from sim.episodes import Job, choose_films, plan, play
 from sim.report import summarise, write_page
-from sim.switching import evaluate as switching
+from sim.switch_evaluation import evaluate_switches as switching
 from sim.tasks import TASKS
 from sim.video import Video
 from sim.world import World
@@ -22,7 +22,7 @@ from sim.world import World
 FIRST_SEED = 1_000_000  # seeds below are for training and tuning
 FILM_SIZE = (240, 320)  # height, width
 
-_world: World      # one of each in every worker process
+_world: World  # one of each in every worker process
 _runtime: Runtime
 
 
@@ -30,12 +30,15 @@ def main() -> None:
     """Parse the arguments, play what is not yet played, write report, videos and page."""
     args = _arguments()
     if args.seed < FIRST_SEED:
-        raise InputError(f"--seed {args.seed} is a training seed; evaluation seeds start at {FIRST_SEED}: "
-                         f"give --seed {FIRST_SEED} or more")
+        raise InputError(
+            f"--seed {args.seed} is a training seed; evaluation seeds start at {FIRST_SEED}: "
+            f"give --seed {FIRST_SEED} or more"
+        )
     for name in ("episodes", "chains", "processes"):
         if getattr(args, name) < (0 if name == "chains" else 1):
-            raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least "
-                             f"{0 if name == 'chains' else 1}")
+            raise InputError(
+                f"--{name} {getattr(args, name)}: expected a whole number of at least {0 if name == 'chains' else 1}"
+            )
     headless.require()
     if args.switch is None:
         _evaluate(args, _task_names(args.tasks))
@@ -46,8 +49,11 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sim.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("model", help="model folder, as policy.export writes it")
-    parser.add_argument("--episodes", type=int, help="per task, a quarter per held-out run (default 100); "
-                                                     "with --switch, switches of each phase (default 200)")
+    parser.add_argument(
+        "--episodes",
+        type=int,
+        help="per task, a quarter per held-out run (default 100); with --switch, switches of each phase (default 200)",
+    )
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", help="default out/eval, with --switch out/switch")
@@ -67,8 +73,15 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     threads = 1 if args.processes > 1 else 2
     Runtime(args.model, threads, "cpu")  # a model that cannot run is told before anything is written
     held_out = max(1, args.episodes // 4)
-    settings = {"policy": args.model, "sha256": runs.fingerprint(args.model), "seed": args.seed,
-                "episodes": args.episodes, "held_out": held_out, "chains": args.chains, "tasks": tasks}
+    settings = {
+        "policy": args.model,
+        "sha256": runs.fingerprint(args.model),
+        "seed": args.seed,
+        "episodes": args.episodes,
+        "held_out": held_out,
+        "chains": args.chains,
+        "tasks": tasks,
+    }
     jobs = plan(tasks, args.episodes, held_out, args.chains, args.seed)
     out = Path(args.out)
     with runs.workers(args.processes, out, _open, args.model, threads) as pool:
@@ -82,9 +95,24 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
 
 def _command(args: argparse.Namespace) -> str:
     """The command that makes this report again, with every default written out."""
-    return shlex.join(["python", "-m", "sim.evaluate", args.model, "--episodes", str(args.episodes),
-                       "--chains", str(args.chains), "--seed", str(args.seed), "--tasks", args.tasks,
-                       "--out", args.out])
+    return shlex.join(
+        [
+            "python",
+            "-m",
+            "sim.evaluate",
+            args.model,
+            "--episodes",
+            str(args.episodes),
+            "--chains",
+            str(args.chains),
+            "--seed",
+            str(args.seed),
+            "--tasks",
+            args.tasks,
+            "--out",
+            args.out,
+        ]
+    )
 
 
 def _task_names(text: str) -> list[str]:
@@ -115,8 +143,14 @@ def _film(job: Job, path: Path) -> runs.Record:
     with Video(path) as film:
         record = play(job, _world, _runtime, lambda _, text: said.append(text), watch)
     success = record["done"] == len(record["given"]) if job.run == "chain" else record["success"]
-    return {"task": job.task or "chain", "seed": job.seed, "start": job.start, "success": success,
-            "instruction": " → ".join(said), "file": f"{path.parent.name}/{path.name}"}
+    return {
+        "task": job.task or "chain",
+        "seed": job.seed,
+        "start": job.start,
+        "success": success,
+        "instruction": " → ".join(said),
+        "file": f"{path.parent.name}/{path.name}",
+    }
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ def _loads(library: str) -> bool:
 def _choose() -> str | None:
     """The first backend of which one library of every group is there; what the user has set stays."""
     if "MUJOCO_GL" not in os.environ:
-        backend = next((name for name, groups in BACKENDS.items()
-                        if all(any(map(_loads, group)) for group in groups)), None)
+        backend = next(
+            (name for name, groups in BACKENDS.items() if all(any(map(_loads, group)) for group in groups)), None
+        )
         if backend is None:
             return None
         os.environ["MUJOCO_GL"] = backend  # worker processes inherit it
@@ -37,5 +38,7 @@ BACKEND = _choose()
 def require() -> None:
     """`InputError` where this machine can render in no way that we know."""
     if BACKEND is None:
-        raise InputError("nothing here can render: neither EGL nor OSMesa was found; "
-                         "install them with `sudo apt install libegl1 libegl-mesa0 libgl1`")
+        raise InputError(
+            "nothing here can render: neither EGL nor OSMesa was found; "
+            "install them with `sudo apt install libegl1 libegl-mesa0 libgl1`"
+        )

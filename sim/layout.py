@@ -13,10 +13,10 @@ FIXTURES = {
     "lamp": ((0.38, 0.32), 0.015),
 }
 BLOCK_AREA = ((0.37, 0.60), (-0.125, 0.06))  # x, y ranges
-LANE = 0.15                                 # y of the puck's lane
-ZONES = {"black": 0.37, "white": 0.62}      # x of the zones' centres
+LANE = 0.15  # y of the puck's lane
+ZONES = {"black": 0.37, "white": 0.62}  # x of the zones' centres
 HOME = np.array([0.0, -0.312, 0.0, -2.503, 0.0, 0.621, 0.0])  # finger tips at (0.43, 0, 0.26)
-DRAWER_OPEN, SLIDER_END = 0.12, 0.10        # m of travel
+DRAWER_OPEN, SLIDER_END = 0.12, 0.10  # m of travel
 
 
 def place(m: mujoco.MjModel, d: mujoco.MjData, joints: np.ndarray, rng: np.random.Generator) -> bool:
@@ -28,8 +28,9 @@ def place(m: mujoco.MjModel, d: mujoco.MjData, joints: np.ndarray, rng: np.rando
         m.body(name).pos[:2] = np.asarray(centre) + rng.uniform(-spread, spread, 2)
     for name, xy in zip(BLOCKS, _apart(rng), strict=True):
         _put(d, name, xy, 0.02, rng.uniform(-0.25, 0.25))
-    x = rng.choice([rng.uniform(0.44, 0.55), ZONES["black"] + rng.uniform(-0.02, 0.02),
-                    ZONES["white"] + rng.uniform(-0.02, 0.02)])
+    x = rng.choice(
+        [rng.uniform(0.44, 0.55), ZONES["black"] + rng.uniform(-0.02, 0.02), ZONES["white"] + rng.uniform(-0.02, 0.02)]
+    )
     _put(d, "puck", np.array([x, LANE + rng.uniform(-0.015, 0.015)]), 0.0181, 0.0)
     d.joint("drawer").qpos[0] = rng.choice([rng.uniform(0, 0.004), DRAWER_OPEN - rng.uniform(0, 0.02)])
     d.joint("slider").qpos[0] = rng.uniform(-SLIDER_END, SLIDER_END)

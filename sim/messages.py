@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from policy.bags import TYPES, EpisodeWriter
-from policy.contract import Contract
+from policy.data.bags import TYPES, EpisodeWriter
+from policy.robot.contract import Contract
 from sim.world import CAMERAS, RATE, Joints, World
 
 EPOCH = 1_767_225_600 * 10**9  # ns; bags bear a date (2026-01-01), as a robot's do
@@ -47,9 +47,19 @@ class Messages:
         for name in CAMERAS:
             camera = self._contract.cameras[name]
             height, width, _ = frame.images[name].shape
-            self._bag.write(camera.topic, self._image(
-                header=self._head(now, f"{name}_camera"), height=height, width=width, encoding="rgb8",
-                is_bigendian=0, step=3 * width, data=frame.images[name].reshape(-1)), now)
+            self._bag.write(
+                camera.topic,
+                self._image(
+                    header=self._head(now, f"{name}_camera"),
+                    height=height,
+                    width=width,
+                    encoding="rgb8",
+                    is_bigendian=0,
+                    step=3 * width,
+                    data=frame.images[name].reshape(-1),
+                ),
+                now,
+            )
         self._bag.write(self._contract.labels.contact, self._bool(data=self._world.contact), now)
 
     def command(self, action: np.ndarray) -> None:
@@ -57,16 +67,30 @@ class Messages:
         now = self._now()
         empty = np.zeros(0)
         for topic, names, positions in self._contract.split(action):
-            point = self._point(positions=np.asarray(positions, float), velocities=empty, accelerations=empty,
-                                effort=empty, time_from_start=self._duration(sec=0, nanosec=STEP_NS))
-            self._bag.write(topic, self._trajectory(
-                header=self._head(now, ""), joint_names=list(names), points=[point]), now)
+            point = self._point(
+                positions=np.asarray(positions, float),
+                velocities=empty,
+                accelerations=empty,
+                effort=empty,
+                time_from_start=self._duration(sec=0, nanosec=STEP_NS),
+            )
+            self._bag.write(
+                topic, self._trajectory(header=self._head(now, ""), joint_names=list(names), points=[point]), now
+            )
 
     def _joints(self, joints: Joints) -> None:
         stamp = self._begin + joints.stamp
-        self._bag.write("joint_states", self._joint_state(
-            header=self._head(stamp, ""), name=JOINTS, position=joints.position, velocity=joints.velocity,
-            effort=joints.effort), stamp)
+        self._bag.write(
+            "joint_states",
+            self._joint_state(
+                header=self._head(stamp, ""),
+                name=JOINTS,
+                position=joints.position,
+                velocity=joints.velocity,
+                effort=joints.effort,
+            ),
+            stamp,
+        )
 
     def _now(self) -> int:
         return self._begin + self._world.time_ns

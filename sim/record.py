@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from policy import contract as contracts
-from policy.bags import EpisodeWriter, channels
-from policy.contract import Contract
+from policy.data.bags import EpisodeWriter, channels
+from policy.data.workers import pool as new_pool
 from policy.errors import InputError, exit_code, unknown
-from policy.workers import pool as new_pool
+from policy.robot import contract as contracts
+from policy.robot.contract import Contract
 from sim import headless
 from sim.kinematics import Kinematics
 from sim.messages import Messages
@@ -30,10 +30,10 @@ from sim.start import HOLD, start
 from sim.tasks import TASKS, Expert
 from sim.world import World
 
-TRAINING = 1_000_000      # seeds at or above it are for evaluation
-SEEDS = 100_000           # starts of the first try; each further try of a failed one has its own
-TRIES = 10                # an expert that fails, as a push can make it, is given another start
-SHARE = 3                 # tasks that are shown on one table, in demonstrations of their own
+TRAINING = 1_000_000  # seeds at or above it are for evaluation
+SEEDS = 100_000  # starts of the first try; each further try of a failed one has its own
+TRIES = 10  # an expert that fails, as a push can make it, is given another start
+SHARE = 3  # tasks that are shown on one table, in demonstrations of their own
 
 
 class Job(NamedTuple):
@@ -76,8 +76,9 @@ def record(job: Job) -> int:
     for attempt in range(TRIES):
         if _attempt(_world, _kinematics, _contract, job, job.seed + attempt * SEEDS):
             return attempt + 1
-    raise InputError(f"the expert of {job.task} failed from {TRIES} starts, seeds {job.seed} and on; "
-                     "it needs repair: see sim/tasks")
+    raise InputError(
+        f"the expert of {job.task} failed from {TRIES} starts, seeds {job.seed} and on; it needs repair: see sim/tasks"
+    )
 
 
 def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: Job, seed: int) -> bool:
@@ -116,11 +117,16 @@ def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
 
     Tasks share tables in threes, drawn anew for each round: switches from one to another (sim.switches) need that.
     """
+
     def kind(i: int) -> str:
         return "again" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
 
-    return [Job(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")
-            for i in range(episodes) for name, seed in tables(i).items() if name in tasks]
+    return [
+        Job(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")
+        for i in range(episodes)
+        for name, seed in tables(i).items()
+        if name in tasks
+    ]
 
 
 def tables(i: int) -> dict[str, int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from policy.card import evaluation
 from policy.errors import InputError, exit_code
-from sim import page
+from policy.learning.card import evaluation
+from sim import html as page
 
 
 def wilson(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
@@ -29,23 +29,21 @@ def rate(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Episodes, successes, rate and its interval."""
     won = [bool(r["success"]) for r in records]
     low, high = wilson(sum(won), len(won))
-    return {"episodes": len(won), "successes": sum(won), "rate": sum(won) / max(1, len(won)),
-            "low": low, "high": high}
+    return {"episodes": len(won), "successes": sum(won), "rate": sum(won) / max(1, len(won)), "low": low, "high": high}
 
 
 def summarise(settings: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
     """The report: every figure from the records of the episodes. `mean` is the mean over tasks."""
     runs: dict[str, list[dict[str, Any]]] = {
-        run: [r for r in records if r["run"] == run]
-        for run in ("main", "reworded", "new_words", "shuffled", "chain")}
+        run: [r for r in records if r["run"] == run] for run in ("main", "reworded", "new_words", "shuffled", "chain")
+    }
 
     def by_task(run: str) -> dict[str, dict[str, Any]]:
         return {task: rate(r for r in runs[run] if r["task"] == task) for task in settings["tasks"]}
 
     def mean(run: str) -> dict[str, Any]:
         tasks = by_task(run)
-        return {"mean": fmean(t["rate"] for t in tasks.values()),
-                "episodes": len(runs[run]), "tasks": tasks}
+        return {"mean": fmean(t["rate"] for t in tasks.values()), "episodes": len(runs[run]), "tasks": tasks}
 
     stops: dict[str, int] = {}
     for record in runs["main"]:
@@ -54,13 +52,19 @@ def summarise(settings: dict[str, Any], records: list[dict[str, Any]]) -> dict[s
     main = mean("main")
     chains = [r["done"] for r in runs["chain"]]
     return {
-        "policy": settings["policy"], "sha256": settings["sha256"], "seed": settings["seed"],
-        "tasks": main["tasks"], "mean": main["mean"],
+        "policy": settings["policy"],
+        "sha256": settings["sha256"],
+        "seed": settings["seed"],
+        "tasks": main["tasks"],
+        "mean": main["mean"],
         "starts": {kind: rate(r for r in runs["main"] if r["start"] == kind) for kind in ("home", "other")},
         "held_out_phrasings": {run: mean(run) for run in ("reworded", "new_words")},
         "control": {"shuffled_instruction": mean("shuffled")},
-        "chains": {"episodes": len(chains), "mean_length": fmean(chains) if chains else None,
-                   "lengths": [chains.count(n) for n in range(6)]},
+        "chains": {
+            "episodes": len(chains),
+            "mean_length": fmean(chains) if chains else None,
+            "lengths": [chains.count(n) for n in range(6)],
+        },
         "guard": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": stops},
     }
 
@@ -70,25 +74,37 @@ def write_page(folder: Path) -> None:
     try:
         report = json.loads((folder / "report.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise InputError(f"no report.json that can be read in {folder} ({error}); "
-                         "make it with `python -m sim.evaluate <model> --out <folder>`") from None
+        raise InputError(
+            f"no report.json that can be read in {folder} ({error}); "
+            "make it with `python -m sim.evaluate <model> --out <folder>`"
+        ) from None
     chains = report["chains"]
-    tiles = [("mean success", f"{report['mean']:.1%}", f"{len(report['tasks'])} tasks"),
-             ("reworded", f"{report['held_out_phrasings']['reworded']['mean']:.1%}", "never trained on"),
-             ("new words", f"{report['held_out_phrasings']['new_words']['mean']:.1%}", "never trained on"),
-             ("wrong instruction", f"{report['control']['shuffled_instruction']['mean']:.1%}",
-              "control: should be near zero")]
+    tiles = [
+        ("mean success", f"{report['mean']:.1%}", f"{len(report['tasks'])} tasks"),
+        ("reworded", f"{report['held_out_phrasings']['reworded']['mean']:.1%}", "never trained on"),
+        ("new words", f"{report['held_out_phrasings']['new_words']['mean']:.1%}", "never trained on"),
+        (
+            "wrong instruction",
+            f"{report['control']['shuffled_instruction']['mean']:.1%}",
+            "control: should be near zero",
+        ),
+    ]
     if chains["episodes"]:
-        tiles.append(("chain of five", f"{chains['mean_length']:.2f}",
-                      f"done in a row, {chains['episodes']} chains"))
-    films = [page.film(v["file"], v["success"], v["task"], v["instruction"],
-                       f"seed {v['seed']}, starts {v['start']}")
-             for v in sorted(report["videos"], key=lambda v: v["success"])]
+        tiles.append(("chain of five", f"{chains['mean_length']:.2f}", f"done in a row, {chains['episodes']} chains"))
+    films = [
+        page.film(v["file"], v["success"], v["task"], v["instruction"], f"seed {v['seed']}, starts {v['start']}")
+        for v in sorted(report["videos"], key=lambda v: v["success"])
+    ]
     page.write(
-        folder / "index.html", "report.html", policy=html.escape(report["policy"]),
-        command=html.escape(report["command"]), sha256=report["sha256"][:12], chart=chart(report),
+        folder / "index.html",
+        "report.html",
+        policy=html.escape(report["policy"]),
+        command=html.escape(report["command"]),
+        sha256=report["sha256"][:12],
+        chart=chart(report),
         tiles=page.tiles(tiles),
-        films="".join(films) or "<p>No episode was filmed.</p>")
+        films="".join(films) or "<p>No episode was filmed.</p>",
+    )
 
 
 def chart(report: dict[str, Any]) -> str:
@@ -101,22 +117,27 @@ def chart(report: dict[str, Any]) -> str:
 def bars(rows: list[tuple[str, dict[str, Any], str]]) -> str:
     """Rates as an SVG of bars with their intervals; a row is a name, a rate and "task" or "start", its colour."""
     left, wide, high = 190, 520, 28
-    parts = [f'<svg viewBox="0 0 {left + wide + 140} {high * len(rows) + 34}" role="img" '
-             'aria-label="success rates with their 95 % intervals">']
+    parts = [
+        f'<svg viewBox="0 0 {left + wide + 140} {high * len(rows) + 34}" role="img" '
+        'aria-label="success rates with their 95 % intervals">'
+    ]
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = left + wide * share
-        parts.append(f'<line class=grid x1={x} x2={x} y1=4 y2={high * len(rows) + 8} />'
-                     f'<text class=axis x={x} y={high * len(rows) + 26} text-anchor=middle>{share:.0%}'
-                     '</text>')
+        parts.append(
+            f"<line class=grid x1={x} x2={x} y1=4 y2={high * len(rows) + 8} />"
+            f"<text class=axis x={x} y={high * len(rows) + 26} text-anchor=middle>{share:.0%}"
+            "</text>"
+        )
     for i, (name, t, kind) in enumerate(rows):
         y = i * high + 6
         a, b, m = left + wide * t["low"], left + wide * t["high"], y + 10
         parts.append(
-            f'<text x={left - 10} y={y + 15} text-anchor=end>{html.escape(name)}</text>'
-            f'<rect class={kind} x={left} y={y} width={wide * t["rate"]:.1f} height=20 rx=3 />'
+            f"<text x={left - 10} y={y + 15} text-anchor=end>{html.escape(name)}</text>"
+            f"<rect class={kind} x={left} y={y} width={wide * t['rate']:.1f} height=20 rx=3 />"
             f'<path class=whisker d="M{a:.1f} {m}H{b:.1f}M{a:.1f} {m - 4}v8M{b:.1f} {m - 4}v8" />'
-            f'<text class=value x={left + wide + 12} y={y + 15}>{t["rate"]:.0%}'
-            f'<tspan class=axis> {t["successes"]}/{t["episodes"]}</tspan></text>')
+            f"<text class=value x={left + wide + 12} y={y + 15}>{t['rate']:.0%}"
+            f"<tspan class=axis> {t['successes']}/{t['episodes']}</tspan></text>"
+        )
     return "".join(parts) + "</svg>"
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.errors import InputError
-from policy.runtime import Runtime
-from policy.safety import Guard
-from policy.schedule import Schedule
+from policy.running.safety import Guard
+from policy.running.schedule import Schedule
+from policy.running.session import Runtime
 from policy.spec import Chunk
 from sim.start import HOLD
 from sim.tasks import Task
@@ -24,8 +24,8 @@ class Outcome:
     """How one instruction went."""
 
     success: bool
-    steps: int                      # control steps taken
-    interventions: dict[str, int]   # reason of the guard -> control steps
+    steps: int  # control steps taken
+    interventions: dict[str, int]  # reason of the guard -> control steps
 
 
 class Driver:
@@ -39,17 +39,17 @@ class Driver:
         runtime.reset()
         self.world, self.runtime = world, runtime
         self.interventions: dict[str, int] = {}
-        self.refused = ""                      # why the policy did not take the newest instruction
-        self.command = np.empty(0)             # (A,) the set-point sent last
-        self.newest: Chunk | None = None       # inferred last
-        self.served = 0                        # id of the instruction that the newest scheduled chunk serves
+        self.refused = ""  # why the policy did not take the newest instruction
+        self.command = np.empty(0)  # (A,) the set-point sent last
+        self.newest: Chunk | None = None  # inferred last
+        self.served = 0  # id of the instruction that the newest scheduled chunk serves
         self._dt = runtime.spec.dt_ns
         self._delay = -(-delay_ns // self._dt) * self._dt
         self._schedule = Schedule()
         self._guard = Guard(runtime.contract)
-        self._flying: deque[Chunk] = deque()   # inferred, and not there yet
-        self._free = 0                         # ns, when the next inference can begin
-        self._left = 0                         # control steps until the next inference
+        self._flying: deque[Chunk] = deque()  # inferred, and not there yet
+        self._free = 0  # ns, when the next inference can begin
+        self._left = 0  # control steps until the next inference
 
     def instruct(self, text: str) -> None:
         """Change the instruction now: it is inferred from at once, and the old chunk goes on only until then.
@@ -105,6 +105,7 @@ class Driver:
 
     def perform(self, text: str, task: Task, watch: Watch | None = None) -> Outcome:
         """Follow one instruction until `task` has been true for HOLD steps, or its time is over."""
+
         def step() -> None:
             self.step()
             if watch is not None:

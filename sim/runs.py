@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from policy.data.workers import pool as new_pool
 from policy.errors import InputError
-from policy.workers import pool as new_pool
 
 LOG, SETTINGS = "episodes.jsonl", "settings.json"
 Record = dict[str, Any]
@@ -34,13 +34,20 @@ def workers(processes: int, out: Path, begin: Callable[..., None], *arguments: A
             raise
 
 
-def play_all(pool: ProcessPoolExecutor, play: Callable[..., Record], jobs: Sequence[Any], out: Path,
-             settings: Record, key: tuple[str, ...]) -> list[Record]:
+def play_all(
+    pool: ProcessPoolExecutor,
+    play: Callable[..., Record],
+    jobs: Sequence[Any],
+    out: Path,
+    settings: Record,
+    key: tuple[str, ...],
+) -> list[Record]:
     """Every record, in the order of `jobs`: read from an earlier run where it is there, else played.
 
     `key`: the fields, of a job and of its record, that tell jobs apart. Raises `InputError` where `out` holds a run
     with other settings or cannot be written.
     """
+
     def told(of: Record) -> tuple[Any, ...]:
         return tuple(of[field] for field in key)
 
@@ -58,8 +65,9 @@ def play_all(pool: ProcessPoolExecutor, play: Callable[..., Record], jobs: Seque
     return [done[name] for name in names]
 
 
-def film_all(pool: ProcessPoolExecutor, film: Callable[[Any, Path], Record], films: Iterable[tuple[str, Any]],
-             folder: Path) -> list[Record]:
+def film_all(
+    pool: ProcessPoolExecutor, film: Callable[[Any, Path], Record], films: Iterable[tuple[str, Any]], folder: Path
+) -> list[Record]:
     """`film(job, path)` for the name and the job of each film; what it returned, in that order."""
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,8 +91,10 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); make room or give another --out; "
-                         "the same command goes on where it stopped") from None
+        raise InputError(
+            f"cannot write {path} ({error.strerror or error}); make room or give another --out; "
+            "the same command goes on where it stopped"
+        ) from None
 
 
 def _resume(out: Path, settings: Record) -> Iterator[Record]:
@@ -93,13 +103,14 @@ def _resume(out: Path, settings: Record) -> Iterator[Record]:
     if file.exists():
         earlier = json.loads(file.read_text())
         if earlier != settings:
-            differ = ", ".join(f"{k} {earlier.get(k)!r} there, {settings.get(k)!r} asked for"
-                               for k in {**settings, **earlier} if earlier.get(k) != settings.get(k))
-            raise InputError(f"{out} holds another evaluation ({differ}); "
-                             "give another --out, or remove that folder")
+            differ = ", ".join(
+                f"{k} {earlier.get(k)!r} there, {settings.get(k)!r} asked for"
+                for k in {**settings, **earlier}
+                if earlier.get(k) != settings.get(k)
+            )
+            raise InputError(f"{out} holds another evaluation ({differ}); give another --out, or remove that folder")
     elif log.exists():
-        raise InputError(f"{log} is there without its {SETTINGS}; "
-                         "give another --out, or remove that folder")
+        raise InputError(f"{log} is there without its {SETTINGS}; give another --out, or remove that folder")
     write(file, settings)
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut short by a kill

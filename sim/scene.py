@@ -33,7 +33,8 @@ def build_robot() -> mujoco.MjModel:
     folder = franka_folder()
     spec = mujoco.MjSpec.from_string(
         f'<mujoco><include file="{folder}/assets.xml"/><compiler meshdir="{folder}/meshes"/>'
-        f'<worldbody><include file="{folder}/chain.xml"/></worldbody></mujoco>')
+        f'<worldbody><include file="{folder}/chain.xml"/></worldbody></mujoco>'
+    )
     _dress_robot(spec)
     return spec.compile()
 
@@ -79,8 +80,11 @@ def _dress_robot(spec: mujoco.MjSpec) -> None:
 def _add_bowl_wall(bowl: "mujoco.MjsBody", sides: int = 12, radius: float = 0.078, height: float = 0.018) -> None:
     for angle in np.arange(sides) * 2 * np.pi / sides:
         bowl.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.004, radius * np.tan(np.pi / sides) + 0.001, height],
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[0.004, radius * np.tan(np.pi / sides) + 0.001, height],
             pos=[radius * np.cos(angle), radius * np.sin(angle), height],
             quat=[np.cos(angle / 2), 0, 0, np.sin(angle / 2)],
-            contype=1, conaffinity=1, rgba=[0.16, 0.52, 0.60, 1],
+            contype=1,
+            conaffinity=1,
+            rgba=[0.16, 0.52, 0.60, 1],
         )

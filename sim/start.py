@@ -11,9 +11,9 @@ from sim.tasks import TASKS, Expert, Task
 from sim.tasks.base import Motion, grip, rise
 from sim.world import OPEN, World
 
-HOLD = 10            # control steps for which success must hold
-MISSED = (2, 25)     # control steps before success at which a missed try is broken off
-LEAVING = (14, 30)   # control steps in which the open hand rises, to the top: at the thing it would learn to turn away
+HOLD = 10  # control steps for which success must hold
+MISSED = (2, 25)  # control steps before success at which a missed try is broken off
+LEAVING = (14, 30)  # control steps in which the open hand rises, to the top: at the thing it would learn to turn away
 
 
 def start(world: World, task: Task, seed: int, kind: str) -> None:
@@ -36,8 +36,9 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
             return
 
 
-def _miss(world: World, task: Task, kinematics: Kinematics, rng: np.random.Generator,
-          table: np.random.Generator) -> bool:
+def _miss(
+    world: World, task: Task, kinematics: Kinematics, rng: np.random.Generator, table: np.random.Generator
+) -> bool:
     """Do the task on this table, then once more, but let go shortly before it is done; False where that cannot be."""
     if not task.possible(world):
         return False
@@ -64,9 +65,7 @@ def _do_another(world: World, task: Task, kinematics: Kinematics, rng: np.random
     if not others:
         return False
     other = others[rng.integers(len(others))]
-    if not any(perform(world, other, kinematics)):
-        return False
-    return True
+    return any(perform(world, other, kinematics))
 
 
 def perform(world: World, task: Task, kinematics: Kinematics) -> Iterator[bool]:

@@ -2,12 +2,13 @@
 
     python -m sim.switches data/tabletop/demos --out data/tabletop/switches
 
-Demonstrations that share a table are joined in pairs (policy.synthesis): one is broken off before, during or after
-its contact, and the other goes on. Opposites, like opening and closing the drawer, share none, as each begins where the
-other ends: B is then taken from a table where the thing lay at first as A has it at the switch. Each is replayed from
-the start in the simulator and kept, as a bag with both instructions, only if it works: B succeeds and was not true
-before, what A had taken lies where it was, nothing is dropped or knocked away. Half are pushed about on the way from
-one to the other, below the command, so that the policy learns the way back. The same command goes on where it was.
+Demonstrations that share a table are joined in pairs (policy.switching.stitching): one is broken off before, during
+or after its contact, and the other goes on. Opposites, like opening and closing the drawer, share none, as each
+begins where the other ends: B is then taken from a table where the thing lay at first as A has it at the switch. Each
+is replayed from the start in the simulator and kept, as a bag with both instructions, only if it works: B succeeds
+and was not true before, what A had taken lies where it was, nothing is dropped or knocked away. Half are pushed about
+on the way from one to the other, below the command, so that the policy learns the way back. The same command goes on
+where it was.
 """
 
 import argparse
@@ -23,12 +24,12 @@ from zlib import crc32
 import numpy as np
 import yaml
 
-from policy import contract as contracts
-from policy.bags import EpisodeWriter, channels, find_bags, read_episodes
-from policy.contract import Contract
+from policy.data.bags import EpisodeWriter, channels, find_bags, read_episodes
 from policy.errors import InputError, exit_code
+from policy.robot import contract as contracts
+from policy.robot.contract import Contract
 from policy.spec import MODES
-from policy.synthesis import FORWARD, ROLLBACK, Demonstration, Synthesis
+from policy.switching.stitching import FORWARD, ROLLBACK, Demonstration, Synthesis
 from sim import headless
 from sim.messages import Messages
 from sim.record import Push, spread
@@ -37,22 +38,22 @@ from sim.start import HOLD, start
 from sim.tasks import TASKS
 from sim.world import World
 
-LAG = 3                    # steps by which this arm follows its commands
-PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}   # chance that a pair is tried in a phase
-LINKED = 8                 # tries of a pair that holds the same thing: there are few
-AFTER = 20                 # steps after A's last contact in which a switch is late
-BEFORE = (10, 20)          # steps kept before the contact in which, or else the switch at which, A is broken off
-MOVED = 0.025              # m: what has been put back lies this close to where it was
-FALLING = 0.6              # m/s: as from 2 cm
-ALIKE = 0.01               # m: a thing on two tables lies as close as this
+LAG = 3  # steps by which this arm follows its commands
+PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}  # chance that a pair is tried in a phase
+LINKED = 8  # tries of a pair that holds the same thing: there are few
+AFTER = 20  # steps after A's last contact in which a switch is late
+BEFORE = (10, 20)  # steps kept before the contact in which, or else the switch at which, A is broken off
+MOVED = 0.025  # m: what has been put back lies this close to where it was
+FALLING = 0.6  # m/s: as from 2 cm
+ALIKE = 0.01  # m: a thing on two tables lies as close as this
 
 
 class Job(NamedTuple):
     """One table and what was shown on it."""
 
     seed: int
-    shown: tuple[tuple[str, Path], ...]   # task and bag
-    elsewhere: tuple[tuple[str, int, Path], ...]   # task, table and bag, of the opposites of those shown
+    shown: tuple[tuple[str, Path], ...]  # task and bag
+    elsewhere: tuple[tuple[str, int, Path], ...]  # task, table and bag, of the opposites of those shown
     out: Path
     links: bool
 
@@ -74,13 +75,13 @@ class Try(NamedTuple):
     a: str
     b: str
     words: tuple[str, str]
-    t: int                # step of the switch
-    begin: int            # step with which the bag begins
-    joined: int           # step with which B's own commands begin
-    near: int             # step from which the hand goes for B's first contact
-    actions: np.ndarray   # (N, A)
-    mode: np.ndarray      # (N,) into MODES
-    restores: bool        # everything must lie where it was when B's own commands begin
+    t: int  # step of the switch
+    begin: int  # step with which the bag begins
+    joined: int  # step with which B's own commands begin
+    near: int  # step from which the hand goes for B's first contact
+    actions: np.ndarray  # (N, A)
+    mode: np.ndarray  # (N,) into MODES
+    restores: bool  # everything must lie where it was when B's own commands begin
 
 
 class _Refused(Exception):
@@ -100,10 +101,15 @@ def make(job: Job) -> Counter[str]:
     shown = {task: _read(bag, _contract) for task, bag in job.shown}
     rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
     # what is possible at once decides which table a seed becomes
-    pairs: list[tuple[str, str, Goes]] = [(a, b, lambda _, b=b: shown[b]) for a in shown for b in shown
-                                          if a != b and np.array_equal(tables[a], tables[b])]
-    pairs += [(a, b, _elsewhere(_world, _contract, job, a, b, shown[a].demo.actions))
-              for a in shown for b in sorted({task for task, *_ in job.elsewhere} - set(shown)) if opposite(a, b)]
+    pairs: list[tuple[str, str, Goes]] = [
+        (a, b, lambda _, b=b: shown[b]) for a in shown for b in shown if a != b and np.array_equal(tables[a], tables[b])
+    ]
+    pairs += [
+        (a, b, _elsewhere(_world, _contract, job, a, b, shown[a].demo.actions))
+        for a in shown
+        for b in sorted({task for task, *_ in job.elsewhere} - set(shown))
+        if opposite(a, b)
+    ]
     for a, b, goes in pairs:
         for name, one in _tries((a, b), shown[a], goes, Synthesis(_contract, LAG, job.links), rng):
             counts[_keep(_world, _contract, job, one, f"{a}_to_{b}_{job.seed:06d}_{name}")] += 1
@@ -138,8 +144,9 @@ def _place(task: str, seed: int) -> np.ndarray:
     return _world.position(TASKS[task].moves)
 
 
-def _tries(pair: tuple[str, str], shown: Shown, goes: Goes, synthesis: Synthesis,
-           rng: np.random.Generator) -> Iterator[tuple[str, Try]]:
+def _tries(
+    pair: tuple[str, str], shown: Shown, goes: Goes, synthesis: Synthesis, rng: np.random.Generator
+) -> Iterator[tuple[str, Try]]:
     """Switches from A, as it was shown, to B, each with a name."""
     demo, first = shown
     contacts = demo.contacts()
@@ -147,12 +154,16 @@ def _tries(pair: tuple[str, str], shown: Shown, goes: Goes, synthesis: Synthesis
         return
     during = np.concatenate([np.arange(*contact) for contact in contacts])
     last = contacts[-1][1]
-    when = {"early": np.arange(3, contacts[0][0]), "mid": during,
-            "late": np.arange(last, min(last + AFTER, len(demo.state)))}
+    when = {
+        "early": np.arange(3, contacts[0][0]),
+        "mid": during,
+        "late": np.arange(last, min(last + AFTER, len(demo.state))),
+    }
     for phase, chance in PHASES.items():
         drawn = int(rng.random() < chance)
         links = phase == "mid" and any(
-            (other := goes(int(t))) and synthesis.linked(demo, int(t), other.demo) is not None for t in during)
+            (other := goes(int(t))) and synthesis.linked(demo, int(t), other.demo) is not None for t in during
+        )
         for i in range(LINKED if links else drawn if len(when[phase]) else 0):
             t = int(rng.choice(when[phase]))
             other = goes(t)
@@ -162,11 +173,20 @@ def _tries(pair: tuple[str, str], shown: Shown, goes: Goes, synthesis: Synthesis
             onset, way = demo.onset(t), int(np.argmax(switch.mode == FORWARD))
             begin = max(0, t - BEFORE[1] if onset is None else onset - BEFORE[0])
             near = t + way + max(0, synthesis.free(other.demo) - switch.joined)
-            yield f"{phase}{i}", Try(
-                *pair, (first, other.words), t, begin, t + way, near,
-                np.concatenate([demo.actions[:t], switch.actions]),
-                np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
-                phase == "early" or ROLLBACK in switch.mode)
+            yield (
+                f"{phase}{i}",
+                Try(
+                    *pair,
+                    (first, other.words),
+                    t,
+                    begin,
+                    t + way,
+                    near,
+                    np.concatenate([demo.actions[:t], switch.actions]),
+                    np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
+                    phase == "early" or ROLLBACK in switch.mode,
+                ),
+            )
 
 
 def _keep(world: World, contract: Contract, job: Job, one: Try, name: str) -> str:
@@ -176,8 +196,13 @@ def _keep(world: World, contract: Contract, job: Job, one: Try, name: str) -> st
         if not bag.exists():
             number = crc32(name.encode())
             _replay(world, job.seed, one, number, None)
-            custom = {"task": one.b, "before": one.a, "seed": str(job.seed), "switch": phase,
-                      "pushed": str(bool(number % 2))}
+            custom = {
+                "task": one.b,
+                "before": one.a,
+                "seed": str(job.seed),
+                "switch": phase,
+                "pushed": str(bool(number % 2)),
+            }
             with EpisodeWriter(bag, channels(contract), custom) as writer:
                 _replay(world, job.seed, one, number, Messages(writer, contract, world))
     except _Refused as refused:
@@ -248,8 +273,16 @@ def plan(demonstrations: Path, out: Path, links: bool = True) -> list[Job]:
         if custom.get("start") == "home" and custom.get("pushed") == "False":
             tables.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
     every = [(task, seed, bag) for seed, shown in sorted(tables.items()) for task, bag in shown]
-    jobs = [Job(seed, tuple(shown), tuple(one for one in every if any(opposite(task, one[0]) for task, _ in shown)),
-                out, links) for seed, shown in sorted(tables.items())]
+    jobs = [
+        Job(
+            seed,
+            tuple(shown),
+            tuple(one for one in every if any(opposite(task, one[0]) for task, _ in shown)),
+            out,
+            links,
+        )
+        for seed, shown in sorted(tables.items())
+    ]
     return [job for job in jobs if len(job.shown) > 1 or job.elsewhere]
 
 
@@ -264,8 +297,10 @@ def main() -> None:
     headless.require()
     jobs = plan(args.demonstrations, args.out, not args.unlinked)
     if not jobs:
-        raise InputError(f"no table in {args.demonstrations} on which two tasks were shown from home, undisturbed; "
-                         "record some with `python -m sim.record --tasks all --episodes 12`")
+        raise InputError(
+            f"no table in {args.demonstrations} on which two tasks were shown from home, undisturbed; "
+            "record some with `python -m sim.record --tasks all --episodes 12`"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     counts = sum(spread(make, jobs, args.processes, "table"), Counter[str]())
     for what, count in sorted(counts.items()):

@@ -33,8 +33,9 @@ class Video:
             self._stream.pix_fmt = "yuv420p"  # the one that every browser decodes
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._container.mux(self._stream.encode())
         self._container.close()

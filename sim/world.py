@@ -10,23 +10,23 @@ from policy.spec import Frame
 from sim import layout
 from sim.scene import ARM, FINGERS, build
 
-RATE = 20               # Hz, control
-SUBSTEPS = 25           # physics steps in a control step
-SLICE = 5               # physics steps between two joint states: 100 Hz
-OPEN = 0.08             # m, total opening of the gripper
-SIZE = 96               # pixels, both policy cameras
+RATE = 20  # Hz, control
+SUBSTEPS = 25  # physics steps in a control step
+SLICE = 5  # physics steps between two joint states: 100 Hz
+OPEN = 0.08  # m, total opening of the gripper
+SIZE = 96  # pixels, both policy cameras
 CAMERAS = ("front", "wrist")
-PRESSED = -0.009        # m, travel of the button at which the lamp toggles
+PRESSED = -0.009  # m, travel of the button at which the lamp toggles
 LAMP = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
 
 
 class Joints(NamedTuple):
     """What a robot's joint encoders say at one instant; 7 arm joints, then the two fingers."""
 
-    stamp: int             # ns
-    position: np.ndarray   # (9,) rad, m
-    velocity: np.ndarray   # (9,) rad/s, m/s
-    effort: np.ndarray     # (9,) N m, N
+    stamp: int  # ns
+    position: np.ndarray  # (9,) rad, m
+    velocity: np.ndarray  # (9,) rad/s, m/s
+    effort: np.ndarray  # (9,) N m, N
 
 
 class World:
@@ -159,8 +159,9 @@ class World:
 
     def _read(self) -> Joints:
         d = self.data
-        return Joints(self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(),
-                      d.qfrc_actuator[self._dof].copy())
+        return Joints(
+            self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(), d.qfrc_actuator[self._dof].copy()
+        )
 
 
 _OPTIONS = mujoco.MjvOption()

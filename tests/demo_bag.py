@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policy.bags import TYPES, Channel, EpisodeWriter, channels
-from policy.contract import Contract, load
-from policy.encoding import Encoder
-from policy.synthesis import Demonstration
+from policy.data.bags import TYPES, Channel, EpisodeWriter, channels
+from policy.data.message_writer import MessageWriter
+from policy.robot.contract import Contract, load
+from policy.switching.stitching import Demonstration
 
 CONTRACT: Contract = load("tabletop")
 START, STEP = 1_000_000_000, 50_000_000
@@ -26,10 +26,17 @@ class Item(NamedTuple):
 
 def make(kind: str, *values: Any) -> Any:
     """A message by its type's short name and the values of its fields."""
-    package = {"Header": "std_msgs", "String": "std_msgs", "Bool": "std_msgs", "Time": "builtin_interfaces",
-               "Duration": "builtin_interfaces",
-               "MultiArrayLayout": "std_msgs", "Float64MultiArray": "std_msgs",
-               "JointTrajectory": "trajectory_msgs", "JointTrajectoryPoint": "trajectory_msgs"}
+    package = {
+        "Header": "std_msgs",
+        "String": "std_msgs",
+        "Bool": "std_msgs",
+        "Time": "builtin_interfaces",
+        "Duration": "builtin_interfaces",
+        "MultiArrayLayout": "std_msgs",
+        "Float64MultiArray": "std_msgs",
+        "JointTrajectory": "trajectory_msgs",
+        "JointTrajectoryPoint": "trajectory_msgs",
+    }
     return TYPES.types[f"{package.get(kind, 'sensor_msgs')}/msg/{kind}"](*values)
 
 
@@ -50,13 +57,20 @@ def joints(stamp: int, values: np.ndarray) -> Any:
 
 def trajectory(stamp: int, names: Iterable[str], values: Iterable[float], from_start: int = STEP) -> Any:
     none = np.zeros(0)
-    point = make("JointTrajectoryPoint", np.array(list(values), np.float64), none, none, none,
-                 make("Duration", *divmod(from_start, 10**9)))
+    point = make(
+        "JointTrajectoryPoint",
+        np.array(list(values), np.float64),
+        none,
+        none,
+        none,
+        make("Duration", *divmod(from_start, 10**9)),
+    )
     return make("JointTrajectory", header(stamp), list(names), [point])
 
 
-def demonstration(steps: int = 12, start: int = START, seed: int = 0, text: str = "open the drawer",
-                  task: str = "open_drawer") -> Iterator[Item]:
+def demonstration(
+    steps: int = 12, start: int = START, seed: int = 0, text: str = "open the drawer", task: str = "open_drawer"
+) -> Iterator[Item]:
     """All messages of one execution: at step t state = t + joint / 100, action = the next state."""
     rng = np.random.default_rng(seed)
     yield Item("instruction", make("String", text), start)
@@ -91,13 +105,19 @@ def write(directory: Path, items: Iterable[Item], topics: list[Channel] | None =
     return directory
 
 
-LAG, PACE = 2, 0.018         # steps that an arm follows late in `grasp`, and what it travels in one
-REACHED, TAKEN = 40, 44      # steps in which it arrives, and in which what it grasps is in contact
+LAG, PACE = 2, 0.018  # steps that an arm follows late in `grasp`, and what it travels in one
+REACHED, TAKEN = 40, 44  # steps in which it arrives, and in which what it grasps is in contact
 RELEASED = 70
 
 
-def grasp(contract: Contract = CONTRACT, steps: int = 100, joint: int = 0, at: float = 0.0,
-          contact: tuple[int, int] = (TAKEN, RELEASED), closes: bool = True) -> Demonstration:
+def grasp(
+    contract: Contract = CONTRACT,
+    steps: int = 100,
+    joint: int = 0,
+    at: float = 0.0,
+    contact: tuple[int, int] = (TAKEN, RELEASED),
+    closes: bool = True,
+) -> Demonstration:
     """One joint travels from `at`, waits ten steps while the grippers close on something, and carries it on."""
     t, hands, limits = np.arange(steps), contract.grippers, contract.limits
     travelled = np.where(t < REACHED, t, np.maximum(REACHED, t - 10)) * PACE + at
@@ -110,11 +130,18 @@ def grasp(contract: Contract = CONTRACT, steps: int = 100, joint: int = 0, at: f
     return Demonstration(state, actions, (t >= contact[0]) & (t < contact[1]))
 
 
-def record(folder: Path, demo: Demonstration, text: str, task: str = "", contract: Contract = CONTRACT,
-           told: bool = True, missing: int | None = None) -> Path:
+def record(
+    folder: Path,
+    demo: Demonstration,
+    text: str,
+    task: str = "",
+    contract: Contract = CONTRACT,
+    told: bool = True,
+    missing: int | None = None,
+) -> Path:
     """A bag of what `grasp` shows; image k is as bright as k; without labels unless `told`."""
     with EpisodeWriter(folder, channels(contract)) as bag:
-        encoder = Encoder(bag, contract)
+        encoder = MessageWriter(bag, contract)
         encoder.say(contract.instruction, text, START)
         if task:
             encoder.say(str(contract.labels.task), task, START)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy.contract import load
+from policy.robot.contract import load
 from tests import faults
 from tests.ros_tiny import LONG, Bench, Robot, until, within_limits  # skips the file where there is no ROS
 from tests.tiny import write_model
@@ -21,16 +21,21 @@ from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
 
-SAMPLES = 80    # set-points, at 100 Hz
+SAMPLES = 80  # set-points, at 100 Hz
 PATIENT = 0.25  # s of silence until hold: more than on a robot, as other work may have the machine
-SOON = 1.0      # s from a fault until the arm rests, five times what is asked of a robot
+SOON = 1.0  # s from a fault until the arm rests, five times what is asked of a robot
 
 
 class Stand:
     """A robot without physics, the safety node and the policy node, in one process over real DDS."""
 
-    def __init__(self, model: Path, policy: dict[str, Any] | None = None,
-                 inside: tuple[str, ...] = ("safety_node", "policy_node"), sim_time: bool = False) -> None:
+    def __init__(
+        self,
+        model: Path,
+        policy: dict[str, Any] | None = None,
+        inside: tuple[str, ...] = ("safety_node", "policy_node"),
+        sim_time: bool = False,
+    ) -> None:
         self.stage = Bench()
         self.robot = self.stage.add(Robot(self.stage.context, start=_start()))
         if sim_time:
@@ -43,7 +48,8 @@ class Stand:
         clock = {"use_sim_time": sim_time}
         self.parameters = {
             "safety_node": {"command_timeout": PATIENT, "state_timeout": PATIENT} | clock,
-            "policy_node": {"model": str(model), "autostart": True, "sensor_timeout": PATIENT} | clock}
+            "policy_node": {"model": str(model), "autostart": True, "sensor_timeout": PATIENT} | clock,
+        }
         self.parameters["policy_node"] |= policy or {}
         kinds = {"safety_node": SafetyNode, "policy_node": PolicyNode}
         self.nodes = {name: self.stage.node(kinds[name], **self.parameters[name]) for name in inside}
@@ -65,8 +71,7 @@ class Stand:
         node, words = says.split(": ", 1)
         if anew:
             self.said.clear()
-        until(lambda: any(n == node and words in said for n, said in list(self.said)),
-              f"{node} says {words!r}")
+        until(lambda: any(n == node and words in said for n, said in list(self.said)), f"{node} says {words!r}")
 
     def moves(self) -> None:
         """Wait until the controller's set-point goes on."""
@@ -76,6 +81,7 @@ class Stand:
 
     def rests(self, since: float | None = None) -> None:
         """Wait until the controller's set-point stands still and stays so, and that soon after `since`."""
+
         def still() -> bool:
             recent = [a for _, a in self.robot.setpoints[-SAMPLES:]]
             return len(recent) == SAMPLES and float(np.ptp(recent, axis=0).max()) < 1e-4

@@ -25,13 +25,13 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 
-from policy.contract import COMPRESSED, load  # noqa: E402
+from policy.robot.contract import COMPRESSED, load  # noqa: E402
+from policy.robot.trajectory_controller import Controller  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
-from ros_nodes.controller import Controller  # noqa: E402
 from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
-LONG = 30.0   # s to wait for what should take a tenth of one: other work may have the machine
+LONG = 30.0  # s to wait for what should take a tenth of one: other work may have the machine
 _domains = iter(range(10**6))
 
 
@@ -77,31 +77,43 @@ class Robot(Node):
     machine, and no message is late.
     """
 
-    def __init__(self, context: Context, contract: str = "tabletop", rate: float = 20.0,
-                 start: np.ndarray | None = None, clock: bool = False) -> None:
+    def __init__(
+        self,
+        context: Context,
+        contract: str = "tabletop",
+        rate: float = 20.0,
+        start: np.ndarray | None = None,
+        clock: bool = False,
+    ) -> None:
         super().__init__("robot", context=context)
-        self._time = 10**12 if clock else None   # ns, where the robot is the one who says what time it is
+        self._time = 10**12 if clock else None  # ns, where the robot is the one who says what time it is
         self.contract = load(contract)
         spec = self.contract.spec
         low, high = self.contract.limits.low, self.contract.limits.high
         self.action = ((low + high) / 2 if start is None else start).astype(float)
-        self.setpoints: list[tuple[float, np.ndarray]] = []   # monotonic s, (A,)
+        self.setpoints: list[tuple[float, np.ndarray]] = []  # monotonic s, (A,)
         self.rejected: list[str] = []
         self.mute: set[str] = set()
         self.frozen: set[str] = set()
         self.mangle: dict[str, Callable[[Any], Any]] = {}
         self.lag = 0.0
-        self.shade = 255                                      # of the pictures
+        self.shade = 255  # of the pictures
         self.tells: dict[str, Any] = {}
         self._still: dict[str, np.ndarray] = {}
         now = self._now()
         self.controllers = {}
         for topic, joints, position in self.contract.split(self.action):
             self.controllers[topic] = Controller(joints, position, now)
-            self.create_subscription(bridge.TYPES["trajectory_msgs/msg/JointTrajectory"], topic,
-                                     lambda m, topic=topic: self._command(topic, m), bridge.COMMAND)
-        self._out = {topic: self.create_publisher(bridge.TYPES[kind], topic, bridge.SENSOR_OUT)
-                     for topic, kind in self.contract.observed.items()}
+            self.create_subscription(
+                bridge.TYPES["trajectory_msgs/msg/JointTrajectory"],
+                topic,
+                lambda m, topic=topic: self._command(topic, m),
+                bridge.COMMAND,
+            )
+        self._out = {
+            topic: self.create_publisher(bridge.TYPES[kind], topic, bridge.SENSOR_OUT)
+            for topic, kind in self.contract.observed.items()
+        }
         self._count = 0
         self._places = [spec.action.index(n) if n in spec.action else None for n in spec.state]
         if clock:
@@ -125,8 +137,9 @@ class Robot(Node):
 
     def _command(self, topic: str, message: Any) -> None:
         times, positions, speeds = bridge.points(message)
-        why = self.controllers[topic].command(list(message.joint_names), times, positions, speeds,
-                                              bridge.nanoseconds(message.header.stamp), self._now())
+        why = self.controllers[topic].command(
+            list(message.joint_names), times, positions, speeds, bridge.nanoseconds(message.header.stamp), self._now()
+        )
         if why:
             self.rejected.append(why)
 
@@ -142,10 +155,10 @@ class Robot(Node):
             for s in self.contract.state:
                 width = len(s.names or s.joints)
                 if s.topic == topic:
-                    for i, place in enumerate(self._places[start:start + width]):
-                        value = (self.action[place] if place is not None else 0.0)
+                    for i, place in enumerate(self._places[start : start + width]):
+                        value = self.action[place] if place is not None else 0.0
                         share = len(s.joints) if s.reduce == "sum" else 1
-                        for joint in (s.joints if share > 1 else (s.joints[i],)):
+                        for joint in s.joints if share > 1 else (s.joints[i],):
                             names.append(joint)
                             values.append((value - s.offset) / s.scale / share)
                 start += width
@@ -207,18 +220,27 @@ class Bench:
 
     def node(self, kind: type, **parameters: Any) -> Any:
         """A node of ours in this process, with parameters."""
-        return self.add(kind(context=self.context, parameter_overrides=[
-            Parameter(name, value=value) for name, value in parameters.items()]))
+        return self.add(
+            kind(
+                context=self.context,
+                parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
+            )
+        )
 
     def start(self, module: str, *remaps: str, **parameters: Any) -> subprocess.Popen[str]:
         """A node of ours in a process of its own."""
-        arguments = [w for k, v in parameters.items()
-                     for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")]
+        arguments = [
+            w for k, v in parameters.items() for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")
+        ]
         arguments += [w for r in remaps for w in ("-r", r)]
         process = subprocess.Popen(
-            [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *arguments], cwd=ROOT, text=True,
-            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain)}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT)
+            [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *arguments],
+            cwd=ROOT,
+            text=True,
+            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.processes.append(process)
         return process
 

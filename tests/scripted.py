@@ -1,9 +1,11 @@
 """Policies without a network, for tests of what drives them."""
 
+from typing import ClassVar
+
 import numpy as np
 
-from policy.contract import load
 from policy.errors import InputError
+from policy.robot.contract import load
 from policy.spec import Chunk, Frame, Told
 from sim.kinematics import Kinematics
 from sim.tasks import TASKS, Expert
@@ -49,7 +51,7 @@ class Script:
 class Levels:
     """Wants the first joint at one level for each instruction, and knows no other than "one" and "two"."""
 
-    level = {"one": 0.02, "two": -0.02}   # rad
+    level: ClassVar[dict[str, float]] = {"one": 0.02, "two": -0.02}  # rad
 
     def __init__(self) -> None:
         self.contract = load("tabletop")

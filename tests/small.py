@@ -5,11 +5,10 @@ from typing import Any
 
 import yaml
 
-from policy import recipe
+from policy.learning import recipe
 from tests import demo_bag
 
-SAID = (("open the drawer", "open_drawer"), ("pull the drawer open", "open_drawer"),
-        ("press the button", "press"))
+SAID = (("open the drawer", "open_drawer"), ("pull the drawer open", "open_drawer"), ("press the button", "press"))
 
 
 def bags(folder: Path, episodes: int = 3, steps: int = 8) -> Path:
@@ -24,10 +23,15 @@ def switches(folder: Path) -> Path:
     """Episodes, and a bag in which the instruction changes: rollback, advance, then the other task."""
     bags(folder)
     at = [demo_bag.START + k * demo_bag.STEP - demo_bag.STEP // 2 for k in (8, 10, 12)]
-    said = [("instruction", SAID[2][0], at[0]), ("label/task", SAID[2][1], at[0]),
-            *(("label/mode", mode, t) for mode, t in zip(("rollback", "advance", "forward"), at, strict=True))]
-    items = [*demo_bag.demonstration(20, seed=9),
-             *(demo_bag.Item(topic, demo_bag.make("String", text), t) for topic, text, t in said)]
+    said = [
+        ("instruction", SAID[2][0], at[0]),
+        ("label/task", SAID[2][1], at[0]),
+        *(("label/mode", mode, t) for mode, t in zip(("rollback", "advance", "forward"), at, strict=True)),
+    ]
+    items = [
+        *demo_bag.demonstration(20, seed=9),
+        *(demo_bag.Item(topic, demo_bag.make("String", text), t) for topic, text, t in said),
+    ]
     demo_bag.write(folder / "switch", sorted(items, key=lambda item: item.receive))
     return folder
 
@@ -36,8 +40,7 @@ def shrink(name: str) -> dict[str, Any]:
     """A shipped recipe with all its parts and none of its size."""
     raw = recipe.dump(recipe.load(name))
     raw["width"] = 16
-    sizes = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2, "layers": 1, "heads": 2,
-             "hidden": 8}
+    sizes = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2, "layers": 1, "heads": 2, "hidden": 8}
     for part in (*raw["encoders"].values(), raw["mixer"], raw["head"]):
         part |= {key: value for key, value in sizes.items() if key in part}
     raw["training"] |= {"samples": 32, "batch": 4, "warmup": 2, "held_out": 0.34}

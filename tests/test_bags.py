@@ -12,19 +12,25 @@ from mcap_ros2.decoder import DecoderFactory
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
-from policy.bags import TYPES, Channel, EpisodeWriter, channels, find_bags, read_episodes
+from policy.data.bags import TYPES, Channel, EpisodeWriter, channels, find_bags, read_episodes
 from policy.errors import InputError
-from policy.streams import Streams
+from policy.robot.streams import Streams
 from tests.demo_bag import CONTRACT, START, STEP, Item, action, demonstration, image, make, qpos, write
 
 
 def same(a, b) -> bool:
     """Whether two episodes hold the same data."""
     return (a.instruction, a.task) == (b.instruction, b.task) and all(
-        np.array_equal(x, y) for x, y in [
-            (a.stamps, b.stamps), (a.state, b.state), (a.actions, b.actions), (a.contact, b.contact),
+        np.array_equal(x, y)
+        for x, y in [
+            (a.stamps, b.stamps),
+            (a.state, b.state),
+            (a.actions, b.actions),
+            (a.contact, b.contact),
             (a.mode, b.mode),
-            *((a.images[n], b.images[n]) for n in a.images)])
+            *((a.images[n], b.images[n]) for n in a.images),
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +75,20 @@ def test_readable_with_rosbags_and_quality_of_service_is_recorded(bag):
     assert offered["/camera/front/image_raw"].reliability == QosReliability.BEST_EFFORT
     assert offered["/joint_states"].reliability == QosReliability.RELIABLE
     assert {t for t, q in offered.items() if q.durability == QosDurability.TRANSIENT_LOCAL} == {
-        "/instruction", "/label/task", "/label/mode"}
+        "/instruction",
+        "/label/task",
+        "/label/mode",
+    }
 
 
 def test_readable_with_mcap_ros2_support(bag):
     with (bag / "episode.mcap").open("rb") as file:
-        read = [(channel.topic, message) for _, channel, _, message in
-                make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages()]
+        read = [
+            (channel.topic, message)
+            for _, channel, _, message in make_reader(
+                file, decoder_factories=[DecoderFactory()]
+            ).iter_decoded_messages()
+        ]
     items = list(demonstration(40))
     assert Counter(topic for topic, _ in read) == Counter("/" + i.topic for i in items)
     pixels = [m for topic, m in read if topic == "/camera/wrist/image_raw"]
@@ -98,14 +111,15 @@ def test_failed_recording_leaves_nothing_and_nothing_is_overwritten(tmp_path):
 
 def test_a_disk_that_fills_while_recording(tmp_path):
     """A limit on the size of files stands in for a full disk."""
-    script = ("import resource, signal\nfrom pathlib import Path\nfrom policy.errors import exit_code\n"
-              "from tests.demo_bag import demonstration, write\n"
-              "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-              "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-              f"bag = Path({str(tmp_path / 'bag')!r})\n"
-              "raise SystemExit(exit_code(lambda: write(bag, demonstration(60))))")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                          cwd=Path(__file__).parents[1])
+    script = (
+        "import resource, signal\nfrom pathlib import Path\nfrom policy.errors import exit_code\n"
+        "from tests.demo_bag import demonstration, write\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        f"bag = Path({str(tmp_path / 'bag')!r})\n"
+        "raise SystemExit(exit_code(lambda: write(bag, demonstration(60))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 2 and done.stderr.startswith("error: cannot write the bag")
     assert list(tmp_path.iterdir()) == []
 
@@ -113,18 +127,21 @@ def test_a_disk_that_fills_while_recording(tmp_path):
 def test_each_instruction_begins_an_episode(tmp_path):
     items = list(demonstration(30, text="first"))
     again = START + 14 * STEP - STEP // 2
-    late = [Item("instruction", make("String", "  then this "), again),
-            Item("label/task", make("String", "b"), again)]
+    late = [Item("instruction", make("String", "  then this "), again), Item("label/task", make("String", "b"), again)]
     path = write(tmp_path / "two", sorted([*items, *late], key=lambda i: i.receive))
     first, second = read_episodes(path, CONTRACT)
     assert [(e.instruction, e.task, len(e.stamps)) for e in (first, second)] == [
-        ("first", "open_drawer", 14), ("then this", "b", 16)]
+        ("first", "open_drawer", 14),
+        ("then this", "b", 16),
+    ]
     assert second.stamps[0] == START + 14 * STEP
 
 
 def test_to_continue_is_to_do_what_came_before_the_last(tmp_path):
-    said = [Item("instruction", make("String", text), START + t * STEP - STEP // 2)
-            for t, text in ((10, "then this"), (20, " Continue. "))]
+    said = [
+        Item("instruction", make("String", text), START + t * STEP - STEP // 2)
+        for t, text in ((10, "then this"), (20, " Continue. "))
+    ]
     path = write(tmp_path / "three", sorted([*demonstration(30, text="first"), *said], key=lambda i: i.receive))
     assert [e.instruction for e in read_episodes(path, CONTRACT)] == ["first", "then this", "first"]
     with pytest.raises(InputError, match="20 x frame with nothing to continue"):
@@ -150,12 +167,15 @@ def test_empty_instruction_is_no_episode(tmp_path):
         read_episodes(write(tmp_path / "a", demonstration(20, text="  ")), CONTRACT)
 
 
-@pytest.mark.parametrize(("topic", "match"), [
-    ("camera/wrist/image_raw", "no message on camera/wrist/image_raw"),
-    ("joint_states", "no message on joint_states"),
-    ("gripper_controller/joint_trajectory", "no message on gripper_controller/joint_trajectory"),
-    ("instruction", "no message on instruction"),
-])
+@pytest.mark.parametrize(
+    ("topic", "match"),
+    [
+        ("camera/wrist/image_raw", "no message on camera/wrist/image_raw"),
+        ("joint_states", "no message on joint_states"),
+        ("gripper_controller/joint_trajectory", "no message on gripper_controller/joint_trajectory"),
+        ("instruction", "no message on instruction"),
+    ],
+)
 def test_missing_topic_is_named(tmp_path, topic, match):
     items = [i for i in demonstration(5) if i.topic != topic]
     path = write(tmp_path / "a", items, [c for c in channels(CONTRACT) if c.topic != topic])
@@ -172,8 +192,10 @@ def test_labels_may_be_missing(tmp_path):
 
 def test_modes_are_read_and_last_until_the_next(tmp_path):
     at = START + 3 * STEP - STEP // 2
-    said = [Item("label/mode", make("String", mode), at + k * 4 * STEP)
-            for k, mode in enumerate(("rollback", "advance", "forward"))]
+    said = [
+        Item("label/mode", make("String", mode), at + k * 4 * STEP)
+        for k, mode in enumerate(("rollback", "advance", "forward"))
+    ]
     items = sorted([*demonstration(15), *said], key=lambda i: i.receive)
     (episode,) = read_episodes(write(tmp_path / "a", items), CONTRACT)
     assert episode.mode.tolist() == [0] * 3 + [1] * 4 + [2] * 4 + [0] * 4 and episode.mode.dtype == np.uint8
@@ -190,8 +212,7 @@ def test_wrong_type_and_wrong_size_are_named(tmp_path):
     with pytest.raises(InputError, match="joint_states as std_msgs/msg/String, the contract expects sensor"):
         read_episodes(path, CONTRACT)
     tiny = np.zeros((48, 64, 3), np.uint8)
-    small = [i._replace(message=image(i.receive, tiny)) if "front" in i.topic else i
-             for i in demonstration(5)]
+    small = [i._replace(message=image(i.receive, tiny)) if "front" in i.topic else i for i in demonstration(5)]
     with pytest.raises(InputError, match="got an image of 64x48 rgb8, expected 96x96 rgb8"):
         read_episodes(write(tmp_path / "b", small), CONTRACT)
 
@@ -203,7 +224,7 @@ def test_what_is_whole_in_a_bag_that_was_cut_off_is_kept(bag, tmp_path, share, m
     data = (bag / "episode.mcap").read_bytes()
     cut = tmp_path / "cut"
     cut.mkdir()
-    (cut / "cut_0.mcap").write_bytes(data[:int(share * len(data))])
+    (cut / "cut_0.mcap").write_bytes(data[: int(share * len(data))])
     if metadata:
         (cut / "metadata.yaml").write_text((bag / "metadata.yaml").read_text())
     assert find_bags(tmp_path) == [cut]
@@ -231,7 +252,7 @@ def test_damaged_bytes_never_give_a_traceback(bag, tmp_path):
     for i in range(12):
         broken = bytearray(data if i % 2 else data[:-100])
         at = int(rng.integers(20, len(broken) - 300)) if i < 10 else len(broken) - 80 * (i - 9)
-        broken[at:at + 60] = rng.bytes(60)
+        broken[at : at + 60] = rng.bytes(60)
         path = tmp_path / f"{i}.mcap"
         path.write_bytes(bytes(broken))
         try:
@@ -246,8 +267,7 @@ def test_other_storages_and_bare_files(bag, tmp_path):
     (expected,) = read_episodes(bag, CONTRACT)
     (tmp_path / "loose.mcap").write_bytes((bag / "episode.mcap").read_bytes())
     with Writer(tmp_path / "sqlite", version=9, storage_plugin=StoragePlugin.SQLITE3) as out:
-        open_topics = {c.topic: out.add_connection("/" + c.topic, c.type, typestore=TYPES)
-                       for c in channels(CONTRACT)}
+        open_topics = {c.topic: out.add_connection("/" + c.topic, c.type, typestore=TYPES) for c in channels(CONTRACT)}
         for i in demonstration(40):
             connection = open_topics[i.topic]
             out.write(connection, i.receive, TYPES.serialize_cdr(i.message, connection.msgtype))

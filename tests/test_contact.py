@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.bags import read_episodes
-from policy.contact import departs, estimate, holds
-from policy.motors import Motors
-from policy.synthesis import filled
+from policy.data.bags import read_episodes
+from policy.robot.contact import departs, estimate, holds
+from policy.robot.motors import Motors
+from policy.switching.stitching import filled
 from sim.record import main as record
 from tests.demo_bag import ARM, CONTRACT, START, STEP, Item, demonstration, header, make, write
 
@@ -57,7 +57,7 @@ def moving(steps: int = 120, joints: int = 4, seed: int = 0, gravity: float = 3.
     inertia = 0.3 * (np.eye(joints) + 0.2)
     position = 0.6 * np.sin(speed * t + phase)
     velocity = 0.6 * speed * np.cos(speed * t + phase)
-    effort = 5 * velocity - (speed ** 2 * position) @ inertia + gravity * position + 1
+    effort = 5 * velocity - (speed**2 * position) @ inertia + gravity * position + 1
     return np.stack([position, velocity, effort + rng.normal(0, 0.02, effort.shape)], 2)
 
 
@@ -103,8 +103,11 @@ def test_none_only_where_nothing_can_tell() -> None:
 
 def efforts(at: int, velocity: float, effort: float) -> Item:
     names = [*ARM, *FINGERS]
-    return Item("joint_states", make("JointState", header(at), names, np.arange(9.0), np.full(9, velocity),
-                                     np.full(9, effort)), at)
+    return Item(
+        "joint_states",
+        make("JointState", header(at), names, np.arange(9.0), np.full(9, velocity), np.full(9, effort)),
+        at,
+    )
 
 
 def test_motors_give_the_mean_effort_of_the_step_and_the_newest_of_all_else() -> None:

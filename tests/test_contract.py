@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yaml
 
-from policy.contract import FOLDER, find, load
 from policy.errors import InputError
+from policy.robot.contract import FOLDER, find, load
 
 
 def changed(tmp_path, change):
@@ -47,6 +47,7 @@ def test_split_is_in_robot_units_and_join_undoes_it():
 def test_groups_of_one_topic_share_a_message(tmp_path):
     def one_topic(raw):
         raw["action"][1]["topic"] = raw["action"][0]["topic"]
+
     (part,) = load(changed(tmp_path, one_topic)).split(np.arange(8.0))
     assert part[1][-1] == "panda_finger_joint1" and part[2].tolist() == [0, 1, 2, 3, 4, 5, 6, 3.5]
 
@@ -56,46 +57,85 @@ def test_another_robot_is_expressible(tmp_path):
     left, right = ["l1", "l2"], ["r1", "r2"]
     limits = {"position_min": [-1, -1], "position_max": [1, 1], "velocity_max": [1, 1]}
     path = tmp_path / "two_arms.yaml"
-    path.write_text(yaml.safe_dump({
-        "rate": 30, "horizon": 8, "instruction": "/task_text",
-        "cameras": {"top": {"topic": "/top/compressed", "type": "sensor_msgs/msg/CompressedImage",
-                            "encoding": "jpeg", "height": 48, "width": 64}},
-        "state": [{"topic": "/left/joint_states", "joints": left},
-                  {"topic": "/right/joint_states", "joints": right}],
-        "action": [
-            {"topic": "/left/cmd", "joints": left, **limits, "demonstration": {
-                "topic": "/leader/joint_states", "joints": ["a", "b"], "names": left, "scale": -1}},
-            {"topic": "/right/cmd", "joints": right, **limits, "demonstration": {
-                "topic": "/right/array", "type": "std_msgs/msg/Float64MultiArray", "indices": [3, 4],
-                "names": right}}]}))
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "rate": 30,
+                "horizon": 8,
+                "instruction": "/task_text",
+                "cameras": {
+                    "top": {
+                        "topic": "/top/compressed",
+                        "type": "sensor_msgs/msg/CompressedImage",
+                        "encoding": "jpeg",
+                        "height": 48,
+                        "width": 64,
+                    }
+                },
+                "state": [
+                    {"topic": "/left/joint_states", "joints": left},
+                    {"topic": "/right/joint_states", "joints": right},
+                ],
+                "action": [
+                    {
+                        "topic": "/left/cmd",
+                        "joints": left,
+                        **limits,
+                        "demonstration": {
+                            "topic": "/leader/joint_states",
+                            "joints": ["a", "b"],
+                            "names": left,
+                            "scale": -1,
+                        },
+                    },
+                    {
+                        "topic": "/right/cmd",
+                        "joints": right,
+                        **limits,
+                        "demonstration": {
+                            "topic": "/right/array",
+                            "type": "std_msgs/msg/Float64MultiArray",
+                            "indices": [3, 4],
+                            "names": right,
+                        },
+                    },
+                ],
+            }
+        )
+    )
     contract = load(path)
     assert contract.spec.action == ("l1", "l2", "r1", "r2")
-    assert contract.commanded == {"/leader/joint_states": "sensor_msgs/msg/JointState",
-                                  "/right/array": "std_msgs/msg/Float64MultiArray"}
+    assert contract.commanded == {
+        "/leader/joint_states": "sensor_msgs/msg/JointState",
+        "/right/array": "std_msgs/msg/Float64MultiArray",
+    }
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda r: r.update(rat=20), ["rat", "did you mean 'rate'"]),
-    (lambda r: r["cameras"]["front"].update(hight=96), ["cameras.front", "hight", "did you mean 'height'"]),
-    (lambda r: r["cameras"]["front"].update(encoding="rgb9"), ["rgb9", "did you mean 'rgb8'"]),
-    (lambda r: r["cameras"]["front"].update(type="sensor_msgs/msg/Imagee"),
-     ["did you mean 'sensor_msgs/msg/Image'"]),
-    (lambda r: r["cameras"]["front"].update(height="96"),
-     ["cameras.front: height", "'96' (str)", "expected int"]),
-    (lambda r: r["cameras"]["front"].update(height=True), ["True (bool)", "expected int"]),
-    (lambda r: r["cameras"]["front"].update(encoding="jpeg"), ["encoding", "rgb8 or bgr8"]),
-    (lambda r: r["state"][0].update(joints="panda_joint1"), ["state[0]: joints", "expected a list"]),
-    (lambda r: r["action"][0].update(velocity_max=[1.0]),
-     ["action[0].velocity_max", "1 values for 7 joints"]),
-    (lambda r: r["action"][0].update(velocity_max=[float("nan")] * 7), ["velocity_max[0]", "finite"]),
-    (lambda r: r["action"][1].update(names=["griper"]), ["griper", "did you mean 'gripper'"]),
-    (lambda r: r["action"][1].update(position_max=[-1.0]), ["action[1]", "not below"]),
-    (lambda r: r.pop("instruction"), ["add instruction"]),
-    (lambda r: r.update(cameras={}), ["cameras", "at least one"]),
-    (lambda r: r.update(rate=0), ["rate", "positive"]),
-    (lambda r: r["state"][1].pop("names"), ["state[1]", "names"]),
-    (lambda r: r["cameras"]["wrist"].update(topic="joint_states"), ["joint_states", "is both"]),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r.update(rat=20), ["rat", "did you mean 'rate'"]),
+        (lambda r: r["cameras"]["front"].update(hight=96), ["cameras.front", "hight", "did you mean 'height'"]),
+        (lambda r: r["cameras"]["front"].update(encoding="rgb9"), ["rgb9", "did you mean 'rgb8'"]),
+        (
+            lambda r: r["cameras"]["front"].update(type="sensor_msgs/msg/Imagee"),
+            ["did you mean 'sensor_msgs/msg/Image'"],
+        ),
+        (lambda r: r["cameras"]["front"].update(height="96"), ["cameras.front: height", "'96' (str)", "expected int"]),
+        (lambda r: r["cameras"]["front"].update(height=True), ["True (bool)", "expected int"]),
+        (lambda r: r["cameras"]["front"].update(encoding="jpeg"), ["encoding", "rgb8 or bgr8"]),
+        (lambda r: r["state"][0].update(joints="panda_joint1"), ["state[0]: joints", "expected a list"]),
+        (lambda r: r["action"][0].update(velocity_max=[1.0]), ["action[0].velocity_max", "1 values for 7 joints"]),
+        (lambda r: r["action"][0].update(velocity_max=[float("nan")] * 7), ["velocity_max[0]", "finite"]),
+        (lambda r: r["action"][1].update(names=["griper"]), ["griper", "did you mean 'gripper'"]),
+        (lambda r: r["action"][1].update(position_max=[-1.0]), ["action[1]", "not below"]),
+        (lambda r: r.pop("instruction"), ["add instruction"]),
+        (lambda r: r.update(cameras={}), ["cameras", "at least one"]),
+        (lambda r: r.update(rate=0), ["rate", "positive"]),
+        (lambda r: r["state"][1].pop("names"), ["state[1]", "names"]),
+        (lambda r: r["cameras"]["wrist"].update(topic="joint_states"), ["joint_states", "is both"]),
+    ],
+)
 def test_what_is_wrong_is_named(tmp_path, change, words):
     with pytest.raises(InputError) as error:
         load(changed(tmp_path, change))

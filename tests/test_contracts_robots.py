@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from policy.bags import channels, read_episodes
-from policy.contract import Contract, load
-from policy.streams import Streams
+from policy.data.bags import channels, read_episodes
+from policy.robot.contract import Contract, load
+from policy.robot.streams import Streams
 from tests.demo_bag import START, Item, header, image, make, write
 
 MS = 1_000_000
@@ -65,17 +65,18 @@ def aloha2() -> Iterator[Item]:
     for at in ticks(100):
         for side, first in (("left", 0), ("right", 6)):
             arm = [joint(at, first + i) for i in range(6)]
-            yield Item(f"follower_{side}/joint_states", joint_state(
-                at, (*ALOHA, *fingers), [*arm, 0.05, -0.05]), at)
-            yield Item(f"leader_{side}/joint_states", joint_state(
-                at, (*ALOHA, *fingers), [*(v + 0.05 for v in arm), 0.0254, -0.0254]), at)
+            yield Item(f"follower_{side}/joint_states", joint_state(at, (*ALOHA, *fingers), [*arm, 0.05, -0.05]), at)
+            yield Item(
+                f"leader_{side}/joint_states",
+                joint_state(at, (*ALOHA, *fingers), [*(v + 0.05 for v in arm), 0.0254, -0.0254]),
+                at,
+            )
     for k, at in enumerate(ticks(60)):
         for c, name in enumerate(("high", "left_wrist", "right_wrist")):
             yield Item(f"cam_{name}/camera/color/image_rect_raw", image(at, picture(k, c)), at)
 
 
-def recorded(folder: Path, name: str,
-             messages: Callable[[], Iterator[Item]]) -> tuple[Contract, list[Item], Path]:
+def recorded(folder: Path, name: str, messages: Callable[[], Iterator[Item]]) -> tuple[Contract, list[Item], Path]:
     contract = load(name)
     items = sorted(messages(), key=lambda item: item.receive)
     return contract, items, write(folder / name, items, channels(contract))
@@ -107,7 +108,7 @@ def test_its_bag_becomes_episodes_and_live_frames_are_the_same(tmp_path, name, m
             while (frame := live.frame()) is not None:
                 seen.append(frame)
     assert len(seen) >= len(episode.stamps) - 1
-    for i, frame in enumerate(seen[:len(episode.stamps)]):
+    for i, frame in enumerate(seen[: len(episode.stamps)]):
         assert frame.stamp == episode.stamps[i] and np.array_equal(frame.state, episode.state[i])
         assert all(np.array_equal(frame.images[c], episode.images[c][i]) for c in contract.cameras)
 
@@ -131,13 +132,27 @@ def test_the_grippers_of_two_arms_are_openings_in_metres(tmp_path):
         np.testing.assert_allclose(episode.actions[:, i], 0.0440 + 0.0579, atol=2e-4)
 
 
-@pytest.mark.parametrize(("name", "parts"), [
-    ("so101", [("follower/arm_trajectory_controller/joint_trajectory", 5),
-               ("follower/gripper_trajectory_controller/joint_trajectory", 1)]),
-    ("aloha2", [("follower_left/arm_controller/joint_trajectory", 6),
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        (
+            "so101",
+            [
+                ("follower/arm_trajectory_controller/joint_trajectory", 5),
+                ("follower/gripper_trajectory_controller/joint_trajectory", 1),
+            ],
+        ),
+        (
+            "aloha2",
+            [
+                ("follower_left/arm_controller/joint_trajectory", 6),
                 ("follower_left/gripper_controller/joint_trajectory", 1),
                 ("follower_right/arm_controller/joint_trajectory", 6),
-                ("follower_right/gripper_controller/joint_trajectory", 1)])])
+                ("follower_right/gripper_controller/joint_trajectory", 1),
+            ],
+        ),
+    ],
+)
 def test_an_action_goes_to_its_controllers_and_back(name, parts):
     contract = load(name)
     middle = ((contract.limits.low + contract.limits.high) / 2).astype(np.float32)

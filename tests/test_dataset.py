@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy import dataset
-from policy.bags import read_episodes
-from policy.contract import load
-from policy.dataset import Windows, open_cache, statistics
+from policy.data import cache as dataset
+from policy.data.bags import read_episodes
+from policy.data.cache import Windows, open_cache, statistics
 from policy.errors import InputError
+from policy.robot.contract import load
 from tests.demo_bag import CONTRACT, START, STEP, Item, action, demonstration, make, qpos, write
 
 STEPS = (12, 7, 9)
@@ -115,7 +115,7 @@ def test_a_bag_that_does_not_fit_is_named_and_the_others_are_kept(bags, monkeypa
 
 def test_lost_is_counted_over_all_bags(bags):
     data = (bags / "bag0" / "bag0.mcap").read_bytes()
-    (bags / "bag0" / "bag0.mcap").write_bytes(data[:len(data) // 2])
+    (bags / "bag0" / "bag0.mcap").write_bytes(data[: len(data) // 2])
     cache = open_cache(bags, CONTRACT)
     assert 0 < cache.bounds[1] < STEPS[0]
     assert cache.lost["message in a part of the bag that is cut off"] > 20
@@ -126,16 +126,22 @@ def test_a_disk_that_fills_is_told_and_work_goes_on_when_there_is_room(tmp_path)
     bags = tmp_path / "bags"
     for i in range(3):
         write(bags / f"bag{i}", demonstration(10, seed=i))
-    script = ("import resource, signal\nfrom pathlib import Path\nfrom policy.contract import load\n"
-              "from policy.dataset import open_cache\nfrom policy.errors import exit_code\n"
-              "if __name__ == '__main__':\n"
-              "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-              "    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
-              f"    raise SystemExit(exit_code(lambda: open_cache(Path({str(bags)!r}), load('tabletop'))))\n")
+    script = (
+        "import resource, signal\nfrom pathlib import Path\nfrom policy.robot.contract import load\n"
+        "from policy.data.cache import open_cache\nfrom policy.errors import exit_code\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
+        f"    raise SystemExit(exit_code(lambda: open_cache(Path({str(bags)!r}), load('tabletop'))))\n"
+    )
     (tmp_path / "fill.py").write_text(script)
     root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, tmp_path / "fill.py"], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(root)})
+    done = subprocess.run(
+        [sys.executable, tmp_path / "fill.py"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
     assert done.returncode == 2, done.stderr
     told = done.stderr.splitlines()[-1]
     assert told.startswith("error: cannot write the cache") and "free" in told
@@ -180,8 +186,10 @@ def test_a_lost_frame_does_not_shift_the_actions_after_it(tmp_path):
 def test_an_instruction_that_is_not_carried_out_has_no_end(tmp_path):
     """Another one follows, or the bag ends on the way: nothing says that the robot then holds."""
     again, turn = START + 9 * STEP - STEP // 2, START + 12 * STEP - STEP // 2
-    said = [Item("instruction", make("String", "do that"), again),
-            Item("label/mode", make("String", "rollback"), again)]
+    said = [
+        Item("instruction", make("String", "do that"), again),
+        Item("label/mode", make("String", "rollback"), again),
+    ]
     arrived = Item("label/mode", make("String", "forward"), turn)
     for name, more in (("on_the_way", said), ("arrived", [*said, arrived]), ("whole", [])):
         write(tmp_path / "bags" / name, sorted([*demonstration(20), *more], key=lambda i: i.receive))
@@ -203,8 +211,7 @@ def test_shift_moves_by_whole_pixels_and_repeats_the_edge(recorded):
     seen = set()
     for i, moved in enumerate(batch["image_front"]):
         padded = np.pad(windows.cache.images["front"][i], ((4, 4), (4, 4), (0, 0)), mode="edge")
-        fits = [(y, x) for y in range(9) for x in range(9)
-                if np.array_equal(padded[y:y + 96, x:x + 96], moved)]
+        fits = [(y, x) for y in range(9) for x in range(9) if np.array_equal(padded[y : y + 96, x : x + 96], moved)]
         assert len(fits) == 1
         seen.update(fits)
     assert len(seen) > 15
@@ -227,6 +234,6 @@ def test_statistics_against_plain_numpy(recorded):
 
 
 def test_reading_needs_no_torch():
-    code = "import sys, policy.streams, policy.bags, policy.dataset; assert 'torch' not in sys.modules"
+    code = "import sys, policy.robot.streams, policy.data.bags, policy.data.cache; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
     assert load("tabletop") == CONTRACT

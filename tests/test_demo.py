@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from policy.errors import exit_code
-from policy.text import Text
+from policy.running.text import Text
 from sim import demo
 from sim.tasks import TASKS
 from tests.tiny import write_model
@@ -28,7 +28,8 @@ def run(monkeypatch: pytest.MonkeyPatch, model: Path, *arguments: str) -> int:
 
 
 def test_instructions_in_a_row_are_told_filmed_and_repeated_by_their_seed(
-        model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(demo, "CHAIN", 2)
     assert run(monkeypatch, model, "--seed", "1000000") == 0
     told = capsys.readouterr().out
@@ -45,7 +46,8 @@ def test_instructions_in_a_row_are_told_filmed_and_repeated_by_their_seed(
 
 
 def test_what_is_said_is_judged_as_the_task_it_means(
-        model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     sentence = "please open up the drawer"
     assert sentence not in TASKS["open_drawer"].phrasings
     assert run(monkeypatch, model, "--say", sentence) == 0
@@ -54,7 +56,8 @@ def test_what_is_said_is_judged_as_the_task_it_means(
 
 
 def test_what_means_no_task_is_followed_and_judged_by_nobody(
-        model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(demo, "UNJUDGED_STEPS", 10)
     assert run(monkeypatch, model, "--say", "quarterly revenue fell in [Spain]") == 0
     told = capsys.readouterr().out
@@ -62,10 +65,13 @@ def test_what_means_no_task_is_followed_and_judged_by_nobody(
 
 
 def test_a_switching_policy_is_broken_off_and_told_to_continue(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_model(tmp_path / "model", switches=True)
-    save_file({"instructions": Text().embed([words for task in TASKS.values() for words in task.phrasings])},
-              tmp_path / "model/instructions.safetensors")
+    save_file(
+        {"instructions": Text().embed([words for task in TASKS.values() for words in task.phrasings])},
+        tmp_path / "model/instructions.safetensors",
+    )
     assert run(monkeypatch, tmp_path / "model", "--seed", "1000000") == 0
     told = capsys.readouterr().out
     first, second, third = [line for line in told.splitlines() if "/3 " in line]
@@ -75,8 +81,9 @@ def test_a_switching_policy_is_broken_off_and_told_to_continue(
     assert "continue" in page and page.count("<li>") == 3
 
 
-def test_saying_nothing_is_told_with_examples(model: Path, monkeypatch: pytest.MonkeyPatch,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_saying_nothing_is_told_with_examples(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, model, "--say", "  ") == 2
     assert "SAY is empty" in capsys.readouterr().err
     assert not (model.parent / "demo").exists()

@@ -24,8 +24,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "sim.evaluate", *map(str, arguments)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "sim.evaluate", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) -> None:
@@ -35,13 +40,17 @@ def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) 
     first = json.loads((out / "report.json").read_text())
     assert first["policy"] == str(model) and first["seed"] == 1_000_000
     assert first["tasks"]["lamp_on"] | {"low": 0, "high": 0} == {
-        "episodes": 1, "successes": 0, "rate": 0.0, "low": 0, "high": 0}
+        "episodes": 1,
+        "successes": 0,
+        "rate": 0.0,
+        "low": 0,
+        "high": 0,
+    }
     assert first["mean"] == 0 and first["starts"]["home"]["episodes"] == 1
     assert {first["held_out_phrasings"][k]["mean"] for k in ("reworded", "new_words")} == {0}
     assert first["control"]["shuffled_instruction"]["mean"] == 0
     assert first["chains"]["episodes"] == 1 and first["chains"]["mean_length"] == 0
-    assert {v["file"] for v in first["videos"]} == {
-        "videos/lamp_on-failure-1.mp4", "videos/chain-failure-1.mp4"}
+    assert {v["file"] for v in first["videos"]} == {"videos/lamp_on-failure-1.mp4", "videos/chain-failure-1.mp4"}
     for film in first["videos"]:
         with av.open(str(out / film["file"])) as container:
             assert container.streams.video[0].codec_context.name == "h264"
@@ -62,14 +71,22 @@ def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) 
     assert sorted(log.read_text().splitlines(keepends=True)) == sorted(lines)
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--seed", "999999"], "training seed"),
-    (["--tasks", "lamp_onn"], "did you mean 'lamp_on'"),
-    (["--episodes", "0"], "at least 1"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--seed", "999999"], "training seed"),
+        (["--tasks", "lamp_onn"], "did you mean 'lamp_on'"),
+        (["--episodes", "0"], "at least 1"),
+    ],
+)
 def test_a_wrong_argument_is_told_and_nothing_written(
-        model: Path, tmp_path: Path, arguments: list[str], told: str,
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["evaluate", str(model), "--out", str(out), *arguments])
     assert exit_code(evaluate.main) == 2
@@ -83,22 +100,31 @@ def test_a_place_that_cannot_be_written_is_told(model: Path, tmp_path: Path) -> 
     assert done.returncode == 2 and "cannot write" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("successes, episodes, low, high", [(0, 10, 0.0, 0.2775), (95, 100, 0.8882, 0.9785),
-                                                            (10, 10, 0.7225, 1.0)])
+@pytest.mark.parametrize(
+    "successes, episodes, low, high", [(0, 10, 0.0, 0.2775), (95, 100, 0.8882, 0.9785), (10, 10, 0.7225, 1.0)]
+)
 def test_intervals_are_those_of_wilson(successes: int, episodes: int, low: float, high: float) -> None:
     assert report.wilson(successes, episodes) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_the_mean_is_over_tasks_and_starts_are_apart() -> None:
     def record(run: str, task: str, success: bool, start: str = "home") -> dict[str, object]:
-        return {"run": run, "task": task, "success": success, "start": start, "steps": 10,
-                "interventions": {"x": 2}}
+        return {"run": run, "task": task, "success": success, "start": start, "steps": 10, "interventions": {"x": 2}}
 
-    records = [record("main", "a", True), record("main", "a", True), record("main", "a", False, "other"),
-               record("main", "b", True), record("reworded", "a", True), record("reworded", "b", False),
-               record("new_words", "a", False), record("new_words", "b", False),
-               record("shuffled", "a", False), record("shuffled", "b", False),
-               {"run": "chain", "done": 5}, {"run": "chain", "done": 2}]
+    records = [
+        record("main", "a", True),
+        record("main", "a", True),
+        record("main", "a", False, "other"),
+        record("main", "b", True),
+        record("reworded", "a", True),
+        record("reworded", "b", False),
+        record("new_words", "a", False),
+        record("new_words", "b", False),
+        record("shuffled", "a", False),
+        record("shuffled", "b", False),
+        {"run": "chain", "done": 5},
+        {"run": "chain", "done": 2},
+    ]
     made = report.summarise({"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a", "b"]}, records)
     assert made["mean"] == pytest.approx((2 / 3 + 1) / 2)
     assert made["starts"]["home"]["rate"] == 1 and made["starts"]["other"]["rate"] == 0

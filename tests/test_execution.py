@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.execution import Execution
-from policy.runtime import Runtime
+from policy.running.session import Runtime
+from policy.running.tracker import Execution
 from policy.spec import MODES
 from tests.tiny import TAUGHT, frame, read, write_model
 
@@ -53,7 +53,10 @@ def test_at_first_the_previous_instruction_is_the_present_one_and_there_is_no_co
     story = Story("A")
     fed = story.book.inputs(np.array([0.5, 0.25]))
     assert {k: (v.shape, v.dtype.name) for k, v in fed.items()} == {
-        "previous": ((1, 3), "float32"), "contact": ((1, 1), "float32"), "origin": ((1, 2), "float32")}
+        "previous": ((1, 3), "float32"),
+        "contact": ((1, 1), "float32"),
+        "origin": ((1, 2), "float32"),
+    }
     assert story.previous == "A" and fed["contact"] == 0 and list(fed["origin"][0]) == [0.5, 0.25]
 
 
@@ -130,8 +133,15 @@ def test_a_contact_first_seen_with_a_new_instruction_began_under_the_former() ->
 
 def test_contact_has_hysteresis_and_the_origin_is_where_it_began() -> None:
     story = Story("A")
-    for contact, touching, origin in ((0.59, False, -1), (0.61, True, 2), (0.41, True, 2), (0.99, True, 2),
-                                      (0.39, False, -1), (0.59, False, -1), (0.61, True, 7)):
+    for contact, touching, origin in (
+        (0.59, False, -1),
+        (0.61, True, 2),
+        (0.41, True, 2),
+        (0.99, True, 2),
+        (0.39, False, -1),
+        (0.59, False, -1),
+        (0.61, True, 7),
+    ):
         story.sees(contact)
         assert (story.book.touching, story.origin) == (touching, origin)
         assert story.book.inputs(np.zeros(JOINTS))["contact"][0, 0] == np.float32(contact)

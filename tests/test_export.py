@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from policy import checkpoint, export, train
+from policy import export, train
 from policy.errors import InputError
-from policy.runtime import Runtime
+from policy.learning import checkpoint
+from policy.running.session import Runtime
+from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
-from policy.text import Text
 from tests import small
 
 
@@ -85,8 +86,10 @@ def test_a_switching_policy_is_exported_with_both_outputs(switching: tuple[Path,
     assert [o.name for o in session.get_outputs()] == ["actions", "told"]
     rng = np.random.default_rng(0)
     for size in (1, 3):
-        feed = {f"image_{name}": rng.integers(0, 256, (size, h, w, 3), np.uint8)
-                for name, (h, w) in policy.spec.cameras.items()}
+        feed = {
+            f"image_{name}": rng.integers(0, 256, (size, h, w, 3), np.uint8)
+            for name, (h, w) in policy.spec.cameras.items()
+        }
         widths = {"state": 8, "instruction": 384, "previous": 384, "contact": 1, "origin": 8}
         feed |= {name: rng.normal(size=(size, width)).astype(np.float32) for name, width in widths.items()}
         with torch.no_grad():
@@ -100,8 +103,9 @@ def test_its_folder_knows_the_sentences_it_was_taught_and_runs(switching: tuple[
     files = sorted(file.name for file in model.iterdir())
     assert files == ["README.md", "contract.yaml", "instructions.safetensors", "policy.onnx", "spec.json"]
     taught = load_file(model / "instructions.safetensors")["instructions"]
-    np.testing.assert_allclose(taught @ Text().embed(sorted({text for text, _ in small.SAID})).T,
-                               taught @ taught.T, atol=1e-5)
+    np.testing.assert_allclose(
+        taught @ Text().embed(sorted({text for text, _ in small.SAID})).T, taught @ taught.T, atol=1e-5
+    )
     runtime = Runtime(model)
     assert runtime.spec.switches
     with pytest.raises(InputError, match="unknown instruction"):
@@ -114,7 +118,8 @@ def test_its_folder_knows_the_sentences_it_was_taught_and_runs(switching: tuple[
 
 
 def test_a_graph_that_tells_something_else_is_not_written(
-        switching: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    switching: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = export.write_graph
 
     def wrong(policy: torch.nn.Module, path: Path) -> None:
@@ -132,21 +137,29 @@ def test_a_graph_that_tells_something_else_is_not_written(
 
 def test_the_card_shows_an_evaluation_and_an_export_replaces_an_export(run: Path, tmp_path: Path) -> None:
     task = {"episodes": 4, "successes": 3, "rate": 0.75, "low": 0.3, "high": 0.95}
-    report = {"tasks": {"press": task}, "mean": 0.75, "held_out_phrasings": {"reworded": {"mean": 0.5}},
-              "control": {"shuffled_instruction": {"mean": 0.1}},
-              "chains": {"episodes": 2, "mean_length": 4.5}, "command": "python -m sim.evaluate models/small"}
+    report = {
+        "tasks": {"press": task},
+        "mean": 0.75,
+        "held_out_phrasings": {"reworded": {"mean": 0.5}},
+        "control": {"shuffled_instruction": {"mean": 0.1}},
+        "chains": {"episodes": 2, "mean_length": 4.5},
+        "command": "python -m sim.evaluate models/small",
+    }
     (tmp_path / "report.json").write_text(json.dumps(report))
     export.export(run, tmp_path / "model")
     export.export(run, tmp_path / "model", reports=[tmp_path / "report.json"])
     card = (tmp_path / "model" / "README.md").read_text()
-    for figure in ("| press | 75.0% (30.0% to 95.0%) | 4 |", "| reworded | 50.0%", "| 4.50 | 2 |",
-                   "By `python -m sim.evaluate models/small`"):
+    for figure in (
+        "| press | 75.0% (30.0% to 95.0%) | 4 |",
+        "| reworded | 50.0%",
+        "| 4.50 | 2 |",
+        "By `python -m sim.evaluate models/small`",
+    ):
         assert figure in card
     assert sorted(f.name for f in tmp_path.iterdir()) == ["model", "report.json"]
 
 
-def test_a_graph_that_differs_is_not_written(run: Path, tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_differs_is_not_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = export.write_graph
 
     def wrong(policy: torch.nn.Module, path: Path) -> None:
@@ -174,15 +187,28 @@ def test_without_its_bags_it_asks_for_them(run: Path, bags: Path, tmp_path: Path
 def test_the_card_shows_changes_of_mind_beside_the_baselines(run: Path, tmp_path: Path) -> None:
     some = {"episodes": 200, "successes": 190, "rate": 0.95, "low": 0.91, "high": 0.97}
     none = {"episodes": 0, "successes": 0, "rate": None, "low": None, "high": None}
-    ours = {"switch": {"early": some, "mid": some}, "object_safety": some, "resume": none, "switch_back": some,
-            "three_switches": some, "false_switch": some, "reaction_s": {"p50": 0.1}, "time_to_b_s": {"p50": None}}
+    ours = {
+        "switch": {"early": some, "mid": some},
+        "object_safety": some,
+        "resume": none,
+        "switch_back": some,
+        "three_switches": some,
+        "false_switch": some,
+        "reaction_s": {"p50": 0.1},
+        "time_to_b_s": {"p50": None},
+    }
     report = ours | {"baselines": {"retreat": ours}, "command": "python -m sim.evaluate m --switch early,mid"}
     (tmp_path / "report.json").write_text(json.dumps(report))
     export.export(run, tmp_path / "model", reports=[tmp_path / "report.json"])
     card = (tmp_path / "model" / "README.md").read_text()
-    for row in ("| | this policy | retreat |", "| B is done, told mid | 95.0% (91.0% to 97.0%) of 200 | 95.0%",
-                "| A is finished afterwards | none | none |", "| reaction, median | 0.10 s | 0.10 s |",
-                "| time to B, median | none | none |", "By `python -m sim.evaluate m --switch early,mid`."):
+    for row in (
+        "| | this policy | retreat |",
+        "| B is done, told mid | 95.0% (91.0% to 97.0%) of 200 | 95.0%",
+        "| A is finished afterwards | none | none |",
+        "| reaction, median | 0.10 s | 0.10 s |",
+        "| time to B, median | none | none |",
+        "By `python -m sim.evaluate m --switch early,mid`.",
+    ):
         assert row in card
 
 

@@ -25,9 +25,11 @@ FRONT, JOINTS = "camera/front/image_raw", "joint_states"
 
 def shifted(seconds: float) -> Callable[[Any], Any]:
     """Messages with another stamp."""
+
     def shift(message: Any) -> Any:
         message.header.stamp = bridge.stamp(bridge.nanoseconds(message.header.stamp) + round(seconds * 1e9))
         return message
+
     return shift
 
 
@@ -64,16 +66,22 @@ def test_a_camera_freezes(stand: Stand, says: str) -> None:
 def test_images_of_another_size(stand: Stand, says: str) -> None:
     """Images of another size. Then: they are dropped, the arm is held.
     Says: policy_node: got an image of 64x48 After: it goes on with the next right image."""
-    mangled(stand, says, FRONT, lambda m: bridge.image(
-        np.zeros((48, 64, 3), np.uint8), bridge.nanoseconds(m.header.stamp), "front"))
+    mangled(
+        stand,
+        says,
+        FRONT,
+        lambda m: bridge.image(np.zeros((48, 64, 3), np.uint8), bridge.nanoseconds(m.header.stamp), "front"),
+    )
 
 
 def test_images_of_another_encoding(stand: Stand, says: str) -> None:
     """Images of another encoding. Then: they are dropped, the arm is held. Says: policy_node: 96x96 mono8
     After: it goes on with the next right image."""
+
     def mono(message: Any) -> Any:
         message.encoding = "mono8"
         return message
+
     mangled(stand, says, FRONT, mono)
 
 
@@ -102,18 +110,22 @@ def test_stamps_out_of_order(stand: Stand, says: str) -> None:
 def test_a_joint_is_nan(stand: Stand, says: str) -> None:
     """A joint is NaN. Then: the joint states are dropped, the arm is held where it was told to be last.
     Says: policy_node: not a finite number After: it goes on with the next right ones."""
+
     def nan(message: Any) -> Any:
         message.position[2] = float("nan")
         return message
+
     mangled(stand, says, JOINTS, nan)
 
 
 def test_a_joint_is_missing(stand: Stand, says: str) -> None:
     """A joint is missing or has another name. Then: the joint states are dropped, the arm is held.
     Says: policy_node: got no joint panda_joint3 After: it goes on with the next right ones."""
+
     def rename(message: Any) -> Any:
         message.name[message.name.index("panda_joint3")] = "joint_3"
         return message
+
     mangled(stand, says, JOINTS, rename)
 
 
@@ -132,8 +144,10 @@ def broken_model(make: Callable[..., Stand], says: str, folder: Path, repair: Ca
     stand = make(policy={"model": str(folder)})
     stand.instruct("open the drawer")
     stand.hears(says)
-    assert not any(topic.startswith("policy/") and stand.stage.ears.count_publishers(topic)
-                   for topic, _ in stand.stage.ears.get_topic_names_and_types())
+    assert not any(
+        topic.startswith("policy/") and stand.stage.ears.count_publishers(topic)
+        for topic, _ in stand.stage.ears.get_topic_names_and_types()
+    )
     repair()
     stand.moves()
 
@@ -149,9 +163,8 @@ def test_the_model_is_truncated(make: Callable[..., Stand], says: str, model: Pa
     Says: policy_node: cannot be loaded by ONNX Runtime After: with `autostart` it tries again."""
     shutil.copytree(model, tmp_path / "model")
     whole = (model / "policy.onnx").read_bytes()
-    (tmp_path / "model" / "policy.onnx").write_bytes(whole[:len(whole) // 2])
-    broken_model(make, says, tmp_path / "model",
-                 lambda: (tmp_path / "model" / "policy.onnx").write_bytes(whole))
+    (tmp_path / "model" / "policy.onnx").write_bytes(whole[: len(whole) // 2])
+    broken_model(make, says, tmp_path / "model", lambda: (tmp_path / "model" / "policy.onnx").write_bytes(whole))
 
 
 def test_the_model_is_for_another_robot(make: Callable[..., Stand], says: str) -> None:
@@ -170,6 +183,7 @@ def test_inference_throws(stand: Stand, says: str) -> None:
 
     def throw(frame: Any) -> Any:
         raise RuntimeError("out of memory")
+
     runtime.infer = throw
     stand.hears(says)
     stand.rests()
@@ -189,6 +203,7 @@ def test_inference_takes_ten_control_periods(stand: Stand, says: str) -> None:
         calls.append(frame.stamp)
         time.sleep(10 * spec.dt_ns * 1e-9)
         return infer(frame)
+
     runtime.infer = slow
     until(lambda: len(calls) > 6, "slow inferences")
     stand.moves()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy.bags import TYPES
+from policy.data.bags import TYPES
 from tests.demo_bag import demonstration, write
 from tests.faults_stand import Stand, make, model, says, stand, switching  # noqa: F401  fixtures
 from tests.ros_tiny import LONG, until  # skips the file where there is no ROS
@@ -86,8 +86,10 @@ def test_the_simulated_clock_stops_or_jumps(make: Callable[..., Stand], jump: in
     stand.moves()
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("  ", "got an empty instruction"), ("very " * 20_000, "got an instruction of 99999 characters")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("  ", "got an empty instruction"), ("very " * 20_000, "got an instruction of 99999 characters")],
+)
 def test_an_instruction_that_is_none(stand: Stand, text: str, words: str) -> None:
     """An instruction is empty or of 100 KB. Then: it is refused, the former one goes on.
     Says: policy_node: got an After: the next one counts."""
@@ -197,6 +199,7 @@ def test_the_arm_is_far_from_where_the_policy_starts(make: Callable[..., Stand],
         chunk = infer(frame)
         chunk.actions[:, 1] += 1.0
         return chunk
+
     runtime.infer = far
     was = stand.robot.action.copy()
     stand.instruct("open the drawer")
@@ -234,8 +237,10 @@ def test_a_bag_is_replayed_into_a_live_stack(stand: Stand, tmp_path: Path) -> No
 def test_old_messages_are_played_into_a_live_stack(stand: Stand, says: str) -> None:
     """A bag is played into a live stack by other means. Then: its messages are dropped by their stamps, the
     arm goes on. Says: policy_node: dropped, joint_states: late After: nothing needs to be done."""
-    out = {topic: stand.stage.ears.create_publisher(bridge.TYPES[kind], topic, 10)
-           for topic, kind in stand.robot.contract.observed.items()}
+    out = {
+        topic: stand.stage.ears.create_publisher(bridge.TYPES[kind], topic, 10)
+        for topic, kind in stand.robot.contract.observed.items()
+    }
     until(lambda: all(p.get_subscription_count() for p in out.values()), "the policy listens")
     stand.said.clear()
     for item in demonstration(20):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.history import AGE, DONE, KEPT, OPENING, OTHER, WRONG, History
+from policy.learning.context_labels import AGE, DONE, KEPT, OPENING, OTHER, WRONG, ContextLabels
 from policy.spec import MODES
-from policy.synthesis import ADVANCE, FORWARD, ROLLBACK
+from policy.switching.stitching import ADVANCE, FORWARD, ROLLBACK
 
 DRAWS = 4000
 
@@ -24,34 +24,38 @@ class Part(NamedTuple):
 
 
 def cached(*bags: Sequence[Part], broken: Sequence[bool] | None = None) -> SimpleNamespace:
-    """Frames of several bags as policy.dataset.Cache has them; the state of frame i is i."""
+    """Frames of several bags as policy.data.cache.Cache has them; the state of frame i is i."""
     parts = [part for bag in bags for part in bag]
     bounds = np.cumsum([0] + [part.steps for part in parts])
     contact, mode = np.zeros(bounds[-1], bool), np.zeros(bounds[-1], np.uint8)
     for first, part in zip(bounds, parts, strict=False):
         for a, b in part.touching:
-            contact[first + a:first + b] = True
+            contact[first + a : first + b] = True
         for at, which in part.modes:
-            mode[first + at:first + part.steps] = which
+            mode[first + at : first + part.steps] = which
     last = [i == len(bag) - 1 for bag in bags for i in range(len(bag))]
     return SimpleNamespace(
-        state=np.arange(bounds[-1], dtype=np.float32)[:, None], contact=contact, mode=mode, bounds=bounds,
+        state=np.arange(bounds[-1], dtype=np.float32)[:, None],
+        contact=contact,
+        mode=mode,
+        bounds=bounds,
         episode=np.repeat(np.arange(len(parts)), np.diff(bounds)),
         broken=~np.array(last) if broken is None else np.array(broken),
-        bags=[f"bag{i}" for i, bag in enumerate(bags) for _ in bag])
+        bags=[f"bag{i}" for i, bag in enumerate(bags) for _ in bag],
+    )
 
 
 SWITCH = (Part(40, [(20, 40)]), Part(100, [(0, 15), (80, 90)], [(0, ROLLBACK), (25, ADVANCE), (40, FORWARD)]))
 PLAIN = (Part(100, [(50, 60)]),)
 
 
-def drawn(history: History, frame: int) -> dict[str, np.ndarray]:
+def drawn(history: ContextLabels, frame: int) -> dict[str, np.ndarray]:
     return history.draw(np.full(DRAWS, frame), np.random.default_rng(0))
 
 
 def test_told_is_contact_done_and_one_mode() -> None:
     cache = cached(SWITCH, PLAIN)
-    told = History(cache).told
+    told = ContextLabels(cache).told
     assert told.shape == (240, 2 + len(MODES)) and told.dtype == np.float32
     assert np.array_equal(told[:, 0], cache.contact) and (told[:, 2:].sum(1) == 1).all()
     assert told[:, 2:].argmax(1).tolist() == cache.mode.tolist()
@@ -59,17 +63,17 @@ def test_told_is_contact_done_and_one_mode() -> None:
 
 
 def test_what_is_broken_off_or_ends_on_the_way_is_never_done() -> None:
-    assert not History(cached(SWITCH, broken=[True, True])).told[:, 1].any()
+    assert not ContextLabels(cached(SWITCH, broken=[True, True])).told[:, 1].any()
 
 
 def test_contact_is_filled_within_a_bag_and_not_beyond() -> None:
-    history = History(cached((Part(20, [(15, 17), (19, 20)]), Part(20, [(2, 10)])), (Part(20, [(0, 5)]),)))
+    history = ContextLabels(cached((Part(20, [(15, 17), (19, 20)]), Part(20, [(2, 10)])), (Part(20, [(0, 5)]),)))
     assert np.flatnonzero(history.contact).tolist() == [*range(15, 30), *range(40, 45)]
     assert history.onset[29] == 15 and history.onset[42] == 40 and history.onset[35] == -1
 
 
 def test_contact_told_is_some_steps_old_and_now_and_then_wrong() -> None:
-    history = History(cached(PLAIN))
+    history = ContextLabels(cached(PLAIN))
     share = {frame: drawn(history, frame)["contact"].mean() for frame in (30, 50, 51, 54, 59, 61, 70)}
     assert drawn(history, 30)["contact"].shape == (DRAWS, 1)
     spread = 4 * np.sqrt(WRONG / DRAWS)
@@ -81,14 +85,14 @@ def test_contact_told_is_some_steps_old_and_now_and_then_wrong() -> None:
 
 
 def test_nothing_is_told_at_the_beginning_of_a_bag() -> None:
-    history = History(cached(SWITCH, (Part(50, [(0, 50)]),)))
+    history = ContextLabels(cached(SWITCH, (Part(50, [(0, 50)]),)))
     first = drawn(history, 140)
     assert first["contact"].mean() == pytest.approx(WRONG, abs=4 * np.sqrt(WRONG / DRAWS))
     assert set(first["origin"][:, 0]) == {140.0}
 
 
 def test_the_origin_is_where_the_contact_began_or_the_present_state() -> None:
-    history = History(cached(SWITCH, PLAIN))
+    history = ContextLabels(cached(SWITCH, PLAIN))
     held = drawn(history, 50)  # ten steps into B: A's contact goes on
     assert held["origin"].shape == (DRAWS, 1)
     assert set(held["origin"][:, 0]) == set(range(20, 20 + AGE))
@@ -102,44 +106,44 @@ def test_the_origin_is_where_the_contact_began_or_the_present_state() -> None:
 
 
 def test_after_a_switch_the_previous_is_the_one_before_until_nothing_of_it_is_left() -> None:
-    history = History(cached(SWITCH, PLAIN))
+    history = ContextLabels(cached(SWITCH, PLAIN))
     share = [(drawn(history, frame)["previous"] == 0).mean() for frame in range(40, 140)]
     free = 40  # forward and free from this frame of B on: three inferences later it is let go
-    assert min(share[:free + KEPT[0]]) == 1.0
-    assert np.all(np.diff(share[free + KEPT[0]:free + KEPT[1]]) <= 0) and share[free + KEPT[1]] == 0.0
+    assert min(share[: free + KEPT[0]]) == 1.0
+    assert np.all(np.diff(share[free + KEPT[0] : free + KEPT[1]]) <= 0) and share[free + KEPT[1]] == 0.0
     assert set(drawn(history, 139)["previous"]) == {1}
 
 
 def test_a_new_contact_lets_the_previous_go_at_once() -> None:
     soon = (SWITCH[0], Part(100, [(0, 15), (45, 60)], SWITCH[1].modes))
-    history = History(cached(soon))
+    history = ContextLabels(cached(soon))
     share = [(drawn(history, 40 + frame)["previous"] == 0).mean() for frame in range(100)]
     assert share[45] == 1.0 and 0 < share[46 + AGE // 2] < 1 and share[45 + AGE] == 0.0
 
 
 def test_on_the_way_back_it_is_never_let_go() -> None:
     back = (SWITCH[0], Part(60, [(0, 15)], [(0, ROLLBACK), (25, ADVANCE)]))
-    history = History(cached(back, broken=[True, True]))
+    history = ContextLabels(cached(back, broken=[True, True]))
     assert set(drawn(history, 99)["previous"]) == {0}
 
 
 def test_at_the_very_beginning_there_may_be_any_previous_instruction() -> None:
-    history = History(cached(PLAIN, *[(Part(10),)] * 9))
+    history = ContextLabels(cached(PLAIN, *[(Part(10),)] * 9))
     seen = drawn(history, 5)["previous"]
     assert set(seen) == set(range(10))
     assert (seen != 0).mean() == pytest.approx(OTHER * 0.9, abs=0.04)
     for frame in (OPENING, 55, 99):
         assert set(drawn(history, frame)["previous"]) == {0}
-    early = History(cached((Part(100, [(10, 30)]),), PLAIN))
+    early = ContextLabels(cached((Part(100, [(10, 30)]),), PLAIN))
     assert set(drawn(early, 9)["previous"]) == {0, 1} and set(drawn(early, 10)["previous"]) == {0}
 
 
 def test_what_is_broken_off_has_only_its_own_instruction() -> None:
-    assert set(drawn(History(cached(SWITCH, PLAIN)), 3)["previous"]) == {0}
+    assert set(drawn(ContextLabels(cached(SWITCH, PLAIN)), 3)["previous"]) == {0}
 
 
 def test_a_draw_is_a_function_of_its_generator() -> None:
-    history, frames = History(cached(SWITCH, PLAIN)), np.arange(240)
+    history, frames = ContextLabels(cached(SWITCH, PLAIN)), np.arange(240)
     first, again = (history.draw(frames, np.random.default_rng(7)) for _ in range(2))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert set(first) == {"previous", "contact", "origin"} and first["contact"].dtype == np.float32
@@ -149,4 +153,4 @@ def test_bags_that_do_not_tell_contact_are_refused() -> None:
     cache = cached(PLAIN)
     cache.contact = None
     with pytest.raises(InputError, match="some bags do not tell contact"):
-        History(cache)
+        ContextLabels(cache)

@@ -2,9 +2,9 @@ from typing import Any
 
 import numpy as np
 
-from policy.contract import load
-from policy.intake import Intake
-from policy.streams import Streams
+from policy.robot.contract import load
+from policy.robot.live_observations import LiveObservations
+from policy.robot.streams import Streams
 from tests.demo_bag import demonstration
 
 CONTRACT = load("tabletop")
@@ -21,7 +21,7 @@ def observed(steps: int = 30) -> list[tuple[str, Any, int]]:
 
 
 def test_frames_are_those_of_the_bag_without_its_waiting() -> None:
-    bag, live, intake = [], [], Intake(CONTRACT, 1.0, 0)
+    bag, live, intake = [], [], LiveObservations(CONTRACT, 1.0, 0)
     streams = Streams(CONTRACT)
     for topic, message, at in observed():
         streams.push(topic, message, at)
@@ -36,7 +36,7 @@ def test_frames_are_those_of_the_bag_without_its_waiting() -> None:
 
 
 def test_what_is_late_or_of_the_future_is_dropped_and_said() -> None:
-    intake = Intake(CONTRACT, 0.15, 0)
+    intake = LiveObservations(CONTRACT, 0.15, 0)
     messages = observed()
     last = messages[-1][2]
     for topic, message, at in messages[:-1]:
@@ -50,7 +50,7 @@ def test_what_is_late_or_of_the_future_is_dropped_and_said() -> None:
 
 
 def test_a_silent_topic_is_named_and_forgiven() -> None:
-    intake, messages = Intake(CONTRACT, 0.15, 0), observed()
+    intake, messages = LiveObservations(CONTRACT, 0.15, 0), observed()
     wrist = CONTRACT.cameras["wrist"].topic
     start = messages[0][2]
     for topic, message, at in messages:
@@ -65,7 +65,7 @@ def test_a_silent_topic_is_named_and_forgiven() -> None:
 
 
 def test_without_a_clock_nothing_is_taken() -> None:
-    intake = Intake(CONTRACT, 0.15, 0)
+    intake = LiveObservations(CONTRACT, 0.15, 0)
     topic, message, _ = observed()[0]
     intake.push(topic, message, 0, 0)
     assert "use_sim_time" in intake.fault(10**9) or "silent" in intake.fault(10**9)

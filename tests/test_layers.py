@@ -9,8 +9,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {"policy": {"policy"}, "sim": {"sim", "policy"}, "ros_nodes": {"ros_nodes", "sim", "policy"}}
-LIGHT = ("policy.spec", "policy.contract", "policy.streams", "policy.text", "policy.runtime",
-         "policy.schedule", "policy.safety", "policy.errors", "sim.evaluate", "sim.report", "sim.demo")
+LIGHT = (
+    "policy.spec",
+    "policy.robot.contract",
+    "policy.robot.streams",
+    "policy.running.text",
+    "policy.running.session",
+    "policy.running.schedule",
+    "policy.running.safety",
+    "policy.errors",
+    "sim.evaluate",
+    "sim.report",
+    "sim.demo",
+)
 HEAVY = ("torch", "matplotlib", "accelerate", "onnx", "rclpy", "cv2")
 
 
@@ -26,8 +37,9 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(p for top in ALLOWED for p in (ROOT / top).rglob("*.py")),
-                         ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted(p for top in ALLOWED for p in (ROOT / top).rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_imports_run_one_way(path: Path) -> None:
     top = path.relative_to(ROOT).parts[0]
     ours = imports(path) & {*ALLOWED, "tests", "benchmarks"}

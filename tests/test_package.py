@@ -24,16 +24,35 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "package.xml", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    done = subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation",
-                           "-w", str(folder), str(source)], capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(folder),
+            str(source),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return zipfile.ZipFile(next(folder.glob("*.whl")))
 
 
 def test_it_carries_code_and_data_but_neither_tests_nor_models(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
-    for wanted in ("policy/runtime.py", "policy/contracts/tabletop.yaml", "sim/assets/tabletop.xml",
-                   "sim/assets/report.html", "sim/tasks/put.py"):
+    for wanted in (
+        "policy/running/session.py",
+        "policy/contracts/tabletop.yaml",
+        "sim/assets/tabletop.xml",
+        "sim/assets/report.html",
+        "sim/tasks/put.py",
+    ):
         assert wanted in names
     assert not [n for n in names if n.split("/")[0] in ("tests", "models", "launch", "benchmarks")]
 
@@ -52,8 +71,9 @@ def test_its_manifest_agrees(wheel: zipfile.ZipFile) -> None:
     assert manifest.findtext("export/build_type") == "ament_python"
 
 
-@pytest.mark.parametrize("extra, has, lacks", [("cpu", "onnxruntime", "onnxruntime-gpu"),
-                                               ("gpu", "onnxruntime-gpu", "onnxruntime")])
+@pytest.mark.parametrize(
+    "extra, has, lacks", [("cpu", "onnxruntime", "onnxruntime-gpu"), ("gpu", "onnxruntime-gpu", "onnxruntime")]
+)
 def test_the_two_runtimes_are_extras_and_never_together(extra: str, has: str, lacks: str) -> None:
     source = ast.parse((ROOT / "setup.py").read_text())
     call = next(n.value for n in source.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call))

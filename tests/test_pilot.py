@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.pilot import NOTHING, Pilot
-from policy.runtime import Runtime
+from policy.running.loop import NOTHING, Pilot
+from policy.running.session import Runtime
 from policy.spec import Frame
 from tests.tiny import TAUGHT, tell, write_model
 
@@ -27,15 +27,15 @@ class Rig:
         self.state = np.zeros(len(self.spec.state), np.float32)
         self.shade = 0
         self.told: dict[str, Any] = {}  # what a switching model tells from now on
-        self.pilot = Pilot(self.runtime, lambda: self.now, lambda t, a: self.published.append((t, a)),
-                           replan=4, stale=LONG)
+        self.pilot = Pilot(
+            self.runtime, lambda: self.now, lambda t, a: self.published.append((t, a)), replan=4, stale=LONG
+        )
 
     def see(self) -> None:
         """The next frame."""
         self.now += self.spec.dt_ns
         self.shade += 1
-        images = {n: np.full((h, w, 3), 200 + self.shade % 50, np.uint8)
-                  for n, (h, w) in self.spec.cameras.items()}
+        images = {n: np.full((h, w, 3), 200 + self.shade % 50, np.uint8) for n, (h, w) in self.spec.cameras.items()}
         if self.spec.switches:
             last = list(images)[-1]
             images[last] = tell(images[last], **self.told)
@@ -188,11 +188,17 @@ def test_a_clock_set_back_begins_anew(rig: Rig) -> None:
     assert list(times) == [rig.spec.dt_ns * i for i in range(1, rig.spec.horizon + 1)]
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("", "empty"), ("  ", "empty"), ("a" * 100_000, "100000 characters"), ("\ufffd\ufffd", "UTF-8"),
-    ("open\x00it", "control")])
-def test_an_instruction_that_is_none_is_refused_and_the_former_goes_on(
-        rig: Rig, text: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("a" * 100_000, "100000 characters"),
+        ("\ufffd\ufffd", "UTF-8"),
+        ("open\x00it", "control"),
+    ],
+)
+def test_an_instruction_that_is_none_is_refused_and_the_former_goes_on(rig: Rig, text: str, words: str) -> None:
     rig.pilot.instruct("open the drawer")
     until(lambda: rig.pilot.text)
     with pytest.raises(InputError, match=words):

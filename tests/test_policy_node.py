@@ -15,7 +15,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from policy.contract import load
+from policy.robot.contract import load
 from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
 from tests.ros_tiny import LONG, Bench, Robot, bench, until
@@ -68,8 +68,9 @@ def test_its_states(stage: Bench, model: Path) -> None:
     stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
 
     def change(transition: int) -> bool:
-        return bool(stage.ears.call("policy_node/change_state", ChangeState,
-                                    transition=Transition(id=transition)).success)
+        return bool(
+            stage.ears.call("policy_node/change_state", ChangeState, transition=Transition(id=transition)).success
+        )
 
     def state() -> str:
         return str(stage.ears.call("policy_node/get_state", GetState).current_state.label)
@@ -94,8 +95,14 @@ def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model
     voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
 
     def serves(text: str, switches: int) -> None:
-        until(lambda: said and (v := values(said[-1]))["serves"] == text == v["instruction"]
-              and v["switches"] == str(switches), f"{text} is served")
+        until(
+            lambda: (
+                said
+                and (v := values(said[-1]))["serves"] == text == v["instruction"]
+                and v["switches"] == str(switches)
+            ),
+            f"{text} is served",
+        )
 
     voice.publish(String(data="open the drawer"))
     serves("open the drawer", 0)
@@ -117,8 +124,7 @@ def test_the_status_of_a_switching_policy(stage: Bench, tmp_path: Path) -> None:
     robot = stage.robot
     said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
     arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
-    stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT,
-               use_sim_time=True)
+    stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
     voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
 
     def says(**expected: str) -> None:
@@ -161,8 +167,7 @@ def test_what_continue_meant_outlives_a_pause(stage: Bench, model: Path) -> None
         voice.publish(String(data=text))
         until(lambda serves=serves: said and values(said[-1]).get("serves") == serves, f"{serves} is served")
     for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
-        assert stage.ears.call("policy_node/change_state", ChangeState,
-                               transition=Transition(id=transition)).success
+        assert stage.ears.call("policy_node/change_state", ChangeState, transition=Transition(id=transition)).success
     until(lambda: values(said[-1]).get("serves") == first, "it goes on with it")
 
 
@@ -171,21 +176,28 @@ def test_a_robot_with_compressed_cameras(tmp_path: Path) -> None:
     write_model(tmp_path / "model", ramp=0.005, robot="so101")
     with bench() as stage:
         robot = stage.add(Robot(stage.context, contract="so101", clock=True, rate=30.0))
-        arm = stage.ears.listen("policy/follower/arm_trajectory_controller/joint_trajectory", JointTrajectory,
-                                bridge.COMMAND)
+        arm = stage.ears.listen(
+            "policy/follower/arm_trajectory_controller/joint_trajectory", JointTrajectory, bridge.COMMAND
+        )
         said = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
-        stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT,
-                   use_sim_time=True)
+        stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
         stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
         for shade in (255, 51):
             robot.shade = shade
-            until(lambda shade=shade: arm and len(arm[-1].points) > 20 and np.allclose(
-                np.diff(bridge.points(arm[-1])[1][:, 0])[-10:], 0.005 * shade / 255, atol=2e-5),
-                f"it moves as fast as {shade} is bright")
+            until(
+                lambda shade=shade: (
+                    arm
+                    and len(arm[-1].points) > 20
+                    and np.allclose(np.diff(bridge.points(arm[-1])[1][:, 0])[-10:], 0.005 * shade / 255, atol=2e-5)
+                ),
+                f"it moves as fast as {shade} is bright",
+            )
         topic = robot.contract.cameras["wrist"].topic
         robot.mangle[topic] = lambda m: type(m)(header=m.header, format=m.format, data=m.data[:100])
-        until(lambda: any("do not decode" in words for m in said for s in m.status for words in values(s)),
-              "it says what it cannot read")
+        until(
+            lambda: any("do not decode" in words for m in said for s in m.status for words in values(s)),
+            "it says what it cannot read",
+        )
         robot.mangle.clear()
         count = len(arm)
         until(lambda: len(arm) > count + 5, "it goes on")
@@ -195,8 +207,10 @@ def test_its_diagnostics(stage: Bench, model: Path) -> None:
     said: list[Any] = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
     stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
     stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
-    until(lambda: any(s.message == "commanding: open the drawer" for m in said for s in m.status),
-          "it says that it commands")
+    until(
+        lambda: any(s.message == "commanding: open the drawer" for m in said for s in m.status),
+        "it says that it commands",
+    )
     newest = {s.name: values(s) for s in said[-1].status}
     assert newest["policy_node: inference"]["provider"] == "cpu"
     assert " / " in newest["policy_node: inference"]["frame to chunk less inference p50 / p99 ms"]
@@ -216,17 +230,26 @@ def test_under_a_namespace_and_remapped(model: Path) -> None:
     with bench() as stage:
         arm = stage.ears.listen(f"left/{ARM}", JointTrajectory, bridge.COMMAND)
         said = stage.ears.listen("left/policy_node/status", DiagnosticStatus, bridge.LATCHED)
-        stage.start("policy_node", "__ns:=/left", "camera/front/image_raw:=/camera/front/image_raw",
-                    "camera/wrist/image_raw:=/camera/wrist/image_raw", "joint_states:=/joint_states",
-                    "instruction:=words", model=model, autostart=True, sensor_timeout=PATIENT,
-                    use_sim_time=True)
+        stage.start(
+            "policy_node",
+            "__ns:=/left",
+            "camera/front/image_raw:=/camera/front/image_raw",
+            "camera/wrist/image_raw:=/camera/wrist/image_raw",
+            "joint_states:=/joint_states",
+            "instruction:=words",
+            model=model,
+            autostart=True,
+            sensor_timeout=PATIENT,
+            use_sim_time=True,
+        )
         stage.add(Robot(stage.context, clock=True))
         stage.publish("left/words", String, String(data="open the drawer"), bridge.LATCHED)
         until(lambda: arm and said, "a trajectory under the namespace")
 
 
-@pytest.mark.parametrize(("parameter", "value"), [
-    ("replan", 0), ("sensor_timeout", -1.0), ("threads", "many"), ("provider", 5)])
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("replan", 0), ("sensor_timeout", -1.0), ("threads", "many"), ("provider", 5)]
+)
 def test_a_parameter_out_of_range_is_refused_at_the_start(model: Path, parameter: str, value: Any) -> None:
     with bench() as stage:
         process = stage.start("policy_node", model=model, **{parameter: value})

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from policy import checkpoint, recipe, train
-from policy.contract import load
-from policy.encoders import ENCODERS, area_weights
+from policy import train
 from policy.errors import InputError
 from policy.export import TOLERANCE, export
-from policy.heads import HEADS
-from policy.mixers import MIXERS
-from policy.model import Policy, blank
-from policy.objectives import OBJECTIVES
-from policy.runtime import Runtime
+from policy.learning import checkpoint, recipe
+from policy.learning.encoders import ENCODERS, area_weights
+from policy.learning.heads import HEADS
+from policy.learning.mixers import MIXERS
+from policy.learning.model import Policy, blank
+from policy.learning.objectives import OBJECTIVES
+from policy.robot.contract import load
+from policy.running.session import Runtime
 from policy.spec import MODES, Frame
 from tests import small
 
@@ -138,11 +139,9 @@ def switching() -> Policy:
 def inputs(policy: Policy, seed: int = 0) -> dict[str, torch.Tensor]:
     """A batch of two of what a switching policy reads, without contact."""
     torch.manual_seed(seed)
-    known = {f"image_{c}": torch.randint(0, 256, (2, h, w, 3), dtype=torch.uint8)
-             for c, (h, w) in SPEC.cameras.items()}
+    known = {f"image_{c}": torch.randint(0, 256, (2, h, w, 3), dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
     known |= {name: torch.randn(2, len(SPEC.state)) for name in ("state", "origin")}
-    known |= {name: torch.nn.functional.normalize(torch.randn(2, SPEC.text))
-              for name in ("instruction", "previous")}
+    known |= {name: torch.nn.functional.normalize(torch.randn(2, SPEC.text)) for name in ("instruction", "previous")}
     return {name: (known | {"contact": torch.zeros(2, 1)})[name] for name in policy.inputs}
 
 
@@ -181,7 +180,8 @@ def test_an_ablated_ingredient_is_not_read(ingredient: str) -> None:
     policy = Policy(recipe.parse(raw), SPEC, blank(SPEC)).eval()
     changed = {"previous": inputs(policy, 1)["previous"], "contact": torch.ones(2, 1)}
     assert {name: differs(policy, **{name: value}) for name, value in changed.items()} == {
-        name: name != ingredient for name in changed}
+        name: name != ingredient for name in changed
+    }
 
 
 def test_told_learns_what_the_recordings_say() -> None:
@@ -216,27 +216,30 @@ def test_an_untrained_policy_stays_where_it_is_told_the_changes_are_zero() -> No
     torch.testing.assert_close(actions, state[:, None, :].expand_as(actions))
 
 
-@pytest.mark.parametrize("change, expected", [
-    ({"widht": 3}, r"unknown key in .* 'widht'; did you mean 'width'"),
-    ({"width": "wide"}, "width: got 'wide', expected int"),
-    ({"width": True}, "width: got True, expected int"),
-    ({"mixer": {"name": "transfomer"}}, "did you mean 'transformer'"),
-    ({"head": {"name": "l2"}}, "unknown head .* 'l2'.*Valid: .*l1"),
-    ({"head": {"nmae": "l1"}}, "head.name: got None, expected str"),
-    ({"mixer": {"name": "transformer", "heads": 3}}, "width 16 does not divide into 3 heads"),
-    ({"encoders": {"camera": {}}}, "did you mean 'cameras'"),
-    ({"encoders": {"cameras": {"keypoint": 3}}}, "did you mean 'keypoints'"),
-    ({"encoders": {}}, "no encoders"),
-    ({"objectives": {"keyframes": 0.1}}, "did you mean 'keyframe'"),
-    ({"objectives": {"keyframe": "high"}}, "keyframe: got 'high', expected float"),
-    ({"training": {"rate": "6e-4"}}, "expected float .*1.0e-3"),
-    ({"training": {"batch": 0}}, "batch is 0"),
-    ({"training": {"batch": -1}}, "batch: got -1"),
-    ({"training": {"clip": float("nan")}}, "clip: got nan"),
-    ({"training": [1]}, "expected a mapping"),
-    ({"objectives": {"told": 0.1}}, "execution and the objective told go together"),
-    ({"encoders": {"instruction": {}, "execution": {}}}, "execution and the objective told go together"),
-])
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ({"widht": 3}, r"unknown key in .* 'widht'; did you mean 'width'"),
+        ({"width": "wide"}, "width: got 'wide', expected int"),
+        ({"width": True}, "width: got True, expected int"),
+        ({"mixer": {"name": "transfomer"}}, "did you mean 'transformer'"),
+        ({"head": {"name": "l2"}}, "unknown head .* 'l2'.*Valid: .*l1"),
+        ({"head": {"nmae": "l1"}}, "head.name: got None, expected str"),
+        ({"mixer": {"name": "transformer", "heads": 3}}, "width 16 does not divide into 3 heads"),
+        ({"encoders": {"camera": {}}}, "did you mean 'cameras'"),
+        ({"encoders": {"cameras": {"keypoint": 3}}}, "did you mean 'keypoints'"),
+        ({"encoders": {}}, "no encoders"),
+        ({"objectives": {"keyframes": 0.1}}, "did you mean 'keyframe'"),
+        ({"objectives": {"keyframe": "high"}}, "keyframe: got 'high', expected float"),
+        ({"training": {"rate": "6e-4"}}, "expected float .*1.0e-3"),
+        ({"training": {"batch": 0}}, "batch is 0"),
+        ({"training": {"batch": -1}}, "batch: got -1"),
+        ({"training": {"clip": float("nan")}}, "clip: got nan"),
+        ({"training": [1]}, "expected a mapping"),
+        ({"objectives": {"told": 0.1}}, "execution and the objective told go together"),
+        ({"encoders": {"instruction": {}, "execution": {}}}, "execution and the objective told go together"),
+    ],
+)
 def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:
     path = small.write(tmp_path / "wrong.yaml", small.shrink("chunk") | change)
     with pytest.raises(InputError, match=expected):

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from mcap_ros2.reader import read_ros2_messages
 
-from policy import contract as contracts
-from policy.bags import find_bags, read_episodes
+from policy.data.bags import find_bags, read_episodes
+from policy.robot import contract as contracts
 from sim.record import SEEDS, SHARE, TRAINING, TRIES, main, plan
 from sim.tasks import TASKS
 
@@ -47,8 +47,10 @@ def test_the_mcap_has_a_live_robot_s_topics_and_qos(recorded):
     assert 4.5 * frames < rates["/joint_states"] <= 5 * frames
     assert rates["/instruction"] == rates["/label/task"] == 1
     topics = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-    offered = {t["topic_metadata"]["name"]: str(t["topic_metadata"]["offered_qos_profiles"])
-               for t in topics["topics_with_message_count"]}
+    offered = {
+        t["topic_metadata"]["name"]: str(t["topic_metadata"]["offered_qos_profiles"])
+        for t in topics["topics_with_message_count"]
+    }
     assert "best_effort" in offered["/camera/front/image_raw"]
     assert "transient_local" in offered["/instruction"]
 
@@ -85,8 +87,11 @@ def test_tasks_share_tables_in_threes_and_every_pair_meets(tmp_path):
 
 
 def test_unknown_task_names_the_nearest(tmp_path):
-    run = subprocess.run([sys.executable, "-m", "sim.record", "--tasks", "lamp_onn", "--out", str(tmp_path / "x")],
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "sim.record", "--tasks", "lamp_onn", "--out", str(tmp_path / "x")],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 2 and "lamp_on" in run.stderr and not (tmp_path / "x").exists()
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from policy import salvage
-from policy.bags import TYPES, channels, find_bags, read_episodes
+from policy.data import mcap_recovery
+from policy.data.bags import TYPES, channels, find_bags, read_episodes
 from policy.errors import InputError
 from ros_nodes.recording import Recorder
 from tests.demo_bag import CONTRACT, START, STEP, Item, demonstration, make, write
@@ -169,9 +169,10 @@ def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
     with bench() as stage:
         process = stage.start("recorder_node", folder=tmp_path)
         told = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
-        out = {c.topic: stage.ears.create_publisher(bridge.TYPES[c.type], c.topic,
-                                                    bridge.LATCHED if c.latched else 10)
-               for c in channels(CONTRACT)}
+        out = {
+            c.topic: stage.ears.create_publisher(bridge.TYPES[c.type], c.topic, bridge.LATCHED if c.latched else 10)
+            for c in channels(CONTRACT)
+        }
         assert "waiting" in stage.ears.call("recorder_node/start", Trigger).message
         until(lambda: all(p.get_subscription_count() for p in out.values()), "the recorder hears all topics")
         live(out, 1.5, "first")
@@ -193,7 +194,7 @@ def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
     assert read_episodes(whole, CONTRACT)[0].instruction == "first"
     assert read_episodes(cut, CONTRACT)[0].instruction == "second"
     (file,) = cut.glob("*.mcap")
-    assert len(list(salvage.messages(file))) >= expected > 100
+    assert len(list(mcap_recovery.messages(file))) >= expected > 100
 
 
 def test_over_dds_it_says_what_is_missing_and_ends_its_bag_when_told_to_go(tmp_path):

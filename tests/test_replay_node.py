@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.bags import TYPES, channels
+from policy.data.bags import TYPES, channels
 from policy.errors import InputError
-from policy.streams import Streams
+from policy.robot.streams import Streams
 from ros_nodes.playback import Playback
 from tests.demo_bag import CONTRACT, START, STEP, action, demonstration, write
 from tests.ros_tiny import LONG, Robot, bench, until  # skips the file where there is no ROS
@@ -79,10 +79,9 @@ def test_a_bag_of_another_robot_is_refused(tmp_path):
 def test_a_policy_answers_a_bag_over_dds(bag, model, tmp_path):
     """The tiny policy moves the first joint where the demonstration does not: the report says by how much."""
     with bench() as stage:
-        policy = stage.node(PolicyNode, model=str(model), autostart=True, use_sim_time=True,
-                            sensor_timeout=5.0)
-        until(lambda: policy.pilot, "the policy is active")
-        policy.runtime.instruct("open the drawer")  # embedded before the bag begins, which is short
+        policy = stage.node(PolicyNode, model=str(model), autostart=True, use_sim_time=True, sensor_timeout=5.0)
+        until(lambda: policy.running.loop, "the policy is active")
+        policy.running.session.instruct("open the drawer")  # embedded before the bag begins, which is short
         process = stage.start("replay_node", bag=bag, report=tmp_path / "report.json")
         said, _ = process.communicate(timeout=4 * LONG)
         assert process.returncode == 0, said

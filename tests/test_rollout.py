@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from policy.contract import load
+from policy.robot.contract import load
 from policy.spec import Frame
 from sim import rollout
-from sim.jobs import CHAIN, Job, choose_films, plan, play
-from sim.switching.methods import flush, keep
+from sim.episodes import CHAIN, Job, choose_films, plan, play
+from sim.switch_evaluation.methods import flush, keep
 from sim.tasks import TASKS
 from sim.world import World
 from tests.scripted import Levels, Script
@@ -50,8 +50,7 @@ def every_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("start", ["home", "other"])
-def test_what_the_expert_wants_gets_through_schedule_and_guard(
-        world: World, every_step: None, start: str) -> None:
+def test_what_the_expert_wants_gets_through_schedule_and_guard(world: World, every_step: None, start: str) -> None:
     record = play(Job("main", "lamp_on", 1_000_000, start), world, Script(world))
     assert record["success"] and record["steps"] < TASKS["lamp_on"].steps
     assert record["instruction"] in TASKS["lamp_on"].phrasings
@@ -77,8 +76,7 @@ def test_the_words_of_another_task_do_not_count_as_success(world: World, every_s
     assert record["steps"] == TASKS["open_drawer"].steps
 
 
-def test_a_frame_is_taken_only_where_one_is_inferred_from(
-        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_is_taken_only_where_one_is_inferred_from(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     world.reset(np.random.default_rng(0))
     script = Script(world)
@@ -118,7 +116,7 @@ def test_a_delay_is_whole_control_steps(world: World, level: rollout.Driver) -> 
 def test_a_chunk_may_be_thrown_away_or_kept_to_its_end(level: rollout.Driver) -> None:
     assert list(flush(level, "two")) == []
     assert levels(level, 3) == [0.02, 0.02, -0.02] and level.interventions == {"held: nothing is scheduled": 2}
-    levels(level, 3)   # six steps after the frame that the newest chunk answers
+    levels(level, 3)  # six steps after the frame that the newest chunk answers
     assert list(keep(level, "one")) == [False] * (level.runtime.spec.horizon - 6)
     assert round(float(level.command[0]), 4) == -0.02 and not level.scheduled
     assert levels(level, 3) == [-0.02, -0.02, 0.02]
@@ -158,4 +156,7 @@ def test_films_show_the_first_failures_and_one_success_of_each_task() -> None:
     records = [{"success": s} for s in (True, False, True, False, False, True, False)]
     films = choose_films(records, jobs)
     assert [(name, job.seed) for name, job in films] == [
-        ("lamp_on-success", 0), ("lamp_on-failure-1", 1), ("lamp_on-failure-2", 3)]
+        ("lamp_on-success", 0),
+        ("lamp_on-failure-1", 1),
+        ("lamp_on-failure-2", 3),
+    ]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from policy.bags import find_bags, read_episodes
-from policy.contract import load
+from policy.data.bags import find_bags, read_episodes
+from policy.robot.contract import load
 from tests.tiny import write_model
 
 pytest.importorskip("rclpy", reason="install the extra `ros`")
@@ -15,8 +15,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def demo(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "ros_nodes.demo", *map(str, arguments)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        [sys.executable, "-m", "ros_nodes.demo", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def test_the_stack_records_what_can_be_trained_on(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from policy.errors import InputError
-from policy.runtime import Runtime
+from policy.running.session import Runtime
 from policy.spec import Spec
 from tests.tiny import frame, write_model
 
@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_run_is_told(model: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="no model folder"):
         Runtime(tmp_path / "nowhere")
     graph = (model / "policy.onnx").read_bytes()
-    (model / "policy.onnx").write_bytes(graph[:len(graph) // 2])
+    (model / "policy.onnx").write_bytes(graph[: len(graph) // 2])
     with pytest.raises(InputError, match="truncated"):
         Runtime(model)
     (model / "policy.onnx").unlink()

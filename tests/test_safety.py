@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from policy.contract import load
 from policy.errors import InputError
-from policy.safety import Guard
+from policy.robot.contract import load
+from policy.running.safety import Guard
 
 CONTRACT = load("tabletop")
 DT = CONTRACT.spec.dt_ns
@@ -60,8 +60,7 @@ def test_with_nothing_scheduled_the_last_command_is_held_and_following_resumes(g
     assert guard.check(moved, HOME, 2 * DT)[1] is None
 
 
-@pytest.mark.parametrize("bad", [np.full(len(HOME), np.nan), np.full(len(HOME), np.inf),
-                                 np.zeros(len(HOME) - 1)])
+@pytest.mark.parametrize("bad", [np.full(len(HOME), np.nan), np.full(len(HOME), np.inf), np.zeros(len(HOME) - 1)])
 def test_nonsense_stops_the_arm_until_released(guard: Guard, bad: np.ndarray) -> None:
     moved, _ = guard.check(HOME + 0.02, HOME, 0)
     command, reason = guard.check(bad, HOME, DT)

@@ -26,8 +26,9 @@ class Driver:
 
     def __init__(self, stage: Bench, robot: Robot, speed: float) -> None:
         self.speed, self.robot, self.spoil = speed, robot, lambda points: points
-        self._out = {t: stage.ears.create_publisher(JointTrajectory, f"policy/{t}", bridge.COMMAND)
-                     for t in robot.controllers}
+        self._out = {
+            t: stage.ears.create_publisher(JointTrajectory, f"policy/{t}", bridge.COMMAND) for t in robot.controllers
+        }
         self.on = True
         stage.ears.create_timer(0.05, self.drive)
 
@@ -59,6 +60,7 @@ class Stand:
         def still() -> bool:
             recent = [a for _, a in self.robot.setpoints[-30:]]
             return float(np.ptp(recent, axis=0).max()) < 1e-4
+
         until(still, "the arm rests")
 
 
@@ -154,7 +156,7 @@ def test_parts_of_two_commands_are_not_mixed(stage: Bench) -> None:
     points = np.tile(stand.robot.action, (16, 1))
     arm, gripper = stand.robot.controllers
     for times, topic in ((TIMES, arm), (TIMES[:3], gripper)):
-        message = bridge.trajectories(stand.robot.contract, times, points[:len(times)])[topic]
+        message = bridge.trajectories(stand.robot.contract, times, points[: len(times)])[topic]
         stand.driver._out[topic].publish(message)
     until(lambda: stand.node._problem == "parts of different commands", "it tells them apart")
     stand.driver.on = True

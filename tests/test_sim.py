@@ -1,5 +1,7 @@
 """The simulated robot: its environment, its tasks, its experts, its ground truth."""
 
+from itertools import pairwise
+
 import gymnasium
 import numpy as np
 import pytest
@@ -129,12 +131,12 @@ def test_lamp_toggles_once_a_press(world, kinematics):
     lit = [world.lamp]
     for _ in perform(world, task, kinematics):
         lit.append(world.lamp)
-    assert sum(a != b for a, b in zip(lit[:-1], lit[1:])) == 1
+    assert sum(a != b for a, b in pairwise(lit)) == 1
 
 
 def test_commands_stay_within_the_arm_s_speed(world, kinematics):
     """No set-point moves further in a step than the contract's velocity limits allow."""
-    from policy import contract
+    from policy.robot import contract
     from sim.tasks import Expert
 
     groups = contract.load("tabletop").action

@@ -11,10 +11,10 @@ from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from policy.contract import load
-from policy.streams import Streams
+from policy.robot.contract import load
+from policy.robot.streams import Streams
+from policy.robot.trajectory_controller import Controller
 from ros_nodes import bridge
-from ros_nodes.controller import Controller
 from ros_nodes.sim_node import SimNode
 from tests.ros_tiny import Bench, bench, until
 
@@ -28,11 +28,23 @@ def controller() -> Controller:
     return Controller(("a", "b"), np.array([0.0, 1.0]), S)
 
 
-def go(controller: Controller, times: list[int], points: list[list[float]], now: int = S,
-       speeds: list[list[float]] | None = None, names: tuple[str, ...] = ("a", "b"), stamp: int = 0
-       ) -> str | None:
-    return controller.command(list(names), np.array(times), np.array(points, float),
-                              None if speeds is None else np.array(speeds, float), stamp, now)
+def go(
+    controller: Controller,
+    times: list[int],
+    points: list[list[float]],
+    now: int = S,
+    speeds: list[list[float]] | None = None,
+    names: tuple[str, ...] = ("a", "b"),
+    stamp: int = 0,
+) -> str | None:
+    return controller.command(
+        list(names),
+        np.array(times),
+        np.array(points, float),
+        None if speeds is None else np.array(speeds, float),
+        stamp,
+        now,
+    )
 
 
 def test_positions_alone_are_joined_by_lines_and_the_last_is_held(controller: Controller) -> None:
@@ -62,12 +74,20 @@ def test_joints_may_come_in_another_order(controller: Controller) -> None:
     np.testing.assert_allclose(controller.at(9 * S), [6, 5])
 
 
-@pytest.mark.parametrize(("why", "change"), [
-    ("empty", {"times": [], "points": np.empty((0, 2))}),
-    ("joints", {"names": ("a", "c")}), ("joints", {"names": ("a",), "points": [[1], [2]]}),
-    ("rise", {"times": [DT, DT]}), ("rise", {"times": [2 * DT, DT]}),
-    ("last velocity", {"speeds": [[0, 0], [0, 1]]}), ("passed", {"stamp": S // 2}),
-    ("finite", {"points": [[1, 1], [1, np.nan]]}), ("velocities", {"speeds": [[0], [0]]})])
+@pytest.mark.parametrize(
+    ("why", "change"),
+    [
+        ("empty", {"times": [], "points": np.empty((0, 2))}),
+        ("joints", {"names": ("a", "c")}),
+        ("joints", {"names": ("a",), "points": [[1], [2]]}),
+        ("rise", {"times": [DT, DT]}),
+        ("rise", {"times": [2 * DT, DT]}),
+        ("last velocity", {"speeds": [[0, 0], [0, 1]]}),
+        ("passed", {"stamp": S // 2}),
+        ("finite", {"points": [[1, 1], [1, np.nan]]}),
+        ("velocities", {"speeds": [[0], [0]]}),
+    ],
+)
 def test_what_a_controller_rejects(controller: Controller, why: str, change: dict) -> None:
     given = {"times": [DT, 2 * DT], "points": [[1, 1], [2, 2]]} | change
     assert why in go(controller, **given)
@@ -83,8 +103,14 @@ def stage() -> Iterator[Bench]:
 def test_it_speaks_as_the_contract_says_and_does_what_it_is_told(stage: Bench) -> None:
     contract = load("tabletop")
     clock = stage.ears.listen("/clock", Clock, 50)
-    heard = {t: stage.ears.listen(t, kind, 100) for t, kind in (
-        ("joint_states", JointState), ("camera/front/image_raw", Image), ("camera/wrist/image_raw", Image))}
+    heard = {
+        t: stage.ears.listen(t, kind, 100)
+        for t, kind in (
+            ("joint_states", JointState),
+            ("camera/front/image_raw", Image),
+            ("camera/wrist/image_raw", Image),
+        )
+    }
     node = stage.executor.create_task(SimNode, context=stage.context)  # it renders in the thread that made it
     stage.executor.wake()
     until(node.done, "the robot is there")
@@ -95,8 +121,9 @@ def test_it_speaks_as_the_contract_says_and_does_what_it_is_told(stage: Bench) -
     stamps = [bridge.nanoseconds(m.header.stamp) for m in heard["joint_states"]]
     assert np.diff(stamps).min() == DT // 5 and not (np.diff(stamps) % (DT // 5)).any()
     streams, frames = Streams(contract), []
-    for topic, message in sorted(((t, m) for t, ms in heard.items() for m in list(ms)),
-                                 key=lambda pair: bridge.nanoseconds(pair[1].header.stamp)):
+    for topic, message in sorted(
+        ((t, m) for t, ms in heard.items() for m in list(ms)), key=lambda pair: bridge.nanoseconds(pair[1].header.stamp)
+    ):
         streams.push(topic, message, 0)
         while (frame := streams.frame()) is not None:
             frames.append(frame)

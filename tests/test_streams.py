@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from policy.contract import ARRAY, COMPRESSED, JOINT_STATE, Joints
 from policy.errors import InputError
+from policy.robot.contract import ARRAY, COMPRESSED, JOINT_STATE, Joints
+from policy.robot.streams import RESTART, Streams
 from policy.spec import Frame
-from policy.streams import RESTART, Streams
 from tests.demo_bag import (
     ARM,
     CONTRACT,
@@ -70,8 +70,9 @@ def by_arrival(*groups):
 def test_a_frame_for_every_step_with_its_images_and_joints():
     frames, streams = play(demonstration(10))
     assert [f.stamp for f in frames] == [START + t * STEP for t in range(10)]
-    np.testing.assert_allclose([f.state for f in frames],
-                               [np.append(qpos(t)[:7], 2 * qpos(t)[7]) for t in range(10)], atol=1e-6)
+    np.testing.assert_allclose(
+        [f.state for f in frames], [np.append(qpos(t)[:7], 2 * qpos(t)[7]) for t in range(10)], atol=1e-6
+    )
     pixels = [i.message.data for i in demonstration(10) if i.topic == WRIST]
     assert np.array_equal(frames[3].images["wrist"].reshape(-1), pixels[3])
     assert frames[0].state.dtype == np.float32 and not streams.lost
@@ -93,42 +94,47 @@ def test_order_of_arrival_does_not_matter(seed):
 
 def test_cameras_a_little_apart_are_matched_and_the_newest_gives_the_stamp():
     times = range(START, START + 5 * STEP, STEP)
-    items = by_arrival(camera_items(times, FRONT), camera_items([t + 6 * MS for t in times], WRIST),
-                       joint_items(START - 10 * MS, START + 6 * STEP))
+    items = by_arrival(
+        camera_items(times, FRONT),
+        camera_items([t + 6 * MS for t in times], WRIST),
+        joint_items(START - 10 * MS, START + 6 * STEP),
+    )
     frames, _ = play(items)
     assert [f.stamp for f in frames] == [t + 6 * MS for t in times]
     assert [(int(f.images["front"][0, 0, 0]), int(f.images["wrist"][0, 0, 0])) for f in frames] == [
-        (i, i) for i in range(5)]
+        (i, i) for i in range(5)
+    ]
 
 
 def test_slower_camera_is_taken_as_of_the_frame():
     times = range(START, START + 6 * STEP, STEP)
-    items = by_arrival(camera_items(times, FRONT), camera_items(times[::2], WRIST),
-                       joint_items(START, START + 7 * STEP))
+    items = by_arrival(
+        camera_items(times, FRONT), camera_items(times[::2], WRIST), joint_items(START, START + 7 * STEP)
+    )
     frames, streams = play(items)
     streams.flush()
     frames.append(streams.frame())
     assert [int(f.images["wrist"][0, 0, 0]) for f in frames] == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize(("hertz", "expected"), [
-    (20, 20), (30, 20), (60, 20), (19.9, 19.9), (20.1, 20.1), (10, 10)])
+@pytest.mark.parametrize(("hertz", "expected"), [(20, 20), (30, 20), (60, 20), (19.9, 19.9), (20.1, 20.1), (10, 10)])
 def test_rate(hertz, expected):
     """Over ten seconds with 3 ms of jitter."""
     rng = np.random.default_rng(0)
-    times = [START + round(i * 1e9 / hertz) + int(rng.integers(-3 * MS, 3 * MS))
-             for i in range(round(10 * hertz))]
+    times = [START + round(i * 1e9 / hertz) + int(rng.integers(-3 * MS, 3 * MS)) for i in range(round(10 * hertz))]
     tiny = replace(CONTRACT, cameras={"front": replace(CONTRACT.cameras["front"], height=2, width=2)})
-    items = by_arrival([Item(FRONT, image(t, plain(0)[:2, :2]), t) for t in times],
-                       joint_items(START - 50 * MS, times[-1] + 20 * MS))
+    items = by_arrival(
+        [Item(FRONT, image(t, plain(0)[:2, :2]), t) for t in times], joint_items(START - 50 * MS, times[-1] + 20 * MS)
+    )
     frames, _ = play(items, tiny)
     assert len(frames) == pytest.approx(10 * expected, abs=1.5)
 
 
 def test_stale_or_absent_streams_give_no_frame_and_are_counted():
     times = range(START, START + 12 * STEP, STEP)
-    items = by_arrival(camera_items(times, FRONT), camera_items(times[:4], WRIST),
-                       joint_items(START, START + 12 * STEP))
+    items = by_arrival(
+        camera_items(times, FRONT), camera_items(times[:4], WRIST), joint_items(START, START + 12 * STEP)
+    )
     frames, streams = play(items)
     assert [f.stamp for f in frames] == list(times[:8])  # the wrist's last image is 200 ms old at the eighth
     assert streams.lost == {f"frame without camera wrist ({WRIST}): older than 0.2 s": 3}
@@ -143,16 +149,20 @@ def bad_joints(change):
     return Item("joint_states", message, START + 2 * STEP - 5 * MS)
 
 
-@pytest.mark.parametrize(("bad", "words"), [
-    (Item(FRONT, image(START + 70 * MS, plain(1)[:64]), START + 70 * MS),
-     "got an image of 96x64 rgb8, expected 96x96"),
-    (Item(FRONT, image(START + 70 * MS, plain(1), "bgr8"), START + 70 * MS),
-     "96x96 bgr8, expected 96x96 rgb8"),
-    (bad_joints(lambda m: m.position.__setitem__(3, np.nan)), "not a finite number among panda_joint1"),
-    (bad_joints(lambda m: m.name.__setitem__(3, "elbow")), "got no joint panda_joint4, only panda_joint1"),
-    (bad_joints(lambda m: setattr(m, "position", m.position[:5])),
-     "got 5 values of position, expected at least 7"),
-], ids=["size", "encoding", "nan", "missing", "short"])
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (
+            Item(FRONT, image(START + 70 * MS, plain(1)[:64]), START + 70 * MS),
+            "got an image of 96x64 rgb8, expected 96x96",
+        ),
+        (Item(FRONT, image(START + 70 * MS, plain(1), "bgr8"), START + 70 * MS), "96x96 bgr8, expected 96x96 rgb8"),
+        (bad_joints(lambda m: m.position.__setitem__(3, np.nan)), "not a finite number among panda_joint1"),
+        (bad_joints(lambda m: m.name.__setitem__(3, "elbow")), "got no joint panda_joint4, only panda_joint1"),
+        (bad_joints(lambda m: setattr(m, "position", m.position[:5])), "got 5 values of position, expected at least 7"),
+    ],
+    ids=["size", "encoding", "nan", "missing", "short"],
+)
 def test_bad_message_is_dropped_counted_and_told_once(bad, words, caplog):
     items = list(demonstration(6))
     at = next(i for i, item in enumerate(items) if item.receive > bad.receive)
@@ -195,8 +205,7 @@ def test_two_publishers_of_one_joint_topic():
         if item.topic == "joint_states":
             m = item.message
             for part, of in ((arm, slice(0, 7)), (hand, slice(7, 9))):
-                part.append(item._replace(
-                    message=make("JointState", m.header, m.name[of], m.position[of], [], [])))
+                part.append(item._replace(message=make("JointState", m.header, m.name[of], m.position[of], [], [])))
     images = [i for i in demonstration(5) if i.topic in (FRONT, WRIST)]
     frames, streams = play(by_arrival(arm, hand, images))
     assert_equal(frames, play(demonstration(5))[0])
@@ -205,14 +214,22 @@ def test_two_publishers_of_one_joint_topic():
 
 def test_messages_as_rclpy_gives_them():
     """array.array instead of numpy arrays."""
+
     def live(item):
         m = item.message
         if item.topic == "joint_states":
             m = SimpleNamespace(header=m.header, name=list(m.name), position=array.array("d", m.position))
         elif item.topic in (FRONT, WRIST):
-            m = SimpleNamespace(header=m.header, height=m.height, width=m.width,
-                                encoding=m.encoding, step=m.step, data=array.array("B", m.data.tobytes()))
+            m = SimpleNamespace(
+                header=m.header,
+                height=m.height,
+                width=m.width,
+                encoding=m.encoding,
+                step=m.step,
+                data=array.array("B", m.data.tobytes()),
+            )
         return item._replace(message=m)
+
     assert_equal(play([live(i) for i in demonstration(5)])[0], play(demonstration(5))[0])
 
 
@@ -257,8 +274,10 @@ def test_setpoints_of_a_leader_arm_and_of_an_array():
     names = CONTRACT.spec.action
     leader = Joints("leader/joint_states", JOINT_STATE, joints=ARM, scale=-1.0, offset=0.5)
     hand = Joints("leader/gripper", ARRAY, indices=(1,), names=names[7:])
-    contract = replace(CONTRACT, action=(replace(CONTRACT.action[0], demonstration=leader),
-                                         replace(CONTRACT.action[1], demonstration=hand)))
+    contract = replace(
+        CONTRACT,
+        action=(replace(CONTRACT.action[0], demonstration=leader), replace(CONTRACT.action[1], demonstration=hand)),
+    )
     streams = Streams(contract)
     led = make("JointState", header(START), list(ARM[::-1]), np.arange(7.0), [], [])
     streams.push("/leader/joint_states", led, 0)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from policy.contract import load
-from policy.supervisor import BRAKE, CONTESTED, Plan, Supervisor
-from policy.trajectory import Curve, velocities
+from policy.robot.contract import load
+from policy.robot.trajectory import Curve, velocities
+from policy.running.supervisor import BRAKE, CONTESTED, Plan, Supervisor
 
 CONTRACT = load("tabletop")
 LIMITS = CONTRACT.limits
@@ -154,7 +154,7 @@ def test_velocities_end_at_rest_and_never_overshoot() -> None:
     curve = Curve(np.insert(times, 0, 0), np.vstack([start, points]), np.vstack([np.zeros(3), speeds]))
     all_points = np.vstack([start, points])
     for i, (a, b) in enumerate(zip([0, *times[:-1]], times, strict=True)):
-        low, high = np.minimum(*all_points[i:i + 2]), np.maximum(*all_points[i:i + 2])
+        low, high = np.minimum(*all_points[i : i + 2]), np.maximum(*all_points[i : i + 2])
         for at in np.linspace(a, b, 20).astype(int):
             position = curve.at(at)[0]
             assert (position >= low - 1e-9).all() and (position <= high + 1e-9).all()

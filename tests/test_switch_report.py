@@ -10,16 +10,17 @@ import av
 import numpy as np
 import pytest
 
-from policy.contract import load
 from policy.errors import InputError
-from policy.runtime import Runtime
+from policy.robot.contract import load
+from policy.running.session import Runtime
 from sim import evaluate
 from sim.layout import HOME
-from sim.switching import film, measures, page, refusals
-from sim.switching import jobs as switching
-from sim.switching.jobs import Job
-from sim.switching.methods import BASELINES, METHODS
-from sim.switching.report import markdown, summarise
+from sim.switch_evaluation import film, measures, refusals
+from sim.switch_evaluation import switch_jobs as switching
+from sim.switch_evaluation import switch_page as page
+from sim.switch_evaluation.methods import BASELINES, METHODS
+from sim.switch_evaluation.switch_jobs import Job
+from sim.switch_evaluation.switch_report import markdown, summarise
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE
 from tests.tiny import write_model
@@ -30,13 +31,14 @@ LIMITS = load("tabletop").limits
 
 # -- what is measured
 
+
 def test_a_reaction_is_the_first_set_point_that_answers_and_differs() -> None:
     alone = np.zeros((20, 8))
     sent, answers = alone.copy(), np.zeros(20, bool)
-    sent[10:] = 0.01     # an old inference was thrown away
+    sent[10:] = 0.01  # an old inference was thrown away
     answers[12:] = True
     assert measures.reaction(sent, answers, alone, at=9) == pytest.approx(3 / RATE)
-    sent[10:14] = 0      # the new chunk says the same at first
+    sent[10:14] = 0  # the new chunk says the same at first
     assert measures.reaction(sent, answers, alone, at=9) == pytest.approx(5 / RATE)
     assert measures.reaction(alone, answers, alone, at=9) is None
 
@@ -75,17 +77,21 @@ def places(*heights: float) -> np.ndarray:
     return np.array([[0.45, 0.0, z] for z in heights])
 
 
-@pytest.mark.parametrize("heights, touched, wanted, safe", [
-    ((0.20, 0.20, 0.12, 0.02, 0.02), "11000", "00000", False),    # let go in the air
-    ((0.20, 0.08, 0.04, 0.02, 0.02), "11100", "00000", True),     # put down to within 3 cm
-    ((0.20, 0.08, 0.06, 0.02, 0.02), "11100", "00000", False),    # not quite
-    ((0.10, 0.10, 0.10, 0.10, 0.10), "11111", "00000", True),     # held all along
-    ((0.10, 0.10, 0.10, 0.02, 0.02), "10100", "00000", False),    # a finger slips for a moment, then it falls
-    ((0.07, 0.07, 0.05, 0.026, 0.026), "11000", "00011", True),   # let fall into the bowl, as was asked for
-    ((0.02, 0.02, -0.03, -0.3, -0.68), "00000", "00000", False),  # knocked off the table
-])
+@pytest.mark.parametrize(
+    "heights, touched, wanted, safe",
+    [
+        ((0.20, 0.20, 0.12, 0.02, 0.02), "11000", "00000", False),  # let go in the air
+        ((0.20, 0.08, 0.04, 0.02, 0.02), "11100", "00000", True),  # put down to within 3 cm
+        ((0.20, 0.08, 0.06, 0.02, 0.02), "11100", "00000", False),  # not quite
+        ((0.10, 0.10, 0.10, 0.10, 0.10), "11111", "00000", True),  # held all along
+        ((0.10, 0.10, 0.10, 0.02, 0.02), "10100", "00000", False),  # a finger slips for a moment, then it falls
+        ((0.07, 0.07, 0.05, 0.026, 0.026), "11000", "00011", True),  # let fall into the bowl, as was asked for
+        ((0.02, 0.02, -0.03, -0.3, -0.68), "00000", "00000", False),  # knocked off the table
+    ],
+)
 def test_a_thing_is_safe_unless_it_is_dropped_or_leaves_the_table(
-        heights: tuple[float, ...], touched: str, wanted: str, safe: bool) -> None:
+    heights: tuple[float, ...], touched: str, wanted: str, safe: bool
+) -> None:
     marks = (np.array([mark == "1" for mark in row]) for row in (touched, wanted))
     assert measures.safe(places(*heights), *marks) is safe
 
@@ -97,6 +103,7 @@ def test_off_the_edge_is_not_safe_while_it_is_still_at_its_height() -> None:
 
 
 # -- the report
+
 
 def test_unknown_sentences_are_new_and_a_policy_that_does_not_know_them_says_so(tmp_path: Path) -> None:
     said = {words for task in TASKS.values() for words in (*task.phrasings, *task.reworded, *task.new_words)}
@@ -112,30 +119,60 @@ def test_unknown_sentences_are_new_and_a_policy_that_does_not_know_them_says_so(
 
 
 def record(run: str = "mid", **other: Any) -> dict[str, Any]:
-    return {"method": "ours", "run": run, "seed": 1, "void": False, "redraws": 0, "twins": [True], "table": 1,
-            "tasks": ["put_red", "lamp_on"], "instructions": ["a", "b"], "at": [9], "success": True, "alone": True,
-            "seconds": 2.0, "reaction_s": 0.1, "jerk_ratio": 1.0, "modes": {}, "refused": "",
-            "interventions": {"x": 2}, "safe": None, "resumed": None, "steps": 50, "beyond_limits": 0} | other
+    return {
+        "method": "ours",
+        "run": run,
+        "seed": 1,
+        "void": False,
+        "redraws": 0,
+        "twins": [True],
+        "table": 1,
+        "tasks": ["put_red", "lamp_on"],
+        "instructions": ["a", "b"],
+        "at": [9],
+        "success": True,
+        "alone": True,
+        "seconds": 2.0,
+        "reaction_s": 0.1,
+        "jerk_ratio": 1.0,
+        "modes": {},
+        "refused": "",
+        "interventions": {"x": 2},
+        "safe": None,
+        "resumed": None,
+        "steps": 50,
+        "beyond_limits": 0,
+    } | other
 
 
-REFUSED = {"unknown_refused": {"episodes": 20, "successes": 19, "rate": 0.95, "low": 0.8, "high": 1.0},
-           "reworded_refused": {"episodes": 48, "successes": 0, "rate": 0.0, "low": 0.0, "high": 0.1}}
+REFUSED = {
+    "unknown_refused": {"episodes": 20, "successes": 19, "rate": 0.95, "low": 0.8, "high": 1.0},
+    "reworded_refused": {"episodes": 48, "successes": 0, "rate": 0.0, "low": 0.0, "high": 0.1},
+}
 SETTINGS = {"policy": "p", "sha256": "s", "baseline": "q", "seed": 1, "phases": ["early", "mid"]}
 
 
 def report() -> dict[str, Any]:
     lost: dict[str, Any] = {"success": False, "seconds": None}
     records = [
-        record("early"), record("early", **lost, tasks=["lamp_on", "put_red"], twins=[False, True], redraws=1),
+        record("early"),
+        record("early", **lost, tasks=["lamp_on", "put_red"], twins=[False, True], redraws=1),
         record(safe=True, resumed={"by": "continue", "success": True}),
         record(safe=False, resumed={"by": "words", "success": False}, seconds=4.0, jerk_ratio=3.0),
-        record(**lost, reaction_s=0.2, beyond_limits=1), {"method": "ours", "run": "mid", "seed": 5, "void": True,
-                                                         "redraws": 48, "twins": []},
-        record("false_switch", modes={"forward": 9}), record("false_switch", modes={"forward": 9, "advance": 1}),
-        record("false_switch", **lost), record("false_switch", **lost, alone=False),
-        record("three_switches"), record("switch_back", **lost)]
-    others = [record(run, method=method, seconds=9.0) for method in BASELINES
-              for run in ("early", "mid", "false_switch", "three_switches", "switch_back")]
+        record(**lost, reaction_s=0.2, beyond_limits=1),
+        {"method": "ours", "run": "mid", "seed": 5, "void": True, "redraws": 48, "twins": []},
+        record("false_switch", modes={"forward": 9}),
+        record("false_switch", modes={"forward": 9, "advance": 1}),
+        record("false_switch", **lost),
+        record("false_switch", **lost, alone=False),
+        record("three_switches"),
+        record("switch_back", **lost),
+    ]
+    others = [
+        record(run, method=method, seconds=9.0)
+        for method in BASELINES
+        for run in ("early", "mid", "false_switch", "three_switches", "switch_back")
+    ]
     words = {"ours": REFUSED, "baseline": {key: r | {"rate": 0.0} for key, r in REFUSED.items()}}
     return summarise(SETTINGS, records + others, words)
 
@@ -147,7 +184,14 @@ def test_every_figure_is_counted_as_it_is_defined() -> None:
     assert made["no_switch"]["episodes"] == 12 and made["no_switch"]["successes"] == 11
     assert made["resume"]["rate"] == 0.5 and made["resume"]["by"]["continue"]["rate"] == 1
     assert made["false_switch"] | {"low": 0, "high": 0} == {
-        "episodes": 4, "false": 2, "rate": 0.5, "low": 0, "high": 0, "other_mode": 1, "failed": 1}
+        "episodes": 4,
+        "false": 2,
+        "rate": 0.5,
+        "low": 0,
+        "high": 0,
+        "other_mode": 1,
+        "failed": 1,
+    }
     assert made["object_safety"]["episodes"] == 2 and made["object_safety"]["rate"] == 0.5
     assert made["unknown_refused"]["rate"] == 0.95
     assert made["reaction_s"] == {"p50": 0.1, "p99": pytest.approx(0.196)}
@@ -180,8 +224,9 @@ def test_the_page_and_the_table_say_what_the_report_says(tmp_path: Path) -> None
 
 def test_films_show_a_success_on_one_table_and_what_failed_or_was_dropped_beside_the_baselines() -> None:
     rows: list[tuple[dict[str, Any], Job]] = []
-    for seed, (won, safe, table) in enumerate([(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1),
-                                               *[(False, True, 1)] * film.FAILURES]):
+    for seed, (won, safe, table) in enumerate(
+        [(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1), *[(False, True, 1)] * film.FAILURES]
+    ):
         for method in METHODS:
             there = table if method == "ours" else 1
             row = record("mid", method=method, seed=seed, success=won, safe=safe, table=there)
@@ -189,11 +234,14 @@ def test_films_show_a_success_on_one_table_and_what_failed_or_was_dropped_beside
     films = film.choose(*map(list, zip(*rows, strict=True)))
     failures = [0, 2, *range(4, 2 + film.FAILURES)]
     assert [(name, jobs[0].seed) for name, jobs in films] == [
-        ("mid-success", 3), *((f"mid-failure-{i + 1}", seed) for i, seed in enumerate(failures))]
+        ("mid-success", 3),
+        *((f"mid-failure-{i + 1}", seed) for i, seed in enumerate(failures)),
+    ]
     assert all([j.method for j in jobs] == ["ours", "flush", "retreat"] for _, jobs in films)
 
 
 # -- the command
+
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sim.evaluate", "models/tabletop", *map(str, arguments)]
@@ -223,14 +271,18 @@ def test_the_shipped_policy_is_evaluated_filmed_and_gone_on_with_after_a_kill(tm
     assert "holds another evaluation (pairs '3' there" in run(*small, "--pairs", "4").stderr
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--switch", "midd"], "did you mean 'mid'"),
-    (["--switch", "mid", "--pairs", "133"], "from 1 to 132"),
-    (["--switch", "mid", "--seed", "7"], "training seed"),
-    (["--pairs", "3"], "give --switch"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--switch", "midd"], "did you mean 'mid'"),
+        (["--switch", "mid", "--pairs", "133"], "from 1 to 132"),
+        (["--switch", "mid", "--seed", "7"], "training seed"),
+        (["--pairs", "3"], "give --switch"),
+    ],
+)
 def test_a_wrong_argument_is_told_and_nothing_written(
-        tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["evaluate", "models/none", "--out", str(out), *arguments])
     with pytest.raises(InputError, match=told):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from policy.bags import find_bags, read_episodes
+from policy.data.bags import find_bags, read_episodes
 from policy.errors import InputError
-from policy.synthesis import ADVANCE, FORWARD, ROLLBACK, Synthesis
+from policy.switching.stitching import ADVANCE, FORWARD, ROLLBACK, Synthesis
 from sim import switches
 from sim.record import Job as Showing
 from sim.record import main as record
@@ -84,8 +84,12 @@ def test_done_again_b_succeeds_and_what_a_had_taken_lies_where_it_was(demonstrat
         for episode in episodes:
             for i, (state, action) in enumerate(zip(episode.state, episode.actions, strict=True)):
                 assert np.abs(world.state() - state).max() < 1e-4
-                if told["switch"] != "late" and episode is episodes[1] and i and \
-                        episode.mode[i] == FORWARD != episode.mode[i - 1]:
+                if (
+                    told["switch"] != "late"
+                    and episode is episodes[1]
+                    and i
+                    and episode.mode[i] == FORWARD != episode.mode[i - 1]
+                ):
                     assert np.linalg.norm(world.position("blue") - lay) < MOVED
                 world.step(action)
                 held = held + 1 if TASKS[told["task"]].success(world) else 0
@@ -93,7 +97,8 @@ def test_done_again_b_succeeds_and_what_a_had_taken_lies_where_it_was(demonstrat
 
 
 def test_what_is_there_is_not_made_again_and_the_same_comes_of_it(
-        demonstrations: Path, made: Path, capsys: pytest.CaptureFixture) -> None:
+    demonstrations: Path, made: Path, capsys: pytest.CaptureFixture
+) -> None:
     lost, *kept = find_bags(made)
     before = read_episodes(lost, CONTRACT)
     times = {file: file.stat().st_mtime_ns for bag in kept for file in bag.iterdir()}
@@ -115,8 +120,18 @@ def attempt(demonstrations: Path, hand: float) -> Try:
     t = int(np.flatnonzero(shown.contact)[-1]) - 8
     stays = np.tile(np.append(shown.actions[t, :7], hand), (30, 1))
     mode = np.concatenate([np.full(t, FORWARD), np.full(25, ROLLBACK), np.full(5, FORWARD)]).astype(np.uint8)
-    return Try("put_blue", "slider_left", ("", ""), t, 0, t + 25, t + 25,
-               np.concatenate([shown.actions[:t], stays]), mode, True)
+    return Try(
+        "put_blue",
+        "slider_left",
+        ("", ""),
+        t,
+        0,
+        t + 25,
+        t + 25,
+        np.concatenate([shown.actions[:t], stays]),
+        mode,
+        True,
+    )
 
 
 @pytest.mark.parametrize(("hand", "why"), [(0.08, "dropped"), (0.0, "something was moved")])
@@ -134,8 +149,9 @@ def test_what_undoing_has_done_already_teaches_nothing(demonstrations: Path) -> 
     bag = demonstrations / "put_blue_0000"
     (shown,) = read_episodes(bag, CONTRACT)
     done = len(shown.actions) - 1
-    one = Try("put_blue", "put_blue", ("", ""), 5, 0, done, done, shown.actions,
-              np.full(done + 1, FORWARD, np.uint8), False)
+    one = Try(
+        "put_blue", "put_blue", ("", ""), 5, 0, done, done, shown.actions, np.full(done + 1, FORWARD, np.uint8), False
+    )
     with pytest.raises(switches._Refused, match="B is true already"):
         switches._replay(World(), int(custom(bag)["seed"]), one, 0, None)
 
@@ -150,14 +166,24 @@ class Draws:
         return 0.0
 
 
-@pytest.mark.parametrize(("pick", "restores"), [
-    (lambda steps: steps[len(steps) // 2], {"early": True, "mid": True, "late": False}),
-    (lambda steps: steps[-1], {"early": True, "mid": False, "late": False})])
+@pytest.mark.parametrize(
+    ("pick", "restores"),
+    [
+        (lambda steps: steps[len(steps) // 2], {"early": True, "mid": True, "late": False}),
+        (lambda steps: steps[-1], {"early": True, "mid": False, "late": False}),
+    ],
+)
 def test_what_a_holds_must_be_put_back_and_what_it_has_let_go_stays(
-        demonstrations: Path, pick: Callable[[np.ndarray], int], restores: dict[str, bool]) -> None:
+    demonstrations: Path, pick: Callable[[np.ndarray], int], restores: dict[str, bool]
+) -> None:
     shown = {task: switches._read(demonstrations / f"{task}_0000", CONTRACT) for task in ("put_blue", "slider_left")}
-    tries = switches._tries(("put_blue", "slider_left"), shown["put_blue"], lambda _: shown["slider_left"],
-                            Synthesis(CONTRACT, switches.LAG), Draws(pick))
+    tries = switches._tries(
+        ("put_blue", "slider_left"),
+        shown["put_blue"],
+        lambda _: shown["slider_left"],
+        Synthesis(CONTRACT, switches.LAG),
+        Draws(pick),
+    )
     assert {name[:-1]: one.restores for name, one in tries} == restores
 
 
@@ -187,7 +213,8 @@ def test_an_opposite_is_looked_for_on_other_tables(tmp_path: Path) -> None:
     on, off = (("lamp_on", tmp_path / "a"),), (("lamp_off", tmp_path / "b"),)
     assert plan(tmp_path, tmp_path / "out") == [
         Job(7, on, (("lamp_off", 8, tmp_path / "b"),), tmp_path / "out", True),
-        Job(8, off, (("lamp_on", 7, tmp_path / "a"),), tmp_path / "out", True)]
+        Job(8, off, (("lamp_on", 7, tmp_path / "a"),), tmp_path / "out", True),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +237,8 @@ def lamps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int,
 
 
 def test_an_opposite_undoes_what_has_been_done_as_on_the_table_where_it_lay_alike(
-        lamps: dict[str, tuple[str, int, Path]], tmp_path: Path) -> None:
+    lamps: dict[str, tuple[str, int, Path]], tmp_path: Path
+) -> None:
     (a, seed, bag), near, far = lamps.values()
     counts = switches.make(Job(seed, ((a, bag),), (far, near), tmp_path, True))
     kept, world = find_bags(tmp_path), World()
@@ -224,7 +252,7 @@ def test_an_opposite_undoes_what_has_been_done_as_on_the_table_where_it_lay_alik
             continue
         (shown,) = read_episodes(bag, CONTRACT)
         start(world, TASKS[a], seed, "home")
-        for action in shown.actions[:int(np.abs(shown.state - episodes[0].state[0]).sum(1).argmin())]:
+        for action in shown.actions[: int(np.abs(shown.state - episodes[0].state[0]).sum(1).argmin())]:
             world.step(action)
         lit = []
         for action in np.concatenate([episode.actions for episode in episodes]):
@@ -233,8 +261,7 @@ def test_an_opposite_undoes_what_has_been_done_as_on_the_table_where_it_lay_alik
         assert any(lit) and not world.lamp
 
 
-def test_where_no_table_is_alike_there_is_no_opposite(
-        lamps: dict[str, tuple[str, int, Path]], tmp_path: Path) -> None:
+def test_where_no_table_is_alike_there_is_no_opposite(lamps: dict[str, tuple[str, int, Path]], tmp_path: Path) -> None:
     (a, seed, bag), _, far = lamps.values()
     assert not switches.make(Job(seed, ((a, bag),), (far,), tmp_path, True)) and not any(tmp_path.iterdir())
 

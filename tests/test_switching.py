@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from policy.contract import load
+from policy.robot.contract import load
 from policy.spec import Frame
 from sim import rollout
 from sim.layout import HOME
-from sim.switching import jobs as switching
-from sim.switching import measures, stage
-from sim.switching.jobs import Job
-from sim.switching.methods import BASELINES, METHODS, OPENING, way_home
+from sim.switch_evaluation import measures, stage
+from sim.switch_evaluation import switch_jobs as switching
+from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
+from sim.switch_evaluation.switch_jobs import Job
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE, World
 from tests.scripted import Script
@@ -41,12 +41,13 @@ def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -
 
 # -- what is played
 
+
 def test_in_every_round_each_task_is_on_both_sides() -> None:
     pairs = switching.rounds(np.random.default_rng(0))
     assert len(set(pairs)) == len(pairs) == len(TASKS) * (len(TASKS) - 1)
     for i in range(0, len(pairs), len(TASKS)):
         for side in (0, 1):
-            assert {pair[side] for pair in pairs[i:i + len(TASKS)]} == set(TASKS)
+            assert {pair[side] for pair in pairs[i : i + len(TASKS)]} == set(TASKS)
 
 
 def test_a_plan_gives_every_method_the_same_switches() -> None:
@@ -54,7 +55,12 @@ def test_a_plan_gives_every_method_the_same_switches() -> None:
     ours = [(j.run, j.seed, j.pairs) for j in jobs if j.method == "ours"]
     assert len({seed for _, seed, _ in ours}) == len(ours)
     assert Counter(run for run, _, _ in ours) == {
-        "early": 40, "mid": 40, "false_switch": 20, "three_switches": 10, "switch_back": 10}
+        "early": 40,
+        "mid": 40,
+        "false_switch": 20,
+        "three_switches": 10,
+        "switch_back": 10,
+    }
     for method in BASELINES:
         assert [(j.run, j.seed, j.pairs) for j in jobs if j.method == method] == ours
 
@@ -75,7 +81,7 @@ def twin(contact: str, held: int | None, askable: str = "") -> stage.Twin:
 
 def test_a_switch_is_drawn_within_its_phase() -> None:
     made = twin("0000011110000000000", held=18)
-    assert made.moments("early").tolist() == [2, 3, 4, 5]     # control steps that have been taken
+    assert made.moments("early").tolist() == [2, 3, 4, 5]  # control steps that have been taken
     assert made.moments("mid").tolist() == [6, 7, 8, 9]
     assert made.moments("late").tolist() == list(range(10, 10 + RATE))
 
@@ -99,38 +105,44 @@ def test_what_is_true_already_is_not_asked_for() -> None:
 
 # -- the ways to take an instruction
 
+
 def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
     now = np.append(HOME + 0.7 * np.array([1, -1, 1, 1, -1, 1, -1]), 0.02)
     way = way_home(now, LIMITS.velocity)
     np.testing.assert_allclose(way[:OPENING], np.append(now[:7], OPEN)[None].repeat(OPENING, 0))
     np.testing.assert_allclose(way[-1], np.append(HOME, OPEN))
     steps = np.abs(np.diff(way[:, :7], axis=0)) / (LIMITS.velocity[:7] / RATE)
-    assert 0.9 < steps.max() <= 1   # no faster, and hardly slower
+    assert 0.9 < steps.max() <= 1  # no faster, and hardly slower
     assert measures.beyond(way, way[0], LIMITS) == 0
 
 
 def reactions(world: World, a: str, b: str) -> dict[str, float | None]:
     """How soon each method answers, with 100 ms for an inference."""
-    return {method: switching.play(job("early", a, b, method), world, Script(world))["reaction_s"]
-            for method in METHODS}
+    return {
+        method: switching.play(job("early", a, b, method), world, Script(world))["reaction_s"] for method in METHODS
+    }
 
 
 def test_methods_answer_when_they_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
-    monkeypatch.setattr(switching, "GRACE", -150)   # only the moment of the switch is looked at
+    monkeypatch.setattr(switching, "GRACE", -150)  # only the moment of the switch is looked at
     answered = reactions(world, "slider_left", "put_green")  # the hand is closed when it begins to retreat
     assert answered["retreat"] == 0 and answered["ours"] == answered["flush"]
-    assert answered["ours"] in (0.1, 0.15, 0.2)     # later by as much as an inference was under way
+    assert answered["ours"] in (0.1, 0.15, 0.2)  # later by as much as an inference was under way
     # the rest of a chunk, and then an inference
     assert answered["keep"] >= 0.1 + (Script(world).spec.horizon - rollout.EXECUTE - 2) / RATE
 
 
 # -- whole switches
 
-@pytest.mark.parametrize("run, a, b", [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"),
-                                       ("late", "open_drawer", "close_drawer")])
+
+@pytest.mark.parametrize(
+    "run, a, b",
+    [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"), ("late", "open_drawer", "close_drawer")],
+)
 def test_an_expert_changes_its_mind_the_same_way_every_time(
-        world: World, by_experts: None, run: str, a: str, b: str) -> None:
+    world: World, by_experts: None, run: str, a: str, b: str
+) -> None:
     record = switching.play(job(run, a, b), world, Script(world))
     assert not record["void"] and record["success"] and record["beyond_limits"] == 0
     assert record["tasks"] == [a, b] and record["reaction_s"] == 0
@@ -140,7 +152,7 @@ def test_an_expert_changes_its_mind_the_same_way_every_time(
 
 
 def test_a_pair_that_no_table_allows_is_replaced_or_told(world: World, by_experts: None) -> None:
-    never = ("lamp_on", "lamp_off")   # at the start the lamp is either on or off
+    never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
     spared = switching.play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, Script(world))
     assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= switching.TRIES
     told = switching.play(Job("ours", "early", 1_000_000, (never,)), world, Script(world))
@@ -153,25 +165,28 @@ def test_what_was_left_unfinished_is_taken_up_again(world: World, by_experts: No
     assert {r["by"] for r in unfinished} >= {"continue", "words"}
     assert all(r["success"] for r in unfinished if r["by"])
     flushed = switching.play(job("mid", "slider_left", "put_green", "flush"), world, Script(world))["resumed"]
-    assert flushed is None or flushed["by"] != "continue"   # only ours knows the word
+    assert flushed is None or flushed["by"] != "continue"  # only ours knows the word
 
 
 def test_opening_the_hand_in_place_drops_what_it_holds(world: World, by_experts: None) -> None:
-    records = [switching.play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, Script(world))
-               for i in range(4)]
+    records = [
+        switching.play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, Script(world))
+        for i in range(4)
+    ]
     assert not all(r["safe"] for r in records)
     assert switching.play(job("mid", "slider_left", "put_green"), world, Script(world))["safe"] is None
 
 
 def test_a_false_switch_is_one_that_upsets_the_policy(world: World, by_experts: None) -> None:
-    calm, upset = (switching.play(job("false_switch", "lamp_on", "put_red"), world, Script(world, mode))
-                   for mode in ("forward", "rollback"))
+    calm, upset = (
+        switching.play(job("false_switch", "lamp_on", "put_red"), world, Script(world, mode))
+        for mode in ("forward", "rollback")
+    )
     assert calm["instructions"][0] != calm["instructions"][1] and set(calm["modes"]) == {"forward"}
     assert calm["alone"] and calm["success"] and set(upset["modes"]) == {"rollback"}
 
 
-def test_three_instructions_come_within_two_seconds_and_the_first_comes_again(
-        world: World, by_experts: None) -> None:
+def test_three_instructions_come_within_two_seconds_and_the_first_comes_again(world: World, by_experts: None) -> None:
     three = switching.play(job("three_switches", "put_red", "lamp_on"), world, Script(world))
     assert len(set(three["tasks"])) == len(three["at"]) + 1 == 4 and three["success"]
     assert 0 < three["at"][-1] - three["at"][0] <= 2 * RATE

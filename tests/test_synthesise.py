@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy import dataset
-from policy.bags import EpisodeWriter, channels, find_bags, read_episodes
-from policy.contract import FOLDER, Contract, load
-from policy.encoding import Encoder
+from policy.data import cache as dataset
+from policy.data.bags import EpisodeWriter, channels, find_bags, read_episodes
+from policy.data.message_writer import MessageWriter
 from policy.errors import InputError
-from policy.history import History
-from policy.retrace import back, lag, leaving
+from policy.learning.context_labels import ContextLabels
+from policy.robot.contract import FOLDER, Contract, load
 from policy.spec import MODES
-from policy.synthesis import ADVANCE, CLEAR, LEFT, ROLLBACK, Demonstration
+from policy.switching.reverse import back, lag, leaving
+from policy.switching.stitching import ADVANCE, CLEAR, LEFT, ROLLBACK, Demonstration
 from policy.synthesise import BEFORE, main, synthesise
 from sim.record import main as record_demonstrations
 from sim.start import start
@@ -36,12 +36,15 @@ def tiny(name: str) -> Contract:
 def test_what_is_encoded_is_read_again(name: str, tmp_path: Path) -> None:
     contract, rng = tiny(name), np.random.default_rng(0)
     spec, dt, steps = contract.spec, contract.spec.dt_ns, 5
-    states, actions = (rng.uniform(0.05, 0.1, (steps, len(names))).astype(np.float32)
-                       for names in (spec.state, spec.action))
-    images = {n: rng.integers(0, 256, (steps, 1, 1, 3), np.uint8).repeat(h, 1).repeat(w, 2)
-              for n, (h, w) in spec.cameras.items()}
+    states, actions = (
+        rng.uniform(0.05, 0.1, (steps, len(names))).astype(np.float32) for names in (spec.state, spec.action)
+    )
+    images = {
+        n: rng.integers(0, 256, (steps, 1, 1, 3), np.uint8).repeat(h, 1).repeat(w, 2)
+        for n, (h, w) in spec.cameras.items()
+    }
     with EpisodeWriter(tmp_path / "bag", channels(contract)) as bag:
-        encoder = Encoder(bag, contract)
+        encoder = MessageWriter(bag, contract)
         encoder.say(contract.instruction, "do it", START)
         for k in range(steps):
             encoder.frame(START + k * dt, {n: of[k] for n, of in images.items()}, states[k])
@@ -81,7 +84,7 @@ def test_the_gripper_is_told_to_open_before_it_is_seen_to() -> None:
     opened, moves = int(np.argmax(told == high)), int(np.argmax(seen == high))
     assert (told[:opened] == low).all() and (told[opened:] == high).all()
     assert moves - opened == LAG + 1
-    still = demo.state[way.frames][opened - LAG:moves, 0]
+    still = demo.state[way.frames][opened - LAG : moves, 0]
     assert np.ptp(still) == 0  # the arm has arrived, and waits
 
 
@@ -141,7 +144,7 @@ def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -
     synthesise(bags, bags / "switches", CONTRACT)
     cache = dataset.open_cache(bags, CONTRACT)
     _, mask = dataset._rows(cache, CONTRACT.horizon)
-    done = History(cache).told[:, 1]
+    done = ContextLabels(cache).told[:, 1]
     for e, bag in enumerate(cache.bags):
         last = int(cache.bounds[e + 1]) - 1
         assert cache.broken[e] == bag.startswith("switches")
@@ -163,11 +166,18 @@ def lame(demo: Demonstration) -> Demonstration:
     return replace(demo, state=np.where(np.arange(100)[:, None] > 30, demo.state + 0.3, demo.state))
 
 
-@pytest.mark.parametrize(("demo", "missing", "why"), [
-    (grasp(), 35, "frames are missing"), (lame(grasp()), None, "the arm is faster than its limits"),
-    (grasp(at=2.5), None, "a set-point is beyond its limits")], ids=["gap", "fast", "far"])
+@pytest.mark.parametrize(
+    ("demo", "missing", "why"),
+    [
+        (grasp(), 35, "frames are missing"),
+        (lame(grasp()), None, "the arm is faster than its limits"),
+        (grasp(at=2.5), None, "a set-point is beyond its limits"),
+    ],
+    ids=["gap", "fast", "far"],
+)
 def test_what_is_not_within_limits_is_dropped_and_counted(
-        demo: Demonstration, missing: int | None, why: str, tmp_path: Path) -> None:
+    demo: Demonstration, missing: int | None, why: str, tmp_path: Path
+) -> None:
     record(tmp_path / "bags" / "a", demo, "take it", missing=missing)
     record(tmp_path / "bags" / "b", grasp(joint=1), "take the other")
     counts = synthesise(tmp_path / "bags", tmp_path / "out", CONTRACT)
@@ -198,7 +208,8 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 
 def test_the_simulator_takes_the_way_back_and_the_block_lies_where_it_was(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     """It was made without one: physics is asked only now."""
     bags = tmp_path / "bags"
     for task in ("put_red", "lamp_on"):

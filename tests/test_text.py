@@ -10,10 +10,14 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from policy.errors import InputError
-from policy.text import Text, clean
+from policy.running.text import Text, clean
 
-SENTENCES = ["open the drawer", "Put the RED block into the bowl, please!", "schiebe den Regler nach links",
-             "stack the blue cube on top of the green one and then press the button twice " * 3]
+SENTENCES = [
+    "open the drawer",
+    "Put the RED block into the bowl, please!",
+    "schiebe den Regler nach links",
+    "stack the blue cube on top of the green one and then press the button twice " * 3,
+]
 
 
 def reference(sentences: list[str]) -> np.ndarray:
@@ -37,11 +41,15 @@ def reference(sentences: list[str]) -> np.ndarray:
     x = norm("embeddings.LayerNorm", x + w["embeddings.position_embeddings.weight"][: ids.shape[1]])
     for i in range(6):
         layer = f"encoder.layer.{i}"
-        q, k, v = (linear(f"{layer}.attention.self.{part}", x).unflatten(-1, (12, 32)).transpose(1, 2)
-                   for part in ("query", "key", "value"))
+        q, k, v = (
+            linear(f"{layer}.attention.self.{part}", x).unflatten(-1, (12, 32)).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
         h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
-        x = norm(f"{layer}.attention.output.LayerNorm",
-                 x + linear(f"{layer}.attention.output.dense", h.transpose(1, 2).flatten(2)))
+        x = norm(
+            f"{layer}.attention.output.LayerNorm",
+            x + linear(f"{layer}.attention.output.dense", h.transpose(1, 2).flatten(2)),
+        )
         h = linear(f"{layer}.output.dense", F.gelu(linear(f"{layer}.intermediate.dense", x)))
         x = norm(f"{layer}.output.LayerNorm", x + h)
     mean = (x * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)

@@ -13,10 +13,13 @@ import pytest
 import torch
 
 from benchmarks.ablations import VARIANTS, changed
-from policy import checkpoint, contract, dataset, recipe, train
-from policy.batches import Batches
+from policy import train
+from policy.data import cache as dataset
 from policy.errors import InputError
-from policy.model import Policy, blank
+from policy.learning import checkpoint, recipe
+from policy.learning.batches import Batches
+from policy.learning.model import Policy, blank
+from policy.robot import contract
 from policy.spec import MODES
 from tests import small
 
@@ -45,9 +48,14 @@ def path(tmp_path: Path) -> Path:
 
 def start(path: Path, bags: Path, out: Path) -> subprocess.Popen:
     arguments = ["--recipe", str(path), "--bags", str(bags), "--out", str(out), "--samples", "80"]
-    return subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], cwd=ROOT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -75,8 +83,9 @@ def test_killed_and_resumed_it_has_the_losses_of_a_calm_run(bags: Path, path: Pa
     assert calm.wait(900) == 0
     assert [row["step"] for row in rows(out)] == [str(i) for i in range(1, 21)]
     for name in ("loss", "action", "keyframe"):
-        np.testing.assert_allclose([float(r[name]) for r in rows(out)],
-                                   [float(r[name]) for r in rows(tmp_path / "calm")], rtol=1e-5)
+        np.testing.assert_allclose(
+            [float(r[name]) for r in rows(out)], [float(r[name]) for r in rows(tmp_path / "calm")], rtol=1e-5
+        )
     for weights in ("weights", "average"):
         a, b = (checkpoint.load(folder, weights)[0].state_dict() for folder in (out, tmp_path / "calm"))
         for name, value in a.items():
@@ -96,11 +105,31 @@ def test_asked_to_stop_it_saves_and_leaves_cleanly(bags: Path, path: Path, tmp_p
 
 
 def test_two_processes_share_a_batch(bags: Path, path: Path, former: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-               "-m", "policy.train", "--recipe", str(path), "--bags", str(bags), "--samples", "12",
-               "--out", str(tmp_path / "run"), "--contract", "tabletop", "--weights", str(former)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "policy.train",
+        "--recipe",
+        str(path),
+        "--bags",
+        str(bags),
+        "--samples",
+        "12",
+        "--out",
+        str(tmp_path / "run"),
+        "--contract",
+        "tabletop",
+        "--weights",
+        str(former),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=900, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr
     assert checkpoint.load(tmp_path / "run")[1]["processes"] == 2
     assert done.stdout.count("done: 12 samples") == 1
@@ -156,15 +185,27 @@ def test_the_run_of_another_recipe_is_left_alone(bags: Path, path: Path, tmp_pat
     assert before == {f: f.stat().st_mtime_ns for f in (tmp_path / "run").rglob("*")}
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    (["--bags", "nowhere"], "nowhere"), (["--recipe", "chnk"], "did you mean 'chunk'"),
-    (["--samples", "-1"], "above 0"), (["--contract", "tabletpo"], "did you mean 'tabletop'"),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--bags", "nowhere"], "nowhere"),
+        (["--recipe", "chnk"], "did you mean 'chunk'"),
+        (["--samples", "-1"], "above 0"),
+        (["--contract", "tabletpo"], "did you mean 'tabletop'"),
+    ],
+)
 def test_a_wrong_command_says_so_and_writes_nothing(
-        arguments: list[str], expected: str, bags: Path, path: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(sys, "argv", ["train", "--recipe", str(path), "--bags", str(bags),
-                                      "--out", str(tmp_path / "run"), *arguments])
+    arguments: list[str],
+    expected: str,
+    bags: Path,
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run"), *arguments]
+    )
     assert train.exit_code(train.main) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -193,14 +234,16 @@ def test_a_start_takes_over_what_two_policies_have_in_common(former: Path) -> No
     assert all(torch.equal(mine[name], fresh[name]) for name in new)
     # each group of tokens takes its own position along, though others now stand between them
     for name, place in policy.places.items():
-        expected = theirs.mixer.position[theirs.places[name]] if name in theirs.places \
-            else fresh["mixer.position"][place]
+        expected = (
+            theirs.mixer.position[theirs.places[name]] if name in theirs.places else fresh["mixer.position"][place]
+        )
         torch.testing.assert_close(policy.mixer.position[place], expected)
     assert policy.places["cameras"] != theirs.places["cameras"]
 
 
 def test_a_run_starts_from_another_once_and_its_command_says_so(
-        bags: Path, former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bags: Path, former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = small.write(tmp_path / "switch.yaml", small.shrink("switch"))
     command = ["train", "--recipe", str(path), "--bags", str(bags), "--out", str(tmp_path / "run")]
     monkeypatch.setattr(sys, "argv", [*command, "--weights", str(former), "--samples", "4"])
@@ -209,16 +252,18 @@ def test_a_run_starts_from_another_once_and_its_command_says_so(
     assert f"--weights {former}" in state["command"]
     weights, taken = begun.state_dict(), source.state_dict()
     step = 2 * state["recipe"]["training"]["rate"]  # no more than this in the one step of Adam
-    assert all((weights[name] - value).abs().max() < step for name, value in taken.items()
-               if weights[name].shape == value.shape)
+    assert all(
+        (weights[name] - value).abs().max() < step
+        for name, value in taken.items()
+        if weights[name].shape == value.shape
+    )
     monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "gone"), "--samples", "8"])
     train.main()  # it goes on from itself
     assert checkpoint.load(tmp_path / "run")[1]["step"] == 2
 
 
 def test_a_start_that_does_not_fit_is_refused(bags: Path, path: Path, former: Path, tmp_path: Path) -> None:
-    (tmp_path / "short.yaml").write_text(
-        contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 8"))
+    (tmp_path / "short.yaml").write_text(contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 8"))
     with pytest.raises(InputError, match="another robot or horizon"):
         train.train(str(path), bags, tmp_path / "run", str(tmp_path / "short.yaml"), samples=4, weights=former)
     with pytest.raises(InputError, match="no checkpoint in"):

@@ -12,7 +12,7 @@ import pytest
 ENDLESS = """
 import sys, time
 from pathlib import Path
-from policy.workers import pool
+from policy.data.workers import pool
 
 def count(path):
     while True:
@@ -45,7 +45,7 @@ def test_no_worker_outlives_a_command_that_is_killed(tmp_path: Path, how: signal
 
     def still() -> bool:
         before = [file.stat().st_size for file in files]
-        time.sleep(1)   # fifty times what a worker waits
+        time.sleep(1)  # fifty times what a worker waits
         return before == [file.stat().st_size for file in files]
 
     assert soon(still)

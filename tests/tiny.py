@@ -11,14 +11,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
-from policy.contract import FOLDER, load
-from policy.runtime import Runtime
+from policy.robot.contract import FOLDER, load
+from policy.running.session import Runtime
+from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
-from policy.text import Text
 
 TAUGHT = ("open the drawer", "close the drawer", "put the red block in the bowl", "press the green button")
 SHOWN = (4, 5, 6)  # joints that show what a switching model read
-SCALE = 1e-3       # rad
+SCALE = 1e-3  # rad
 
 
 def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot: str = "tabletop") -> Spec:
@@ -36,19 +36,21 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
         save_file({"instructions": _taught()}, folder / "instructions.safetensors")
     floats = {"state": len(spec.state), "instruction": spec.text}
     floats |= {"previous": spec.text, "contact": 1, "origin": len(spec.state)} if switches else {}
-    inputs = [helper.make_tensor_value_info(f"image_{n}", TensorProto.UINT8, ["B", h, w, 3])
-              for n, (h, w) in spec.cameras.items()]
+    inputs = [
+        helper.make_tensor_value_info(f"image_{n}", TensorProto.UINT8, ["B", h, w, 3])
+        for n, (h, w) in spec.cameras.items()
+    ]
     inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["B", size]) for n, size in floats.items()]
-    outputs = [helper.make_tensor_value_info("actions", TensorProto.FLOAT,
-                                             ["B", spec.horizon, len(spec.action)])]
+    outputs = [helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", spec.horizon, len(spec.action)])]
     if switches:
         outputs.append(helper.make_tensor_value_info("told", TensorProto.FLOAT, ["B", 2 + len(MODES)]))
     nodes, constants = _moving(spec, ramp, "moved" if switches else "actions")
     if switches:
         more, others = _telling(spec)
         nodes, constants = nodes + more, constants | others
-    graph = helper.make_graph(nodes, "tiny", inputs, outputs,
-                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    graph = helper.make_graph(
+        nodes, "tiny", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in constants.items()]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, folder / "policy.onnx")
@@ -96,8 +98,13 @@ def _moving(spec: Spec, ramp: float, out: str) -> tuple[list[onnx.NodeProto], di
         helper.make_node("Unsqueeze", ["state", "one"], ["here"]),
         helper.make_node("Add", ["here", "move"], [out]),
     ]
-    return nodes, {"axes": np.array([1, 2, 3]), "white": np.array(255, np.float32),
-                   "column": np.array([-1, 1, 1]), "one": np.array([1]), "offset": offset}
+    return nodes, {
+        "axes": np.array([1, 2, 3]),
+        "white": np.array(255, np.float32),
+        "column": np.array([-1, 1, 1]),
+        "one": np.array([1]),
+        "offset": offset,
+    }
 
 
 def _telling(spec: Spec) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
@@ -119,5 +126,9 @@ def _telling(spec: Spec) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
         helper.make_node("Unsqueeze", ["nudge", "one"], ["nudges"]),
         helper.make_node("Add", ["moved", "nudges"], ["actions"]),
     ]
-    return nodes, {"zero": np.array([0]), "rows": np.array([2 + len(MODES)]), "across": np.array([2, 3]),
-                   "shows": shows}
+    return nodes, {
+        "zero": np.array([0]),
+        "rows": np.array([2 + len(MODES)]),
+        "across": np.array([2, 3]),
+        "shows": shows,
+    }

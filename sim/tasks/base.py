@@ -14,17 +14,17 @@ import numpy as np
 from sim.kinematics import Kinematics
 from sim.world import OPEN, World
 
-LEAD = 0.055         # m ahead of the finger tips: with the arm's lag of about 0.12 s, some 0.4 m/s
-STEP = 0.10          # rad, the most a joint set-point moves in a control step: within the real arm's 2.175 rad/s
-SAFE = 0.17          # m, height of travel: clears a stack of two blocks, the cabinet and the lamp's button
+LEAD = 0.055  # m ahead of the finger tips: with the arm's lag of about 0.12 s, some 0.4 m/s
+STEP = 0.10  # rad, the most a joint set-point moves in a control step: within the real arm's 2.175 rad/s
+SAFE = 0.17  # m, height of travel: clears a stack of two blocks, the cabinet and the lamp's button
 CLOSED = 0.0
 
 
 class Goal(NamedTuple):
     """Where the finger tips should go now, and how wide the gripper should be."""
 
-    point: np.ndarray   # (3,) m
-    opening: float      # m
+    point: np.ndarray  # (3,) m
+    opening: float  # m
     lead: float = LEAD
 
 
@@ -37,11 +37,11 @@ class Task(ABC):
 
     name: str
     kind: str
-    moves: str                   # the body it moves
-    phrasings: tuple[str, ...]   # training
-    reworded: tuple[str, ...]    # held out: known words, new form
-    new_words: tuple[str, ...]   # held out: at least one content word absent from `phrasings`
-    steps: int = 200             # control steps until time is up
+    moves: str  # the body it moves
+    phrasings: tuple[str, ...]  # training
+    reworded: tuple[str, ...]  # held out: known words, new form
+    new_words: tuple[str, ...]  # held out: at least one content word absent from `phrasings`
+    steps: int = 200  # control steps until time is up
 
     @abstractmethod
     def possible(self, world: World) -> bool:
@@ -93,8 +93,15 @@ def reach(world: World, point: Point, opening: float, tolerance: float = 0.007, 
         yield Goal(np.append(xy, above), opening)
 
 
-def straight(world: World, point: Point, opening: float, tolerance: float = 0.007, lead: float = LEAD,
-             most: int = 60, until: Callable[[], bool] = lambda: False) -> Motion:
+def straight(
+    world: World,
+    point: Point,
+    opening: float,
+    tolerance: float = 0.007,
+    lead: float = LEAD,
+    most: int = 60,
+    until: Callable[[], bool] = lambda: False,
+) -> Motion:
     """Go straight to a point or until something is so; give up after `most` steps (a thing may be in the way)."""
     for _ in range(most):
         if np.linalg.norm(point() - world.tcp) < tolerance or until():

@@ -5,17 +5,17 @@ import numpy as np
 from sim.tasks.base import CLOSED, Motion, Task, grip, reach, rise, stay, straight
 from sim.world import OPEN, World
 
-OPENED, SHUT = 0.085, 0.012   # m of travel
+OPENED, SHUT = 0.085, 0.012  # m of travel
 
 
 def handle(world: World) -> np.ndarray:
     """Where to grasp or push the handle."""
-    return world.data.geom("handle").xpos + (0, 0, -0.005)
+    return world.data.geom("handle").xpos + np.array([0, 0, -0.005])
 
 
 def inside(world: World) -> np.ndarray:
     """Where the finger tips push until the drawer is shut: a little beyond."""
-    return handle(world) + (world.joint("drawer") - 0.015, 0, 0)
+    return handle(world) + np.array([world.joint("drawer") - 0.015, 0, 0])
 
 
 class OpenDrawer(Task):
@@ -109,8 +109,9 @@ class CloseDrawer(Task):
         for _ in range(3):
             if world.joint("drawer") > SHUT:
                 yield from reach(world, lambda: handle(world) - (0.05, 0, 0), CLOSED, 0.02, 0.03)
-                yield from straight(world, lambda: inside(world), CLOSED, most=45,
-                                    until=lambda: world.joint("drawer") < 0.004)
+                yield from straight(
+                    world, lambda: inside(world), CLOSED, most=45, until=lambda: world.joint("drawer") < 0.004
+                )
                 yield from stay(world, inside(world), CLOSED, 6)  # shut is hard to tell from almost shut: push on
                 back = world.tcp - (0.03, 0, 0)
                 yield from straight(world, lambda b=back: b, CLOSED, 0.015)

@@ -5,7 +5,7 @@ import numpy as np
 from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
 from sim.world import World
 
-FURTHER = 4   # control steps
+FURTHER = 4  # control steps
 
 
 class Lamp(Task):
@@ -14,8 +14,9 @@ class Lamp(Task):
     kind, moves = "lamp", "button"
     steps = 160
 
-    def __init__(self, on: bool, phrasings: tuple[str, ...], reworded: tuple[str, ...],
-                 new_words: tuple[str, ...]) -> None:
+    def __init__(
+        self, on: bool, phrasings: tuple[str, ...], reworded: tuple[str, ...], new_words: tuple[str, ...]
+    ) -> None:
         self.on, self.name = on, "lamp_on" if on else "lamp_off"
         self.phrasings, self.reworded, self.new_words = phrasings, reworded, new_words
 
@@ -27,7 +28,7 @@ class Lamp(Task):
 
     def motion(self, world: World) -> Motion:
         while world.lamp != self.on:
-            yield from reach(world, lambda: world.position("button") + (0, 0, 0.045), CLOSED, 0.015, 0.025)
+            yield from reach(world, lambda: world.position("button") + np.array([0, 0, 0.045]), CLOSED, 0.015, 0.025)
             yield from straight(world, lambda: _down(world), CLOSED, most=25, until=lambda: world.lamp == self.on)
             # A little further, so that a policy that turns back somewhat early has still pressed it.
             yield from straight(world, lambda: _down(world), CLOSED, most=FURTHER)
@@ -35,58 +36,68 @@ class Lamp(Task):
 
 
 def _down(world: World) -> np.ndarray:
-    return world.position("lamp") + (0, 0, 0.02)
+    return world.position("lamp") + np.array([0, 0, 0.02])
 
 
 TASKS = (
-    Lamp(True, (
-        "turn on the lamp",
-        "switch the lamp on",
-        "turn the light on",
-        "press the button to turn on the lamp",
-        "please turn on the light",
-        "push the button so that the lamp is on",
-        "switch on the light",
-        "could you turn the lamp on",
-        "light on please",
-        "make the lamp light up",
-        "i need some light",
-        "let there be light",
-        "the lamp should be on",
-        "press the button, i want light",
-        "it is dark here, light on",
-        "get the lamp to shine",
-        "lights on",
-        "lamp on",
-    ), (
-        "could you switch the light on",
-        "please switch on the lamp",
-        "press the button so that the light is on",
-        "lamp on please",
-    ), ("illuminate the lamp", "activate the light", "it is too dark, turn on the lamp")),
-    Lamp(False, (
-        "turn off the lamp",
-        "switch the lamp off",
-        "turn the light off",
-        "press the button to turn off the lamp",
-        "please turn off the light",
-        "push the button so that the lamp is off",
-        "switch off the light",
-        "could you turn the lamp off",
-        "light off please",
-        "make the lamp go dark",
-        "no more light please",
-        "the lamp should be off",
-        "press the button, i want no light",
-        "it is bright here, light off",
-        "get the lamp to stop shining",
-        "lights off",
-        "lamp off",
-        "kill the light",
-    ), (
-        "could you switch the light off",
-        "please switch off the lamp",
-        "press the button so that the light is off",
-        "lamp off please",
-    ), ("extinguish the lamp", "deactivate the light", "it is too bright, turn off the lamp")),
+    Lamp(
+        True,
+        (
+            "turn on the lamp",
+            "switch the lamp on",
+            "turn the light on",
+            "press the button to turn on the lamp",
+            "please turn on the light",
+            "push the button so that the lamp is on",
+            "switch on the light",
+            "could you turn the lamp on",
+            "light on please",
+            "make the lamp light up",
+            "i need some light",
+            "let there be light",
+            "the lamp should be on",
+            "press the button, i want light",
+            "it is dark here, light on",
+            "get the lamp to shine",
+            "lights on",
+            "lamp on",
+        ),
+        (
+            "could you switch the light on",
+            "please switch on the lamp",
+            "press the button so that the light is on",
+            "lamp on please",
+        ),
+        ("illuminate the lamp", "activate the light", "it is too dark, turn on the lamp"),
+    ),
+    Lamp(
+        False,
+        (
+            "turn off the lamp",
+            "switch the lamp off",
+            "turn the light off",
+            "press the button to turn off the lamp",
+            "please turn off the light",
+            "push the button so that the lamp is off",
+            "switch off the light",
+            "could you turn the lamp off",
+            "light off please",
+            "make the lamp go dark",
+            "no more light please",
+            "the lamp should be off",
+            "press the button, i want no light",
+            "it is bright here, light off",
+            "get the lamp to stop shining",
+            "lights off",
+            "lamp off",
+            "kill the light",
+        ),
+        (
+            "could you switch the light off",
+            "please switch off the lamp",
+            "press the button so that the light is off",
+            "lamp off please",
+        ),
+        ("extinguish the lamp", "deactivate the light", "it is too bright, turn off the lamp"),
+    ),
 )

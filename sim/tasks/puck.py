@@ -6,9 +6,9 @@ from sim.layout import LANE, ZONES
 from sim.tasks.base import Motion, Task, reach, rise, straight
 from sim.world import World
 
-HALF = 0.045     # m, the puck's centre within the zone
-CRADLE = 0.034   # m, opening at which the puck nests between the two finger tips
-BEHIND = 0.066   # m from the puck's centre, before the push
+HALF = 0.045  # m, the puck's centre within the zone
+CRADLE = 0.034  # m, opening at which the puck nests between the two finger tips
+BEHIND = 0.066  # m from the puck's centre, before the push
 TOUCHING = 0.042  # m from the puck's centre to the finger tips' centre while they push
 
 
@@ -19,32 +19,38 @@ class Puck(Task):
 
     def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
         self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1
-        self.phrasings = tuple(p.format(z=zone) for p in (
-            "push the puck into the {z} zone",
-            "push the purple puck to the {z} square",
-            "move the puck to the {z} zone",
-            "slide the puck onto the {z} square",
-            "the puck goes to the {z} zone",
-            "puck to the {z} zone please",
-            "push the puck onto the {z} area",
-            "could you move the purple puck to the {z} area",
-            "get the puck into the {z} square",
-            "bring the purple puck to the {z} zone",
-            "i want the puck in the {z} zone",
-            "the purple puck should be on the {z} square",
-            "let the puck slide to the {z} field",
-            "make the puck go to the {z} area",
-            "push the purple one until it is on {z}",
-            "the {z} square is where the puck belongs",
-            "to the {z} zone with the puck",
-            "puck to {z}",
-        ))
-        self.reworded = tuple(p.format(z=zone) for p in (
-            "could you push the puck to the {z} area",
-            "onto the {z} zone, slide the purple puck",
-            "the purple puck goes into the {z} square",
-            "please get the purple puck onto the {z} zone",
-        ))
+        self.phrasings = tuple(
+            p.format(z=zone)
+            for p in (
+                "push the puck into the {z} zone",
+                "push the purple puck to the {z} square",
+                "move the puck to the {z} zone",
+                "slide the puck onto the {z} square",
+                "the puck goes to the {z} zone",
+                "puck to the {z} zone please",
+                "push the puck onto the {z} area",
+                "could you move the purple puck to the {z} area",
+                "get the puck into the {z} square",
+                "bring the purple puck to the {z} zone",
+                "i want the puck in the {z} zone",
+                "the purple puck should be on the {z} square",
+                "let the puck slide to the {z} field",
+                "make the puck go to the {z} area",
+                "push the purple one until it is on {z}",
+                "the {z} square is where the puck belongs",
+                "to the {z} zone with the puck",
+                "puck to {z}",
+            )
+        )
+        self.reworded = tuple(
+            p.format(z=zone)
+            for p in (
+                "could you push the puck to the {z} area",
+                "onto the {z} zone, slide the purple puck",
+                "the purple puck goes into the {z} square",
+                "please get the purple puck onto the {z} zone",
+            )
+        )
         self.height = 0.03 if zone == "white" else 0.016  # the arm's lag lowers a push and lifts a pull
         self.new_words = new_words
 
@@ -53,8 +59,13 @@ class Puck(Task):
 
     def possible(self, world: World) -> bool:
         p = world.position("puck")
-        return bool(p[2] < 0.03 and abs(p[1] - LANE) < 0.03 and 0.33 < p[0] < 0.66
-                    and self.sign * self._offset(world)[0] < -0.06 and self._free(world))
+        return bool(
+            p[2] < 0.03
+            and abs(p[1] - LANE) < 0.03
+            and 0.33 < p[0] < 0.66
+            and self.sign * self._offset(world)[0] < -0.06
+            and self._free(world)
+        )
 
     def _free(self, world: World) -> bool:
         """No block lies in the puck's lane."""
@@ -66,8 +77,9 @@ class Puck(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if self.sign * self._offset(world)[0] < -0.012:
-                yield from reach(world, lambda: world.position("puck") - (BEHIND * self.sign, 0, -0.01), CRADLE,
-                                 0.012, 0.02)
+                yield from reach(
+                    world, lambda: world.position("puck") - (BEHIND * self.sign, 0, -0.01), CRADLE, 0.012, 0.02
+                )
                 end = np.array([ZONES[self.zone] - TOUCHING * self.sign, LANE, self.height])
                 yield from straight(world, lambda e=end: e, CRADLE, 0.009, lead=0.04, most=70)
                 back = world.tcp - (0.03 * self.sign, 0, 0)
@@ -76,8 +88,20 @@ class Puck(Task):
 
 
 TASKS = (
-    Puck("white", ("shove the disc into the white zone", "nudge the violet puck to the white patch",
-                   "transport the puck to the pale square")),
-    Puck("black", ("shove the disc into the black zone", "nudge the violet puck to the black patch",
-                   "transport the puck to the dark square")),
+    Puck(
+        "white",
+        (
+            "shove the disc into the white zone",
+            "nudge the violet puck to the white patch",
+            "transport the puck to the pale square",
+        ),
+    ),
+    Puck(
+        "black",
+        (
+            "shove the disc into the black zone",
+            "nudge the violet puck to the black patch",
+            "transport the puck to the dark square",
+        ),
+    ),
 )

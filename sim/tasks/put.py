@@ -6,7 +6,7 @@ from sim.scene import BLOCKS
 from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
 from sim.world import OPEN, World
 
-INSIDE = 0.062   # m from the bowl's centre
+INSIDE = 0.062  # m from the bowl's centre
 
 
 def in_bowl(world: World, body: str) -> bool:
@@ -24,34 +24,40 @@ class Put(Task):
         self.name, self.moves = f"put_{colour}", colour
         turn = 2 * np.pi / 3 * BLOCKS.index(colour)
         self.spot = np.array([0.034 * np.cos(turn), 0.034 * np.sin(turn), 0.07])  # each its own place: no heap
-        self.phrasings = tuple(p.format(c=colour) for p in (
-            "put the {c} block in the bowl",
-            "place the {c} block into the bowl",
-            "drop the {c} cube in the bowl",
-            "pick up the {c} block and put it in the bowl",
-            "move the {c} block to the bowl",
-            "the {c} cube goes in the bowl",
-            "take the {c} block and place it in the dish",
-            "{c} block into the bowl please",
-            "grab the {c} cube and drop it into the bowl",
-            "could you put the {c} block in the bowl",
-            "bring the {c} block to the bowl",
-            "set the {c} cube inside the dish",
-            "i want the {c} block in the bowl",
-            "get the {c} cube into the bowl",
-            "the {c} block belongs in the bowl",
-            "carry the {c} block over to the bowl",
-            "let the {c} cube fall into the bowl",
-            "put the {c} one into the dish",
-            "store the {c} cube in the round bowl",
-            "{c} in the bowl",
-        ))
-        self.reworded = tuple(p.format(c=colour) for p in (
-            "in the bowl, please put the {c} cube",
-            "take the {c} cube to the bowl and drop it in",
-            "pick up the {c} cube and place it inside the bowl",
-            "could you bring the {c} cube to the dish",
-        ))
+        self.phrasings = tuple(
+            p.format(c=colour)
+            for p in (
+                "put the {c} block in the bowl",
+                "place the {c} block into the bowl",
+                "drop the {c} cube in the bowl",
+                "pick up the {c} block and put it in the bowl",
+                "move the {c} block to the bowl",
+                "the {c} cube goes in the bowl",
+                "take the {c} block and place it in the dish",
+                "{c} block into the bowl please",
+                "grab the {c} cube and drop it into the bowl",
+                "could you put the {c} block in the bowl",
+                "bring the {c} block to the bowl",
+                "set the {c} cube inside the dish",
+                "i want the {c} block in the bowl",
+                "get the {c} cube into the bowl",
+                "the {c} block belongs in the bowl",
+                "carry the {c} block over to the bowl",
+                "let the {c} cube fall into the bowl",
+                "put the {c} one into the dish",
+                "store the {c} cube in the round bowl",
+                "{c} in the bowl",
+            )
+        )
+        self.reworded = tuple(
+            p.format(c=colour)
+            for p in (
+                "in the bowl, please put the {c} cube",
+                "take the {c} cube to the bowl and drop it in",
+                "pick up the {c} cube and place it inside the bowl",
+                "could you bring the {c} cube to the dish",
+            )
+        )
         self.new_words = new_words
 
     def possible(self, world: World) -> bool:
@@ -70,10 +76,28 @@ class Put(Task):
 
 
 TASKS = (
-    Put("red", ("stow the crimson block in the bowl", "place the scarlet cube in the basin",
-                "deposit the red block in the container")),
-    Put("green", ("stow the emerald block in the bowl", "place the lime green cube in the basin",
-                  "deposit the green block in the container")),
-    Put("blue", ("stow the navy block in the bowl", "place the azure cube in the basin",
-                 "deposit the blue block in the container")),
+    Put(
+        "red",
+        (
+            "stow the crimson block in the bowl",
+            "place the scarlet cube in the basin",
+            "deposit the red block in the container",
+        ),
+    ),
+    Put(
+        "green",
+        (
+            "stow the emerald block in the bowl",
+            "place the lime green cube in the basin",
+            "deposit the green block in the container",
+        ),
+    ),
+    Put(
+        "blue",
+        (
+            "stow the navy block in the bowl",
+            "place the azure cube in the basin",
+            "deposit the blue block in the container",
+        ),
+    ),
 )

@@ -1,10 +1,12 @@
 """Move the slider on its rail to one end."""
 
+import numpy as np
+
 from sim.layout import SLIDER_END
 from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
 from sim.world import World
 
-NEAR = 0.022   # m from the end of the rail
+NEAR = 0.022  # m from the end of the rail
 FINGERS = 0.05  # m from the slider's centre to the middle of the fingers beside it
 
 
@@ -15,32 +17,38 @@ class Slider(Task):
 
     def __init__(self, side: str, new_words: tuple[str, ...]) -> None:
         self.name, self.sign = f"slider_{side}", 1 if side == "left" else -1
-        self.phrasings = tuple(p.format(s=side) for p in (
-            "move the slider to the {s}",
-            "slide the slider {s}",
-            "push the slider to the {s}",
-            "push the orange slider {s}",
-            "move the orange slider all the way to the {s}",
-            "slider to the {s} please",
-            "slide the orange knob to the {s}",
-            "could you move the slider to the {s} end",
-            "push the knob {s}",
-            "the slider should be on the {s}",
-            "i want the slider on the {s} side",
-            "bring the slider to the {s} end of the rail",
-            "{s} with the slider",
-            "move the orange block on the rail to the {s}",
-            "get the knob to the {s} side",
-            "set the slider to its {s} position",
-            "the orange slider goes {s}",
-            "slider {s}",
-        ))
-        self.reworded = tuple(p.format(s=side) for p in (
-            "could you push the slider all the way {s}",
-            "please slide the knob to the {s} end",
-            "to the {s}, move the orange slider",
-            "push the orange knob to the {s}",
-        ))
+        self.phrasings = tuple(
+            p.format(s=side)
+            for p in (
+                "move the slider to the {s}",
+                "slide the slider {s}",
+                "push the slider to the {s}",
+                "push the orange slider {s}",
+                "move the orange slider all the way to the {s}",
+                "slider to the {s} please",
+                "slide the orange knob to the {s}",
+                "could you move the slider to the {s} end",
+                "push the knob {s}",
+                "the slider should be on the {s}",
+                "i want the slider on the {s} side",
+                "bring the slider to the {s} end of the rail",
+                "{s} with the slider",
+                "move the orange block on the rail to the {s}",
+                "get the knob to the {s} side",
+                "set the slider to its {s} position",
+                "the orange slider goes {s}",
+                "slider {s}",
+            )
+        )
+        self.reworded = tuple(
+            p.format(s=side)
+            for p in (
+                "could you push the slider all the way {s}",
+                "please slide the knob to the {s} end",
+                "to the {s}, move the orange slider",
+                "push the orange knob to the {s}",
+            )
+        )
         self.new_words = new_words
 
     def possible(self, world: World) -> bool:
@@ -52,19 +60,29 @@ class Slider(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if not self.success(world):
-                yield from reach(world, lambda: world.position("slider") - (0, FINGERS * self.sign, 0.005), CLOSED,
-                                 0.02, 0.03)
-                end = world.position("rail") + (0, self.sign * (SLIDER_END - 0.028), 0.04)
-                yield from straight(world, lambda e=end: e, CLOSED, 0.009, most=45,
-                                    until=lambda: self.sign * world.joint("slider") > SLIDER_END - 0.004)
+                yield from reach(
+                    world, lambda: world.position("slider") - (0, FINGERS * self.sign, 0.005), CLOSED, 0.02, 0.03
+                )
+                end = world.position("rail") + np.array([0, self.sign * (SLIDER_END - 0.028), 0.04])
+                yield from straight(
+                    world,
+                    lambda e=end: e,
+                    CLOSED,
+                    0.009,
+                    most=45,
+                    until=lambda: self.sign * world.joint("slider") > SLIDER_END - 0.004,
+                )
                 back = world.tcp - (0, 0.02 * self.sign, 0)
                 yield from straight(world, lambda b=back: b, CLOSED, 0.012)
         yield from rise(world, CLOSED)
 
 
 TASKS = (
-    Slider("left", ("shift the slider leftwards", "drag the slider to the left-hand side",
-                    "shove the lever to the left")),
-    Slider("right", ("shift the slider rightwards", "drag the slider to the right-hand side",
-                     "shove the lever to the right")),
+    Slider(
+        "left", ("shift the slider leftwards", "drag the slider to the left-hand side", "shove the lever to the left")
+    ),
+    Slider(
+        "right",
+        ("shift the slider rightwards", "drag the slider to the right-hand side", "shove the lever to the right"),
+    ),
 )

@@ -54,7 +54,9 @@ class Stack(Task):
                 yield from take(world, "red")
                 # The held block, not the finger tips, must be over the other one.
                 slip = world.tcp - world.position("red")
-                yield from reach(world, lambda s=slip: world.position("blue") + (0, 0, 0.043) + s, CLOSED, 0.010, 0.014)
+                yield from reach(
+                    world, lambda s=slip: world.position("blue") + np.array([0, 0, 0.043]) + s, CLOSED, 0.010, 0.014
+                )
                 yield from grip(world, OPEN)
         yield from rise(world, OPEN)
 

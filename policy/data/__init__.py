@@ -1,0 +1,1 @@
+"""Bags in and out, and the cache that training reads."""

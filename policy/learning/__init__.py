@@ -1,0 +1,1 @@
+"""The network and how it is trained: encoders, mixers, heads, recipe, checkpoint. The only room with torch."""

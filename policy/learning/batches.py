@@ -1,0 +1,123 @@
+"""Batches for training: which windows, in which order, with which words: a pure function of seed and step."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policy.data.cache import Cache, Windows
+from policy.errors import InputError
+from policy.learning.context_labels import ContextLabels
+from policy.learning.objectives import OBJECTIVES
+from policy.learning.recipe import Recipe
+from policy.running.text import Text
+from policy.spec import MODES
+
+AHEAD = 3  # batches made while the model works
+
+
+class Batches:
+    """The windows of a cache, split by bag into those trained on and those held out.
+
+    A step's batch depends on the recipe's seed, the step and the process alone, so that a run that is resumed
+    sees what it would have seen.
+    """
+
+    def __init__(self, cache: Cache, recipe: Recipe) -> None:
+        self.recipe, self.seed = recipe.training, recipe.training.seed
+        if self.recipe.without == "mode":
+            cache = replace(cache, mode=np.zeros_like(cache.mode))
+        self.cache = cache
+        self.windows = Windows(cache, cache.contract.spec.horizon)
+        self.labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
+        self.words, self.phrasings = _words(cache)
+        self.history = ContextLabels(cache) if recipe.switches else None
+        bags = sorted(set(cache.bags))
+        order = np.random.default_rng([self.seed, 0]).permutation(len(bags))
+        held = {bags[i] for i in order[: round(self.recipe.held_out * len(bags))]}
+        is_held = np.array([bag in held for bag in cache.bags])[cache.episode]
+        left_out = np.array([mode == self.recipe.without for mode in MODES])[cache.mode]
+        self.train, self.held_out = np.flatnonzero(~is_held & ~left_out), np.flatnonzero(is_held)
+        self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
+        if not len(self.train):
+            raise InputError(
+                f"nothing to train on: {len(bags)} bags, of which held_out takes all; record "
+                "more or lower held_out in the recipe"
+            )
+
+    def at(self, step: int, process: int = 0, processes: int = 1) -> dict[str, Tensor]:
+        """This process's share of the batch of a step."""
+        rng = np.random.default_rng([self.seed, 1, step, process])
+        indices = self._order(step)[process::processes]
+        return self._make(indices, rng, self.recipe.shift)
+
+    def ahead(self, step: int, process: int = 0, processes: int = 1) -> Iterator[dict[str, Tensor]]:
+        """The batches from a step on, made by a thread while the caller works on the last one."""
+        with ThreadPoolExecutor(1) as pool:
+            queue = deque(pool.submit(self.at, step + i, process, processes) for i in range(AHEAD))
+            while True:
+                queue.append(pool.submit(self.at, step + len(queue), process, processes))
+                step += 1
+                yield queue.popleft().result()
+
+    def validation(self, most: int) -> Iterator[dict[str, Tensor]]:
+        """At most `most` held-out windows, evenly spread, unmoved, in batches."""
+        chosen = (
+            self.held_out[np.unique(np.linspace(0, len(self.held_out) - 1, most).astype(int))]
+            if len(self.held_out)
+            else self.held_out
+        )
+        rng = np.random.default_rng([self.seed, 2])
+        for start in range(0, len(chosen), self.recipe.batch):
+            yield self._make(chosen[start : start + self.recipe.batch], rng, 0)
+
+    def some(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """The windows of these frames, unmoved."""
+        return self._make(indices, np.random.default_rng([self.seed, 2]), 0)
+
+    def _order(self, step: int) -> np.ndarray:
+        """The windows of a step's whole batch: epoch after epoch, each in its own random order."""
+        place = np.arange(step * self.recipe.batch, (step + 1) * self.recipe.batch)
+        epochs, within = np.divmod(place, len(self.train))
+        return self.train[np.concatenate([self._epoch(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)])]
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if self._shuffled[0] != epoch:
+            rng = np.random.default_rng([self.seed, 3, epoch])
+            self._shuffled = (epoch, rng.permutation(len(self.train)))
+        return self._shuffled[1]
+
+    def _make(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
+        batch = self.windows.batch(indices, rng, shift)
+        batch["instruction"] = self._said(batch.pop("episode"), rng)
+        if self.history is not None:
+            past = self.history.draw(indices, rng)
+            batch |= past | {"previous": self._said(past["previous"], rng)}
+        batch |= {name: values[indices] for name, values in self.labels.items()}
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
+
+    def _said(self, episodes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A point between two phrasings of each episode's task: more ways of saying it than were recorded."""
+        known = [self.phrasings[episode] for episode in episodes]
+        first, second = (self.words[[rng.choice(said) for said in known]] for _ in range(2))
+        mixed = first + rng.random((len(known), 1), np.float32) * (second - first)
+        return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _words(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Embeddings (sentences, D) and, by episode, which of them say its task (its own alone if unlabelled)."""
+    sentences = sorted(set(cache.instructions))
+    number = {sentence: i for i, sentence in enumerate(sentences)}
+    tasks: dict[str, set[int]] = {}
+    for task, sentence in zip(cache.tasks, cache.instructions, strict=True):
+        if task is not None:
+            tasks.setdefault(task, set()).add(number[sentence])
+    groups = {task: np.array(sorted(said)) for task, said in tasks.items()}
+    return Text().embed(sentences), [
+        np.array([number[sentence]]) if task is None else groups[task]
+        for task, sentence in zip(cache.tasks, cache.instructions, strict=True)
+    ]

@@ -1,0 +1,65 @@
+"""The losses of a run, as numbers (losses.csv) and as a picture (losses.png)."""
+
+import csv
+from pathlib import Path
+
+
+class Curves:
+    """Means over the steps between two rows; a run that is resumed has neither gaps nor doubles."""
+
+    def __init__(self, run: Path) -> None:
+        self.table, self.picture = run / "losses.csv", run / "losses.png"
+        self.window: list[dict[str, float]] = []  # since the last row
+        self.smooth = float("nan")
+
+    def resume(self, step: int, window: list[dict[str, float]]) -> None:
+        """Cut away the rows after a step, and take up what was not yet written then."""
+        self.window = window
+        if self.table.exists():
+            header, *rows = self.table.read_text().splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
+            aside = self.table.with_suffix(".part")
+            aside.write_text("".join([header, *kept]))
+            aside.rename(self.table)
+
+    def add(self, parts: dict[str, float]) -> None:
+        """The losses of one step."""
+        self.window.append(parts)
+        loss = parts["loss"]
+        self.smooth = loss if self.smooth != self.smooth else 0.98 * self.smooth + 0.02 * loss
+
+    def write(self, step: int, samples: int, seconds: float, validation: float | None) -> None:
+        """One row: the means since the last."""
+        row = {"step": step, "samples": samples, "seconds": round(seconds, 1)}
+        row |= {name: f"{sum(parts[name] for parts in self.window) / len(self.window):.9g}" for name in self.window[0]}
+        row["validation"] = "" if validation is None else f"{validation:.9g}"
+        self.window = []
+        fresh = not self.table.exists()
+        with self.table.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def draw(self) -> None:
+        """Draw what is written so far."""
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib.figure import Figure
+
+        if not self.table.exists():
+            return
+        rows = list(csv.DictReader(self.table.open()))
+        figure = Figure((8, 4.5), layout="constrained")
+        axes = figure.add_subplot(xlabel="samples", ylabel="loss (normalised)", yscale="log")
+        for name in list(rows[0])[3:]:
+            points = [(int(row["samples"]), float(row[name])) for row in rows if row[name]]
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, label=name, linewidth=1, marker="o" if name == "validation" else None)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+        aside = self.picture.with_suffix(".part")
+        figure.savefig(aside, format="png", dpi=120)
+        aside.rename(self.picture)

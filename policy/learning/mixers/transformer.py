@@ -1,0 +1,67 @@
+"""Causal pre-norm transformer (Vaswani et al. 2017; the shape of GPT-2)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from policy.errors import InputError
+
+
+class Layer(nn.Module):
+    """Self-attention and an MLP, each added to what came in.
+
+    Tokens lie as rows (B * n, width), so that each linear layer is one matrix product with its bias: for
+    a handful of tokens, inference costs what there are operations and weights to read (hence an MLP of
+    only twice the width).
+    """
+
+    def __init__(self, width: int, heads: int, tokens: int, dropout: float) -> None:
+        super().__init__()
+        self.tokens, self.heads, self.size, self.drop = tokens, heads, width // heads, nn.Dropout(dropout)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """x (B * n, width); hidden (B or 1, 1, n, n) is added to the scores, hugely negative where unseen."""
+        qkv = self.qkv(self.norm1(x)).reshape(-1, self.tokens, 3, self.heads, self.size)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = q @ k.transpose(-1, -2) * self.size**-0.5 + hidden
+        h = (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(-1, self.heads * self.size)
+        x = x + self.drop(self.out(h))
+        return x + self.drop(self.mlp(self.norm2(x)))
+
+
+class Transformer(nn.Module):
+    """Layers over a row of tokens whose number and order are fixed, hence one learned position for each."""
+
+    @dataclass(frozen=True)
+    class Settings:
+        layers: int = 4
+        heads: int = 4
+        dropout: float = 0.1
+
+    def __init__(self, settings: "Transformer.Settings", width: int, tokens: int) -> None:
+        super().__init__()
+        if not settings.heads or width % settings.heads:
+            raise InputError(
+                f"transformer: width {width} does not divide into {settings.heads} heads; "
+                "change one of them in the recipe"
+            )
+        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.layers = nn.ModuleList(
+            Layer(width, settings.heads, tokens, settings.dropout) for _ in range(settings.layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        # A token always reads itself, so that no row of the attention is empty.
+        self.register_buffer("causal", torch.ones(tokens, tokens, dtype=torch.bool).tril(), persistent=False)
+        self.register_buffer("itself", torch.eye(tokens, dtype=torch.bool), persistent=False)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        visible = ((self.causal & mask[:, None]) | self.itself)[:, None]
+        hidden = torch.where(visible, 0.0, -1e9)
+        x = (tokens + self.position).flatten(0, 1)
+        for layer in self.layers:
+            x = layer(x, hidden)
+        return self.norm(x).reshape(-1, *self.position.shape)

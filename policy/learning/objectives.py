@@ -1,0 +1,80 @@
+"""Objectives: further losses on the action feature; only `told` is part of the export.
+
+labels(cache) -> (N, ...) what is to be predicted, made once for the whole cache
+forward(features (B, width), label (B, ...)) -> scalar
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from policy.learning.context_labels import ContextLabels, Recorded
+from policy.learning.encoders import Statistics, std
+from policy.spec import MODES, Spec
+
+
+class Labelled(Protocol):
+    """What an objective reads of policy.data.cache.Cache."""
+
+    state: np.ndarray  # (N, S)
+    actions: np.ndarray  # (N, A)
+    bounds: np.ndarray  # (E + 1,)
+
+
+class Keyframe(nn.Module):
+    """Predicts where the arm is going: the state when the gripper's command next changes or the episode ends.
+
+    After the keyframes of C2F-ARM (James et al. 2022).
+    """
+
+    def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(statistics["state_mean"], dtype=torch.float32))
+        self.register_buffer("std", std(statistics["state_std"]))
+        self.out = nn.Linear(width, len(spec.state))
+
+    @staticmethod
+    def labels(cache: Labelled) -> np.ndarray:
+        """States (N, S); the gripper is the last action, a change is a twentieth of its range."""
+        gripper = np.asarray(cache.actions[:, -1])
+        threshold = 0.05 * np.ptp(gripper)
+        labels = np.empty(np.shape(cache.state), np.float32)
+        for start, end in zip(cache.bounds[:-1], cache.bounds[1:], strict=True):
+            goal = end - 1
+            for t in range(end - 1, start - 1, -1):  # backwards, so that each frame finds the next change
+                labels[t] = cache.state[goal]
+                if t > start and abs(gripper[t] - gripper[t - 1]) > threshold:
+                    goal = t
+        return labels
+
+    def forward(self, features: Tensor, label: Tensor) -> Tensor:
+        return (self.out(features).float() - (label - self.mean) / self.std).abs().mean()
+
+
+class Told(nn.Module):
+    """Says of the execution itself whether there is contact, whether it is done, and in which mode it is."""
+
+    def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, 2 + len(MODES))
+
+    @staticmethod
+    def labels(cache: Recorded) -> np.ndarray:
+        """Contact, done and one of the modes (N, 5)."""
+        return ContextLabels(cache).told
+
+    def forward(self, features: Tensor, label: Tensor) -> Tensor:
+        logits = self.out(features).float()
+        chances = F.binary_cross_entropy_with_logits(logits[:, :2], label[:, :2])
+        return chances + F.cross_entropy(logits[:, 2:], label[:, 2:])
+
+    def say(self, features: Tensor) -> Tensor:
+        """Chances (B, 5) of contact, done and each mode."""
+        logits = self.out(features)
+        return torch.cat([logits[:, :2].sigmoid(), logits[:, 2:].softmax(-1)], 1)
+
+
+OBJECTIVES: dict[str, type[nn.Module]] = {"keyframe": Keyframe, "told": Told}

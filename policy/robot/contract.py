@@ -1,0 +1,329 @@
+"""The contract: which topic of a robot is which field of a spec, how it is aligned in time, what limits it.
+
+One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one to imitate.
+"""
+
+import functools
+import hashlib
+import json
+import math
+import types
+import typing
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+import yaml
+
+from policy.errors import InputError, unknown
+from policy.spec import Spec
+
+FOLDER = Path(__file__).parents[1] / "contracts"
+IMAGE: Final = "sensor_msgs/msg/Image"
+COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
+JOINT_STATE: Final = "sensor_msgs/msg/JointState"
+TRAJECTORY: Final = "trajectory_msgs/msg/JointTrajectory"
+ARRAY: Final = "std_msgs/msg/Float64MultiArray"
+STRING: Final = "std_msgs/msg/String"
+BOOL: Final = "std_msgs/msg/Bool"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera: what arrives is checked against this, what comes out is RGB."""
+
+    topic: str
+    type: Literal["sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"]
+    encoding: Literal["rgb8", "bgr8", "jpeg", "png"]
+    height: int
+    width: int
+    stamp: Literal["header", "receive"] = "header"
+    max_age: float = 0.2  # s
+
+
+@dataclass(frozen=True)
+class Joints:
+    """Where joint values are read from: value = scale * raw + offset, in the units of the policy."""
+
+    topic: str
+    type: Literal[
+        "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory", "std_msgs/msg/Float64MultiArray"
+    ] = JOINT_STATE
+    joints: tuple[str, ...] = ()  # names in the message
+    indices: tuple[int, ...] = ()  # places in a Float64MultiArray, which has no names
+    names: tuple[str, ...] = ()  # names in the spec; the joints' own unless given
+    field: Literal["position", "velocity", "effort"] = "position"
+    reduce: Literal["none", "sum"] = "none"
+    scale: float = 1.0
+    offset: float = 0.0
+    stamp: Literal["header", "receive"] = "header"
+    max_age: float = 0.2  # s
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a part of the action goes: robot = scale * action + offset. Limits are in units of the policy."""
+
+    topic: str
+    joints: tuple[str, ...]
+    position_min: tuple[float, ...]
+    position_max: tuple[float, ...]
+    velocity_max: tuple[float, ...]
+    names: tuple[str, ...] = ()  # names in the spec; the joints' own unless given
+    scale: float = 1.0
+    offset: float = 0.0
+    gripper: bool = False  # opens and closes: its command may jump, and says what is held
+    demonstration: Joints | None = None  # where a demonstration's action is read; this topic unless given
+
+    @property
+    def source(self) -> Joints:
+        """Where the action of a demonstration is read from."""
+        return self.demonstration or Joints(
+            topic=self.topic,
+            type=TRAJECTORY,
+            joints=self.joints,
+            names=self.names,
+            scale=1 / self.scale,
+            offset=-self.offset / self.scale,
+        )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Topics that only training reads; a bag may lack them."""
+
+    task: str | None = None
+    contact: str | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What safety enforces, each (A,) in units of the policy."""
+
+    low: np.ndarray
+    high: np.ndarray
+    velocity: np.ndarray  # per second
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A robot's topics as the fields of a policy."""
+
+    rate: float  # Hz
+    horizon: int
+    cameras: dict[str, Camera]  # the first one leads: a frame is due on its images
+    state: tuple[Joints, ...]
+    action: tuple[Command, ...]
+    instruction: str
+    labels: Labels = Labels()
+
+    @functools.cached_property
+    def spec(self) -> Spec:
+        """The names, shapes, rate and horizon that a policy of this robot has."""
+        return Spec(
+            cameras={name: (c.height, c.width) for name, c in self.cameras.items()},
+            state=tuple(n for s in self.state for n in (s.names or s.joints)),
+            action=tuple(n for c in self.action for n in (c.names or c.joints)),
+            rate=self.rate,
+            horizon=self.horizon,
+        )
+
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """Position and velocity limits of the action vector."""
+        return Limits(
+            *(
+                np.array([v for c in self.action for v in getattr(c, key)], np.float32)
+                for key in ("position_min", "position_max", "velocity_max")
+            )
+        )
+
+    @functools.cached_property
+    def grippers(self) -> np.ndarray:
+        """Which actions are grippers, (A,) bool."""
+        return np.array([c.gripper for c in self.action for _ in c.joints])
+
+    @functools.cached_property
+    def observed(self) -> dict[str, str]:
+        """Topic -> message type of what a live robot's frames are made of."""
+        sources: list[Camera | Joints] = [*self.cameras.values(), *self.state]
+        return {source.topic: source.type for source in sources}
+
+    @functools.cached_property
+    def commanded(self) -> dict[str, str]:
+        """Topic -> message type of what the actions of a demonstration are read from."""
+        return {c.source.topic: c.source.type for c in self.action}
+
+    @property
+    def reading(self) -> str:
+        """Fingerprint of all that decides how a bag is read: another one means another cache."""
+        raw = asdict(self)
+        raw["action"] = [asdict(c.source) for c in self.action]
+        raw.pop("horizon")
+        return hashlib.sha256(json.dumps(raw).encode()).hexdigest()[:12]
+
+    def split(self, action: np.ndarray) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
+        """An action (A,), or several (..., A), as (topic, joint names, positions in the robot's units)."""
+        parts: dict[str, tuple[tuple[str, ...], list[np.ndarray]]] = {}
+        start = 0
+        for c in self.action:
+            names, values = parts.get(c.topic, ((), []))
+            end = start + len(c.joints)
+            part = np.asarray(action, np.float64)[..., start:end] * c.scale + c.offset
+            parts[c.topic] = (names + c.joints, [*values, part])
+            start = end
+        return [(topic, names, np.concatenate(v, axis=-1)) for topic, (names, v) in parts.items()]
+
+    def join(self, parts: list[tuple[str, tuple[str, ...], np.ndarray]]) -> np.ndarray:
+        """The inverse of `split`: robot units back to an action (A,) float32."""
+        value = {
+            (topic, joint): np.asarray(positions)[..., i]
+            for topic, joints, positions in parts
+            for i, joint in enumerate(joints)
+        }
+        return np.stack(
+            [(value[c.topic, joint] - c.offset) / c.scale for c in self.action for joint in c.joints], axis=-1
+        ).astype(np.float32)
+
+
+def find(name: str | Path) -> Path:
+    """The file of a contract: a path, or the bare name of a shipped one."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
+        if not path.is_file():
+            raise InputError(
+                f"no contract at {path}: expected a YAML file such as "
+                f"{FOLDER / 'tabletop.yaml'}; give its path or the name of a shipped contract"
+            )
+        return path
+    shipped = {p.stem: p for p in FOLDER.glob("*.yaml")}
+    if str(name) not in shipped:
+        raise unknown("contract", str(name), shipped)
+    return shipped[str(name)]
+
+
+def load(name: str | Path) -> Contract:
+    """Load and check a contract; `InputError` names the key, what it holds and what it should hold."""
+    path = find(name)
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    contract = _strict(Contract, raw, path.name)
+    _check(contract, path.name)
+    return contract
+
+
+def _strict(cls: type[T], raw: Any, where: str) -> T:
+    """Build a frozen dataclass from plain YAML values; unknown keys and wrong types are `InputError`."""
+    if not isinstance(raw, dict):
+        raise InputError(
+            f"{where}: got {raw!r}, expected a mapping with the keys {', '.join(typing.get_type_hints(cls))}"
+        )
+    hints, known = typing.get_type_hints(cls), fields(cls)  # type: ignore[arg-type]
+    for key in raw:
+        if key not in hints:
+            raise unknown(f"key in {where}:", key, hints)
+    missing = [f.name for f in known if f.name not in raw and f.default is MISSING and f.default_factory is MISSING]
+    if missing:
+        raise InputError(f"{where}: got the keys {', '.join(map(str, raw)) or 'none'}; add {', '.join(missing)}")
+    return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in raw.items()})
+
+
+def _value(kind: Any, raw: Any, where: str) -> Any:
+    """One YAML value as the annotated type."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # X | None
+        return None if raw is None else _value(args[0], raw, where)
+    if origin is Literal:
+        if raw not in args:
+            raise unknown(f"value in {where}:", raw, args)
+        return raw
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise InputError(f"{where}: got {raw!r}, expected a list")
+        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+    if origin is dict:
+        if not isinstance(raw, dict):
+            raise InputError(f"{where}: got {raw!r}, expected a mapping of names")
+        return {str(k): _value(args[1], v, f"{where}.{k}") for k, v in raw.items()}
+    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
+        return _strict(kind, raw, where)
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
+        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}")
+    if kind is float and not math.isfinite(raw):
+        raise InputError(f"{where}: got {raw!r}, expected a finite number")
+    return kind(raw)
+
+
+def _check(contract: Contract, where: str) -> None:
+    """What the types cannot say."""
+
+    def need(ok: bool, key: str, message: str) -> None:
+        if not ok:
+            raise InputError(f"{where}: {key}: {message}")
+
+    need(contract.rate > 0, "rate", f"got {contract.rate}, expected a positive rate in Hz")
+    need(contract.horizon > 0, "horizon", f"got {contract.horizon}, expected at least 1 action in a chunk")
+    need(bool(contract.cameras), "cameras", "empty, expected at least one: the first one leads the frames")
+    need(bool(contract.state), "state", "empty, expected at least one group of joints")
+    need(bool(contract.action), "action", "empty, expected at least one group of joints")
+    for name, camera in contract.cameras.items():
+        valid = ("jpeg", "png") if camera.type == COMPRESSED else ("rgb8", "bgr8")
+        need(
+            camera.encoding in valid,
+            f"cameras.{name}.encoding",
+            f"got {camera.encoding} for {camera.type}, expected {' or '.join(valid)}",
+        )
+        need(camera.height > 0 and camera.width > 0, f"cameras.{name}", f"got {camera.width}x{camera.height} pixels")
+    groups = [(f"state[{i}]", s) for i, s in enumerate(contract.state)]
+    groups += [(f"action[{i}].demonstration", c.source) for i, c in enumerate(contract.action)]
+    for key, s in groups:
+        read = s.indices if s.type == ARRAY else s.joints
+        need(bool(read), key, f"list the {'indices' if s.type == ARRAY else 'joints'} to read of a {s.type}")
+        width = 1 if s.reduce == "sum" else len(read)
+        need(
+            len(s.names or s.joints) == width,
+            key,
+            f"{width} values but {len(s.names or s.joints)} names; give one name a value in `names`",
+        )
+        need(key.startswith("action") or s.type == JOINT_STATE, key, f"the state is read from {JOINT_STATE}")
+    for i, c in enumerate(contract.action):
+        for name, given in (
+            ("names", c.names or c.joints),
+            ("position_min", c.position_min),
+            ("position_max", c.position_max),
+            ("velocity_max", c.velocity_max),
+        ):
+            need(
+                len(given) == len(c.joints),
+                f"action[{i}].{name}",
+                f"got {len(given)} values for {len(c.joints)} joints",
+            )
+        need(c.scale != 0, f"action[{i}].scale", "got 0")
+        need(
+            c.demonstration is None or (c.demonstration.names or c.demonstration.joints) == (c.names or c.joints),
+            f"action[{i}].demonstration.names",
+            "expected those of the action",
+        )
+        need(
+            all(a < b for a, b in zip(c.position_min, c.position_max, strict=True)),
+            f"action[{i}]",
+            "position_min is not below position_max",
+        )
+    spec = contract.spec
+    for kind, names in (("state", spec.state), ("action", spec.action)):
+        need(len(set(names)) == len(names), kind, f"a name occurs twice in {', '.join(names)}")
+    for name in spec.action:  # actions are learnt relative to the state of the same name
+        if name not in spec.state:
+            raise unknown(f"action name in {where} (each is a name of the state too):", name, spec.state)
+    typed: dict[str, str] = {}
+    sources: list[Camera | Joints] = [*contract.cameras.values(), *(group for _, group in groups)]
+    for source in sources:
+        topic = source.topic.lstrip("/")
+        need(typed.setdefault(topic, source.type) == source.type, topic, f"is both {typed[topic]} and {source.type}")

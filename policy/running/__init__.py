@@ -1,0 +1,1 @@
+"""What runs a trained policy: session, tracker, control loop, schedule, safety monitor. No torch."""

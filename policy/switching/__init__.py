@@ -1,0 +1,1 @@
+"""Switch episodes synthesised from plain demonstrations."""

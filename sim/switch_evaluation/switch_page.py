@@ -1,0 +1,139 @@
+"""The page of a switch evaluation: figures beside those of the baselines, the matrix of pairs, videos side by side."""
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sim import html as page
+from sim.report import bars
+from sim.tasks import TASKS
+
+Section = dict[str, Any]
+
+
+def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
+    """What is worth a line: its name, and how it reads in the section of a method."""
+
+    def share(*path: str) -> Callable[[Section], str]:
+        return lambda section: _share(_at(section, path))
+
+    def seconds(*path: str) -> Callable[[Section], str]:
+        return lambda section: _number(_at(section, path), " s")
+
+    return [
+        *((f"{phase} switch", share("switch", phase)) for phase in report["switch"]),
+        ("no switch", share("no_switch")),
+        ("A resumed after B", share("resume")),
+        ("A no longer possible after B", lambda section: str(section["resume"]["not_possible"])),
+        ("false switches", share("false_switch")),
+        ("A's object safe (mid)", share("object_safety")),
+        ("unknown sentences refused", share("unknown_refused")),
+        ("reworded ones refused", share("reworded_refused")),
+        ("three switches in 2 s", share("three_switches")),
+        ("switch back to A", share("switch_back")),
+        ("reaction, median", seconds("reaction_s", "p50")),
+        ("reaction, p99", seconds("reaction_s", "p99")),
+        ("time to B, median", seconds("time_to_b_s", "p50")),
+        ("time to B, p90", seconds("time_to_b_s", "p90")),
+        *(
+            (f"time to B, {phase}, median", seconds("time_to_b_s", "phases", phase, "p50"))
+            for phase in report["switch"]
+        ),
+        ("jerk ratio, median", lambda section: _number(section["jerk_ratio"])),
+        ("jerk ratio, p95", lambda section: _number(section["jerk_ratio_p95"])),
+        ("set-points beyond limits", lambda section: str(section["interventions"]["beyond_limits"])),
+    ]
+
+
+def write_page(folder: Path, report: Section) -> None:
+    """Write index.html beside the videos."""
+    sections = {"ours": report, **report["baselines"]}
+    figures = [
+        (f"{phase} switch", f"{r['rate']:.1%}", f"{r['successes']} of {r['episodes']}")
+        for phase, r in report["switch"].items()
+    ]
+    figures += [
+        ("resumed", f"{report['resume']['rate']:.1%}", f"of {report['resume']['episodes']} unfinished A"),
+        ("reaction", _number(report["reaction_s"]["p50"], " s"), "median, 100 ms of it inference"),
+        ("false switches", f"{report['false_switch']['rate']:.1%}", "the same said in other words"),
+        (
+            "unknown refused",
+            f"{report['unknown_refused']['rate']:.0%}",
+            f"of {report['unknown_refused']['episodes']} sentences",
+        ),
+    ]
+    films = [
+        page.film(
+            v["file"],
+            v["success"],
+            f"{v['phase']}: {v['tasks'][0]} → {v['tasks'][1]}",
+            " → ".join(v["instructions"]),
+            v["note"],
+        )
+        for v in report["videos"]
+    ]
+    page.write(
+        folder / "index.html",
+        "switch.html",
+        policy=html.escape(report["policy"]),
+        command=html.escape(report["command"]),
+        sha256=report["sha256"][:12],
+        tiles=page.tiles(figures),
+        chart=bars(
+            [
+                (f"{phase}: {name}", section["switch"][phase], "task" if name == "ours" else "start")
+                for phase in report["switch"]
+                for name, section in sections.items()
+            ]
+        ),
+        figures=_figures(report, sections),
+        matrix=matrix(report["pairs"]),
+        films="".join(films) or "<p>No episode was filmed.</p>",
+    )
+
+
+def matrix(pairs: dict[str, dict[str, Section]]) -> str:
+    """A table with a row for each A and a column for each B; a cell's colour is its rate over the phases."""
+    names = [name for name in TASKS if name in pairs or any(name in row for row in pairs.values())]
+    head = "".join(f"<th scope=col><span>{html.escape(name)}</span></th>" for name in names)
+    lines = [
+        f"<tr><th scope=row>{html.escape(a)}</th>{''.join(_cell(pairs.get(a, {}).get(b)) for b in names)}</tr>"
+        for a in names
+    ]
+    return f"<table class=matrix><tr><td></td>{head}</tr>{''.join(lines)}</table>"
+
+
+def _cell(pair: Section | None) -> str:
+    if pair is None:
+        return "<td></td>"
+    told = ", ".join(f"{phase} {r['successes']}/{r['episodes']}" for phase, r in pair["phases"].items())
+    return (
+        f'<td title="{told}" style="background: color-mix(in oklab, var(--good) {pair["rate"]:.0%}, var(--bad))">'
+        f"{pair['successes']}/{pair['episodes']}</td>"
+    )
+
+
+def _figures(report: Section, sections: dict[str, Section]) -> str:
+    head = "".join(f"<th scope=col>{name}</th>" for name in sections)
+    lines = [
+        f"<tr><th scope=row>{name}</th>{''.join(f'<td>{tell(s)}</td>' for s in sections.values())}</tr>"
+        for name, tell in rows(report)
+    ]
+    return f"<table><tr><td></td>{head}</tr>{''.join(lines)}</table>"
+
+
+def _at(section: Section, path: tuple[str, ...]) -> Any:
+    for key in path:
+        section = section[key]
+    return section
+
+
+def _share(r: Section) -> str:
+    if not r["episodes"]:
+        return "–"
+    return f"{r['rate']:.1%} of {r['episodes']} ({r['low']:.0%} to {r['high']:.0%})"
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "–" if value is None else f"{value:.2f}{unit}"
