@@ -25,7 +25,7 @@ setup(
         *([(f"share/{NAME}/launch", LAUNCH)] if LAUNCH else []),
     ],
     zip_safe=False,
-    # What the simulator and a robot run; neither ONNX Runtime, as `cpu` and `gpu` cannot live together.
+    # What the simulator and a robot run; neither ONNX Session, as `cpu` and `gpu` cannot live together.
     install_requires=[
         "av",
         "gymnasium",

@@ -4,7 +4,7 @@
 
     reference   all of it
     contact     the policy is not told what it holds and since when
-    mode        no labels of mode: all say forward, so the runtime lets go of the previous instruction at once
+    mode        no labels of mode: all say forward, so the session lets go of the previous instruction at once
     rollback    the frames in which something is undone are left out
     advance     the frames between the two tasks are left out
     links       B is always begun at its start, never where A has led already

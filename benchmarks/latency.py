@@ -1,4 +1,4 @@
-"""Latency of `Runtime.infer`, batch 1, against the bare ONNX Runtime session with its default options.
+"""Latency of `Session.infer`, batch 1, against the bare ONNX Session session with its default options.
 
     python -m benchmarks.latency models/tabletop
 
@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from policy.errors import exit_code
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.spec import Frame
 
 THREADS = 2
@@ -34,9 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", default="models/tabletop")
     folder = Path(parser.parse_args().model)
-    runtime = Runtime(folder, THREADS, "cpu")
-    runtime.instruct("put the red block in the bowl")
-    rng, spec = np.random.default_rng(0), runtime.spec
+    session = Session(folder, THREADS, "cpu")
+    session.instruct("put the red block in the bowl")
+    rng, spec = np.random.default_rng(0), session.spec
     frame = Frame(
         0,
         {n: rng.integers(0, 256, (h, w, 3), np.uint8) for n, (h, w) in spec.cameras.items()},
@@ -47,7 +47,7 @@ def main() -> None:
     bare = ort.InferenceSession(str(folder / "policy.onnx"), options, providers=["CPUExecutionProvider"])
     feed = {node.name: np.zeros([1, *node.shape[1:]], np.float32) for node in bare.get_inputs()}
     feed |= {f"image_{n}": image[None] for n, image in frame.images.items()}
-    rows = {"Runtime.infer": lambda: runtime.infer(frame), "bare session": lambda: bare.run(None, feed)}
+    rows = {"Session.infer": lambda: session.infer(frame), "bare session": lambda: bare.run(None, feed)}
     times: dict[str, list[float]] = {name: [] for name in rows}
     for i in range(ROUNDS + 50):
         for name, call in rows.items():

@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from tqdm import tqdm
 
 from policy.errors import exit_code
-from policy.running.session import Runtime
+from policy.running.session import Session
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim.rollout import Driver
@@ -103,14 +103,14 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=10, help="of each task")
     args = parser.parse_args()
     common.settle()
-    world, runtime = World(), Runtime(args.model)
+    world, session = World(), Session(args.model)
     stack = Stack(args.model.resolve())
     rows: list[tuple[str, bool, bool]] = []
     try:
         jobs = [(task, SEED + i) for i in range(args.episodes) for task in TASKS.values()]
         for task, seed in tqdm(jobs, unit="episode"):
             start(world, task, seed, "home")
-            alone = Driver(world, runtime).perform(task.phrasings[0], task).success
+            alone = Driver(world, session).perform(task.phrasings[0], task).success
             rows.append((task.name, alone, stack.perform(task, seed)))
     finally:
         stack.close()

@@ -1,7 +1,7 @@
 """Export a run as a model folder: `python -m policy.export runs/chunk --out models/tabletop`.
 
 The graph is the whole policy, from raw images to set-points in robot units. It is written only if torch and
-ONNX Runtime agree on real frames of the bags.
+ONNX Session agree on real frames of the bags.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from policy.learning.card import card
 from policy.learning.model import Policy
 from policy.learning.recipe import parse
 from policy.robot import contract
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.spec import Frame
 
-OPSET, IR = 20, 9  # what ONNX Runtime 1.17 and all later ones read
+OPSET, IR = 20, 9  # what ONNX Session 1.17 and all later ones read
 TOLERANCE = 1e-4  # of the range of each action
 FRAMES, THREADS = 64, 2
 
@@ -45,7 +45,7 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
 
     `bags` is where the bags of the run lie if they have moved; `reports` are report.json whose figures the
     card is to show. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX
-    Runtime differ.
+    Session differ.
     """
     policy, state = checkpoint.load(run)
     _check_free(out)
@@ -111,7 +111,7 @@ def write_graph(policy: Policy, path: Path) -> None:
 
 
 def parity(policy: Policy, path: Path, batch: dict[str, torch.Tensor], span: np.ndarray) -> float:
-    """The largest difference of torch and ONNX Runtime, as a part of each action's range (A,).
+    """The largest difference of torch and ONNX Session, as a part of each action's range (A,).
 
     Frames go in one by one, in threes and all together. `InputError` beyond the tolerance.
     """
@@ -130,23 +130,23 @@ def parity(policy: Policy, path: Path, batch: dict[str, torch.Tensor], span: np.
             worst = max(worst, float((np.abs(actions - expected.numpy()) / span).max()))
     if not worst <= TOLERANCE:
         raise InputError(
-            f"torch and ONNX Runtime differ by {worst:.2g} of the action range on real frames, "
+            f"torch and ONNX Session differ by {worst:.2g} of the action range on real frames, "
             f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one"
         )
     return worst
 
 
 def latency(folder: Path, batch: dict[str, torch.Tensor], said: str, times: int = 300) -> float:
-    """Median milliseconds of one inference, batch 1, through the runtime that the robot uses."""
-    runtime = Runtime(folder, threads=THREADS, provider="cpu")
-    runtime.instruct(said)
+    """Median milliseconds of one inference, batch 1, through the session that the robot uses."""
+    session = Session(folder, threads=THREADS, provider="cpu")
+    session.instruct(said)
     frame = Frame(
-        0, {name: batch[f"image_{name}"][0].numpy() for name in runtime.spec.cameras}, batch["state"][0].numpy()
+        0, {name: batch[f"image_{name}"][0].numpy() for name in session.spec.cameras}, batch["state"][0].numpy()
     )
     spent = []
     for _ in range(times):
         begun = time.perf_counter()
-        runtime.infer(frame)
+        session.infer(frame)
         spent.append(time.perf_counter() - begun)
     return 1e3 * float(np.median(spent))
 
@@ -158,9 +158,9 @@ def _inputs(policy: Policy, size: int) -> list[tuple[tuple[int, ...], torch.dtyp
     known |= {
         "state": ((size, len(spec.state)), torch.float32),
         "instruction": ((size, spec.text), torch.float32),
-        "previous": ((size, spec.text), torch.float32),
+        "previous_instruction": ((size, spec.text), torch.float32),
         "contact": ((size, 1), torch.float32),
-        "origin": ((size, len(spec.state)), torch.float32),
+        "contact_origin": ((size, len(spec.state)), torch.float32),
     }
     return [known[name] for name in policy.inputs]
 
@@ -220,7 +220,7 @@ def main() -> None:
     figures = export(args.run, args.out, args.bags, args.report)
     print(
         f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "
-        f"torch and ONNX Runtime differ by {figures['difference']:.1e} of the action range"
+        f"torch and ONNX Session differ by {figures['difference']:.1e} of the action range"
     )
 
 

@@ -11,7 +11,7 @@ The same letters everywhere:
     contact         float32 (B, 1)     chance that the hand holds or touches something, as last told
     origin          float32 (B, S)     the state where that contact began; without one, the present state
     actions         float32 (B, H, A)  absolute set-points, in the units of the robot
-    told            float32 (B, 5)     chances of contact and done, then of each mode
+    execution_estimate  float32 (B, 5)     chances of contact and done, then of each mode
 
 Time is integer nanoseconds. Action i of a chunk is to be reached (i + 1) * dt after the chunk's stamp:
 
@@ -88,7 +88,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ExecutionEstimate:
     """What a switching policy says of its own execution, beside the actions."""
 
     contact: float  # chance that the hand holds or touches something
@@ -104,7 +104,7 @@ class Chunk:
     dt: int  # ns
     actions: np.ndarray  # float32 (H, A)
     instruction: int  # id of the instruction it serves
-    told: Told | None = None  # None where the policy does not switch
+    execution_estimate: ExecutionEstimate | None = None  # None where the policy does not switch
 
 
 @dataclass(slots=True)

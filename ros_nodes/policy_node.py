@@ -25,7 +25,7 @@ from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
 from policy.running.loop import NOTHING, Pilot
-from policy.running.session import PROVIDERS, Runtime
+from policy.running.session import PROVIDERS, Session
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
 
@@ -51,7 +51,7 @@ class PolicyNode(LifecycleNode):
             "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0
         )
         self._autostart = declare("autostart", False, "go to active without being told")
-        self.runtime: Runtime | None = None
+        self.session: Session | None = None
         self.pilot: Pilot | None = None
         self._intake: LiveObservations | None = None
         self._inputs: list[Subscription] = []
@@ -81,14 +81,14 @@ class PolicyNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model; without one the node stays unconfigured and says why."""
         try:
-            self.runtime = Runtime(self._model, self._threads, self._provider)
-            contract = contracts.load(self._contract_name) if self._contract_name else self.runtime.contract
-            _check(contract, self.runtime)
+            self.session = Session(self._model, self._threads, self._provider)
+            contract = contracts.load(self._contract_name) if self._contract_name else self.session.contract
+            _check(contract, self.session)
             bridge.outlasts("sensor_timeout", self._silence, contract)
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
-            self.runtime, self._failure = None, str(error)
+            self.session, self._failure = None, str(error)
             return Return.FAILURE
         self._failure, self._contract = "", contract
         for topic, kind in contract.observed.items():
@@ -111,14 +111,14 @@ class PolicyNode(LifecycleNode):
             self._outputs[name] = self.create_lifecycle_publisher(
                 JointTrajectory, f"policy/{name}", COMMAND, qos_overriding_options=OVERRIDES
             )
-        self.get_logger().info(f"{self._model} is warm on {self.runtime.provider}")
+        self.get_logger().info(f"{self._model} is warm on {self.session.provider}")
         return Return.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen and command."""
-        assert self.runtime is not None
+        assert self.session is not None
         self._intake = LiveObservations(self._contract, self._silence, monotonic_ns())
-        self.pilot = Pilot(self.runtime, self._now, self._publish, self._replan, self._silence)
+        self.pilot = Pilot(self.session, self._now, self._publish, self._replan, self._silence)
         done = super().on_activate(state)
         if self._latched:
             self._instruct(String(data=self._latched))
@@ -135,7 +135,7 @@ class PolicyNode(LifecycleNode):
             self.destroy_subscription(subscription)
         for publisher in self._outputs.values():
             self.destroy_lifecycle_publisher(publisher)
-        self._inputs, self._outputs, self.runtime, self._latched = [], {}, None, ""
+        self._inputs, self._outputs, self.session, self._latched = [], {}, None, ""
         return Return.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -248,7 +248,7 @@ class PolicyNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         pilot, intake = self.pilot, self._intake
-        if pilot is None or intake is None or self.runtime is None:
+        if pilot is None or intake is None or self.session is None:
             level, words = ("error", self._failure) if self._failure else ("warn", "not active")
             self._diagnostics.publish(
                 bridge.diagnostics(self, bridge.status(level, "policy_node: inference", words, {"model": self._model}))
@@ -267,7 +267,7 @@ class PolicyNode(LifecycleNode):
                     _doing(pilot),
                     {
                         "model": self._model,
-                        "provider": self.runtime.provider,
+                        "provider": self.session.provider,
                         "inferences": pilot.inferences,
                         "failures": pilot.failures,
                         "outdated": pilot.outdated,
@@ -299,19 +299,19 @@ def _doing(pilot: Pilot) -> str:
 
 def _execution(pilot: Pilot) -> dict[str, str]:
     """What a switching policy told last."""
-    if pilot.told is None:
+    if pilot.execution_estimate is None:
         return dict.fromkeys(("mode", "contact", "done"), "not estimated")
     return {
-        "mode": pilot.told.mode,
+        "mode": pilot.execution_estimate.mode,
         "contact": "yes" if pilot.touching else "no",
         "done": "yes" if pilot.finished else "no",
     }
 
 
-def _check(contract: Contract, runtime: Runtime) -> None:
+def _check(contract: Contract, session: Session) -> None:
     """The robot must give what the policy takes."""
     for key in ("cameras", "state", "action", "rate"):
-        robot, policy = getattr(contract.spec, key), getattr(runtime.spec, key)
+        robot, policy = getattr(contract.spec, key), getattr(session.spec, key)
         if robot != policy:
             raise InputError(
                 f"the model is for another robot ({key}: the contract has {robot}, the model "

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from policy.errors import InputError, exit_code
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.running.text import Text
 from sim import headless
 from sim import html as page
@@ -53,9 +53,9 @@ class Step:
 class Stage:
     """The world with a policy at its controls and a camera on it."""
 
-    def __init__(self, world: World, runtime: Runtime, film: Video, console: Console) -> None:
+    def __init__(self, world: World, session: Session, film: Video, console: Console) -> None:
         self._world, self._film, self._console = world, film, console
-        self._driver = Driver(world, runtime)
+        self._driver = Driver(world, session)
 
     def perform(self, instruction: str, task: Task | None, number: str) -> Step:
         """Follow one instruction, filmed and told."""
@@ -86,7 +86,7 @@ class Stage:
         for _ in range(task.steps):
             self._driver.step()
             self._shoot(f"{number} {instruction}")
-            held += self._driver.runtime.touching
+            held += self._driver.session.touching
             if held > after or task.success(self._world):
                 break
         success = True if task.success(self._world) else None if held > after else False
@@ -102,9 +102,9 @@ class Stage:
         return step
 
     def _shoot(self, text: str) -> None:
-        told = self._driver.newest.told if self._driver.newest is not None else None
+        told = self._driver.newest.execution_estimate if self._driver.newest is not None else None
         if told is not None:
-            text += f" [{told.mode}{', in contact' if self._driver.runtime.touching else ''}]"
+            text += f" [{told.mode}{', in contact' if self._driver.session.touching else ''}]"
         self._film.add(self._world.render("show", *SIZE), text)
 
 
@@ -179,8 +179,8 @@ def main() -> None:
         raise InputError(f"SAY is empty; expected an instruction such as {EXAMPLES}")
     headless.require()
     console = Console(highlight=False)
-    runtime, world, out = Runtime(args.model, threads=2), World(), Path(args.out)
-    console.print(f"midstream: {args.model} on {runtime.provider}, two cameras, {len(TASKS)} tasks")
+    session, world, out = Session(args.model, threads=2), World(), Path(args.out)
+    console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(TASKS)} tasks")
     judge = None
     if args.say is not None:
         task, words, near = nearest_task(args.say)
@@ -192,8 +192,8 @@ def main() -> None:
     console.print(f"seed {seed} (again: {again})")
     out.mkdir(parents=True, exist_ok=True)
     with Video(out / "video.mp4") as film:
-        stage = Stage(world, runtime, film, console)
-        scene = change_of_mind if runtime.spec.switches else five
+        stage = Stage(world, session, film, console)
+        scene = change_of_mind if session.spec.switches else five
         steps = [stage.perform(args.say, judge, "1/1")] if args.say is not None else scene(stage, world, seed)
     headline = _headline(steps)
     _page(out, headline, steps, again)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim.rollout import Driver, Watch
 from sim.start import start
 from sim.tasks import TASKS
@@ -37,15 +37,15 @@ def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: 
 
 
 def play(
-    job: Job, world: World, runtime: Runtime, say: Say | None = None, watch: Watch | None = None
+    job: Job, world: World, session: Session, say: Say | None = None, watch: Watch | None = None
 ) -> dict[str, Any]:
     """Run one job to its end and return its record, which is the same every time."""
     rng = np.random.default_rng([job.seed, 1])  # words only; the layout draws from the seed itself
-    return (_chain if job.run == "chain" else _single)(job, world, runtime, rng, say, watch)
+    return (_chain if job.run == "chain" else _single)(job, world, session, rng, say, watch)
 
 
 def _single(
-    job: Job, world: World, runtime: Runtime, rng: np.random.Generator, say: Say | None, watch: Watch | None
+    job: Job, world: World, session: Session, rng: np.random.Generator, say: Say | None, watch: Watch | None
 ) -> dict[str, Any]:
     task = TASKS[job.task]
     start(world, task, job.seed, job.start)
@@ -57,7 +57,7 @@ def _single(
     instruction = words[rng.integers(len(words))]
     if say is not None:
         say(said.name, instruction)
-    outcome = Driver(world, runtime).perform(instruction, task, watch)
+    outcome = Driver(world, session).perform(instruction, task, watch)
     return {
         "run": job.run,
         "task": job.task,
@@ -72,10 +72,10 @@ def _single(
 
 
 def _chain(
-    job: Job, world: World, runtime: Runtime, rng: np.random.Generator, say: Say | None, watch: Watch | None
+    job: Job, world: World, session: Session, rng: np.random.Generator, say: Say | None, watch: Watch | None
 ) -> dict[str, Any]:
     world.reset(np.random.default_rng(job.seed))
-    driver, given, done = Driver(world, runtime), [], 0
+    driver, given, done = Driver(world, session), [], 0
     for _ in range(CHAIN):
         possible = [t for t in TASKS.values() if t.possible(world)]
         task = possible[rng.integers(len(possible))]

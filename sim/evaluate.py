@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from policy.errors import InputError, exit_code, unknown
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim import headless, runs
 from sim.episodes import Job, choose_films, plan, play
 from sim.report import summarise, write_page
@@ -23,7 +23,7 @@ FIRST_SEED = 1_000_000  # seeds below are for training and tuning
 FILM_SIZE = (240, 320)  # height, width
 
 _world: World  # one of each in every worker process
-_runtime: Runtime
+_runtime: Session
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
 
 def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     threads = 1 if args.processes > 1 else 2
-    Runtime(args.model, threads, "cpu")  # a model that cannot run is told before anything is written
+    Session(args.model, threads, "cpu")  # a model that cannot run is told before anything is written
     held_out = max(1, args.episodes // 4)
     settings = {
         "policy": args.model,
@@ -126,7 +126,7 @@ def _task_names(text: str) -> list[str]:
 def _open(model: str, threads: int) -> None:
     """In a worker: load world and policy once."""
     global _world, _runtime
-    _world, _runtime = World(), Runtime(model, threads, "cpu")
+    _world, _runtime = World(), Session(model, threads, "cpu")
 
 
 def _play(job: Job) -> runs.Record:

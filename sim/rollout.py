@@ -9,7 +9,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.running.safety import Guard
 from policy.running.schedule import Schedule
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.spec import Chunk
 from sim.start import HOLD
 from sim.tasks import Task
@@ -35,18 +35,18 @@ class Driver:
     As on the robot there is one at a time, and it cannot be broken off.
     """
 
-    def __init__(self, world: World, runtime: Runtime, delay_ns: int = 0) -> None:
-        runtime.reset()
-        self.world, self.runtime = world, runtime
+    def __init__(self, world: World, session: Session, delay_ns: int = 0) -> None:
+        session.reset()
+        self.world, self.session = world, session
         self.interventions: dict[str, int] = {}
         self.refused = ""  # why the policy did not take the newest instruction
         self.command = np.empty(0)  # (A,) the set-point sent last
         self.newest: Chunk | None = None  # inferred last
         self.served = 0  # id of the instruction that the newest scheduled chunk serves
-        self._dt = runtime.spec.dt_ns
+        self._dt = session.spec.dt_ns
         self._delay = -(-delay_ns // self._dt) * self._dt
         self._schedule = Schedule()
-        self._guard = Guard(runtime.contract)
+        self._guard = Guard(session.contract)
         self._flying: deque[Chunk] = deque()  # inferred, and not there yet
         self._free = 0  # ns, when the next inference can begin
         self._left = 0  # control steps until the next inference
@@ -59,18 +59,18 @@ class Driver:
         self.interventions, self.refused = {}, ""
         try:
             begin = max(self.world.time_ns, self._free)
-            self._schedule.switch(self.runtime.instruct(text), begin + self._delay)
+            self._schedule.switch(self.session.instruct(text), begin + self._delay)
             self._left = 0
         except InputError as error:
             self.refused = str(error)
-            if not self.runtime.text:
+            if not self.session.text:
                 self.drop()
 
     def step(self) -> None:
         """One control step; a frame is rendered only where one is inferred from."""
         now = self.world.time_ns
-        if self._left <= 0 and self._free <= now and self.runtime.text:
-            self.newest = self.runtime.infer(self.world.frame())
+        if self._left <= 0 and self._free <= now and self.session.text:
+            self.newest = self.session.infer(self.world.frame())
             self._flying.append(self.newest)
             self._free = now + self._delay
             self._left = EXECUTE

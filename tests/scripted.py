@@ -6,7 +6,7 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.robot.contract import load
-from policy.spec import Chunk, Frame, Told
+from policy.spec import Chunk, ExecutionEstimate, Frame
 from sim.kinematics import Kinematics
 from sim.tasks import TASKS, Expert
 from sim.world import World
@@ -45,7 +45,7 @@ class Script:
         action = self._expert.act()
         self._last = self._last if action is None else action
         actions = np.tile(np.asarray(self._last, np.float32), (self.spec.horizon, 1))
-        return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction, Told(0.0, self._mode, 0.0))
+        return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction, ExecutionEstimate(0.0, self._mode, 0.0))
 
 
 class Levels:

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from policy import export, train
 from policy.errors import InputError
 from policy.learning import checkpoint
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
 from tests import small
@@ -60,7 +60,7 @@ def test_the_folder_is_whole_and_tells_nothing_of_this_machine(run: Path, model:
     assert files == ["README.md", "contract.yaml", "policy.onnx", "spec.json"]
     assert Spec.load(model / "spec.json") == checkpoint.load(run)[0].spec
     graph = onnx.load(model / "policy.onnx", load_external_data=False)
-    assert graph.ir_version <= 9 and graph.opset_import[0].version <= 20  # ONNX Runtime 1.17
+    assert graph.ir_version <= 9 and graph.opset_import[0].version <= 20  # ONNX Session 1.17
     content = (model / "policy.onnx").read_bytes()
     assert not any(name in content for name in (b"site-packages", b".py", b"objectives"))
     card = (model / "README.md").read_text()
@@ -83,14 +83,14 @@ def test_a_switching_policy_is_exported_with_both_outputs(switching: tuple[Path,
     policy, _ = checkpoint.load(run)
     session = ort.InferenceSession(model / "policy.onnx")
     assert [i.name for i in session.get_inputs()] == list(policy.inputs)
-    assert [o.name for o in session.get_outputs()] == ["actions", "told"]
+    assert [o.name for o in session.get_outputs()] == ["actions", "execution_estimate"]
     rng = np.random.default_rng(0)
     for size in (1, 3):
         feed = {
             f"image_{name}": rng.integers(0, 256, (size, h, w, 3), np.uint8)
             for name, (h, w) in policy.spec.cameras.items()
         }
-        widths = {"state": 8, "instruction": 384, "previous": 384, "contact": 1, "origin": 8}
+        widths = {"state": 8, "instruction": 384, "previous_instruction": 384, "contact": 1, "contact_origin": 8}
         feed |= {name: rng.normal(size=(size, width)).astype(np.float32) for name, width in widths.items()}
         with torch.no_grad():
             expected = policy(*(torch.from_numpy(feed[name]) for name in policy.inputs))
@@ -106,15 +106,19 @@ def test_its_folder_knows_the_sentences_it_was_taught_and_runs(switching: tuple[
     np.testing.assert_allclose(
         taught @ Text().embed(sorted({text for text, _ in small.SAID})).T, taught @ taught.T, atol=1e-5
     )
-    runtime = Runtime(model)
-    assert runtime.spec.switches
+    session = Session(model)
+    assert session.spec.switches
     with pytest.raises(InputError, match="unknown instruction"):
-        runtime.instruct("make coffee")
-    runtime.instruct(small.SAID[0][0])
-    images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in runtime.spec.cameras.items()}
-    chunk = runtime.infer(Frame(0, images, np.zeros(len(runtime.spec.state), np.float32)))
-    assert chunk.actions.shape == (16, 8) and chunk.told is not None
-    assert 0 < chunk.told.contact < 1 and 0 < chunk.told.done < 1 and chunk.told.mode in MODES
+        session.instruct("make coffee")
+    session.instruct(small.SAID[0][0])
+    images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in session.spec.cameras.items()}
+    chunk = session.infer(Frame(0, images, np.zeros(len(session.spec.state), np.float32)))
+    assert chunk.actions.shape == (16, 8) and chunk.execution_estimate is not None
+    assert (
+        0 < chunk.execution_estimate.contact < 1
+        and 0 < chunk.execution_estimate.done < 1
+        and chunk.execution_estimate.mode in MODES
+    )
 
 
 def test_a_graph_that_tells_something_else_is_not_written(
@@ -123,14 +127,14 @@ def test_a_graph_that_tells_something_else_is_not_written(
     right = export.write_graph
 
     def wrong(policy: torch.nn.Module, path: Path) -> None:
-        bias = policy.objectives["told"].out.bias
+        bias = policy.objectives["execution_estimate"].out.bias
         with torch.no_grad():
             bias += 0.01
             right(policy, path)
             bias -= 0.01
 
     monkeypatch.setattr(export, "write_graph", wrong)
-    with pytest.raises(InputError, match="torch and ONNX Runtime differ"):
+    with pytest.raises(InputError, match="torch and ONNX Session differ"):
         export.export(switching[0], tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -160,7 +160,7 @@ def test_the_model_is_missing(make: Callable[..., Stand], says: str, model: Path
 
 def test_the_model_is_truncated(make: Callable[..., Stand], says: str, model: Path, tmp_path: Path) -> None:
     """The model file is truncated. Then: the policy node stays unconfigured and commands nothing.
-    Says: policy_node: cannot be loaded by ONNX Runtime After: with `autostart` it tries again."""
+    Says: policy_node: cannot be loaded by ONNX Session After: with `autostart` it tries again."""
     shutil.copytree(model, tmp_path / "model")
     whole = (model / "policy.onnx").read_bytes()
     (tmp_path / "model" / "policy.onnx").write_bytes(whole[: len(whole) // 2])
@@ -178,16 +178,16 @@ def test_the_model_is_for_another_robot(make: Callable[..., Stand], says: str) -
 def test_inference_throws(stand: Stand, says: str) -> None:
     """Inference throws. Then: the arm is held; each frame is another try. Says: policy_node: inference failed
     After: it goes on with the first try that succeeds."""
-    runtime = stand.nodes["policy_node"].runtime
-    infer = runtime.infer
+    session = stand.nodes["policy_node"].session
+    infer = session.infer
 
     def throw(frame: Any) -> Any:
         raise RuntimeError("out of memory")
 
-    runtime.infer = throw
+    session.infer = throw
     stand.hears(says)
     stand.rests()
-    runtime.infer = infer
+    session.infer = infer
     stand.moves()
 
 
@@ -195,8 +195,8 @@ def test_inference_takes_ten_control_periods(stand: Stand, says: str) -> None:
     """Inference takes 10 control periods. Then: what is late in a chunk is dropped, the rest is followed;
     where nothing is left the arm is held. Says: policy_node: inference p50 / p99 ms: 5
     After: nothing needs to be done."""
-    runtime = stand.nodes["policy_node"].runtime
-    infer, spec = runtime.infer, runtime.spec
+    session = stand.nodes["policy_node"].session
+    infer, spec = session.infer, session.spec
     calls = []
 
     def slow(frame: Any) -> Any:
@@ -204,11 +204,11 @@ def test_inference_takes_ten_control_periods(stand: Stand, says: str) -> None:
         time.sleep(10 * spec.dt_ns * 1e-9)
         return infer(frame)
 
-    runtime.infer = slow
+    session.infer = slow
     until(lambda: len(calls) > 6, "slow inferences")
     stand.moves()
     stand.hears(says)
-    runtime.infer = infer
+    session.infer = infer
     stand.moves()
 
 

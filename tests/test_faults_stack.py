@@ -192,20 +192,20 @@ def test_the_arm_is_far_from_where_the_policy_starts(make: Callable[..., Stand],
     Says: safety_node: too far from the first set-point After: it goes on when the arm is near."""
     stand = make()
     until(lambda: stand.nodes["policy_node"].pilot, "the policy is active")
-    runtime = stand.nodes["policy_node"].runtime
-    infer = runtime.infer
+    session = stand.nodes["policy_node"].session
+    infer = session.infer
 
     def far(frame: Any) -> Any:
         chunk = infer(frame)
         chunk.actions[:, 1] += 1.0
         return chunk
 
-    runtime.infer = far
+    session.infer = far
     was = stand.robot.action.copy()
     stand.instruct("open the drawer")
     stand.hears(says)
     assert np.allclose(stand.robot.action, was, atol=1e-6)
-    runtime.infer = infer
+    session.infer = infer
     stand.moves()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from policy.errors import InputError
 from policy.running.loop import NOTHING, Pilot
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.spec import Frame
 from tests.tiny import TAUGHT, tell, write_model
 
@@ -21,14 +21,14 @@ class Rig:
     """A pilot on a clock under the test's hand; frames are `dt` apart."""
 
     def __init__(self, folder: Path) -> None:
-        self.runtime = Runtime(folder, threads=1, provider="cpu")
-        self.spec, self.now = self.runtime.spec, 10**12
+        self.session = Session(folder, threads=1, provider="cpu")
+        self.spec, self.now = self.session.spec, 10**12
         self.published: list[tuple[np.ndarray, np.ndarray]] = []
         self.state = np.zeros(len(self.spec.state), np.float32)
         self.shade = 0
         self.told: dict[str, Any] = {}  # what a switching model tells from now on
         self.pilot = Pilot(
-            self.runtime, lambda: self.now, lambda t, a: self.published.append((t, a)), replan=4, stale=LONG
+            self.session, lambda: self.now, lambda t, a: self.published.append((t, a)), replan=4, stale=LONG
         )
 
     def see(self) -> None:
@@ -103,7 +103,7 @@ def test_what_was_being_inferred_under_the_former_instruction_is_dropped(rig: Ri
     rig.pilot.instruct("open the drawer")
     until(lambda: rig.pilot.text)
     rig.see_and_wait()
-    begun, go, infer = threading.Event(), threading.Event(), rig.runtime.infer
+    begun, go, infer = threading.Event(), threading.Event(), rig.session.infer
 
     def slow(frame: Frame) -> Any:
         chunk = infer(frame)
@@ -111,7 +111,7 @@ def test_what_was_being_inferred_under_the_former_instruction_is_dropped(rig: Ri
         assert go.wait(LONG)
         return chunk
 
-    rig.runtime.infer = slow  # type: ignore[method-assign]
+    rig.session.infer = slow  # type: ignore[method-assign]
     for _ in range(4):
         rig.see()
     assert begun.wait(LONG)
@@ -126,7 +126,7 @@ def test_what_was_being_inferred_under_the_former_instruction_is_dropped(rig: Ri
     count = len(rig.published)
     rig.see()
     assert len(rig.published) == count, "nothing of the former instruction is left"
-    rig.runtime.infer = infer  # type: ignore[method-assign]
+    rig.session.infer = infer  # type: ignore[method-assign]
     go.set()
     until(lambda: rig.pilot.served == "close the drawer")
     assert rig.pilot.outdated == 1
@@ -149,16 +149,16 @@ def test_a_fault_brings_the_arm_to_rest_and_the_next_frame_goes_on(rig: Rig) -> 
 
 
 def test_an_inference_that_throws_is_said_and_tried_again(rig: Rig) -> None:
-    infer = rig.runtime.infer
+    infer = rig.session.infer
 
     def broken(frame: Frame) -> Any:
         raise RuntimeError("no memory")
 
-    rig.runtime.infer = broken  # type: ignore[method-assign]
+    rig.session.infer = broken  # type: ignore[method-assign]
     rig.pilot.instruct("open the drawer")
     rig.see()
     until(lambda: rig.pilot.reason == "inference failed: no memory")
-    rig.runtime.infer = infer  # type: ignore[method-assign]
+    rig.session.infer = infer  # type: ignore[method-assign]
     rig.see_and_wait()
     assert rig.pilot.reason == ""
 
@@ -211,11 +211,11 @@ def test_the_same_instruction_again_and_a_reset(rig: Rig) -> None:
     rig.pilot.instruct("open the drawer")
     until(lambda: rig.pilot.text)
     rig.see_and_wait()
-    number = rig.runtime.instruction
+    number = rig.session.instruction
     for _ in range(3):
         rig.pilot.instruct("open the drawer ")
     rig.see_and_wait()
-    assert rig.runtime.instruction == number
+    assert rig.session.instruction == number
     rig.pilot.reset()
     assert rig.pilot.reason == NOTHING and len(rig.published[-1][0]) == 1
     count = len(rig.published)
@@ -227,18 +227,18 @@ def test_the_same_instruction_again_and_a_reset(rig: Rig) -> None:
 
 def test_it_says_what_a_switching_policy_tells(switching: Rig) -> None:
     pilot = switching.pilot
-    assert pilot.told is None
+    assert pilot.execution_estimate is None
     pilot.instruct(FIRST)
     switching.infer(contact=0.9)
-    assert pilot.told is not None and pilot.told.mode == "forward" and pilot.touching
+    assert pilot.execution_estimate is not None and pilot.execution_estimate.mode == "forward" and pilot.touching
     pilot.instruct(SECOND)
     until(lambda: pilot.served == SECOND)
     switching.infer(contact=0.5, mode="rollback")
-    assert pilot.told.mode == "rollback" and pilot.touching, "hysteresis"
+    assert pilot.execution_estimate.mode == "rollback" and pilot.touching, "hysteresis"
     switching.infer(contact=0.2)
     assert not pilot.touching
     pilot.reset()
-    assert pilot.told is None and not pilot.touching and not pilot.unfinished
+    assert pilot.execution_estimate is None and not pilot.touching and not pilot.unfinished
 
 
 def test_done_it_holds_one_set_point_and_takes_the_same_instruction_again(switching: Rig) -> None:
@@ -253,25 +253,25 @@ def test_done_it_holds_one_set_point_and_takes_the_same_instruction_again(switch
     for _ in range(8):  # past what of the chunk before stays
         times, actions = switching.see_and_wait()
     assert len(times) and np.ptp(actions, axis=0).max() == 0
-    number = switching.runtime.instruction
+    number = switching.session.instruction
     pilot.instruct(FIRST)
-    until(lambda: switching.runtime.instruction == number + 1)
+    until(lambda: switching.session.instruction == number + 1)
     switching.infer()
     assert not pilot.finished and pilot.switches == 0
     pilot.instruct(FIRST)
     switching.infer()
-    assert switching.runtime.instruction == number + 1, "under way, the same one changes nothing"
+    assert switching.session.instruction == number + 1, "under way, the same one changes nothing"
 
 
 def test_continue_takes_up_what_was_left_and_else_disturbs_nothing(switching: Rig) -> None:
     pilot = switching.pilot
     pilot.instruct(FIRST)
     switching.infer()
-    number = switching.runtime.instruction
+    number = switching.session.instruction
     with pytest.raises(InputError, match="no instruction was left unfinished"):
         pilot.instruct("Continue.")
     times, _ = switching.see_and_wait()
-    assert len(times) > 2 and pilot.text == FIRST and switching.runtime.instruction == number
+    assert len(times) > 2 and pilot.text == FIRST and switching.session.instruction == number
     pilot.instruct(SECOND)
     switching.infer()
     for _ in range(2):  # the word again does not go back and forth
@@ -317,6 +317,6 @@ def test_a_new_pilot_knows_nothing_of_the_one_before(switching: Rig) -> None:
     switching.pilot.instruct(FIRST)
     switching.infer()
     switching.pilot.close()
-    other = Pilot(switching.runtime, lambda: switching.now, lambda t, a: None)
-    assert (other.text, other.unfinished, switching.runtime.text) == ("", "", "")
+    other = Pilot(switching.session, lambda: switching.now, lambda t, a: None)
+    assert (other.text, other.unfinished, switching.session.text) == ("", "", "")
     other.close()

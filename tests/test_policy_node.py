@@ -75,7 +75,7 @@ def test_its_states(stage: Bench, model: Path) -> None:
     def state() -> str:
         return str(stage.ears.call("policy_node/get_state", GetState).current_state.label)
 
-    assert state() == "unconfigured" and node.runtime is None
+    assert state() == "unconfigured" and node.session is None
     assert change(Transition.TRANSITION_CONFIGURE) and state() == "inactive" and not arm
     assert change(Transition.TRANSITION_ACTIVATE) and state() == "active"
     until(lambda: arm, "a trajectory")
@@ -83,7 +83,7 @@ def test_its_states(stage: Bench, model: Path) -> None:
     until(lambda: len(arm[-1].points) == 1, "the arm is brought to rest")
     until(lambda: said[-1].message == "not active", "it says so")
     count = len(arm)
-    assert change(Transition.TRANSITION_CLEANUP) and state() == "unconfigured" and node.runtime is None
+    assert change(Transition.TRANSITION_CLEANUP) and state() == "unconfigured" and node.session is None
     assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
     # the instruction is latched: who subscribes anew hears it again
     until(lambda: len(arm) > count, "a trajectory again")

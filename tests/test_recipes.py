@@ -18,7 +18,7 @@ from policy.learning.mixers import MIXERS
 from policy.learning.model import Policy, blank
 from policy.learning.objectives import OBJECTIVES
 from policy.robot.contract import load
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.spec import MODES, Frame
 from tests import small
 
@@ -38,11 +38,11 @@ def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) 
         train.train(path, bags, tmp_path / "run", samples=samples)
         assert checkpoint.load(tmp_path / "run")[1]["samples"] == samples
     assert export(tmp_path / "run", tmp_path / "model")["difference"] <= TOLERANCE
-    runtime = Runtime(tmp_path / "model")
-    runtime.instruct("open the drawer")
+    session = Session(tmp_path / "model")
+    session.instruct("open the drawer")
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in SPEC.cameras.items()}
     frame = Frame(0, images, np.zeros(len(SPEC.state), np.float32))
-    assert runtime.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
+    assert session.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -55,7 +55,11 @@ def test_encoders_say_what_they_give(name: str) -> None:
     encoder = ENCODERS[name](ENCODERS[name].Settings(), SPEC, 16, blank(SPEC))
     known = {f"image_{c}": torch.zeros(3, h, w, 3, dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
     known |= {"state": torch.zeros(3, len(SPEC.state)), "instruction": torch.ones(3, SPEC.text)}
-    known |= {"previous": torch.ones(3, SPEC.text), "contact": torch.ones(3, 1), "origin": known["state"]}
+    known |= {
+        "previous_instruction": torch.ones(3, SPEC.text),
+        "contact": torch.ones(3, 1),
+        "contact_origin": known["state"],
+    }
     tokens, mask = encoder(*(known[i] for i in encoder.inputs), condition=torch.zeros(3, 16))
     assert tokens.shape == (3, encoder.tokens, 16)
     assert mask.shape[0] in (1, 3) and mask.shape[1] == encoder.tokens
@@ -140,15 +144,26 @@ def inputs(policy: Policy, seed: int = 0) -> dict[str, torch.Tensor]:
     """A batch of two of what a switching policy reads, without contact."""
     torch.manual_seed(seed)
     known = {f"image_{c}": torch.randint(0, 256, (2, h, w, 3), dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
-    known |= {name: torch.randn(2, len(SPEC.state)) for name in ("state", "origin")}
-    known |= {name: torch.nn.functional.normalize(torch.randn(2, SPEC.text)) for name in ("instruction", "previous")}
+    known |= {name: torch.randn(2, len(SPEC.state)) for name in ("state", "contact_origin")}
+    known |= {
+        name: torch.nn.functional.normalize(torch.randn(2, SPEC.text))
+        for name in ("instruction", "previous_instruction")
+    }
     return {name: (known | {"contact": torch.zeros(2, 1)})[name] for name in policy.inputs}
 
 
 def test_a_switching_policy_also_tells_chances_of_contact_done_and_mode() -> None:
     policy = switching()
-    assert policy.spec.switches and policy.outputs == ("actions", "told")
-    assert policy.inputs == ("image_front", "image_wrist", "state", "instruction", "previous", "contact", "origin")
+    assert policy.spec.switches and policy.outputs == ("actions", "execution_estimate")
+    assert policy.inputs == (
+        "image_front",
+        "image_wrist",
+        "state",
+        "instruction",
+        "previous_instruction",
+        "contact",
+        "contact_origin",
+    )
     with torch.no_grad():
         actions, told = policy(*inputs(policy).values())
     assert actions.shape == (2, SPEC.horizon, len(SPEC.action)) and told.shape == (2, 2 + len(MODES))
@@ -165,20 +180,22 @@ def differs(policy: Policy, **changed: torch.Tensor) -> bool:
 
 def test_the_execution_is_read_and_the_origin_only_in_contact() -> None:
     policy = switching()
-    assert differs(policy, previous=inputs(policy, 1)["previous"]) and differs(policy, contact=torch.ones(2, 1))
-    assert not differs(policy, origin=torch.randn(2, len(SPEC.state)))
+    assert differs(policy, previous_instruction=inputs(policy, 1)["previous_instruction"]) and differs(
+        policy, contact=torch.ones(2, 1)
+    )
+    assert not differs(policy, contact_origin=torch.randn(2, len(SPEC.state)))
     held = inputs(policy) | {"contact": torch.ones(2, 1)}
     with torch.no_grad():
-        here, there = (policy(*(held | {"origin": held["state"] + move}).values())[1] for move in (0.0, 0.1))
+        here, there = (policy(*(held | {"contact_origin": held["state"] + move}).values())[1] for move in (0.0, 0.1))
     assert not torch.equal(here, there)
 
 
-@pytest.mark.parametrize("ingredient", ["previous", "contact"])
-def test_an_ablated_ingredient_is_not_read(ingredient: str) -> None:
+@pytest.mark.parametrize(("setting", "ingredient"), [("previous", "previous_instruction"), ("contact", "contact")])
+def test_an_ablated_ingredient_is_not_read(setting: str, ingredient: str) -> None:
     raw = small.shrink("switch")
-    raw["encoders"]["execution"][ingredient] = False
+    raw["encoders"]["execution"][setting] = False
     policy = Policy(recipe.parse(raw), SPEC, blank(SPEC)).eval()
-    changed = {"previous": inputs(policy, 1)["previous"], "contact": torch.ones(2, 1)}
+    changed = {"previous_instruction": inputs(policy, 1)["previous_instruction"], "contact": torch.ones(2, 1)}
     assert {name: differs(policy, **{name: value}) for name, value in changed.items()} == {
         name: name != ingredient for name in changed
     }
@@ -186,8 +203,8 @@ def test_an_ablated_ingredient_is_not_read(ingredient: str) -> None:
 
 def test_told_learns_what_the_recordings_say() -> None:
     torch.manual_seed(0)
-    told, cache = OBJECTIVES["told"](SPEC, 16, blank(SPEC)), _Cache()
-    label = torch.from_numpy(OBJECTIVES["told"].labels(cache))
+    told, cache = OBJECTIVES["execution_estimate"](SPEC, 16, blank(SPEC)), _Cache()
+    label = torch.from_numpy(OBJECTIVES["execution_estimate"].labels(cache))
     assert label[:, 0].tolist() == cache.contact.tolist() and (label[:, 2] == 1).all()
     features, optimizer = torch.randn(10, 16), torch.optim.Adam(told.parameters(), 0.1)
     for _ in range(300):
@@ -236,8 +253,11 @@ def test_an_untrained_policy_stays_where_it_is_told_the_changes_are_zero() -> No
         ({"training": {"batch": -1}}, "batch: got -1"),
         ({"training": {"clip": float("nan")}}, "clip: got nan"),
         ({"training": [1]}, "expected a mapping"),
-        ({"objectives": {"told": 0.1}}, "execution and the objective told go together"),
-        ({"encoders": {"instruction": {}, "execution": {}}}, "execution and the objective told go together"),
+        ({"objectives": {"execution_estimate": 0.1}}, "execution and the objective execution_estimate go together"),
+        (
+            {"encoders": {"instruction": {}, "execution": {}}},
+            "execution and the objective execution_estimate go together",
+        ),
     ],
 )
 def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:

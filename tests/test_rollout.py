@@ -106,7 +106,7 @@ def test_an_inference_that_is_under_way_delays_the_next(level: rollout.Driver) -
 
 
 def test_a_delay_is_whole_control_steps(world: World, level: rollout.Driver) -> None:
-    driver = rollout.Driver(world, level.runtime, 60_000_000)
+    driver = rollout.Driver(world, level.session, 60_000_000)
     driver.instruct("one")
     levels(driver, 3)
     driver.instruct("two")
@@ -117,7 +117,7 @@ def test_a_chunk_may_be_thrown_away_or_kept_to_its_end(level: rollout.Driver) ->
     assert list(flush(level, "two")) == []
     assert levels(level, 3) == [0.02, 0.02, -0.02] and level.interventions == {"held: nothing is scheduled": 2}
     levels(level, 3)  # six steps after the frame that the newest chunk answers
-    assert list(keep(level, "one")) == [False] * (level.runtime.spec.horizon - 6)
+    assert list(keep(level, "one")) == [False] * (level.session.spec.horizon - 6)
     assert round(float(level.command[0]), 4) == -0.02 and not level.scheduled
     assert levels(level, 3) == [-0.02, -0.02, 0.02]
 
@@ -137,8 +137,8 @@ def test_a_refusal_that_leaves_the_instruction_in_force_disturbs_nothing(level: 
 
 
 def test_a_new_episode_knows_nothing_of_the_last(world: World, level: rollout.Driver) -> None:
-    driver = rollout.Driver(world, level.runtime)
-    assert level.runtime.text == ""
+    driver = rollout.Driver(world, level.session)
+    assert level.session.text == ""
     driver.step()
     assert driver.interventions == {"held: nothing is scheduled": 1}
 

@@ -12,7 +12,7 @@ import pytest
 
 from policy.errors import InputError
 from policy.robot.contract import load
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim import evaluate
 from sim.layout import HOME
 from sim.switch_evaluation import film, measures, refusals
@@ -110,11 +110,11 @@ def test_unknown_sentences_are_new_and_a_policy_that_does_not_know_them_says_so(
     assert len(set(refusals.UNKNOWN) - said) == 20
     write_model(tmp_path / "switching", switches=True)
     write_model(tmp_path / "plain")
-    told = refusals.refusals(Runtime(tmp_path / "switching", 1, "cpu"))
+    told = refusals.refusals(Session(tmp_path / "switching", 1, "cpu"))
     assert told["unknown_refused"]["successes"] == 20 - len(told["unknown_refused"]["accepted"]) >= 19
     assert "could you pull open the drawer" not in told["reworded_refused"]["refused"]  # it was taught the drawer
     assert "lamp on please" in told["reworded_refused"]["refused"]
-    plain = refusals.refusals(Runtime(tmp_path / "plain", 1, "cpu"))
+    plain = refusals.refusals(Session(tmp_path / "plain", 1, "cpu"))
     assert plain["unknown_refused"]["rate"] == plain["reworded_refused"]["rate"] == 0
 
 

@@ -144,7 +144,7 @@ def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -
     synthesise(bags, bags / "switches", CONTRACT)
     cache = dataset.open_cache(bags, CONTRACT)
     _, mask = dataset._rows(cache, CONTRACT.horizon)
-    done = ContextLabels(cache).told[:, 1]
+    done = ContextLabels(cache).execution_targets[:, 1]
     for e, bag in enumerate(cache.bags):
         last = int(cache.bounds[e + 1]) - 1
         assert cache.broken[e] == bag.startswith("switches")

@@ -160,7 +160,7 @@ def test_an_ingredient_of_switching_can_be_left_out(left_out: str, tmp_path: Pat
     raw["training"] |= {"without": without, "held_out": 0.0}
     cache = dataset.open_cache(small.switches(tmp_path), contract.load("tabletop"))
     batches = Batches(cache, recipe.parse(raw))
-    modes = {MODES[int(told)] for told in batches.some(batches.train)["told"][:, 2:].argmax(1)}
+    modes = {MODES[int(told)] for told in batches.some(batches.train)["execution_estimate"][:, 2:].argmax(1)}
     assert modes == ({"forward"} if without == "mode" else set(MODES) - {without})
     assert len(batches.train) == sum(without in ("", "mode") or MODES[mode] != without for mode in cache.mode)
     recipe.parse(changed(VARIANTS[left_out]))
@@ -230,7 +230,7 @@ def test_a_start_takes_over_what_two_policies_have_in_common(former: Path) -> No
         if name != "mixer.position":
             torch.testing.assert_close(mine[name], value)
     new = [name for name in mine if name not in theirs.state_dict()]
-    assert {".".join(name.split(".")[:2]) for name in new} == {"encoders.execution", "objectives.told"}
+    assert {".".join(name.split(".")[:2]) for name in new} == {"encoders.execution", "objectives.execution_estimate"}
     assert all(torch.equal(mine[name], fresh[name]) for name in new)
     # each group of tokens takes its own position along, though others now stand between them
     for name, place in policy.places.items():

@@ -1,4 +1,4 @@
-"""A real model folder of a few hundred bytes, so that tests run real ONNX Runtime without training."""
+"""A real model folder of a few hundred bytes, so that tests run real ONNX Session without training."""
 
 import shutil
 from dataclasses import replace
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from policy.robot.contract import FOLDER, load
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
 
@@ -35,7 +35,7 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
     if switches:
         save_file({"instructions": _taught()}, folder / "instructions.safetensors")
     floats = {"state": len(spec.state), "instruction": spec.text}
-    floats |= {"previous": spec.text, "contact": 1, "origin": len(spec.state)} if switches else {}
+    floats |= {"previous_instruction": spec.text, "contact": 1, "contact_origin": len(spec.state)} if switches else {}
     inputs = [
         helper.make_tensor_value_info(f"image_{n}", TensorProto.UINT8, ["B", h, w, 3])
         for n, (h, w) in spec.cameras.items()
@@ -43,7 +43,7 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
     inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["B", size]) for n, size in floats.items()]
     outputs = [helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", spec.horizon, len(spec.action)])]
     if switches:
-        outputs.append(helper.make_tensor_value_info("told", TensorProto.FLOAT, ["B", 2 + len(MODES)]))
+        outputs.append(helper.make_tensor_value_info("execution_estimate", TensorProto.FLOAT, ["B", 2 + len(MODES)]))
     nodes, constants = _moving(spec, ramp, "moved" if switches else "actions")
     if switches:
         more, others = _telling(spec)
@@ -73,9 +73,9 @@ def frame(spec: Spec, brightness: int = 255, stamp: int = 7, **told: Any) -> Fra
     return Frame(stamp, images, np.linspace(0, 0.07, len(spec.state), dtype=np.float32))
 
 
-def read(runtime: Runtime, seen: Frame) -> tuple[float, float, float]:
+def read(session: Session, seen: Frame) -> tuple[float, float, float]:
     """Likeness, contact and distance to the origin that a switching model reads with this frame."""
-    moved = runtime.infer(seen).actions[0, SHOWN] - seen.state[list(SHOWN)]
+    moved = session.infer(seen).actions[0, SHOWN] - seen.state[list(SHOWN)]
     likeness, contact, distance = np.round(moved / SCALE, 2)
     return float(likeness), float(contact), float(distance)
 
@@ -117,10 +117,10 @@ def _telling(spec: Spec) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
         helper.make_node("Cast", ["top"], ["band"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["band", "across"], ["bright"], keepdims=0),
         helper.make_node("Sub", ["white", "bright"], ["dark"]),
-        helper.make_node("Div", ["dark", "white"], ["told"]),
-        helper.make_node("Mul", ["previous", "instruction"], ["products"]),
+        helper.make_node("Div", ["dark", "white"], ["execution_estimate"]),
+        helper.make_node("Mul", ["previous_instruction", "instruction"], ["products"]),
         helper.make_node("ReduceSum", ["products", "one"], ["likeness"], keepdims=1),
-        helper.make_node("Sub", ["state", "origin"], ["away"]),
+        helper.make_node("Sub", ["state", "contact_origin"], ["away"]),
         helper.make_node("Concat", ["likeness", "contact", "away"], ["read"], axis=1),
         helper.make_node("MatMul", ["read", "shows"], ["nudge"]),
         helper.make_node("Unsqueeze", ["nudge", "one"], ["nudges"]),

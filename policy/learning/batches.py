@@ -96,7 +96,7 @@ class Batches:
         batch["instruction"] = self._said(batch.pop("episode"), rng)
         if self.history is not None:
             past = self.history.draw(indices, rng)
-            batch |= past | {"previous": self._said(past["previous"], rng)}
+            batch |= past | {"previous_instruction": self._said(past["previous_instruction"], rng)}
         batch |= {name: values[indices] for name, values in self.labels.items()}
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
 

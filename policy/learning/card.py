@@ -25,7 +25,7 @@ shapes, `contract.yaml` the robot it was trained for.
 | trained on | {state["samples"]} windows, {state["step"]} steps, seed {state["recipe"]["training"]["seed"]} |
 | time | {state["seconds"] / 60:.0f} minutes on {where} |
 | size | {figures["parameters"] / 1e6:.2f} M parameters while training, {figures["bytes"] / 1e6:.1f} MB |
-| torch and ONNX Runtime differ by | {figures["difference"]:.1e} of the range, {figures["frames"]} frames |
+| torch and ONNX Session differ by | {figures["difference"]:.1e} of the range, {figures["frames"]} frames |
 | inference, CPU, {figures["threads"]} threads, batch 1 | {figures["latency"]:.2f} ms (median) |
 
 Trained by `{state["command"]}`; size, difference and time of inference measured by

@@ -1,4 +1,4 @@
-"""What a switching policy is told of its own past while it learns: the runtime's book, drawn from recordings.
+"""What a switching policy is told of its own past while it learns: the session's book, drawn from recordings.
 
     bag           A: forward ........|B: rollback ... advance ... forward .............
     contact              ____________ ______                           _______
@@ -74,7 +74,7 @@ class ContextLabels:
         return begin + int(free[0]) if len(free) else end, begin + int(taken[0]) if len(taken) else end
 
     @property
-    def told(self) -> np.ndarray:
+    def execution_targets(self) -> np.ndarray:
         """What the policy is to tell, float32 (N, 5): contact, done, one of the modes."""
         left = np.repeat(self.cache.bounds[1:], np.diff(self.cache.bounds)) - np.arange(len(self.contact))
         done = (left <= DONE) & ~self.cache.broken[self.cache.episode]
@@ -91,7 +91,11 @@ class ContextLabels:
         earlier = rng.integers(self.first[indices], indices + 1)  # where a contact began that is over
         row = np.where(touching, late, np.where(wrong, earlier, indices))
         told = (touching ^ wrong).astype(np.float32)[:, None]
-        return {"previous": self._previous(indices, rng), "contact": told, "origin": self.cache.state[row]}
+        return {
+            "previous_instruction": self._previous(indices, rng),
+            "contact": told,
+            "contact_origin": self.cache.state[row],
+        }
 
     def _previous(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         e, n = self.cache.episode[indices], len(indices)

@@ -215,7 +215,7 @@ class Execution(nn.Module):
     def __init__(self, settings: "Execution.Settings", spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__()
         self.settings, self.tokens = settings, 2
-        self.inputs = ("instruction", "previous", "contact", "origin", "state")
+        self.inputs = ("instruction", "previous_instruction", "contact", "contact_origin", "state")
         self.register_buffer("std", std(statistics["state_std"]))
         self.asked = nn.Sequential(nn.Linear(2 * spec.text, width), nn.GELU(), nn.Linear(width, width))
         self.held = nn.Sequential(nn.Linear(1 + len(spec.state), width), nn.GELU(), nn.Linear(width, width))

@@ -13,7 +13,7 @@ from policy.learning.objectives import OBJECTIVES
 from policy.learning.recipe import Recipe
 from policy.spec import Spec
 
-EXECUTION = ("previous", "contact", "origin")  # what the runtime's book says
+EXECUTION = ("previous_instruction", "contact", "contact_origin")  # what the session's book says
 
 
 def blank(spec: Spec) -> Statistics:
@@ -51,7 +51,7 @@ class Policy(nn.Module):
             for name in (*(f"image_{camera}" for camera in spec.cameras), "state", "instruction", *EXECUTION)
             if name in read or name == "state"
         )
-        self.outputs: tuple[str, ...] = ("actions", "told") if recipe.switches else ("actions",)
+        self.outputs: tuple[str, ...] = ("actions", "execution_estimate") if recipe.switches else ("actions",)
         tokens = sum(encoder.tokens for encoder in self.encoders.values())
         counts = [*((name, encoder.tokens) for name, encoder in self.encoders.items()), ("action", 1)]
         ends = np.cumsum([count for _, count in counts])
@@ -79,7 +79,7 @@ class Policy(nn.Module):
         features = self.features(named)
         chunk = self.head.sample(features, None)
         actions = self.present_state(named)[:, None] + self.delta_mean + self.delta_std * chunk
-        return (actions, self.objectives["told"].say(features)) if self.spec.switches else actions
+        return (actions, self.objectives["execution_estimate"].say(features)) if self.spec.switches else actions
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and its parts; `batch` holds inputs, actions, mask and the objectives' labels."""

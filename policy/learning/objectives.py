@@ -1,4 +1,4 @@
-"""Objectives: further losses on the action feature; only `told` is part of the export.
+"""Objectives: further losses on the action feature; only `execution_estimate` is part of the export.
 
 labels(cache) -> (N, ...) what is to be predicted, made once for the whole cache
 forward(features (B, width), label (B, ...)) -> scalar
@@ -54,7 +54,7 @@ class Keyframe(nn.Module):
         return (self.out(features).float() - (label - self.mean) / self.std).abs().mean()
 
 
-class Told(nn.Module):
+class ExecutionEstimation(nn.Module):
     """Says of the execution itself whether there is contact, whether it is done, and in which mode it is."""
 
     def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
@@ -64,7 +64,7 @@ class Told(nn.Module):
     @staticmethod
     def labels(cache: Recorded) -> np.ndarray:
         """Contact, done and one of the modes (N, 5)."""
-        return ContextLabels(cache).told
+        return ContextLabels(cache).execution_targets
 
     def forward(self, features: Tensor, label: Tensor) -> Tensor:
         logits = self.out(features).float()
@@ -77,4 +77,4 @@ class Told(nn.Module):
         return torch.cat([logits[:, :2].sigmoid(), logits[:, 2:].softmax(-1)], 1)
 
 
-OBJECTIVES: dict[str, type[nn.Module]] = {"keyframe": Keyframe, "told": Told}
+OBJECTIVES: dict[str, type[nn.Module]] = {"keyframe": Keyframe, "execution_estimate": ExecutionEstimation}

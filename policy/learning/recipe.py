@@ -99,9 +99,9 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
     for name in objectives:
         if name not in OBJECTIVES:
             raise unknown(f"objective in {where}", name, OBJECTIVES)
-    if ("execution" in encoders) != bool(objectives.get("told")):
+    if ("execution" in encoders) != bool(objectives.get("execution_estimate")):
         raise InputError(
-            f"{where}: the encoder execution and the objective told go together, as one reads what the "
+            f"{where}: the encoder execution and the objective execution_estimate go together, as one reads what the "
             "other says; name both or neither"
         )
     return Recipe(

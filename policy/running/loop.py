@@ -19,8 +19,8 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.running.schedule import Schedule
-from policy.running.session import Runtime
-from policy.spec import Frame, Told
+from policy.running.session import Session
+from policy.spec import ExecutionEstimate, Frame
 
 LOG = logging.getLogger("midstream.pilot")
 LONGEST = 1000  # characters of an instruction; the sentence encoder reads about as many
@@ -38,16 +38,18 @@ class Pilot:
     """
 
     def __init__(
-        self, runtime: Runtime, clock: Callable[[], int], publish: Publish, replan: int = 8, stale: float = 0.15
+        self, session: Session, clock: Callable[[], int], publish: Publish, replan: int = 8, stale: float = 0.15
     ) -> None:
-        self.runtime, self._clock, self._publish = runtime, clock, publish
-        runtime.reset()
-        self._dt = runtime.spec.dt_ns
+        self.session, self._clock, self._publish = session, clock, publish
+        session.reset()
+        self._dt = session.spec.dt_ns
         self._replan, self._stale = replan * self._dt - self._dt // 2, round(stale * 1e9)
         self.reason = NOTHING
         self.text = ""  # instruction in force
         self.served = ""  # the one that the newest chunk serves
-        self.told: Told | None = None  # of the newest chunk; None with a policy that does not tell
+        self.execution_estimate: ExecutionEstimate | None = (
+            None  # of the newest chunk; None with a policy that does not tell
+        )
         self.touching = False  # contact as told, with hysteresis
         self.finished = False  # whether the instruction in force is done
         self.switches = self.inferences = self.failures = self.outdated = 0
@@ -71,7 +73,7 @@ class Pilot:
     @property
     def unfinished(self) -> str:
         """What "continue" would take up again, "" if nothing."""
-        return self.runtime.unfinished
+        return self.session.unfinished
 
     def observe(self, frame: Frame) -> None:
         """Take the newest frame: infer from it if it is time to, else publish what is still to come."""
@@ -81,7 +83,7 @@ class Pilot:
                 self._still.clear()
                 self._inferred = -(2**62)
                 if self.text:  # in a simulation begun anew, so does the instruction
-                    self.runtime.reset()
+                    self.session.reset()
                     self._asked = self._asked or (self.text, monotonic_ns())
             if frozen := self._frozen(frame):
                 self._idle(frozen)
@@ -112,8 +114,8 @@ class Pilot:
             present = self._asked[0] if self._asked else self.text
             if text in (self._said, present) and (self._asked or not self.finished):
                 return
-            meant = self.runtime.meant(text)
-            if self._scheduled == self.runtime.instruction:  # a second one does not prolong the first
+            meant = self.session.meant(text)
+            if self._scheduled == self.session.instruction:  # a second one does not prolong the first
                 slack = float(np.median(self.inferring)) if self.inferring else 0.0
                 self._keep_until = self._clock() + 2 * self._dt + round(2e9 * slack)
             self._said, self._asked = text, (meant, monotonic_ns())
@@ -125,9 +127,9 @@ class Pilot:
         with self._wake:
             self._idle(NOTHING)
             self._still.clear()
-            self.runtime.reset()
+            self.session.reset()
             self._asked, self._said, self.text, self.served, self.reason = None, "", "", "", NOTHING
-            self.told, self.touching, self.finished = None, False, False
+            self.execution_estimate, self.touching, self.finished = None, False, False
 
     def fault(self, reason: str) -> None:
         """Command nothing until the next frame: the sensors cannot be trusted."""
@@ -160,7 +162,7 @@ class Pilot:
         """Publish what is still to come; of a former instruction only what cannot be taken back."""
         now = max(self._clock(), self._frame.stamp if self._frame else 0)  # a frame proves its time
         times, actions = self._schedule.ahead(now)
-        if self._asked or self._scheduled != self.runtime.instruction:
+        if self._asked or self._scheduled != self.session.instruction:
             keep = int(np.searchsorted(times, self._keep_until, "right"))
             times, actions = times[:keep], actions[:keep]
         if len(times) and not self.reason:
@@ -201,7 +203,7 @@ class Pilot:
     def _take(self, asked: tuple[str, int]) -> None:
         refused = ""
         try:
-            self.runtime.instruct(asked[0])
+            self.session.instruct(asked[0])
         except Exception as error:  # unknown, or whatever the sentence encoder throws
             refused = str(error)
         with self._wake:
@@ -211,7 +213,7 @@ class Pilot:
             if refused:
                 self._idle(refused)
                 self.reason = refused
-            self.text, self.finished = self.runtime.text, False
+            self.text, self.finished = self.session.text, False
 
     def _newest(self) -> Frame | None:
         """The frame to infer from, unless it is stale or nothing is to be done."""
@@ -221,13 +223,17 @@ class Pilot:
 
     def _infer(self, frame: Frame, asked: tuple[str, int] | None) -> None:
         began = monotonic_ns()
-        chunk = self.runtime.infer(frame)
+        chunk = self.session.infer(frame)
         took = (monotonic_ns() - began) * 1e-9
         with self._wake:
             if self._asked or not self.text:  # another instruction came meanwhile, or a reset
                 self.outdated += 1
                 return
-            self.told, self.touching, self.finished = chunk.told, self.runtime.touching, self.runtime.finished
+            self.execution_estimate, self.touching, self.finished = (
+                chunk.execution_estimate,
+                self.session.touching,
+                self.session.finished,
+            )
             now = max(self._clock(), frame.stamp)
             if chunk.instruction != self._scheduled:
                 self._schedule.switch(chunk.instruction, now)

@@ -1,4 +1,4 @@
-"""An exported policy under ONNX Runtime: frame in, chunk out. The same object serves robot and simulator."""
+"""An exported policy under ONNX Session: frame in, chunk out. The same object serves robot and simulator."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ KNOWN = 0.53  # cosine with the nearest sentence that was taught, below which an
 EXPORT_AGAIN = "export it again with `python -m policy.export <run> --out <folder>`"
 
 
-class Runtime:
+class Session:
     """A model folder (policy.onnx, spec.json, contract.yaml), loaded, checked and warm.
 
     `provider` "auto" takes the first of TensorRT, CUDA and CPU that this machine can run; the attribute
@@ -117,7 +117,7 @@ class Runtime:
             actions = self._session.run(["actions"], feed)[0][0]
             return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction)
         feed |= book.inputs(feed["state"][0])
-        actions, told = self._session.run(["actions", "told"], feed)
+        actions, told = self._session.run(["actions", "execution_estimate"], feed)
         said, kept = book.enter(feed["state"][0], told[0], actions[0])
         return Chunk(frame.stamp, self.spec.dt_ns, kept, self.instruction, said)
 
@@ -142,7 +142,7 @@ def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     wanted = [name for key, name in PROVIDERS.items() if provider in ("auto", key) and name in here]
     if not wanted:
         raise InputError(
-            f"provider {provider!r} is not in the installed ONNX Runtime (it has "
+            f"provider {provider!r} is not in the installed ONNX Session (it has "
             f'{", ".join(here)}); take "auto", or install the extra `gpu` in place of `cpu`'
         )
     options = ort.SessionOptions()
@@ -153,9 +153,9 @@ def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     options.log_severity_level = 4  # a provider that cannot start is told by `provider`, not by its log
     try:
         session = ort.InferenceSession(str(path), options, providers=wanted)
-    except Exception as error:  # ONNX Runtime raises many unrelated types for a file it cannot read
+    except Exception as error:  # ONNX Session raises many unrelated types for a file it cannot read
         raise InputError(
-            f"{path} cannot be loaded by ONNX Runtime ({str(error).splitlines()[0][:200]}); "
+            f"{path} cannot be loaded by ONNX Session ({str(error).splitlines()[0][:200]}); "
             f"the file may be truncated: {EXPORT_AGAIN}"
         ) from None
     if provider != "auto" and session.get_providers()[0] != PROVIDERS[provider]:
@@ -183,8 +183,12 @@ def _nodes(spec: Spec) -> tuple[dict[str, Node], dict[str, Node]]:
     inputs |= {"state": ("float32", states), "instruction": ("float32", text)}
     outputs: dict[str, Node] = {"actions": ("float32", [spec.horizon, len(spec.action)])}
     if spec.switches:
-        inputs |= {"previous": ("float32", text), "contact": ("float32", [1]), "origin": ("float32", states)}
-        outputs["told"] = ("float32", [2 + len(MODES)])
+        inputs |= {
+            "previous_instruction": ("float32", text),
+            "contact": ("float32", [1]),
+            "contact_origin": ("float32", states),
+        }
+        outputs["execution_estimate"] = ("float32", [2 + len(MODES)])
     return inputs, outputs
 
 

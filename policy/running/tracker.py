@@ -1,4 +1,4 @@
-"""What has become of the instruction in force: the book that the runtime keeps for a switching policy.
+"""What has become of the instruction in force: the book that the session keeps for a switching policy.
 
 The policy decides; the book only remembers what one frame cannot show and hands it back with the next:
 
@@ -10,13 +10,13 @@ The policy decides; the book only remembers what one frame cannot show and hands
     previous  A ----------- A -------------- A -------------- A --------- B ----------------- B
     origin    now           here             here             now         now                 now, held
 
-Pure numpy; `Runtime` calls it from one thread.
+Pure numpy; `Session` calls it from one thread.
 """
 
 import numpy as np
 
 from policy.errors import InputError
-from policy.spec import MODES, Told
+from policy.spec import MODES, ExecutionEstimate
 
 CONTINUE = "continue"
 ON, OFF = 0.6, 0.4  # chance of contact from which it is taken as on, and as off
@@ -81,12 +81,12 @@ class Execution:
         """
         origin = self._origin if self.touching else state
         return {
-            "previous": self._previous[None],
+            "previous_instruction": self._previous[None],
             "contact": np.array([[self._contact]], np.float32),
-            "origin": np.asarray(origin, np.float32)[None],
+            "contact_origin": np.asarray(origin, np.float32)[None],
         }
 
-    def enter(self, state: np.ndarray, told: np.ndarray, actions: np.ndarray) -> tuple[Told, np.ndarray]:
+    def enter(self, state: np.ndarray, told: np.ndarray, actions: np.ndarray) -> tuple[ExecutionEstimate, np.ndarray]:
         """Book the answer to a frame: state (S,), told (5,), actions (H, A) -> what it tells, actions (H, A).
 
         Once the instruction is done the actions are one set-point, repeated.
@@ -98,7 +98,7 @@ class Execution:
         self._acting = self._current
         if self._rest is not None:
             actions = np.tile(self._rest, (len(actions), 1))
-        return Told(self._contact, self._mode, done), actions
+        return ExecutionEstimate(self._contact, self._mode, done), actions
 
     def _supersede(self, text: str) -> None:
         if self.text and self.text != text and not self.finished:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from policy.errors import InputError, unknown
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim import runs
 from sim.switch_evaluation import film
 from sim.switch_evaluation import switch_page as page
@@ -17,7 +17,7 @@ from sim.tasks import TASKS
 from sim.world import World
 
 _world: World  # one of each in every worker process
-_runtimes: dict[bool, Runtime]  # ours, and (False) that of the baselines
+_runtimes: dict[bool, Session]  # ours, and (False) that of the baselines
 
 
 def add_arguments(parser: "argparse._ArgumentGroup") -> None:
@@ -44,7 +44,7 @@ def evaluate(args: argparse.Namespace) -> None:
     words = {}
     for name, key, folder in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
         if folder:  # a model that cannot run is told before anything is written
-            words[name] = refusals(Runtime(folder, threads, "cpu"))
+            words[name] = refusals(Session(folder, threads, "cpu"))
             settings[key] = runs.fingerprint(folder)
     jobs = plan(phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
     out = Path(args.out)
@@ -101,12 +101,12 @@ def _pairs(text: str) -> int | None:
 def _open(model: str, baseline: str | None, threads: int) -> None:
     """In a worker: load world and policies once."""
     global _world, _runtimes
-    _world, _runtimes = World(), {True: Runtime(model, threads, "cpu")}
+    _world, _runtimes = World(), {True: Session(model, threads, "cpu")}
     if baseline:
-        _runtimes[False] = Runtime(baseline, threads, "cpu")
+        _runtimes[False] = Session(baseline, threads, "cpu")
 
 
-def _runtime(method: str) -> Runtime:
+def _runtime(method: str) -> Session:
     return _runtimes[method == "ours"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim.switch_evaluation.stage import Stage
 from sim.switch_evaluation.switch_jobs import PHASES, Job, play
 from sim.video import RATE, Video, caption
@@ -48,12 +48,12 @@ def _well(record: Record) -> bool:
     return record["success"] and record.get("safe") is not False
 
 
-def film(jobs: list[Job], world: World, runtime: Callable[[str], Runtime], path: Path) -> Record:
+def film(jobs: list[Job], world: World, session: Callable[[str], Session], path: Path) -> Record:
     """Play jobs that differ in their method only, and write them beside each other."""
     reels, records = [], []
     for job in jobs:
         reel = _Reel(world, job.method)
-        records.append(play(job, world, runtime(job.method), reel))
+        records.append(play(job, world, session(job.method), reel))
         reels.append(reel.frames())
     before, after = (max(len(reel[part]) for reel in reels) for part in (0, 1))
     with Video(path) as video:

@@ -41,7 +41,7 @@ def flush(driver: Driver, words: str) -> Iterator[bool]:
 def retreat(driver: Driver, words: str) -> Iterator[bool]:
     """A script opens the hand where it is and goes home, as fast as the limits allow; then the policy is told."""
     driver.drop()
-    for target in way_home(driver.command, driver.runtime.contract.limits.velocity):
+    for target in way_home(driver.command, driver.session.contract.limits.velocity):
         driver.send(target)
         yield True
     driver.instruct(words)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from policy.errors import InputError
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim.report import rate
 from sim.tasks import TASKS
 
@@ -32,10 +32,10 @@ UNKNOWN = (
 )
 
 
-def refusals(runtime: Runtime) -> dict[str, Any]:
+def refusals(session: Session) -> dict[str, Any]:
     """How many unknown sentences are refused, and how many reworded ones of the tasks; and which ones wrongly."""
     reworded = [words for task in TASKS.values() for words in task.reworded]
-    unknown, known = ({words: _refuses(runtime, words) for words in said} for said in (UNKNOWN, reworded))
+    unknown, known = ({words: _refuses(session, words) for words in said} for said in (UNKNOWN, reworded))
     return {
         "unknown_refused": _rate(unknown.values()) | {"accepted": [w for w, no in unknown.items() if not no]},
         "reworded_refused": _rate(known.values()) | {"refused": [w for w, no in known.items() if no]},
@@ -46,10 +46,10 @@ def _rate(refused: Iterable[bool]) -> dict[str, Any]:
     return rate({"success": no} for no in refused)
 
 
-def _refuses(runtime: Runtime, words: str) -> bool:
-    runtime.reset()
+def _refuses(session: Session, words: str) -> bool:
+    session.reset()
     try:
-        runtime.instruct(words)
+        session.instruct(words)
     except InputError:
         return True
     return False

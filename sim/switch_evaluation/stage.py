@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policy.running.session import Runtime
+from policy.running.session import Session
 from sim.rollout import Driver, until
 from sim.start import HOLD
 from sim.switch_evaluation.methods import Method
@@ -25,9 +25,9 @@ class Stage:
     """A policy at the controls, from its first instruction on; `watch(stage)` is called after every control step."""
 
     def __init__(
-        self, world: World, runtime: Runtime, words: str, method: Method, watch: Callable[["Stage"], None] | None = None
+        self, world: World, session: Session, words: str, method: Method, watch: Callable[["Stage"], None] | None = None
     ) -> None:
-        self.world, self.driver = world, Driver(world, runtime, DELAY)
+        self.world, self.driver = world, Driver(world, session, DELAY)
         self.said = [words]
         self.began = world.state()
         self.sent: list[np.ndarray] = []  # (A,) set-points after the guard
@@ -49,13 +49,17 @@ class Stage:
         answers = next(self._takeover, None)
         if answers is None:
             self.driver.step()
-            answers = self.driver.served == self.driver.runtime.instruction
+            answers = self.driver.served == self.driver.session.instruction
         self.answers.append(answers)
         self.sent.append(self.driver.command)
         self.contact.append(self.world.contact)
         newest = self.driver.newest
-        if newest is not None and newest.told is not None and newest.instruction == self.driver.runtime.instruction:
-            self.modes[newest.told.mode] += 1
+        if (
+            newest is not None
+            and newest.execution_estimate is not None
+            and newest.instruction == self.driver.session.instruction
+        ):
+            self.modes[newest.execution_estimate.mode] += 1
         if self._watch is not None:
             self._watch(self)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.running.tracker import CONTINUE
 from sim.rollout import until
 from sim.start import HOLD, start
@@ -75,7 +75,7 @@ def rounds(rng: np.random.Generator) -> list[tuple[str, str]]:
     ]
 
 
-def play(job: Job, world: World, runtime: Runtime, watch: Watch | None = None) -> dict[str, Any]:
+def play(job: Job, world: World, session: Session, watch: Watch | None = None) -> dict[str, Any]:
     """Run one job to its end and return its record, which is the same every time.
 
     Tables are drawn until one allows the switch; where none does, the record says so with "void".
@@ -84,15 +84,15 @@ def play(job: Job, world: World, runtime: Runtime, watch: Watch | None = None) -
     twins: list[bool] = []  # whether A alone succeeded, for every table on which it was tried
     for tried in range(TRIES * len(job.pairs)):
         pair, seed = job.pairs[tried // TRIES], job.seed + tried * STRIDE
-        script = _script(job.run, pair, seed, world, runtime, twins)
-        made = script and _perform(job, script, world, runtime, watch)
+        script = _script(job.run, pair, seed, world, session, twins)
+        made = script and _perform(job, script, world, session, watch)
         if made:
             return record | {"void": False, "redraws": tried, "twins": twins} | made
     return record | {"void": True, "redraws": TRIES * len(job.pairs), "twins": twins}
 
 
 def _script(
-    run: str, pair: tuple[str, str], seed: int, world: World, runtime: Runtime, twins: list[bool]
+    run: str, pair: tuple[str, str], seed: int, world: World, session: Session, twins: list[bool]
 ) -> Script | None:
     """Draw what is said and when; None where this table does not allow it."""
     rng, a, b = np.random.default_rng([seed, 1]), TASKS[pair[0]], TASKS[pair[1]]
@@ -112,7 +112,7 @@ def _script(
             return b.possible(world)
         return not b.success(world) and not (run == "switch_back" and a.success(world))
 
-    twin = alone(Stage(world, runtime, words[0], ours), a, may_ask)
+    twin = alone(Stage(world, session, words[0], ours), a, may_ask)
     twins.append(twin.held is not None)
     steps = _steps(run, twin, rng)
     return Script(seed, tasks, tuple(words), steps, twin, rng) if steps else None
@@ -146,11 +146,11 @@ def _steps(run: str, twin: Twin, rng: np.random.Generator) -> tuple[int, ...]:
     return first, *(first + int(step) for step in more)
 
 
-def _perform(job: Job, script: Script, world: World, runtime: Runtime, watch: Watch | None) -> dict[str, Any] | None:
+def _perform(job: Job, script: Script, world: World, session: Session, watch: Watch | None) -> dict[str, Any] | None:
     """Say it, and measure; None where what is asked for last is true already."""
     a, last = script.tasks[0], script.tasks[-1]
     start(world, a, script.seed, "home")
-    stage = Stage(world, runtime, script.words[0], METHODS[job.method], watch)
+    stage = Stage(world, session, script.words[0], METHODS[job.method], watch)
     for step, words in zip(script.steps, script.words[1:], strict=True):
         while len(stage.sent) < step:
             stage.step()
@@ -176,7 +176,7 @@ def _perform(job: Job, script: Script, world: World, runtime: Runtime, watch: Wa
         "reaction_s": measures.reaction(sent, np.array(stage.answers), script.twin.sent, at),
         "jerk_ratio": measures.jerk_ratio(sent, script.twin.sent, at),
         "modes": dict(stage.modes),
-        "told_done": runtime.finished,
+        "told_done": session.finished,
         "refused": stage.driver.refused,
         "interventions": stage.driver.interventions,
     }
@@ -184,7 +184,7 @@ def _perform(job: Job, script: Script, world: World, runtime: Runtime, watch: Wa
         made |= {"safe": trail.safe(), "resumed": _resume(job, script, stage) if made["success"] else None}
     return made | {
         "steps": len(stage.sent),
-        "beyond_limits": measures.beyond(np.array(stage.sent), stage.began, runtime.contract.limits),
+        "beyond_limits": measures.beyond(np.array(stage.sent), stage.began, session.contract.limits),
     }
 
 

@@ -1,4 +1,4 @@
-"""The book of an execution, rule by rule, and the same through ONNX Runtime with the tiny switching model."""
+"""The book of an execution, rule by rule, and the same through ONNX Session with the tiny switching model."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.running.session import Runtime
+from policy.running.session import Session
 from policy.running.tracker import Execution
 from policy.spec import MODES
 from tests.tiny import TAUGHT, frame, read, write_model
@@ -40,24 +40,24 @@ class Story:
 
     @property
     def previous(self) -> str:
-        fed = self.book.inputs(np.zeros(JOINTS))["previous"][0]
+        fed = self.book.inputs(np.zeros(JOINTS))["previous_instruction"][0]
         return next(name for name, embedding in NAMES.items() if np.array_equal(embedding, fed))
 
     @property
     def origin(self) -> float:
         """-1 stands for the present state."""
-        return float(self.book.inputs(np.full(JOINTS, -1.0))["origin"][0, 0])
+        return float(self.book.inputs(np.full(JOINTS, -1.0))["contact_origin"][0, 0])
 
 
 def test_at_first_the_previous_instruction_is_the_present_one_and_there_is_no_contact() -> None:
     story = Story("A")
     fed = story.book.inputs(np.array([0.5, 0.25]))
     assert {k: (v.shape, v.dtype.name) for k, v in fed.items()} == {
-        "previous": ((1, 3), "float32"),
+        "previous_instruction": ((1, 3), "float32"),
         "contact": ((1, 1), "float32"),
-        "origin": ((1, 2), "float32"),
+        "contact_origin": ((1, 2), "float32"),
     }
-    assert story.previous == "A" and fed["contact"] == 0 and list(fed["origin"][0]) == [0.5, 0.25]
+    assert story.previous == "A" and fed["contact"] == 0 and list(fed["contact_origin"][0]) == [0.5, 0.25]
 
 
 def test_without_contact_the_superseded_instruction_is_the_previous_one_until_three_calm_inferences() -> None:
@@ -206,68 +206,72 @@ def test_withdrawn_it_is_unfinished_and_its_contact_remains() -> None:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
+def session(tmp_path: Path) -> Session:
     write_model(tmp_path / "model", switches=True)
-    return Runtime(tmp_path / "model", threads=1, provider="cpu")
+    return Session(tmp_path / "model", threads=1, provider="cpu")
 
 
-def test_the_graph_reads_the_book_and_the_chunk_tells(runtime: Runtime) -> None:
+def test_the_graph_reads_the_book_and_the_chunk_tells(session: Session) -> None:
     first, second, *_ = TAUGHT
-    runtime.instruct(first)
-    seen = frame(runtime.spec, contact=1)
-    told = runtime.infer(seen).told
+    session.instruct(first)
+    seen = frame(session.spec, contact=1)
+    told = session.infer(seen).execution_estimate
     assert told is not None and (told.contact, told.mode, told.done) == (1, "forward", 0)
-    moved = frame(runtime.spec, contact=0.8, mode="rollback")
+    moved = frame(session.spec, contact=0.8, mode="rollback")
     moved.state += 0.25
-    number = runtime.instruct(second)
-    likeness, contact, distance = read(runtime, moved)
+    number = session.instruct(second)
+    likeness, contact, distance = read(session, moved)
     assert 0.5 < likeness < 0.99 and (contact, distance) == (1, 0.25), "likeness is that of the two sentences"
-    chunk = runtime.infer(moved)
-    assert chunk.told is not None and chunk.told.mode == "rollback" and chunk.instruction == number
-    calm = frame(runtime.spec)
+    chunk = session.infer(moved)
+    assert (
+        chunk.execution_estimate is not None
+        and chunk.execution_estimate.mode == "rollback"
+        and chunk.instruction == number
+    )
+    calm = frame(session.spec)
     for _ in range(3):
-        runtime.infer(calm)
-    assert read(runtime, calm) == (1, 0, 0), "let go"
+        session.infer(calm)
+    assert read(session, calm) == (1, 0, 0), "let go"
 
 
-def test_done_the_arm_rests_and_continue_takes_the_unfinished_up(runtime: Runtime) -> None:
+def test_done_the_arm_rests_and_continue_takes_the_unfinished_up(session: Session) -> None:
     first, second, *_ = TAUGHT
-    runtime.instruct(first)
-    runtime.instruct(second)
-    done = frame(runtime.spec, done=1)
-    moving = [runtime.infer(done).actions for _ in range(2)]
-    assert np.ptp(moving[1][:, 0]) > 0.1 and not runtime.finished
+    session.instruct(first)
+    session.instruct(second)
+    done = frame(session.spec, done=1)
+    moving = [session.infer(done).actions for _ in range(2)]
+    assert np.ptp(moving[1][:, 0]) > 0.1 and not session.finished
     for _ in range(2):
-        resting = runtime.infer(done).actions
-        assert runtime.finished and np.ptp(resting, axis=0).max() == 0
-    number = runtime.instruct("Continue.")
-    assert (runtime.text, runtime.unfinished, runtime.finished) == (first, "", False)
-    assert runtime.infer(done).instruction == number
+        resting = session.infer(done).actions
+        assert session.finished and np.ptp(resting, axis=0).max() == 0
+    number = session.instruct("Continue.")
+    assert (session.text, session.unfinished, session.finished) == (first, "", False)
+    assert session.infer(done).instruction == number
     with pytest.raises(InputError, match="unfinished"):
-        runtime.instruct("continue")
-    assert runtime.text == first and runtime.instruction == number
+        session.instruct("continue")
+    assert session.text == first and session.instruction == number
 
 
-def test_an_unknown_instruction_is_refused_and_what_was_in_force_can_be_continued(runtime: Runtime) -> None:
+def test_an_unknown_instruction_is_refused_and_what_was_in_force_can_be_continued(session: Session) -> None:
     first = TAUGHT[0]
-    before = runtime.instruct(first)
+    before = session.instruct(first)
     with pytest.raises(InputError, match=r"unknown instruction 'make coffee'.*expected 0\.53 or more"):
-        runtime.instruct("make coffee")
-    assert (runtime.text, runtime.unfinished) == ("", first) and runtime.instruction == before + 1
+        session.instruct("make coffee")
+    assert (session.text, session.unfinished) == ("", first) and session.instruction == before + 1
     with pytest.raises(InputError, match="no instruction"):
-        runtime.infer(frame(runtime.spec))
-    runtime.instruct("pull the drawer open")  # another way to say what was taught
-    runtime.instruct("continue")
-    assert runtime.text == first
+        session.infer(frame(session.spec))
+    session.instruct("pull the drawer open")  # another way to say what was taught
+    session.instruct("continue")
+    assert session.text == first
 
 
-def test_a_reset_forgets_all_but_the_count(runtime: Runtime) -> None:
-    before = runtime.instruct(TAUGHT[0])
-    runtime.infer(frame(runtime.spec, contact=1))
-    runtime.instruct(TAUGHT[1])
-    runtime.reset()
-    assert (runtime.text, runtime.unfinished, runtime.touching) == ("", "", False)
+def test_a_reset_forgets_all_but_the_count(session: Session) -> None:
+    before = session.instruct(TAUGHT[0])
+    session.infer(frame(session.spec, contact=1))
+    session.instruct(TAUGHT[1])
+    session.reset()
+    assert (session.text, session.unfinished, session.touching) == ("", "", False)
     with pytest.raises(InputError, match="no instruction"):
-        runtime.infer(frame(runtime.spec))
-    assert runtime.instruct(TAUGHT[1]) == before + 2
-    assert read(runtime, frame(runtime.spec)) == (1, 0, 0)
+        session.infer(frame(session.spec))
+    assert session.instruct(TAUGHT[1]) == before + 2
+    assert read(session, frame(session.spec)) == (1, 0, 0)
