@@ -185,7 +185,9 @@ def status(level: str, name: str, message: str, values: Mapping[str, object]) ->
 
 
 def diagnostics(node: Node, *statuses: DiagnosticStatus) -> DiagnosticArray:
-    """Statuses of a node, stamped."""
+    """Statuses of a node, stamped; `hardware_id` is its namespace, which tells two robots apart."""
+    for entry in statuses:
+        entry.hardware_id = node.get_namespace()
     message = DiagnosticArray(status=list(statuses))
     message.header.stamp = node.get_clock().now().to_msg()
     return message
