@@ -32,9 +32,9 @@ from policy.data.mcap_recovery import Raw
 from policy.errors import InputError, unknown
 from policy.robot import contact
 from policy.robot.contract import BOOL, COMPRESSED, IMAGE, STRING, Contract
+from policy.robot.instructions import continues
 from policy.robot.motors import Motors
 from policy.robot.streams import Streams
-from policy.running.tracker import continues
 from policy.spec import MODES, Episode, Frame
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)

@@ -16,16 +16,11 @@ Pure numpy; `Session` calls it from one thread.
 import numpy as np
 
 from policy.errors import InputError
+from policy.robot.instructions import continues
 from policy.spec import MODES, ExecutionEstimate
 
-CONTINUE = "continue"
 ON, OFF = 0.6, 0.4  # chance of contact from which it is taken as on, and as off
 SURE = 3  # inferences in a row until a previous instruction is let go, and until one is done
-
-
-def continues(text: str) -> bool:
-    """Whether a sentence asks for what was left unfinished."""
-    return text.strip().strip(". ").lower() == CONTINUE
 
 
 class Execution:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from policy.robot.instructions import CONTINUE
 from policy.running.session import Session
-from policy.running.tracker import CONTINUE
 from sim.rollout import until
 from sim.start import HOLD, start
 from sim.switch_evaluation import measures

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from policy.errors import InputError, exit_code
-from policy.running.tracker import CONTINUE
+from policy.robot.instructions import CONTINUE
 from sim.report import rate
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES
