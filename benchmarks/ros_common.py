@@ -16,6 +16,7 @@ from rclpy.node import Node
 from policy.robot.contract import FOLDER, IMAGE, load
 from policy.running.text import Text
 from ros_nodes import bridge
+from ros_nodes.domain import claim_domain
 from sim.messages import JOINTS
 
 ROOT = Path(__file__).parent.parent
@@ -25,9 +26,9 @@ CAMERA_RATE, JOINT_RATE = 30.0, 100.0
 
 
 def settle() -> None:
-    """Keep DDS on this machine, on a domain that the tests do not use."""
+    """Keep DDS on this machine, on a domain that nobody else uses."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = "101"
+    os.environ["ROS_DOMAIN_ID"] = str(claim_domain().id)
 
 
 def write_model(folder: Path, size: int, rate: float) -> None:

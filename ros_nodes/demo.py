@@ -30,6 +30,7 @@ from policy.data.bags import find_bags, read_episodes
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
 from ros_nodes import bridge
+from ros_nodes.domain import claim_domain
 from ros_nodes.sim_node import SimNode
 from sim import headless
 from sim.start import HOLD
@@ -200,7 +201,8 @@ def main() -> None:
     seed = args.seed if args.seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
     out = args.out / f"{time.strftime('%Y%m%d-%H%M%S')}-{seed}"
     out.mkdir(parents=True)
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + seed % 100))  # apart from any robot in this network
+    if "ROS_DOMAIN_ID" not in os.environ:
+        os.environ["ROS_DOMAIN_ID"] = str(claim_domain().id)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"seed {seed} (again: make demo-ros SEED={seed}), domain {os.environ['ROS_DOMAIN_ID']}")

@@ -28,16 +28,11 @@ from sensor_msgs.msg import CompressedImage  # noqa: E402
 from policy.robot.contract import COMPRESSED, load  # noqa: E402
 from policy.robot.trajectory_controller import Controller  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
+from ros_nodes.domain import claim_domain  # noqa: E402
 from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 LONG = 30.0  # s to wait for what should take a tenth of one: other work may have the machine
-_domains = iter(range(10**6))
-
-
-def domain() -> int:
-    """A domain that no other test uses, in this process or in another."""
-    return (os.getpid() * 7 + next(_domains)) % 100 + 1
 
 
 class Ears(Node):
@@ -201,9 +196,9 @@ class Bench:
     """Nodes of one test in one process, spun by one thread over real DDS; processes beside it."""
 
     def __init__(self) -> None:
-        self.domain = domain()
+        self.domain = claim_domain()
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=self.domain)
+        rclpy.init(context=self.context, domain_id=self.domain.id)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.processes: list[subprocess.Popen[str]] = []
         self.ears = self.add(Ears(self.context))
@@ -237,7 +232,7 @@ class Bench:
             [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *arguments],
             cwd=ROOT,
             text=True,
-            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain)},
+            env={**os.environ, "ROS_DOMAIN_ID": str(self.domain.id)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -262,6 +257,7 @@ class Bench:
             node.destroy_node()
         self.executor.shutdown()
         self.context.try_shutdown()
+        self.domain.release()
 
     def _spin(self) -> None:
         while self._on:
