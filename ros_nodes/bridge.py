@@ -23,6 +23,7 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from policy.errors import InputError, exit_code
+from policy.robot.bounded_counter import printable
 from policy.robot.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
 from policy.robot.trajectory import velocities
 
@@ -58,6 +59,7 @@ OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
 ENDING = (signal.SIGINT, signal.SIGTERM)
+TEXT = 1000  # characters of a diagnostic's message or value
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -175,12 +177,12 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def status(level: str, name: str, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
-    """A diagnostic with its key-values; `level` is ok, warn or error."""
+    """A diagnostic with its key-values, printable and cut to a length; `level` is ok, warn or error."""
     return DiagnosticStatus(
         level=LEVELS[level],
         name=name,
-        message=message,
-        values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
+        message=printable(message, TEXT),
+        values=[KeyValue(key=printable(k), value=printable(str(v), TEXT)) for k, v in values.items()],
     )
 
 
