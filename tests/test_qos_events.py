@@ -60,6 +60,7 @@ def test_a_publisher_that_fits_is_no_fault_and_a_short_lived_one_stays_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(qos_events, "LOOK_NS", 0)
+    monkeypatch.setattr(qos_events, "SHOWN_NS", 10**12)
     with bench() as stage:
         listener = stage.add(Listener(stage.context))
         stage.publish("/left/instruction", String, String(data="open the drawer"), bridge.LATCHED)
