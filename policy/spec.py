@@ -4,14 +4,14 @@ The same letters everywhere:
 
     B batch   T steps of an episode   H horizon (actions in a chunk)   C cameras
     S state dimensions (proprioception)   A action dimensions   D width of the instruction embedding
-    image_<camera>  uint8   (B, height, width, 3)  RGB, as the camera gives it
-    state           float32 (B, S)     joint positions [rad], then gripper total opening [m]
-    instruction     float32 (B, D)     sentence embedding
-    previous        float32 (B, D)     the instruction under which the present contact began
-    contact         float32 (B, 1)     chance that the hand holds or touches something, as last told
-    origin          float32 (B, S)     the state where that contact began; without one, the present state
-    actions         float32 (B, H, A)  absolute set-points, in the units of the robot
-    execution_estimate  float32 (B, 5)     chances of contact and done, then of each mode
+    image_<camera>        uint8   (B, height, width, 3)  RGB, as the camera gives it
+    state                 float32 (B, S)     joint positions [rad], then gripper total opening [m]
+    instruction           float32 (B, D)     sentence embedding
+    previous_instruction  float32 (B, D)     the instruction under which the current contact began
+    contact               float32 (B, 1)     the policy's last estimate of the probability of contact
+    contact_origin        float32 (B, S)     the state where that contact began; the current state without contact
+    actions               float32 (B, H, A)  absolute set-points, in the units of the robot
+    execution_estimate    float32 (B, 5)     probabilities of contact and done, then of each mode
 
 Time is integer nanoseconds. Action i of a chunk is to be reached (i + 1) * dt after the chunk's stamp:
 
@@ -29,6 +29,18 @@ import numpy as np
 from policy.errors import InputError
 
 MODES = ("forward", "rollback", "advance")  # go on; undo what the old instruction left; go where the new one begins
+Tensor = tuple[str, tuple[int, ...]]  # dtype and shape, without the batch
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """Thresholds and times of the control loop that belong to a model and are saved with it."""
+
+    replan_s: float = 0.4  # from one inference to the next
+    likeness: float = 0.53  # cosine with the nearest taught sentence below which an instruction is unknown
+    contact_on: float = 0.6  # probability from which contact begins
+    contact_off: float = 0.4  # and down to which it lasts
+    confirm_s: float = 0.75  # how long an estimate must hold: done, and nothing left of the previous instruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +53,33 @@ class Spec:
     rate: float  # Hz
     horizon: int  # H
     text: int = 384  # D
-    switches: bool = False  # reads previous, contact and origin and tells; the instruction may change
+    switches: bool = False  # reads and estimates the state of its execution: the instruction may change at any time
+    runtime: RuntimeSettings = RuntimeSettings()
 
     @property
     def dt_ns(self) -> int:
         """Nanoseconds between two actions."""
         return round(1e9 / self.rate)
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Everything that the graph may read, in order: name -> dtype and shape without the batch."""
+        states, text = (len(self.state),), (self.text,)
+        inputs: dict[str, Tensor] = {f"image_{name}": ("uint8", (h, w, 3)) for name, (h, w) in self.cameras.items()}
+        inputs |= {"state": ("float32", states), "instruction": ("float32", text)}
+        if self.switches:
+            inputs |= {
+                "previous_instruction": ("float32", text),
+                "contact": ("float32", (1,)),
+                "contact_origin": ("float32", states),
+            }
+        return inputs
+
+    def outputs(self) -> dict[str, Tensor]:
+        """Everything that the graph returns, in order: name -> dtype and shape without the batch."""
+        outputs: dict[str, Tensor] = {"actions": ("float32", (self.horizon, len(self.action)))}
+        if self.switches:
+            outputs["execution_estimate"] = ("float32", (2 + len(MODES),))
+        return outputs
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -65,6 +98,7 @@ class Spec:
                 horizon=int(raw["horizon"]),
                 text=int(raw["text"]),
                 switches=bool(raw["switches"]),
+                runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),
             )
         except FileNotFoundError:
             raise InputError(
@@ -89,11 +123,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEstimate:
-    """What a switching policy says of its own execution, beside the actions."""
+    """What a switching policy estimates of its own execution, beside the actions."""
 
-    contact: float  # chance that the hand holds or touches something
-    mode: str  # one of MODES
-    done: float  # chance that the instruction has been carried out
+    contact: float  # probability that the hand holds or touches something
+    mode: str  # one of MODES, the most probable
+    done: float  # probability that the instruction has been carried out
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
 from policy.robot import contract as contracts
-from policy.robot.trajectory_controller import Controller
+from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, OVERRIDES, SENSOR_OUT, STEADY
 from sim import headless
@@ -56,9 +56,9 @@ class SimNode(Node):
         self._contact = self.create_publisher(Bool, self._contract.labels.contact, SENSOR_OUT)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.world.reset(np.random.default_rng(self._seed))
-        self.controllers: dict[str, Controller] = {}
+        self.controllers: dict[str, TrajectoryController] = {}
         for topic, joints, position in self._contract.split(self.world.setpoint()):
-            self.controllers[topic] = Controller(joints, position, self.now)
+            self.controllers[topic] = TrajectoryController(joints, position, self.now)
             self.create_subscription(
                 JointTrajectory, topic, partial(self._command, topic), COMMAND, qos_overriding_options=OVERRIDES
             )

@@ -26,7 +26,7 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 
 from policy.robot.contract import COMPRESSED, load  # noqa: E402
-from policy.robot.trajectory_controller import Controller  # noqa: E402
+from policy.robot.trajectory_controller import TrajectoryController  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
 from ros_nodes.domain import claim_domain  # noqa: E402
 from tests.tiny import tell  # noqa: E402
@@ -98,7 +98,7 @@ class Robot(Node):
         now = self._now()
         self.controllers = {}
         for topic, joints, position in self.contract.split(self.action):
-            self.controllers[topic] = Controller(joints, position, now)
+            self.controllers[topic] = TrajectoryController(joints, position, now)
             self.create_subscription(
                 bridge.TYPES["trajectory_msgs/msg/JointTrajectory"],
                 topic,

@@ -13,7 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from policy.robot.contract import load
 from policy.robot.streams import Streams
-from policy.robot.trajectory_controller import Controller
+from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from tests.ros_tiny import Bench, bench, until
@@ -24,12 +24,12 @@ ARM = "arm_controller/joint_trajectory"
 
 
 @pytest.fixture
-def controller() -> Controller:
-    return Controller(("a", "b"), np.array([0.0, 1.0]), S)
+def controller() -> TrajectoryController:
+    return TrajectoryController(("a", "b"), np.array([0.0, 1.0]), S)
 
 
 def go(
-    controller: Controller,
+    controller: TrajectoryController,
     times: list[int],
     points: list[list[float]],
     now: int = S,
@@ -47,21 +47,21 @@ def go(
     )
 
 
-def test_positions_alone_are_joined_by_lines_and_the_last_is_held(controller: Controller) -> None:
+def test_positions_alone_are_joined_by_lines_and_the_last_is_held(controller: TrajectoryController) -> None:
     assert go(controller, [DT, 2 * DT], [[1, 1], [1, 2]]) is None
     np.testing.assert_allclose(controller.at(S + DT // 2), [0.5, 1])
     np.testing.assert_allclose(controller.at(S + DT + DT // 2), [1, 1.5])
     np.testing.assert_allclose(controller.at(9 * S), [1, 2])
 
 
-def test_velocities_are_met(controller: Controller) -> None:
+def test_velocities_are_met(controller: TrajectoryController) -> None:
     assert go(controller, [DT, 2 * DT], [[1, 1], [2, 1]], speeds=[[20, 0], [0, 0]]) is None
     step = 1000
     slope = (controller.at(S + DT + step) - controller.at(S + DT - step)) / (2 * step) * S
     np.testing.assert_allclose(slope, [20, 0], atol=0.1)
 
 
-def test_the_newest_replaces_the_old_one_whole_from_where_it_is(controller: Controller) -> None:
+def test_the_newest_replaces_the_old_one_whole_from_where_it_is(controller: TrajectoryController) -> None:
     go(controller, [DT, 2 * DT, 3 * DT], [[1, 1], [2, 1], [3, 1]])
     go(controller, [DT], [[0, 1]], now=S + DT)
     np.testing.assert_allclose(controller.at(S + DT), [1, 1])
@@ -69,7 +69,7 @@ def test_the_newest_replaces_the_old_one_whole_from_where_it_is(controller: Cont
     np.testing.assert_allclose(controller.at(9 * S), [0, 1])
 
 
-def test_joints_may_come_in_another_order(controller: Controller) -> None:
+def test_joints_may_come_in_another_order(controller: TrajectoryController) -> None:
     assert go(controller, [DT], [[5, 6]], names=("b", "a")) is None
     np.testing.assert_allclose(controller.at(9 * S), [6, 5])
 
@@ -88,7 +88,7 @@ def test_joints_may_come_in_another_order(controller: Controller) -> None:
         ("velocities", {"speeds": [[0], [0]]}),
     ],
 )
-def test_what_a_controller_rejects(controller: Controller, why: str, change: dict) -> None:
+def test_what_a_controller_rejects(controller: TrajectoryController, why: str, change: dict) -> None:
     given = {"times": [DT, 2 * DT], "points": [[1, 1], [2, 2]]} | change
     assert why in go(controller, **given)
     np.testing.assert_allclose(controller.at(9 * S), [0, 1])

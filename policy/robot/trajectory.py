@@ -1,4 +1,4 @@
-"""Points in time and the curve through them, as a joint_trajectory_controller draws it.
+"""Points in time and the curve through them, as a joint_trajectory_controller interpolates it.
 
 from where it was   o~~~~o~~~~o~~~~o____  the last point is held
                    now
@@ -41,31 +41,65 @@ class Curve:
 
     def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
         """Position and velocity (J,) at a time [ns]."""
-        i = int(np.searchsorted(self.times, now))
-        if i == 0 or i == len(self.times):
-            end = self.positions[min(i, len(self.times) - 1)].copy()
-            return end, np.zeros_like(end)
+        position, velocity = self.sample(np.array([now]))
+        return position[0], velocity[0]
+
+    def sample(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and velocities (M, J) at times (M,) ns."""
+        at = np.clip(at, self.times[0], self.times[-1])
+        if len(self.times) == 1:
+            return np.repeat(self.positions, len(at), 0), np.zeros((len(at), self.positions.shape[1]))
+        i = np.clip(np.searchsorted(self.times, at), 1, len(self.times) - 1)
         p, q = self.positions[i - 1], self.positions[i]
-        span = (self.times[i] - self.times[i - 1]) * 1e-9
-        s = (now - self.times[i - 1]) * 1e-9 / span
+        span = ((self.times[i] - self.times[i - 1]) * 1e-9)[:, None]
+        s = (at - self.times[i - 1])[:, None] * 1e-9 / span
         if self.velocities is None:
-            return p + s * (q - p), (q - p) / span
-        a, b = self.velocities[i - 1] * span, self.velocities[i] * span
-        # Hermite basis, and its derivative
-        position = (
-            (2 * s**3 - 3 * s**2 + 1) * p + (s**3 - 2 * s**2 + s) * a + (3 * s**2 - 2 * s**3) * q + (s**3 - s**2) * b
-        )
-        velocity = (6 * (s**2 - s) * (p - q) + (3 * s**2 - 4 * s + 1) * a + (3 * s**2 - 2 * s) * b) / span
-        return position, velocity
+            position, velocity = p + s * (q - p), (q - p) / span
+        else:
+            a, b = self.velocities[i - 1] * span, self.velocities[i] * span
+            # Hermite basis, and its derivative
+            position = p + s * a + s * s * (3 * (q - p) - 2 * a - b) + s**3 * (2 * (p - q) + a + b)
+            velocity = (a + 2 * s * (3 * (q - p) - 2 * a - b) + 3 * s * s * (2 * (p - q) + a + b)) / span
+        resting = ((at <= self.times[0]) | (at >= self.times[-1]))[:, None]
+        return position, np.where(resting, 0.0, velocity)
 
     def replaced(self, now: int, times: np.ndarray, positions: np.ndarray, speeds: np.ndarray | None) -> "Curve":
-        """The curve that forgets all to come and goes from where it is now through other points."""
+        """What a controller follows after it receives points (N, J) at times (N,) ns at `now`.
+
+        It goes from where it is to the first point. Where that one has passed it is on the received curve at
+        once, as ros2_controllers does (`Trajectory::sample`): it never goes back to a point of the past.
+        """
+        if times[0] <= now:
+            return Curve(times, positions.astype(float), speeds)
         position, velocity = self.at(now)
-        later = times > now
-        if not later.any():
-            return Curve.rest(now, positions[-1])
         return Curve(
-            np.insert(times[later], 0, now),
-            np.vstack([position, positions[later]]),
-            None if speeds is None else np.vstack([velocity, speeds[later]]),
+            np.insert(times, 0, now),
+            np.vstack([position, positions]),
+            None if speeds is None else np.vstack([velocity, speeds]),
         )
+
+
+def extremes(
+    p: np.ndarray, v: np.ndarray, q: np.ndarray, w: np.ndarray, span: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lowest and highest position and highest speed of the cubics from (p, v) to (q, w) in `span` s; any shape."""
+    a, b = v * span, w * span
+    second, third = 3 * (q - p) - 2 * a - b, 2 * (p - q) + a + b
+    low, high = np.minimum(p, q), np.maximum(p, q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = np.sqrt(np.maximum(second * second - 3 * third * a, 0.0))
+        # turning points of the position, where a + 2 second s + 3 third s^2 = 0; each form fails where it divides by 0
+        turns = [
+            (-second + root) / (3 * third),
+            (-second - root) / (3 * third),
+            -a / (second + root),
+            -a / (second - root),
+        ]
+        fastest = -second / (3 * third)
+    for s in turns:
+        s = np.where((s > 0) & (s < 1), s, 0.0)
+        there = p + s * a + s * s * second + s**3 * third
+        low, high = np.minimum(low, there), np.maximum(high, there)
+    s = np.where((fastest > 0) & (fastest < 1), fastest, 0.0)
+    speed = np.abs(a + 2 * s * second + 3 * s * s * third)
+    return low, high, np.maximum(np.maximum(speed, np.abs(a)), np.abs(b)) / span

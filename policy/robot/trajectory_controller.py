@@ -1,4 +1,4 @@
-"""What a joint_trajectory_controller (ros2_control, Jazzy) does with a message; no ROS in here.
+"""A model of ros2_control's joint_trajectory_controller (Jazzy), for the simulator and for tests; no ROS in here.
 
 The newest trajectory replaces the old one whole. It begins at the set-point in force, not at the measured
 position (`interpolate_from_desired_state: true`, which streamed chunks need), and its last point is held.
@@ -9,7 +9,7 @@ import numpy as np
 from policy.robot.trajectory import Curve
 
 
-class Controller:
+class TrajectoryController:
     """One controller of some joints, in the robot's units."""
 
     def __init__(self, joints: tuple[str, ...], position: np.ndarray, now: int) -> None:
