@@ -4,6 +4,8 @@ Each String on the instruction topic begins an episode. Frames before the first 
 command are not used. `actions[t]` is the set-point in force at `stamps[t] + dt`.
 """
 
+import errno
+import os
 import re
 import shutil
 from bisect import bisect_right
@@ -24,7 +26,7 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
 from policy.data import mcap_recovery
@@ -319,10 +321,16 @@ def _check_type(bag: Path, topic: str, kind: str, wanted: dict[str, str]) -> Non
 
 
 def open_writer(directory: Path, topics: Iterable[Channel]) -> tuple[Writer, dict[str, Connection]]:
-    """Begin a rosbag2 MCAP directory: its writer, and a connection for each topic (without leading slash)."""
-    writer = Writer(directory, version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-    writer.open()
+    """Begin a rosbag2 MCAP directory: its writer, and a connection for each topic (without leading slash).
+
+    `FileExistsError` where the directory exists, also if another process has just made it.
+    """
+    try:
+        writer = Writer(directory, version=9, storage_plugin=StoragePlugin.MCAP)
+        writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        writer.open()
+    except WriterError:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(directory)) from None
     return writer, {
         c.topic.lstrip("/"): writer.add_connection(
             "/" + c.topic.lstrip("/"), c.type, typestore=TYPES, offered_qos_profiles=[_qos(c)]
