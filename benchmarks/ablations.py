@@ -2,13 +2,13 @@
 
     python -m benchmarks.ablations --data data/tabletop --weights runs/chunk --out out/ablations
 
-    reference   all of it
-    contact     the policy is not told what it holds and since when
-    mode        no labels of mode: all say forward, so the session lets go of the previous instruction at once
-    rollback    the frames in which something is undone are left out
-    advance     the frames between the two tasks are left out
-    links       B is always begun at its start, never where A has led already
-    plain       the recipe `chunk` on the same demonstrations, whose instruction is swapped: the three baselines
+    reference     all of it
+    contact       the policy is not told what it holds and since when
+    mode          no labels of mode: all say forward, so the session lets go of the previous instruction at once
+    rollback      the frames in which something is undone are left out
+    advance       the frames between the two tasks are left out
+    shared_grasp  B always begins at its start, never where A already holds the same thing in the same grasp
+    plain         the recipe `chunk` on the same demonstrations, whose instruction is swapped: the three baselines
 
 Each begins with the weights of `--weights`, trains for `--minutes` on one core and is put through `--episodes` switches
 a phase; as many are at work as there are cores. What is there already is not done again.
@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "mode": {"training": {"without": "mode"}},
     "rollback": {"training": {"without": "rollback"}},
     "advance": {"training": {"without": "advance"}},
-    "links": {},
+    "shared_grasp": {},
 }
 
 
@@ -50,7 +50,10 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
             written, bags = "chunk", args.data / "demos"
             evaluated = [args.out / "reference" / "model", "--baseline", folder / "model"]
         else:
-            written, bags = folder / "recipe.yaml", args.out / "unlinked" if name == "links" else args.data
+            written, bags = (
+                folder / "recipe.yaml",
+                args.out / "no_shared_grasp" if name == "shared_grasp" else args.data,
+            )
             written.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
             evaluated = [folder / "model"]
         steps = (
@@ -103,13 +106,13 @@ def changed(change: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return raw
 
 
-def make_unlinked(data: Path, bags: Path) -> None:
-    """The same demonstrations, and switches of them that have no links."""
+def make_without_shared_grasp(data: Path, bags: Path) -> None:
+    """The same demonstrations, and switches of them without shared grasps."""
     if not (bags / "demos").exists():
         shutil.copytree(data / "demos", bags / "demos.part", copy_function=os.link, dirs_exist_ok=True)
         (bags / "demos.part").rename(bags / "demos")
     subprocess.run(
-        [sys.executable, "-m", "sim.switches", str(bags / "demos"), "--out", str(bags / "switches"), "--unlinked"],
+        [sys.executable, "-m", "sim.switches", bags / "demos", "--out", bags / "switches", "--no-shared-grasp"],
         check=True,
     )
 
@@ -147,8 +150,8 @@ def main() -> None:
     names = [name for name in [*VARIANTS, "plain"] if name in args.only]  # the plain policy after the reference
     if not (args.data / "demos").is_dir():
         raise InputError(f"no {args.data / 'demos'}; make it with `python -m sim.record` and `python -m sim.switches`")
-    if "links" in names and not (args.out / "links" / "run").exists():
-        make_unlinked(args.data, args.out / "unlinked")
+    if "shared_grasp" in names and not (args.out / "shared_grasp" / "run").exists():
+        make_without_shared_grasp(args.data, args.out / "no_shared_grasp")
     if "plain" in names and "reference" not in names and not (args.out / "reference" / "model").exists():
         raise InputError(
             "the plain policy is put beside the reference, so that must be there first: --only reference plain"

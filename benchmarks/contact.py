@@ -17,7 +17,7 @@ from tqdm import tqdm
 from policy.data.bags import find_bags, read_episodes
 from policy.robot import contract as contracts
 from policy.spec import Episode
-from policy.switching.stitching import filled
+from policy.switching.demonstration import fill_gaps
 
 NEAR = 10  # steps: an estimated contact further from every labelled one is invented
 
@@ -30,7 +30,7 @@ def onsets(contact: np.ndarray) -> np.ndarray:
 def judge(labelled: Episode, estimated: Episode) -> tuple[np.ndarray, list[int], int, int]:
     """Steps (hit, invented, missed), errors of the onsets that were found, contacts, invented ones."""
     assert labelled.contact is not None and estimated.contact is not None
-    truth, guess = filled(labelled.contact), filled(estimated.contact)
+    truth, guess = fill_gaps(labelled.contact), fill_gaps(estimated.contact)
     steps = np.array([(truth & guess).sum(), (~truth & guess).sum(), (truth & ~guess).sum()])
     real, found = onsets(truth), onsets(guess)
     errors = [int(found[np.abs(found - one).argmin()] - one) for one in real if len(found)]

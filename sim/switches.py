@@ -29,7 +29,8 @@ from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.spec import MODES
-from policy.switching.stitching import FORWARD, ROLLBACK, Demonstration, Synthesis
+from policy.switching.demonstration import FORWARD, ROLLBACK, Demonstration
+from policy.switching.stitching import SwitchStitcher, free_steps
 from sim import headless
 from sim.messages import Messages
 from sim.record import Push, spread
@@ -40,7 +41,7 @@ from sim.world import World
 
 LAG = 3  # steps by which this arm follows its commands
 PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}  # chance that a pair is tried in a phase
-LINKED = 8  # tries of a pair that holds the same thing: there are few
+SHARED_GRASP_TRIES = 8  # tries of a pair that holds the same thing in the same grasp: there are few
 AFTER = 20  # steps after A's last contact in which a switch is late
 BEFORE = (10, 20)  # steps kept before the contact in which, or else the switch at which, A is broken off
 MOVED = 0.025  # m: what has been put back lies this close to where it was
@@ -55,7 +56,7 @@ class Job(NamedTuple):
     shown: tuple[tuple[str, Path], ...]  # task and bag
     elsewhere: tuple[tuple[str, int, Path], ...]  # task, table and bag, of the opposites of those shown
     out: Path
-    links: bool
+    shared_grasp: bool
 
 
 class Shown(NamedTuple):
@@ -111,7 +112,7 @@ def make(job: Job) -> Counter[str]:
         if opposite(a, b)
     ]
     for a, b, goes in pairs:
-        for name, one in _tries((a, b), shown[a], goes, Synthesis(_contract, LAG, job.links), rng):
+        for name, one in _tries((a, b), shown[a], goes, SwitchStitcher(_contract, LAG, job.shared_grasp), rng):
             counts[_keep(_world, _contract, job, one, f"{a}_to_{b}_{job.seed:06d}_{name}")] += 1
     return counts
 
@@ -145,7 +146,7 @@ def _place(task: str, seed: int) -> np.ndarray:
 
 
 def _tries(
-    pair: tuple[str, str], shown: Shown, goes: Goes, synthesis: Synthesis, rng: np.random.Generator
+    pair: tuple[str, str], shown: Shown, goes: Goes, stitcher: SwitchStitcher, rng: np.random.Generator
 ) -> Iterator[tuple[str, Try]]:
     """Switches from A, as it was shown, to B, each with a name."""
     demo, first = shown
@@ -161,18 +162,18 @@ def _tries(
     }
     for phase, chance in PHASES.items():
         drawn = int(rng.random() < chance)
-        links = phase == "mid" and any(
-            (other := goes(int(t))) and synthesis.linked(demo, int(t), other.demo) is not None for t in during
+        shared = phase == "mid" and any(
+            (other := goes(int(t))) and stitcher.shared_grasp_step(demo, int(t), other.demo) is not None for t in during
         )
-        for i in range(LINKED if links else drawn if len(when[phase]) else 0):
+        for i in range(SHARED_GRASP_TRIES if shared else drawn if len(when[phase]) else 0):
             t = int(rng.choice(when[phase]))
             other = goes(t)
-            switch = other and synthesis.switch(demo, t, other.demo)
+            switch = other and stitcher.stitch(demo, t, other.demo)
             if other is None or switch is None:
                 continue
             onset, way = demo.onset(t), int(np.argmax(switch.mode == FORWARD))
             begin = max(0, t - BEFORE[1] if onset is None else onset - BEFORE[0])
-            near = t + way + max(0, synthesis.free(other.demo) - switch.joined)
+            near = t + way + max(0, free_steps(other.demo) - switch.join_step)
             yield (
                 f"{phase}{i}",
                 Try(
@@ -264,8 +265,8 @@ def _read(bag: Path, contract: Contract) -> Shown:
     return Shown(Demonstration(episode.state[:, commanded], episode.actions, episode.contact), episode.instruction)
 
 
-def plan(demonstrations: Path, out: Path, links: bool = True) -> list[Job]:
-    """The tables on which tasks were shown, undisturbed and from home; `links` as in `Synthesis`."""
+def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[Job]:
+    """The tables on which tasks were shown, undisturbed and from home; `shared_grasp` as in `SwitchStitcher`."""
     tables: dict[int, list[tuple[str, Path]]] = {}
     for bag in find_bags(demonstrations):
         told = yaml.load((bag / "metadata.yaml").read_text(), yaml.CSafeLoader)
@@ -279,7 +280,7 @@ def plan(demonstrations: Path, out: Path, links: bool = True) -> list[Job]:
             tuple(shown),
             tuple(one for one in every if any(opposite(task, one[0]) for task, _ in shown)),
             out,
-            links,
+            shared_grasp,
         )
         for seed, shown in sorted(tables.items())
     ]
@@ -291,11 +292,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sim.switches", description=__doc__.split("\n")[0])
     parser.add_argument("demonstrations", type=Path, help="folder of bags, as sim.record writes them")
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags of switches")
-    parser.add_argument("--unlinked", action="store_true", help="begin B at its start always (to see what links do)")
+    parser.add_argument(
+        "--no-shared-grasp", action="store_true", help="begin B always at its start (for the ablation of shared grasps)"
+    )
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     headless.require()
-    jobs = plan(args.demonstrations, args.out, not args.unlinked)
+    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp)
     if not jobs:
         raise InputError(
             f"no table in {args.demonstrations} on which two tasks were shown from home, undisturbed; "

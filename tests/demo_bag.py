@@ -9,7 +9,7 @@ import numpy as np
 from policy.data.bags import TYPES, Channel, EpisodeWriter, channels
 from policy.data.message_writer import MessageWriter
 from policy.robot.contract import Contract, load
-from policy.switching.stitching import Demonstration
+from policy.switching.demonstration import Demonstration
 
 CONTRACT: Contract = load("tabletop")
 START, STEP = 1_000_000_000, 50_000_000

@@ -9,7 +9,7 @@ import pytest
 from policy.data.bags import read_episodes
 from policy.robot.contact import departs, estimate, holds
 from policy.robot.motors import Motors
-from policy.switching.stitching import filled
+from policy.switching.demonstration import fill_gaps
 from sim.record import main as record
 from tests.demo_bag import ARM, CONTRACT, START, STEP, Item, demonstration, header, make, write
 
@@ -151,6 +151,6 @@ def test_on_the_simulated_robot_it_is_near_the_label_of_physics(task: str, share
     record(["--tasks", task, "--episodes", "2", "--out", str(tmp_path), "--processes", "1"])
     for bag in sorted(tmp_path.iterdir()):
         (episode,), (blind,) = read_episodes(bag, CONTRACT), read_episodes(bag, UNLABELLED)
-        truth, guess = filled(episode.contact), filled(blind.contact)
+        truth, guess = fill_gaps(episode.contact), fill_gaps(blind.contact)
         assert (truth & guess).sum() > share * (truth | guess).sum()
         assert abs(int(np.flatnonzero(truth)[0]) - int(np.flatnonzero(guess)[0])) <= 4

@@ -10,7 +10,7 @@ import pytest
 from policy.errors import InputError
 from policy.learning.context_labels import AGE, DONE, KEPT, OPENING, OTHER, WRONG, ContextLabels
 from policy.spec import MODES
-from policy.switching.stitching import ADVANCE, FORWARD, ROLLBACK
+from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 
 DRAWS = 4000
 

@@ -10,7 +10,8 @@ import yaml
 
 from policy.data.bags import find_bags, read_episodes
 from policy.errors import InputError
-from policy.switching.stitching import ADVANCE, FORWARD, ROLLBACK, Synthesis
+from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
+from policy.switching.stitching import SwitchStitcher
 from sim import switches
 from sim.record import Job as Showing
 from sim.record import main as record
@@ -181,7 +182,7 @@ def test_what_a_holds_must_be_put_back_and_what_it_has_let_go_stays(
         ("put_blue", "slider_left"),
         shown["put_blue"],
         lambda _: shown["slider_left"],
-        Synthesis(CONTRACT, switches.LAG),
+        SwitchStitcher(CONTRACT, switches.LAG),
         Draws(pick),
     )
     assert {name[:-1]: one.restores for name, one in tries} == restores

@@ -1,4 +1,4 @@
-"""Switches out of recordings alone: real frames, a way back that holds in the simulator, and what is not kept."""
+"""Switches made of recordings alone: recorded frames in reverse that the simulator confirms, and what is not kept."""
 
 import sys
 from dataclasses import replace
@@ -14,11 +14,12 @@ from policy.errors import InputError
 from policy.learning.context_labels import ContextLabels
 from policy.robot.contract import FOLDER, Contract, load
 from policy.spec import MODES
-from policy.switching.reverse import back, lag, leaving
-from policy.switching.stitching import ADVANCE, CLEAR, LEFT, ROLLBACK, Demonstration
-from policy.synthesise import BEFORE, main, synthesise
-from sim.record import main as record_demonstrations
+from policy.switching.demonstration import ADVANCE, APPROACH_STEPS, RETREAT_STEPS, ROLLBACK, Demonstration
+from policy.switching.planning import BEFORE
+from policy.switching.reverse import retreat_segment, reverse_segment, tracking_lag
+from policy.synthesise import main, synthesise
 from sim.start import start
+from sim.record import main as record_demonstrations
 from sim.tasks import TASKS
 from sim.world import World
 from tests.demo_bag import CONTRACT, LAG, PACE, RELEASED, START, TAKEN, grasp, record
@@ -33,7 +34,7 @@ def tiny(name: str) -> Contract:
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
-def test_what_is_encoded_is_read_again(name: str, tmp_path: Path) -> None:
+def test_a_written_bag_reads_back(name: str, tmp_path: Path) -> None:
     contract, rng = tiny(name), np.random.default_rng(0)
     spec, dt, steps = contract.spec, contract.spec.dt_ns, 5
     states, actions = (
@@ -58,51 +59,53 @@ def test_what_is_encoded_is_read_again(name: str, tmp_path: Path) -> None:
         assert away.max() <= (3 if camera.encoding == "jpeg" else 0)
 
 
-def test_the_lag_is_that_of_the_arm() -> None:
-    assert lag(grasp(), CONTRACT.grippers) == LAG
+def test_the_tracking_lag_is_found() -> None:
+    assert tracking_lag(grasp(), CONTRACT.grippers) == LAG
 
 
-def test_the_way_back_goes_through_what_was_seen() -> None:
+def test_the_reversed_path_goes_through_recorded_frames() -> None:
     demo = grasp()
-    way = back(CONTRACT, demo, 60, home=True)
+    way = reverse_segment(CONTRACT, demo, 60, to_start=True)
     assert way.frames[0] == 60 and way.frames[-1] == 0
     step = np.abs(np.diff(demo.state[way.frames], axis=0))
-    assert step[:, ~CONTRACT.grippers].max() <= PACE + 1e-6  # also where it had stood still
-    undone = np.array(way.frames) > TAKEN - CLEAR
+    assert step[:, ~CONTRACT.grippers].max() <= PACE + 1e-6  # also across the pause
+    undone = np.array(way.frames) > TAKEN - APPROACH_STEPS
     assert set(way.mode[undone]) == {ROLLBACK} and set(way.mode[~undone]) == {ADVANCE}
-    assert sum(k == 45 for k in way.frames) <= 1  # waiting is not repeated
+    assert sum(k == 45 for k in way.frames) <= 1  # pauses are left out
     # once the motion is blended, set-points are the states that lie the lag ahead
     ahead = demo.state[way.frames][LAG:, 0]
     np.testing.assert_allclose(way.actions[10:-LAG, 0], ahead[10:], atol=1e-6)
 
 
-def test_the_gripper_is_told_to_open_before_it_is_seen_to() -> None:
+def test_the_gripper_is_commanded_to_open_before_the_frames_show_it() -> None:
     demo, hand = grasp(), CONTRACT.spec.action.index("gripper")
-    way = back(CONTRACT, demo, 60, home=False)
+    way = reverse_segment(CONTRACT, demo, 60, to_start=False)
     low, high = CONTRACT.limits.low[hand], CONTRACT.limits.high[hand]
     told, seen = way.actions[:, hand], demo.state[way.frames][:, hand]
     opened, moves = int(np.argmax(told == high)), int(np.argmax(seen == high))
     assert (told[:opened] == low).all() and (told[opened:] == high).all()
     assert moves - opened == LAG + 1
     still = demo.state[way.frames][opened - LAG : moves, 0]
-    assert np.ptp(still) == 0  # the arm has arrived, and waits
+    assert np.ptp(still) == 0  # the arm has arrived and waits
 
 
-def test_how_far_back_depends_on_where_the_hand_is_free() -> None:
+def test_the_reversed_path_ends_where_the_hand_is_free() -> None:
     demo = grasp()
-    assert back(CONTRACT, demo, 60, home=False).frames[-1] == TAKEN - CLEAR
-    assert back(CONTRACT, demo, 38, home=False).frames[-1] == TAKEN - CLEAR  # it was about to take it
-    assert set(back(CONTRACT, demo, 38, home=False).mode) == {ADVANCE}
-    assert back(CONTRACT, demo, 20, home=False) is None
-    assert back(CONTRACT, demo, 20, home=True).frames[-1] == 0
+    assert reverse_segment(CONTRACT, demo, 60, to_start=False).frames[-1] == TAKEN - APPROACH_STEPS
+    assert reverse_segment(CONTRACT, demo, 38, to_start=False).frames[-1] == TAKEN - APPROACH_STEPS  # it approaches
+    assert set(reverse_segment(CONTRACT, demo, 38, to_start=False).mode) == {ADVANCE}
+    assert reverse_segment(CONTRACT, demo, 20, to_start=False) is None
+    assert reverse_segment(CONTRACT, demo, 20, to_start=True).frames[-1] == 0
     twice = replace(demo, contact=demo.contact | (np.arange(100) > 3) & (np.arange(100) < 8))
-    assert back(CONTRACT, twice, 60, home=True).frames[-1] == TAKEN - CLEAR  # what was done before stays done
-    way = leaving(demo, RELEASED + 2)
-    assert way.frames == list(range(RELEASED + 2, RELEASED + LEFT)) and set(way.mode) == {ADVANCE}
+    assert (
+        reverse_segment(CONTRACT, twice, 60, to_start=True).frames[-1] == TAKEN - APPROACH_STEPS
+    )  # the result of an earlier contact stays
+    way = retreat_segment(demo, RELEASED + 2)
+    assert way.frames == list(range(RELEASED + 2, RELEASED + RETREAT_STEPS)) and set(way.mode) == {ADVANCE}
     assert np.array_equal(way.actions, demo.actions[way.frames])
 
 
-def one_and_another(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, told: bool = True) -> Path:
+def two_tasks(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, told: bool = True) -> Path:
     record(folder / "a", grasp(contract), "take it", contract=contract, told=told)
     record(folder / "b", grasp(contract, joint=1, at=at), "take the other", contract=contract, told=told)
     return folder
@@ -112,10 +115,10 @@ def one_and_another(folder: Path, contract: Contract = CONTRACT, at: float = 0.0
 @pytest.mark.parametrize("told", [True, False])
 def test_bags_of_any_robot_become_switches(name: str, told: bool, tmp_path: Path) -> None:
     contract = tiny(name)
-    bags = one_and_another(tmp_path / "bags", contract, float(grasp(contract).state[0, 1]), told)
+    bags = two_tasks(tmp_path / "bags", contract, float(grasp(contract).state[0, 1]), told)
     counts = synthesise(bags, bags / "switches", contract)
     assert counts["mid: kept"] == 2 and counts["early: kept"] == 2
-    assert synthesise(bags, bags / "switches", contract) == counts  # neither its own work nor again
+    assert synthesise(bags, bags / "switches", contract) == counts  # neither its own output nor a second time
     dt = contract.spec.dt_ns
     for bag in find_bags(bags / "switches"):
         first, second = read_episodes(bag, contract)
@@ -125,7 +128,7 @@ def test_bags_of_any_robot_become_switches(name: str, told: bool, tmp_path: Path
         stamps = np.concatenate([first.stamps, second.stamps])
         assert (np.diff(stamps) == dt).all() and not first.mode.any() and second.mode.all()
         for episode in (first, second):
-            for i, state in enumerate(episode.state):  # each state with the picture of that very moment
+            for i, state in enumerate(episode.state):  # each state with the image of the same frame
                 k = int(np.rint(np.median(episode.images[next(iter(contract.cameras))][i]) / 2))
                 np.testing.assert_allclose(state, source.state[k], atol=1e-5)
                 assert episode.contact[i] == source.contact[k]
@@ -140,7 +143,7 @@ def test_bags_of_any_robot_become_switches(name: str, told: bool, tmp_path: Path
 
 
 def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -> None:
-    bags = one_and_another(tmp_path / "bags", at=float(grasp().state[0, 1]))
+    bags = two_tasks(tmp_path / "bags", at=float(grasp().state[0, 1]))
     synthesise(bags, bags / "switches", CONTRACT)
     cache = dataset.open_cache(bags, CONTRACT)
     _, mask = dataset._rows(cache, CONTRACT.horizon)
@@ -152,17 +155,19 @@ def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -
         assert mask[last].tolist() == [True] + [not cache.broken[e]] * (CONTRACT.horizon - 1)
 
 
-def test_a_task_that_is_begun_elsewhere_is_not_reached(tmp_path: Path) -> None:
-    bags = one_and_another(tmp_path / "bags", at=0.5 + float(grasp().state[0, 1]))
+def test_without_a_shared_start_the_bag_ends_where_the_hand_is_free(tmp_path: Path) -> None:
+    bags = two_tasks(tmp_path / "bags", at=0.5 + float(grasp().state[0, 1]))
     counts = synthesise(bags, tmp_path / "out", CONTRACT)
     assert counts["mid: kept"] == 2
     for bag in tmp_path.glob("out/*mid"):
         _, second = read_episodes(bag, CONTRACT)
-        assert MODES[second.mode[-1]] == "advance" and (second.mode == ADVANCE).sum() == 1  # at CLEAR, no further
+        assert (
+            MODES[second.mode[-1]] == "advance" and (second.mode == ADVANCE).sum() == 1
+        )  # at APPROACH_STEPS, no further
 
 
-def lame(demo: Demonstration) -> Demonstration:
-    """The arm jumps on its way."""
+def jumping(demo: Demonstration) -> Demonstration:
+    """The arm jumps on its path."""
     return replace(demo, state=np.where(np.arange(100)[:, None] > 30, demo.state + 0.3, demo.state))
 
 
@@ -170,12 +175,12 @@ def lame(demo: Demonstration) -> Demonstration:
     ("demo", "missing", "why"),
     [
         (grasp(), 35, "frames are missing"),
-        (lame(grasp()), None, "the arm is faster than its limits"),
+        (jumping(grasp()), None, "the arm is faster than its limits"),
         (grasp(at=2.5), None, "a set-point is beyond its limits"),
     ],
     ids=["gap", "fast", "far"],
 )
-def test_what_is_not_within_limits_is_dropped_and_counted(
+def test_a_switch_beyond_limits_is_not_written_and_counted(
     demo: Demonstration, missing: int | None, why: str, tmp_path: Path
 ) -> None:
     record(tmp_path / "bags" / "a", demo, "take it", missing=missing)
@@ -185,8 +190,8 @@ def test_what_is_not_within_limits_is_dropped_and_counted(
     assert not (tmp_path / "out" / "a_0_mid").exists()
 
 
-def test_episodes_that_give_none_are_counted(tmp_path: Path) -> None:
-    bags = one_and_another(tmp_path / "bags")
+def test_episodes_without_a_switch_are_counted(tmp_path: Path) -> None:
+    bags = two_tasks(tmp_path / "bags")
     record(bags / "c", grasp(contact=(200, 201), closes=False), "wave")
     record(bags / "d", grasp(contact=(0, 50)), "keep it")
     counts = synthesise(bags, tmp_path / "out", CONTRACT)
@@ -194,7 +199,7 @@ def test_episodes_that_give_none_are_counted(tmp_path: Path) -> None:
     assert not [bag for bag in (tmp_path / "out").iterdir() if bag.name[0] in "cd"]
 
 
-def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
+def test_bags_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "one" / "a", grasp(), "take it")
     bare = replace(CONTRACT, labels=replace(CONTRACT.labels, mode=None))
     for contract, expected in ((CONTRACT, "a contact in 1 task .take it."), (bare, "labels: {contact:")):
@@ -202,15 +207,15 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
             synthesise(tmp_path / "one", tmp_path / "out", contract)
     numb = replace(CONTRACT, action=tuple(replace(c, gripper=False) for c in CONTRACT.action))
     record(tmp_path / "two" / "a", grasp(), "take it", told=False)
-    with pytest.raises(InputError, match="does not tell contact"):
+    with pytest.raises(InputError, match="gives no contact"):
         synthesise(tmp_path / "two", tmp_path / "out", numb)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_simulator_takes_the_way_back_and_the_block_lies_where_it_was(
+def test_in_the_simulator_the_set_points_put_the_block_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """It was made without one: physics is asked only now."""
+    """The switch is made without a simulator; its set-points are replayed in one."""
     bags = tmp_path / "bags"
     for task in ("put_red", "lamp_on"):
         record_demonstrations(["--tasks", task, "--episodes", "1", "--out", str(bags), "--processes", "1"])

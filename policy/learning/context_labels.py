@@ -15,7 +15,7 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.spec import MODES
-from policy.switching.stitching import filled
+from policy.switching.demonstration import fill_gaps
 
 AGE = 8  # steps between two inferences, the most that what is told of the past is old
 KEPT = (16, 33)  # steps without contact and forward, until the previous instruction is let go: three inferences
@@ -57,7 +57,7 @@ class ContextLabels:
         for e, following in pairwise([*starts, len(cache.bags)]):
             begin, end = int(cache.bounds[e]), int(cache.bounds[following])
             self.first[begin:end] = begin
-            self.contact[begin:end] = filled(cache.contact[begin:end])
+            self.contact[begin:end] = fill_gaps(cache.contact[begin:end])
         begins = self.contact & ~np.roll(self.contact, 1)
         begins |= self.contact & (self.first == np.arange(frames))
         self.onset = np.where(self.contact, np.maximum.accumulate(np.where(begins, np.arange(frames), 0)), NOWHERE)
