@@ -8,10 +8,10 @@ import argparse
 from tqdm import tqdm
 
 from policy.data.workers import pool as new_pool
+from sim.initial_states import start
 from sim.kinematics import Kinematics
 from sim.report import wilson
-from sim.start import perform, start
-from sim.tasks import TASKS
+from sim.tasks import TASKS, demonstrate
 from sim.world import World
 
 SEED = 2_000_000
@@ -27,7 +27,7 @@ def attempt(job: tuple[str, int]) -> tuple[str, bool]:
         _world, _kinematics = World(), Kinematics()
     name, i = job
     start(_world, TASKS[name], SEED + i, "other" if i % 3 == 2 else "home")
-    return name, any(perform(_world, TASKS[name], _kinematics))
+    return name, any(demonstrate(_world, TASKS[name], _kinematics))
 
 
 def main() -> None:

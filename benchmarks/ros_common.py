@@ -17,7 +17,7 @@ from policy.robot.contract import FOLDER, IMAGE, load
 from policy.running.text import Text
 from ros_nodes import bridge
 from ros_nodes.domain import claim_domain
-from sim.messages import JOINTS
+from sim.world import JOINT_NAMES
 
 ROOT = Path(__file__).parent.parent
 ONE, OTHER = "open the drawer", "close the drawer"
@@ -113,7 +113,7 @@ class Source(Node):
             t: self.create_publisher(bridge.TYPES[kind], t, bridge.SENSOR_OUT)
             for t, kind in self.contract.observed.items()
         }
-        self._zero = np.zeros(len(JOINTS))
+        self._zero = np.zeros(len(JOINT_NAMES))
         limits = self.contract.limits
         middle = ((limits.low + limits.high) / 2).astype(float)
         self._position = np.concatenate([middle[:7], np.repeat(middle[7] / 2, 2)])
@@ -131,7 +131,7 @@ class Source(Node):
     def _feel(self) -> None:
         if self.on:
             stamp = self.get_clock().now().nanoseconds
-            self._say("joint_states", bridge.joint_state(JOINTS, stamp, self._position, self._zero, self._zero))
+            self._say("joint_states", bridge.joint_state(JOINT_NAMES, stamp, self._position, self._zero, self._zero))
 
     def _say(self, topic: str, message: Any) -> None:
         self._out[topic].publish(message)

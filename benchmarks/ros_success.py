@@ -26,9 +26,9 @@ from policy.errors import exit_code
 from policy.running.session import Session
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
+from sim.initial_states import start
 from sim.rollout import Driver
-from sim.start import HOLD, start
-from sim.tasks import TASKS, Task
+from sim.tasks import HOLD, TASKS, Task
 from sim.world import World
 
 SEED = 1_000_000

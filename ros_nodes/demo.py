@@ -33,8 +33,7 @@ from ros_nodes import bridge
 from ros_nodes.domain import claim_domain
 from ros_nodes.sim_node import SimNode
 from sim import headless
-from sim.start import HOLD
-from sim.tasks import TASKS, Task
+from sim.tasks import HOLD, TASKS, Task
 
 READY = 60.0  # s for the stack to come up, and for a service to answer
 CHANGE_AFTER = 4.0  # s of the robot's clock on the first instruction, unless it touches something before

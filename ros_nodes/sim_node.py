@@ -27,8 +27,8 @@ from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, OVERRIDES, SENSOR_OUT, STEADY
 from sim import headless
-from sim.messages import EPOCH, JOINTS, STEP_NS
-from sim.world import CAMERAS, World
+from sim.demonstration_writer import EPOCH
+from sim.world import CAMERAS, JOINT_NAMES, STEP_NS, World
 
 
 class SimNode(Node):
@@ -79,7 +79,7 @@ class SimNode(Node):
         self._clock_out.publish(Clock(clock=bridge.stamp(now)))
         for joints in self.world.joints:
             self._joints.publish(
-                bridge.joint_state(JOINTS, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort)
+                bridge.joint_state(JOINT_NAMES, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort)
             )
         for name, pixels in self.world.frame().images.items():
             self._images[name].publish(bridge.image(pixels, now, f"{name}_camera"))

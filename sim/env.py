@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from policy.errors import unknown
-from sim.start import start
+from sim.initial_states import start
 from sim.tasks import TASKS
 from sim.world import CAMERAS, OPEN, RATE, SIZE, World
 

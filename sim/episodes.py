@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from policy.running.session import Session
+from sim.initial_states import start
 from sim.rollout import Driver, Watch
-from sim.start import start
 from sim.tasks import TASKS
 from sim.world import World
 

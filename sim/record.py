@@ -24,10 +24,10 @@ from policy.errors import InputError, exit_code, unknown
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from sim import headless
+from sim.demonstration_writer import DemonstrationWriter
+from sim.initial_states import start
 from sim.kinematics import Kinematics
-from sim.messages import Messages
-from sim.start import HOLD, start
-from sim.tasks import TASKS, Expert
+from sim.tasks import HOLD, TASKS, Expert
 from sim.world import World
 
 TRAINING = 1_000_000  # seeds at or above it are for evaluation
@@ -91,7 +91,7 @@ def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: Job,
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed)}
     try:
         with EpisodeWriter(job.bag, channels(contract), custom) as bag:
-            messages = Messages(bag, contract, world)
+            messages = DemonstrationWriter(bag, contract, world)
             messages.instruction(words, task.name)
             for _ in range(task.steps):
                 action = expert.act()
@@ -119,7 +119,7 @@ def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
     """
 
     def kind(i: int) -> str:
-        return "again" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
+        return "near_miss" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
 
     return [
         Job(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")

@@ -11,8 +11,7 @@ from policy.running.safety import Guard
 from policy.running.schedule import Schedule
 from policy.running.session import Session
 from policy.spec import Chunk
-from sim.start import HOLD
-from sim.tasks import Task
+from sim.tasks import HOLD, Task
 from sim.world import World
 
 EXECUTE = 8  # actions executed of each chunk before a new one is asked for (receding horizon)

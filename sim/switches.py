@@ -32,11 +32,11 @@ from policy.spec import MODES
 from policy.switching.demonstration import FORWARD, ROLLBACK, Demonstration
 from policy.switching.stitching import SwitchStitcher, free_steps
 from sim import headless
-from sim.messages import Messages
+from sim.demonstration_writer import DemonstrationWriter
+from sim.initial_states import start
 from sim.record import Push, spread
 from sim.scene import BLOCKS
-from sim.start import HOLD, start
-from sim.tasks import TASKS
+from sim.tasks import HOLD, TASKS
 from sim.world import World
 
 LAG = 3  # steps by which this arm follows its commands
@@ -119,7 +119,7 @@ def make(job: Job) -> Counter[str]:
 
 def opposite(a: str, b: str) -> bool:
     """Whether two tasks move the same thing, each to where the other one takes it from."""
-    return a != b and (TASKS[a].kind, TASKS[a].moves) == (TASKS[b].kind, TASKS[b].moves)
+    return a != b and (TASKS[a].kind, TASKS[a].moved_body) == (TASKS[b].kind, TASKS[b].moved_body)
 
 
 def _elsewhere(world: World, contract: Contract, job: Job, a: str, b: str, actions: np.ndarray) -> Goes:
@@ -128,7 +128,7 @@ def _elsewhere(world: World, contract: Contract, job: Job, a: str, b: str, actio
     rng, found = np.random.default_rng([job.seed, 5]), dict[int, Path]()
     start(world, TASKS[a], job.seed, "home")
     for t, action in enumerate(actions):
-        here = world.position(TASKS[b].moves)
+        here = world.position(TASKS[b].moved_body)
         alike = [bag for bag, place in others if np.linalg.norm(place - here) < ALIKE]
         if alike and TASKS[b].possible(world):
             found[t] = alike[rng.integers(len(alike))]
@@ -142,7 +142,7 @@ def _place(task: str, seed: int) -> np.ndarray:
     """Where the thing that a task moves lies at first on a table."""
     assert _world is not None
     start(_world, TASKS[task], seed, "home")
-    return _world.position(TASKS[task].moves)
+    return _world.position(TASKS[task].moved_body)
 
 
 def _tries(
@@ -205,13 +205,13 @@ def _keep(world: World, contract: Contract, job: Job, one: Try, name: str) -> st
                 "pushed": str(bool(number % 2)),
             }
             with EpisodeWriter(bag, channels(contract), custom) as writer:
-                _replay(world, job.seed, one, number, Messages(writer, contract, world))
+                _replay(world, job.seed, one, number, DemonstrationWriter(writer, contract, world))
     except _Refused as refused:
         return f"{phase}: {refused}"
     return f"{phase}: kept"
 
 
-def _replay(world: World, seed: int, one: Try, number: int, messages: Messages | None) -> None:
+def _replay(world: World, seed: int, one: Try, number: int, messages: DemonstrationWriter | None) -> None:
     """Do a switch from the start, and write it; `_Refused` where it does not work."""
     b, held = TASKS[one.b], 0
     push = Push(np.random.default_rng(number)) if number % 2 else None
@@ -234,7 +234,7 @@ def _replay(world: World, seed: int, one: Try, number: int, messages: Messages |
         raise _Refused("B fails")
 
 
-def _write(messages: Messages, one: Try, i: int) -> None:
+def _write(messages: DemonstrationWriter, one: Try, i: int) -> None:
     """What is said, seen and commanded at a step."""
     if i == one.begin:
         messages.instruction(one.words[0], one.a)

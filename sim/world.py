@@ -1,4 +1,4 @@
-"""The Franka and its table as a process in time: reset, step at 20 Hz, observe; no gym, rendered only if asked."""
+"""The simulated Franka at its table: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
 import atexit
 from typing import NamedTuple
@@ -11,17 +11,19 @@ from sim import layout
 from sim.scene import ARM, FINGERS, build
 
 RATE = 20  # Hz, control
+STEP_NS = 10**9 // RATE  # a control step
 SUBSTEPS = 25  # physics steps in a control step
 SLICE = 5  # physics steps between two joint states: 100 Hz
 OPEN = 0.08  # m, total opening of the gripper
 SIZE = 96  # pixels, both policy cameras
 CAMERAS = ("front", "wrist")
+JOINT_NAMES = (*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1", "panda_finger_joint2")
 PRESSED = -0.009  # m, travel of the button at which the lamp toggles
 LAMP = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
 
 
-class Joints(NamedTuple):
-    """What a robot's joint encoders say at one instant; 7 arm joints, then the two fingers."""
+class JointReading(NamedTuple):
+    """One reading of the joint encoders: 7 arm joints, then the two fingers."""
 
     stamp: int  # ns
     position: np.ndarray  # (9,) rad, m
@@ -30,7 +32,7 @@ class Joints(NamedTuple):
 
 
 class World:
-    """One scene; `reset` lays it out anew from a random generator."""
+    """One scene with its physics; `reset` draws a new layout from a random generator."""
 
     def __init__(self) -> None:
         self.model = build()
@@ -48,18 +50,18 @@ class World:
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._touching = 0
         self.lamp = False
-        self.joints: list[Joints] = []
+        self.joints: list[JointReading] = []
 
     # -- time
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Lay the table out at random and put the arm near home, gripper open."""
+        """Draw a layout of the table and put the arm near home, gripper open."""
         mujoco.mj_resetData(self.model, self.data)
         self._touching = 0
         self.set_lamp(layout.place(self.model, self.data, self._qpos, rng))
         self.data.ctrl[:] = self.data.qpos[self._qpos]
         mujoco.mj_forward(self.model, self.data)
-        for _ in range(2 * SUBSTEPS):  # let things settle
+        for _ in range(2 * SUBSTEPS):  # until the bodies have settled
             mujoco.mj_step(self.model, self.data)
         self.data.time = 0.0
         self._armed = True
@@ -68,7 +70,7 @@ class World:
     def step(self, action: np.ndarray, disturbance: np.ndarray | None = None) -> None:
         """Hold set-points (8,) for 0.05 s: 7 joints [rad], total gripper opening [m].
 
-        `disturbance` (8,) is added below the command, as a push on the arm would be.
+        `disturbance` (8,) is added to what the actuators get; the recorded command does not show it.
         """
         target = np.asarray(action, float)
         if disturbance is not None:
@@ -76,18 +78,18 @@ class World:
         ctrl = np.concatenate([target[:7], np.repeat(target[7] / 2, 2)])
         self.data.ctrl[:] = np.clip(ctrl, self._low, self._high)
         self.joints = []
-        touched = False  # at any time within the step: a pushed thing bounces
+        touched = False  # at any time within the step: a pushed body bounces
         for _ in range(SUBSTEPS // SLICE):
             mujoco.mj_step(self.model, self.data, nstep=SLICE)
-            touched |= self._touches()
+            touched |= self._touches(self._movable)
             self._toggle_lamp()
             self.joints.append(self._read())
         self._touching = self._touching + 1 if touched else 0
 
     @property
     def time_ns(self) -> int:
-        """The simulated clock."""
-        return round(self.data.time * 1e9)
+        """The simulated clock [ns]."""
+        return round(float(self.data.time) * 1e9)
 
     def setpoint(self) -> np.ndarray:
         """The set-points (8,) in force."""
@@ -112,42 +114,46 @@ class World:
             self._renderers[height, width] = _renderer(self.model, height, width)
         renderer = self._renderers[height, width]
         renderer.update_scene(self.data, camera, _OPTIONS)
-        return renderer.render()
+        return np.asarray(renderer.render())
 
-    # -- ground truth: for judging and for experts, never for a policy
+    # -- ground truth: for success tests and experts, never for a policy
 
     @property
     def tcp(self) -> np.ndarray:
         """Where the finger tips meet, (3,) m."""
-        return self.data.site("tcp").xpos.copy()
+        return np.array(self.data.site("tcp").xpos)
 
     def position(self, body: str) -> np.ndarray:
-        """(3,) m."""
-        return self.data.body(body).xpos.copy()
+        """Where a body is, (3,) m."""
+        return np.array(self.data.body(body).xpos)
+
+    def geom_position(self, geom: str) -> np.ndarray:
+        """Where a geom is, (3,) m."""
+        return np.array(self.data.geom(geom).xpos)
 
     def joint(self, name: str) -> float:
-        """Travel of a sliding joint: drawer, slider, button [m]."""
+        """Travel of a sliding joint (drawer, slider, button) [m]."""
         return float(self.data.joint(name).qpos[0])
 
     @property
     def contact(self) -> bool:
-        """A finger has touched a movable thing for at least two control steps."""
+        """Whether a finger has touched a movable body for at least two control steps."""
         return self._touching >= 2
 
     def touched(self, body: str) -> bool:
-        """A finger touches this body now."""
+        """Whether a finger touches this body now."""
         return self._touches(self.model.geom_bodyid == self.model.body(body).id)
 
     def set_lamp(self, on: bool) -> None:
-        """Light the lamp or put it out: the bulb, and the plate round the button, which no hand hides."""
+        """Switch the lamp: the bulb, and the plate round the button, which the hand never hides."""
         self.lamp = on
         for geom in ("bulb", "plate"):
             self.model.geom_rgba[self.model.geom(geom).id] = LAMP[on]
 
-    def _touches(self, things: np.ndarray | None = None) -> bool:
-        things = self._movable if things is None else things
-        g = self.data.contact.geom
-        return bool(np.any((self._finger[g[:, 0]] & things[g[:, 1]]) | (self._finger[g[:, 1]] & things[g[:, 0]])))
+    def _touches(self, targets: np.ndarray) -> bool:
+        """Whether a finger touches one of the target geoms, a mask over all geoms."""
+        finger, (a, b) = self._finger, self.data.contact.geom.T
+        return bool(np.any((finger[a] & targets[b]) | (finger[b] & targets[a])))
 
     def _toggle_lamp(self) -> None:
         depth = self.joint("button")
@@ -157,9 +163,9 @@ class World:
         elif depth > PRESSED / 2:
             self._armed = True
 
-    def _read(self) -> Joints:
+    def _read(self) -> JointReading:
         d = self.data
-        return Joints(
+        return JointReading(
             self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(), d.qfrc_actuator[self._dof].copy()
         )
 

@@ -66,7 +66,7 @@ def test_plan_mixes_starts_and_keeps_training_seeds(tmp_path):
     jobs = plan(list(TASKS), 600, tmp_path)
     assert max(j.seed for j in jobs) + (TRIES - 1) * SEEDS < TRAINING and max(j.seed for j in jobs) < SEEDS
     assert sum(j.start == "other" for j in jobs) == len(jobs) // 3
-    assert sum(j.start == "again" for j in jobs) == len(jobs) // 12
+    assert sum(j.start == "near_miss" for j in jobs) == len(jobs) // 12
     assert sum(j.pushed for j in jobs) == len(jobs) // 2
     # switches are made of those from home and undisturbed
     assert sum(j.start == "home" and not j.pushed for j in jobs) == len(jobs) // 3
@@ -97,7 +97,7 @@ def test_unknown_task_names_the_nearest(tmp_path):
 
 def test_a_seed_is_a_scene(recorded):
     """The first picture of a bag is drawn again, to the bit, from the seed that it notes."""
-    from sim.start import start
+    from sim.initial_states import start
     from sim.world import World
 
     (episode,) = read_episodes(recorded / "lamp_on_0000", contracts.load("tabletop"))

@@ -8,9 +8,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from policy.errors import InputError
+from sim.initial_states import start
 from sim.kinematics import Kinematics
-from sim.start import HOLD, perform, start
-from sim.tasks import TASKS
+from sim.tasks import HOLD, TASKS, demonstrate
 from sim.world import World
 
 UNSEEN = 1_500_000
@@ -70,10 +70,10 @@ def test_images_do_not_tell_the_task():
 @pytest.mark.parametrize("name", TASKS)
 def test_expert_succeeds_and_nothing_is_true_before(name, world, kinematics):
     task = TASKS[name]
-    for i, kind in enumerate(("home", "other", "again")):
+    for i, kind in enumerate(("home", "other", "near_miss")):
         start(world, task, UNSEEN + i, kind)
         assert not task.success(world)
-        assert any(perform(world, task, kinematics)), f"{name} from {kind}, seed {UNSEEN + i}"
+        assert any(demonstrate(world, task, kinematics)), f"{name} from {kind}, seed {UNSEEN + i}"
 
 
 @pytest.mark.parametrize(("name", "thing"), [("stack_red_on_blue", "red"), ("puck_white", "puck")])
@@ -82,12 +82,12 @@ def test_a_task_just_missed_has_moved_its_thing_and_can_be_done_again_by_the_han
     for seed in range(UNSEEN, UNSEEN + 6):
         start(world, task, seed, "home")
         lay = world.position(thing)
-        start(world, task, seed, "again")
+        start(world, task, seed, "near_miss")
         assert task.possible(world) and not task.success(world)
         assert not world.touched(thing) and world.tcp[2] - world.position(thing)[2] > 0.1
         now = world.state()
         moved.append(np.linalg.norm(world.position(thing) - lay) > 0.03)
-        start(world, task, seed, "again")
+        start(world, task, seed, "near_miss")
         np.testing.assert_array_equal(world.state(), now)
     assert any(moved), "each time it let go before it had taken it"
 
@@ -118,7 +118,7 @@ def test_contact_is_felt_when_a_block_is_held(world, kinematics):
     task = TASKS["put_blue"]
     start(world, task, UNSEEN, "home")
     felt = []
-    for _ in perform(world, task, kinematics):
+    for _ in demonstrate(world, task, kinematics):
         felt.append((world.contact, world.position("blue")[2] > 0.08))
     assert not felt[0][0]
     carried = [contact for contact, lifted in felt if lifted]
@@ -129,7 +129,7 @@ def test_lamp_toggles_once_a_press(world, kinematics):
     task = TASKS["lamp_on"]
     start(world, task, UNSEEN, "home")
     lit = [world.lamp]
-    for _ in perform(world, task, kinematics):
+    for _ in demonstrate(world, task, kinematics):
         lit.append(world.lamp)
     assert sum(a != b for a, b in pairwise(lit)) == 1
 

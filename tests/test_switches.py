@@ -13,13 +13,13 @@ from policy.errors import InputError
 from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 from policy.switching.stitching import SwitchStitcher
 from sim import switches
+from sim.initial_states import start
 from sim.record import Job as Showing
 from sim.record import main as record
 from sim.record import record as show
 from sim.record import tables
-from sim.start import HOLD, start
 from sim.switches import ALIKE, BEFORE, MOVED, Job, Try, plan
-from sim.tasks import TASKS
+from sim.tasks import HOLD, TASKS
 from sim.world import World
 from tests.demo_bag import CONTRACT
 

@@ -18,7 +18,7 @@ from policy.switching.demonstration import ADVANCE, APPROACH_STEPS, RETREAT_STEP
 from policy.switching.planning import BEFORE
 from policy.switching.reverse import retreat_segment, reverse_segment, tracking_lag
 from policy.synthesise import main, synthesise
-from sim.start import start
+from sim.initial_states import start
 from sim.record import main as record_demonstrations
 from sim.tasks import TASKS
 from sim.world import World

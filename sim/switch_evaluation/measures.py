@@ -48,7 +48,7 @@ def beyond(sent: np.ndarray, began: np.ndarray, limits: Limits) -> int:
 
 def thing(task: Task) -> str | None:
     """What the task moves about, and could drop or push off the table."""
-    return task.moves if task.moves in (*BLOCKS, "puck") else None
+    return task.moved_body if task.moved_body in (*BLOCKS, "puck") else None
 
 
 def safe(places: np.ndarray, touched: np.ndarray, wanted: np.ndarray) -> bool:

@@ -8,9 +8,8 @@ import numpy as np
 
 from policy.running.session import Session
 from sim.rollout import Driver, until
-from sim.start import HOLD
 from sim.switch_evaluation.methods import Method
-from sim.tasks import Task
+from sim.tasks import HOLD, Task
 from sim.world import RATE, World
 
 DELAY = 100_000_000  # ns of the simulated clock that an inference takes

@@ -8,12 +8,12 @@ import numpy as np
 
 from policy.robot.instructions import CONTINUE
 from policy.running.session import Session
+from sim.initial_states import start
 from sim.rollout import until
-from sim.start import HOLD, start
 from sim.switch_evaluation import measures
 from sim.switch_evaluation.methods import METHODS, ours
 from sim.switch_evaluation.stage import AFTER, EARLIEST, Stage, Twin, alone
-from sim.tasks import TASKS, Task
+from sim.tasks import HOLD, TASKS, Task
 from sim.world import RATE, World
 
 PHASES = ("early", "mid", "late")  # where in A the instruction changes to B's

@@ -2,26 +2,27 @@
 
 import numpy as np
 
-from sim.tasks.base import CLOSED, Motion, Task, grip, reach, rise, stay, straight
+from sim.tasks.motions import CLOSED, fixed, grip, reach, rise, stay, straight
+from sim.tasks.task import Motion, Task
 from sim.world import OPEN, World
 
 OPENED, SHUT = 0.085, 0.012  # m of travel
 
 
 def handle(world: World) -> np.ndarray:
-    """Where to grasp or push the handle."""
-    return world.data.geom("handle").xpos + np.array([0, 0, -0.005])
+    """Where to grasp or push the handle, (3,) m."""
+    return world.geom_position("handle") + np.array([0, 0, -0.005])
 
 
 def inside(world: World) -> np.ndarray:
-    """Where the finger tips push until the drawer is shut: a little beyond."""
+    """Where the finger tips push to until the drawer is shut, (3,) m: a little further than that."""
     return handle(world) + np.array([world.joint("drawer") - 0.015, 0, 0])
 
 
 class OpenDrawer(Task):
     """Grasp the handle and pull it out."""
 
-    name, kind, moves = "open_drawer", "drawer", "drawer"
+    name, kind, moved_body = "open_drawer", "drawer", "drawer"
     phrasings = (
         "open the drawer",
         "pull the drawer open",
@@ -62,7 +63,7 @@ class OpenDrawer(Task):
                 yield from reach(world, lambda: handle(world), OPEN, 0.012, 0.02)
                 yield from grip(world, CLOSED)
                 out = handle(world) - (0.12 - world.joint("drawer"), 0, 0)
-                yield from straight(world, lambda o=out: o, CLOSED, 0.012)
+                yield from straight(world, fixed(out), CLOSED, 0.012)
                 yield from grip(world, OPEN)
         yield from rise(world, OPEN)
 
@@ -70,7 +71,7 @@ class OpenDrawer(Task):
 class CloseDrawer(Task):
     """Push the handle with the closed gripper."""
 
-    name, kind, moves = "close_drawer", "drawer", "drawer"
+    name, kind, moved_body = "close_drawer", "drawer", "drawer"
     phrasings = (
         "close the drawer",
         "push the drawer shut",
@@ -112,9 +113,9 @@ class CloseDrawer(Task):
                 yield from straight(
                     world, lambda: inside(world), CLOSED, most=45, until=lambda: world.joint("drawer") < 0.004
                 )
-                yield from stay(world, inside(world), CLOSED, 6)  # shut is hard to tell from almost shut: push on
+                yield from stay(inside(world), CLOSED, 6)  # shut is hard to tell from almost shut: push on
                 back = world.tcp - (0.03, 0, 0)
-                yield from straight(world, lambda b=back: b, CLOSED, 0.015)
+                yield from straight(world, fixed(back), CLOSED, 0.015)
         yield from rise(world, CLOSED)
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
+from sim.tasks.motions import CLOSED, reach, rise, straight
+from sim.tasks.task import Motion, Task
 from sim.world import World
 
 FURTHER = 4  # control steps
@@ -11,7 +12,7 @@ FURTHER = 4  # control steps
 class Lamp(Task):
     """Switch the lamp: the button toggles it."""
 
-    kind, moves = "lamp", "button"
+    kind, moved_body = "lamp", "button"
     steps = 160
 
     def __init__(
@@ -30,7 +31,7 @@ class Lamp(Task):
         while world.lamp != self.on:
             yield from reach(world, lambda: world.position("button") + np.array([0, 0, 0.045]), CLOSED, 0.015, 0.025)
             yield from straight(world, lambda: _down(world), CLOSED, most=25, until=lambda: world.lamp == self.on)
-            # A little further, so that a policy that turns back somewhat early has still pressed it.
+            # A little further, so that a policy that turns back slightly early has still pressed it.
             yield from straight(world, lambda: _down(world), CLOSED, most=FURTHER)
         yield from rise(world, CLOSED)
 

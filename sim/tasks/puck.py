@@ -3,7 +3,8 @@
 import numpy as np
 
 from sim.layout import LANE, ZONES
-from sim.tasks.base import Motion, Task, reach, rise, straight
+from sim.tasks.motions import fixed, reach, rise, straight
+from sim.tasks.task import Motion, Task
 from sim.world import World
 
 HALF = 0.045  # m, the puck's centre within the zone
@@ -15,7 +16,7 @@ TOUCHING = 0.042  # m from the puck's centre to the finger tips' centre while th
 class Puck(Task):
     """Push the puck into the white zone (away from the robot) or the black zone (towards it)."""
 
-    kind, moves = "puck", "puck"
+    kind, moved_body = "puck", "puck"
 
     def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
         self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1
@@ -68,7 +69,7 @@ class Puck(Task):
         )
 
     def _free(self, world: World) -> bool:
-        """No block lies in the puck's lane."""
+        """Whether no block lies in the puck's lane."""
         return all(abs(world.position(b)[1] - LANE) > 0.07 for b in ("red", "green", "blue"))
 
     def success(self, world: World) -> bool:
@@ -81,9 +82,9 @@ class Puck(Task):
                     world, lambda: world.position("puck") - (BEHIND * self.sign, 0, -0.01), CRADLE, 0.012, 0.02
                 )
                 end = np.array([ZONES[self.zone] - TOUCHING * self.sign, LANE, self.height])
-                yield from straight(world, lambda e=end: e, CRADLE, 0.009, lead=0.04, most=70)
+                yield from straight(world, fixed(end), CRADLE, 0.009, lead=0.04, most=70)
                 back = world.tcp - (0.03 * self.sign, 0, 0)
-                yield from straight(world, lambda b=back: b, CRADLE, 0.012)
+                yield from straight(world, fixed(back), CRADLE, 0.012)
         yield from rise(world, CRADLE)
 
 

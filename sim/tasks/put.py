@@ -3,14 +3,16 @@
 import numpy as np
 
 from sim.scene import BLOCKS
-from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
+from sim.tasks.blocks import clear, grasp, on_table
+from sim.tasks.motions import CLOSED, grip, reach, rise
+from sim.tasks.task import Motion, Task
 from sim.world import OPEN, World
 
 INSIDE = 0.062  # m from the bowl's centre
 
 
 def in_bowl(world: World, body: str) -> bool:
-    """The block lies within the bowl's wall."""
+    """Whether the block lies within the bowl's wall."""
     offset = world.position(body) - world.position("bowl")
     return bool(np.linalg.norm(offset[:2]) < INSIDE and offset[2] < 0.075)
 
@@ -21,7 +23,7 @@ class Put(Task):
     kind = "put"
 
     def __init__(self, colour: str, new_words: tuple[str, ...]) -> None:
-        self.name, self.moves = f"put_{colour}", colour
+        self.name, self.moved_body = f"put_{colour}", colour
         turn = 2 * np.pi / 3 * BLOCKS.index(colour)
         self.spot = np.array([0.034 * np.cos(turn), 0.034 * np.sin(turn), 0.07])  # each its own place: no heap
         self.phrasings = tuple(
@@ -61,15 +63,15 @@ class Put(Task):
         self.new_words = new_words
 
     def possible(self, world: World) -> bool:
-        return on_table(world, self.moves) and clear(world, self.moves)
+        return on_table(world, self.moved_body) and clear(world, self.moved_body)
 
     def success(self, world: World) -> bool:
-        return in_bowl(world, self.moves) and not world.touched(self.moves)
+        return in_bowl(world, self.moved_body) and not world.touched(self.moved_body)
 
     def motion(self, world: World) -> Motion:
         for _ in range(3):
-            if not in_bowl(world, self.moves):
-                yield from take(world, self.moves)
+            if not in_bowl(world, self.moved_body):
+                yield from grasp(world, self.moved_body)
                 yield from reach(world, lambda: world.position("bowl") + self.spot, CLOSED, 0.015, 0.03)
                 yield from grip(world, OPEN)
         yield from rise(world, OPEN)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from sim.layout import SLIDER_END
-from sim.tasks.base import CLOSED, Motion, Task, reach, rise, straight
+from sim.tasks.motions import CLOSED, fixed, reach, rise, straight
+from sim.tasks.task import Motion, Task
 from sim.world import World
 
 NEAR = 0.022  # m from the end of the rail
@@ -13,7 +14,7 @@ FINGERS = 0.05  # m from the slider's centre to the middle of the fingers beside
 class Slider(Task):
     """Push the slider to one side, as the robot sees it: left is +y."""
 
-    kind, moves = "slider", "slider"
+    kind, moved_body = "slider", "slider"
 
     def __init__(self, side: str, new_words: tuple[str, ...]) -> None:
         self.name, self.sign = f"slider_{side}", 1 if side == "left" else -1
@@ -66,14 +67,14 @@ class Slider(Task):
                 end = world.position("rail") + np.array([0, self.sign * (SLIDER_END - 0.028), 0.04])
                 yield from straight(
                     world,
-                    lambda e=end: e,
+                    fixed(end),
                     CLOSED,
                     0.009,
                     most=45,
                     until=lambda: self.sign * world.joint("slider") > SLIDER_END - 0.004,
                 )
                 back = world.tcp - (0, 0.02 * self.sign, 0)
-                yield from straight(world, lambda b=back: b, CLOSED, 0.012)
+                yield from straight(world, fixed(back), CLOSED, 0.012)
         yield from rise(world, CLOSED)
 
 

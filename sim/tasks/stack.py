@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from sim.tasks.base import CLOSED, Motion, Task, clear, grip, on_table, reach, rise, take
+from sim.tasks.blocks import clear, grasp, on_table
+from sim.tasks.motions import CLOSED, grip, reach, rise
+from sim.tasks.task import Motion, Point, Task
 from sim.world import OPEN, World
 
 
 class Stack(Task):
     """Stack the red block on the blue block."""
 
-    name, kind, moves = "stack_red_on_blue", "stack", "red"
+    name, kind, moved_body = "stack_red_on_blue", "stack", "red"
     phrasings = (
         "stack the red block on the blue block",
         "put the red block on top of the blue block",
@@ -51,14 +53,16 @@ class Stack(Task):
     def motion(self, world: World) -> Motion:
         for _ in range(3):
             if not self.success(world):
-                yield from take(world, "red")
-                # The held block, not the finger tips, must be over the other one.
-                slip = world.tcp - world.position("red")
-                yield from reach(
-                    world, lambda s=slip: world.position("blue") + np.array([0, 0, 0.043]) + s, CLOSED, 0.010, 0.014
-                )
+                yield from grasp(world, "red")
+                yield from reach(world, _above_blue(world), CLOSED, 0.010, 0.014)
                 yield from grip(world, OPEN)
         yield from rise(world, OPEN)
+
+
+def _above_blue(world: World) -> Point:
+    """Where the finger tips are when the red block, as it is held now, lies above the blue one."""
+    slip = world.tcp - world.position("red")
+    return lambda: world.position("blue") + np.array([0, 0, 0.043]) + slip
 
 
 TASKS = (Stack(),)

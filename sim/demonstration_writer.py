@@ -1,0 +1,82 @@
+"""Writes a simulated episode as the messages that a live robot publishes: cameras, joints, commands, labels."""
+
+from typing import Any
+
+import numpy as np
+
+from policy.data.bags import TYPES, EpisodeWriter
+from policy.data.message_writer import MessageWriter
+from policy.robot.contract import Contract
+from sim.world import CAMERAS, JOINT_NAMES, JointReading, World
+
+EPOCH = 1_767_225_600 * 10**9  # ns; the clock of a bag begins at a date (2026-01-01), as a robot's does
+MESSAGES = TYPES.types
+
+
+class DemonstrationWriter:
+    """Writes what happens in a world to a bag."""
+
+    def __init__(self, bag: EpisodeWriter, contract: Contract, world: World) -> None:
+        self._bag, self._contract, self._world = bag, contract, world
+        self._messages = MessageWriter(bag, contract)
+        self.begin()
+
+    def begin(self) -> None:
+        """Make the world's time now the beginning of the bag."""
+        self._begin = EPOCH - self._world.time_ns
+
+    def instruction(self, instruction: str, task: str) -> None:
+        """The instruction, and the label that names its task."""
+        assert self._contract.labels.task is not None
+        self._messages.say(self._contract.instruction, instruction, self._now())
+        self._messages.say(self._contract.labels.task, task, self._now())
+
+    def mode(self, mode: str) -> None:
+        """The label of the mode, one of policy.spec.MODES."""
+        assert self._contract.labels.mode is not None
+        self._messages.say(self._contract.labels.mode, mode, self._now())
+
+    def observation(self) -> None:
+        """The joint states since the last control step, the images, the contact label."""
+        for reading in self._world.joints:
+            self._joint_state(reading)
+        frame = self._world.frame()
+        for name in CAMERAS:
+            self._image(name, frame.images[name])
+        self._messages.contact(self._world.contact, self._now())
+
+    def command(self, action: np.ndarray) -> None:
+        """Set-points (8,) to be reached one control step from now."""
+        self._messages.command(self._now(), action)
+
+    def _joint_state(self, reading: JointReading) -> None:
+        stamp = self._begin + reading.stamp
+        message = MESSAGES["sensor_msgs/msg/JointState"](
+            header=_header(stamp, ""),
+            name=list(JOINT_NAMES),
+            position=reading.position,
+            velocity=reading.velocity,
+            effort=reading.effort,
+        )
+        self._bag.write("joint_states", message, stamp)
+
+    def _image(self, camera: str, image: np.ndarray) -> None:
+        height, width, _ = image.shape
+        message = MESSAGES["sensor_msgs/msg/Image"](
+            header=_header(self._now(), f"{camera}_camera"),
+            height=height,
+            width=width,
+            encoding="rgb8",
+            is_bigendian=0,
+            step=3 * width,
+            data=image.reshape(-1),
+        )
+        self._bag.write(self._contract.cameras[camera].topic, message, self._now())
+
+    def _now(self) -> int:
+        return self._begin + self._world.time_ns
+
+
+def _header(stamp: int, frame: str) -> Any:
+    time = MESSAGES["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))
+    return MESSAGES["std_msgs/msg/Header"](stamp=time, frame_id=frame)
