@@ -1,4 +1,4 @@
-"""Records a live robot into bags that training reads, one an instruction.
+"""Records a live robot into bags that training reads, one for each instruction.
 
 ros2 run midstream recorder_node --ros-args -p contract:=tabletop -p folder:=bags
 
@@ -25,10 +25,11 @@ from policy.robot import contract as contracts
 from policy.robot.contract import COMPRESSED, IMAGE, JOINT_STATE
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
+from ros_nodes.qos_events import QosMismatches
 from ros_nodes.recording import Recorder
 
 FLUSH = 0.5  # s
-SILENT = 1_000_000_000  # ns without a message until a topic is named
+SILENT = 1_000_000_000  # ns without a message until a topic is reported
 
 
 class RecorderNode(Node):
@@ -40,73 +41,65 @@ class RecorderNode(Node):
         contract = contracts.load(
             declare("contract", "tabletop", "contract of the robot: a shipped name or a YAML file; names the topics")
         )
-        folder = declare("folder", "bags", "folder that gets one rosbag2 directory an instruction")
+        folder = declare("folder", "bags", "folder that gets one rosbag2 directory for each instruction")
         self.recorder = Recorder(contract, Path(folder).expanduser())
-        self._heard: dict[str, int] = {}  # topic -> steady ns of its newest message
+        self._received: dict[str, int] = {}  # topic -> steady ns of its newest message
+        self._qos = QosMismatches(self)
         for topic, channel in self.recorder.topics.items():
             self.create_subscription(
                 bridge.TYPES[channel.type],
                 topic,
-                partial(self._take, topic),
+                partial(self._receive, topic),
                 _qos(channel),
                 raw=True,
+                event_callbacks=self._qos.subscription(topic),
                 qos_overriding_options=OVERRIDES,
             )
-        for name, act in (
-            ("start", lambda: self.recorder.start(self._now())),
-            ("stop", self.recorder.stop),
-            ("discard", self.recorder.discard),
-        ):
-            self.create_service(Trigger, f"~/{name}", partial(self._answer, lambda _, act=act: act()))
-        self.create_service(
-            SetBool, "~/mark_success", partial(self._answer, lambda request: self.recorder.mark(request.data))
-        )
+        self._serve("start", Trigger, lambda _: self.recorder.start(self._now()))
+        self._serve("stop", Trigger, lambda _: self.recorder.stop())
+        self._serve("discard", Trigger, lambda _: self.recorder.discard())
+        self._serve("mark_success", SetBool, lambda request: self.recorder.mark(request.data))
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(FLUSH, self.recorder.flush, clock=STEADY)
-        self.create_timer(1.0, self._tell, clock=STEADY)
-        self._tell()
+        self.create_timer(1.0, self._report, clock=STEADY)
+        self._report()
 
     def destroy_node(self) -> None:
         """End the episode in the regular way first."""
-        if self.recorder.on:
+        if self.recorder.active:
             self.get_logger().info(self.recorder.stop())
-        super().destroy_node()
+        super().destroy_node()  # type: ignore[no-untyped-call]  # rclpy annotates in part
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _take(self, topic: str, cdr: bytes) -> None:
-        self._heard[topic] = monotonic_ns()
+    def _receive(self, topic: str, cdr: bytes) -> None:
+        self._received[topic] = monotonic_ns()
         before = self.recorder.bag, self.recorder.fault
-        self.recorder.take(topic, cdr, self._now())
+        self.recorder.push(topic, cdr, self._now())
         if (self.recorder.bag, self.recorder.fault) != before:
-            self._tell()
+            self._report()
 
-    def _answer(self, act: Callable[[Any], str], request: Any, response: Any) -> Any:
-        try:
-            response.success, response.message = True, act(request)
-        except InputError as error:
-            response.success, response.message = False, str(error)
-        self.get_logger().info(response.message)
-        self._tell()
-        return response
+    def _serve(self, name: str, kind: type, act: Callable[[Any], str]) -> None:
+        """A service that does something with the recorder, and reports the new state."""
 
-    def _tell(self) -> None:
-        """What is being recorded, and what is wrong with it."""
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                response.success, response.message = True, act(request)
+            except InputError as error:
+                response.success, response.message = False, str(error)
+            self.get_logger().info(response.message)
+            self._report()
+            return response
+
+        self.create_service(kind, f"~/{name}", answer)
+
+    def _report(self) -> None:
+        """Publish what is being recorded, and what is wrong with it."""
         recorder, bag = self.recorder, self.recorder.bag
-        since = monotonic_ns() - SILENT
-        silent = [t for t in recorder.needed if self._heard.get(t, since) <= since] if bag else []
-        level, message = "ok", "not recording"
-        if recorder.fault:
-            level, message = "error", recorder.fault
-        elif silent:
-            level, message = "warn", f"recording, but nothing comes on {', '.join(silent)}"
-        elif bag:
-            message = f"recording {bag.path}"
-        elif recorder.on:
-            message = "waiting for an instruction"
-        report = bridge.status(
+        level, message = self._state()
+        status = bridge.status(
             level,
             "recorder_node: episode",
             message,
@@ -117,12 +110,27 @@ class RecorderNode(Node):
                 "saved": recorder.saved,
             },
         )
-        self._status.publish(report)
-        self._diagnostics.publish(bridge.diagnostics(self, report))
+        self._status.publish(status)
+        self._diagnostics.publish(bridge.diagnostics(self, status))
+
+    def _state(self) -> tuple[str, str]:
+        """Level and message of the status."""
+        recorder, bag = self.recorder, self.recorder.bag
+        since = monotonic_ns() - SILENT
+        silent = [t for t in recorder.required if self._received.get(t, since) <= since] if bag else []
+        if recorder.fault:
+            return "error", recorder.fault
+        if mismatch := self._qos.fault():
+            return "warn", mismatch
+        if silent:
+            return "warn", f"recording, but no message comes on {', '.join(silent)}"
+        if bag:
+            return "ok", f"recording {bag.path}"
+        return "ok", "waiting for an instruction" if recorder.active else "not recording"
 
 
 def _qos(channel: Channel) -> QoSProfile:
-    """Best effort hears every publisher of sensor data; deep, as a disk may pause."""
+    """Best effort, which every publisher of sensor data fits; deep, as a disk may pause."""
     if channel.latched:
         return LATCHED
     sensor = channel.type in (IMAGE, COMPRESSED, JOINT_STATE)

@@ -1,7 +1,9 @@
-"""The recorder: its bags are what training reads; they outlive a kill, a full disk and a clock set back."""
+"""The recorder: its bags are what training reads; they outlive a kill, a full disk, a second recorder."""
 
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +37,7 @@ def cdr(item: Item) -> bytes:
 
 def feed(recorder: Recorder, items: Iterable[Item]) -> None:
     for item in items:
-        recorder.take(item.topic, cdr(item), item.receive)
+        recorder.push(item.topic, cdr(item), item.receive)
 
 
 def after(steps: int) -> int:
@@ -52,8 +54,8 @@ def test_its_bags_are_those_that_training_reads(tmp_path):
     assert "waiting for an instruction" in recorder.start(START)
     feed(recorder, demonstration(30))
     recorder.flush()
-    said = recorder.stop()
-    assert said.startswith("saved") and "nothing came" not in said
+    answer = recorder.stop()
+    assert answer.startswith("saved") and "no message" not in answer
     (bag,) = find_bags(tmp_path / "live")
     (got,) = read_episodes(bag, CONTRACT)
     (expected,) = read_episodes(write(tmp_path / "written", demonstration(30)), CONTRACT)
@@ -87,7 +89,7 @@ def test_discard_and_mark(tmp_path):
     recorder.start(START)
     feed(recorder, demonstration(20, text="bad"))
     recorder.discard()
-    assert list(tmp_path.iterdir()) == [] and recorder.on
+    assert list(tmp_path.iterdir()) == [] and recorder.active
     feed(recorder, demonstration(20, start=after(20), text="good"))
     recorder.mark(False)
     recorder.mark(True)
@@ -98,23 +100,70 @@ def test_discard_and_mark(tmp_path):
     assert custom(bag) == {"instruction": "good", "success": "true"}
 
 
-def test_a_topic_that_stays_silent_is_named(tmp_path):
+def test_a_silent_topic_is_named(tmp_path):
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
     feed(recorder, (i for i in demonstration(20) if not i.topic.startswith("gripper")))
-    assert "nothing came on gripper_controller/joint_trajectory" in recorder.stop()
+    assert "no message came on gripper_controller/joint_trajectory" in recorder.stop()
 
 
-def test_words_that_are_no_text_begin_no_bag(tmp_path):
+def test_an_instruction_that_is_no_text_begins_no_bag(tmp_path):
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
     feed(recorder, demonstration(20, text="good"))
     broken = cdr(Item("instruction", make("String", "????"), 0)).replace(b"????", b"\xff\xfe\xff\xfe")
-    recorder.take("instruction", broken, after(20))
+    recorder.push("instruction", broken, after(20))
     feed(recorder, (i for i in demonstration(5, start=after(20)) if i.topic != "instruction"))
     recorder.stop()
     (bag,) = find_bags(tmp_path)
     assert read_episodes(bag, CONTRACT)[0].instruction == "good"
+
+
+def test_continue_records_the_instruction_that_it_resumes(tmp_path):
+    """As live: what was superseded before it succeeded; with nothing to resume the same episode goes on."""
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    for i, (text, succeeded) in enumerate(
+        (("first", False), ("continue", False), ("second", True), ("Continue.", True), ("third", False))
+    ):
+        feed(recorder, demonstration(20, start=after(20 * i), text=text))
+        if succeeded:
+            recorder.mark(True)
+    recorder.stop()
+    episodes = sorted((read_episodes(b, CONTRACT)[0] for b in find_bags(tmp_path)), key=lambda e: e.stamps[0])
+    expected = [("first", 40), ("second", 20), ("first", 20), ("third", 20)]
+    assert [(e.instruction, len(e.stamps)) for e in episodes] == expected
+
+
+def test_recorders_that_begin_in_one_second_get_a_bag_each(tmp_path):
+    """They find the same name free, and only one can make it."""
+    barrier, paths = threading.Barrier(8), []
+
+    def record() -> None:
+        recorder = Recorder(CONTRACT, tmp_path)
+        feed(recorder, demonstration(1, text="open the drawer"))
+        barrier.wait()
+        recorder.start(START)
+        assert recorder.bag is not None
+        paths.append(recorder.bag.path)
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(paths)) == 8 and set(paths) == set(tmp_path.iterdir())
+
+
+def test_a_folder_deleted_while_recording_ends_it_and_is_no_crash(tmp_path):
+    for act in (Recorder.stop, Recorder.discard):
+        recorder = Recorder(CONTRACT, tmp_path / "bags")
+        recorder.start(START)
+        feed(recorder, demonstration(20))
+        shutil.rmtree(tmp_path / "bags")
+        answer = act(recorder)
+        assert "No such file" in answer or answer.startswith("discarded")
+    assert not (tmp_path / "bags").exists()
 
 
 def test_a_clock_set_back_begins_a_new_bag(tmp_path):
@@ -143,7 +192,7 @@ recorder.start(after(0))
 for t in range(4):
     feed(recorder, demonstration(10, start=after(10 * t)))
     recorder.flush()
-assert not recorder.on and "File too large" in recorder.fault and "free space" in recorder.fault
+assert not recorder.active and "File too large" in recorder.fault and "free space" in recorder.fault
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 recorder.start(after(40))
 assert recorder.fault == ""
@@ -168,22 +217,22 @@ def live(out: dict[str, Any], seconds: float, text: str) -> None:
 def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
     with bench() as stage:
         process = stage.start("recorder_node", folder=tmp_path)
-        told = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
+        statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
         out = {
             c.topic: stage.ears.create_publisher(bridge.TYPES[c.type], c.topic, bridge.LATCHED if c.latched else 10)
             for c in channels(CONTRACT)
         }
         assert "waiting" in stage.ears.call("recorder_node/start", Trigger).message
-        until(lambda: all(p.get_subscription_count() for p in out.values()), "the recorder hears all topics")
+        until(lambda: all(p.get_subscription_count() for p in out.values()), "the recorder subscribes to all topics")
         live(out, 1.5, "first")
         assert stage.ears.call("recorder_node/mark_success", SetBool, data=True).success
         live(out, 2.0, "second")
 
         def counted() -> int:
-            """Messages in the bag, as the next status tells."""
-            told.clear()
-            until(lambda: told, "a status every second")
-            return int({v.key: v.value for v in told[-1].values}["messages"])
+            """Messages in the bag, as the next status has it."""
+            statuses.clear()
+            until(lambda: statuses, "a status every second")
+            return int({v.key: v.value for v in statuses[-1].values}["messages"])
 
         expected = counted()
         counted()  # a second later
@@ -197,18 +246,18 @@ def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
     assert len(list(mcap_recovery.messages(file))) >= expected > 100
 
 
-def test_over_dds_it_says_what_is_missing_and_ends_its_bag_when_told_to_go(tmp_path):
+def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_path):
     with bench() as stage:
         process = stage.start("recorder_node", folder=tmp_path)
-        told = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
+        statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
         refused = stage.ears.call("recorder_node/stop", Trigger)
         assert not refused.success and "start first" in refused.message
         stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
         stage.ears.call("recorder_node/start", Trigger)
-        until(lambda: told and "nothing comes on" in told[-1].message, "it says so")
-        assert told[-1].level == DiagnosticStatus.WARN and "camera/front/image_raw" in told[-1].message
+        until(lambda: statuses and "no message comes on" in statuses[-1].message, "the silent topics are reported")
+        assert statuses[-1].level == DiagnosticStatus.WARN and "camera/front/image_raw" in statuses[-1].message
         out = stage.ears.create_publisher(bridge.TYPES[KINDS["joint_states"]], "joint_states", 10)
-        until(out.get_subscription_count, "the recorder listens")
+        until(out.get_subscription_count, "the recorder subscribes")
         for item in demonstration(20, start=time.time_ns()):
             if item.topic == "joint_states":
                 time.sleep(max(0, item.receive - time.time_ns()) * 1e-9)
