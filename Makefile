@@ -3,23 +3,44 @@
 # make demo SEED=1234567                          an earlier run again
 # make demo-ros                                   the ROS 2 stack, without a ROS install: the instruction changes
 #                                                 on the way, the episodes are recorded and trained on
-# make test                                       all tests
+# make check                                      lint, format, types, fast tests: before every commit
+# make test                                       all tests but the heavy ones
+# make test-all                                   all tests; the result goes to docs/results/tests.md
+# make build                                      wheel and sdist, each tried in an empty environment
+# make docs                                       the documentation as a site, in out/site
 
-.PHONY: demo demo-ros test
+DEV = .venv-dev/bin
+
+.PHONY: demo demo-ros check test test-all build docs
 
 demo: .venv/installed
 	@.venv/bin/python -m sim.demo $${SAY+--say="$$SAY"} $${SEED:+--seed="$$SEED"}
 
 demo-ros: .venv-dev/installed
-	@.venv-dev/bin/python -m ros_nodes.demo $${SEED:+--seed="$$SEED"}
+	@$(DEV)/python -m ros_nodes.demo $${SEED:+--seed="$$SEED"}
+
+check: .venv-dev/installed
+	$(DEV)/ruff check
+	$(DEV)/ruff format --check
+	$(DEV)/mypy
+	$(DEV)/python -m pytest -m "not ros and not slow and not heavy"
 
 test: .venv-dev/installed
-	.venv-dev/bin/python -m pytest
+	$(DEV)/python -m pytest -m "not heavy"
+
+test-all: .venv-dev/installed
+	.ci/test-all $(DEV)/python
+
+build: .venv-dev/installed
+	.ci/build $(DEV)/python
+
+docs: .venv-dev/installed
+	$(DEV)/mkdocs build --strict
 
 # Installed again only when what is installed has changed.
-.venv/installed: setup.py .ci/setup
-	.ci/setup .venv ".[cpu]"
+.venv/installed: setup.py requirements.txt .ci/setup
+	.ci/setup .venv ".[cpu,sim]"
 
 # The pinned torch comes without several GB of CUDA where a CPU build is offered.
-.venv-dev/installed: setup.py .ci/setup
-	.ci/setup .venv-dev ".[cpu,train,test,ros]" torch==2.13.0
+.venv-dev/installed: setup.py requirements.txt .ci/setup
+	.ci/setup .venv-dev ".[cpu,sim,train,ros,test,dev,docs]" torch==2.13.0

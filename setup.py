@@ -1,11 +1,20 @@
 """One package for pip (`pip install -e .`) and for colcon (`colcon build`)."""
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
 NAME = "midstream"
-LAUNCH = glob("launch/*")
+# Those of a robot: neither simulator nor torch.
+REQUIREMENTS = [line for line in Path("requirements.txt").read_text().splitlines() if not line.startswith("#")]
+
+
+def share(pattern: str) -> list[tuple[str, list[str]]]:
+    """Data files under share/midstream, in the folders that they have here."""
+    files = sorted(Path(path) for path in glob(pattern) if Path(path).is_file())
+    return [(f"share/{NAME}/{path.parent}", [str(path)]) for path in files]
+
 
 setup(
     name=NAME,
@@ -16,31 +25,18 @@ setup(
     # launch/ and models/ are data and have no __init__.py.
     packages=find_packages(include=["policy", "policy.*", "sim", "sim.*", "ros_nodes", "ros_nodes.*"]),
     package_data={
-        "policy": ["contracts/*.yaml", "recipes/*.yaml"],
-        "sim": ["assets/*", "assets/**/*"],
+        "policy": ["py.typed", "contracts/*.yaml", "recipes/*.yaml"],
+        "sim": ["py.typed", "assets/*", "assets/**/*"],
+        "ros_nodes": ["py.typed"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        *([(f"share/{NAME}/launch", LAUNCH)] if LAUNCH else []),
+        *share("launch/*"),
+        *share("models/*/*"),
     ],
     zip_safe=False,
-    # What the simulator and a robot run; neither ONNX Session, as `cpu` and `gpu` cannot live together.
-    install_requires=[
-        "av",
-        "gymnasium",
-        "gymnasium-robotics==1.4.2",
-        "mink==1.3.0",
-        "mujoco==3.10.*",
-        "numpy",
-        "pillow",
-        "pyyaml",
-        "rich",
-        "rosbags",
-        "safetensors",
-        "tokenizers",
-        "tqdm",
-    ],
+    install_requires=REQUIREMENTS,
     entry_points={
         "console_scripts": [
             f"{node} = ros_nodes.{node}:main"
@@ -50,7 +46,17 @@ setup(
     extras_require={
         "cpu": ["onnxruntime"],
         "gpu": ["onnxruntime-gpu"],
-        "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "opencv-python", "torch"],
+        "sim": [
+            "av",
+            "gymnasium",
+            "gymnasium-robotics==1.4.2",
+            "mink==1.3.0",
+            "mujoco==3.10.*",
+            "pillow",
+            "rich",
+            "tqdm",
+        ],
+        "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "torch", "tqdm"],
         # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
         "ros": [
             "ros-jazzy-diagnostic-msgs",
@@ -61,6 +67,8 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-trajectory-msgs",
         ],
-        "test": ["mcap-ros2-support", "pytest", "pytest-rerunfailures"],
+        "test": ["build", "mcap-ros2-support", "pytest"],
+        "dev": ["mypy==2.4.1", "pre-commit", "ruff==0.17.6", "types-PyYAML", "types-tqdm"],
+        "docs": ["mkdocs-material==9.*", "mkdocstrings[python]==1.*"],
     },
 )

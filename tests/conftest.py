@@ -1,6 +1,7 @@
-"""Tests over real DDS are tried again: processes and a network on a loaded machine may miss a second now and then.
+"""Marks the tests of each tier, so that `make check` runs only what is fast.
 
-A test that fails three times in a row fails; pytest's summary names those that were tried again.
+    ros    over real DDS: the file imports rclpy, or a scaffold that does
+    slow   by hand, in the test's file: training, rendering or whole evaluations
 """
 
 import re
@@ -11,12 +12,13 @@ import pytest
 
 
 @cache
-def _over_dds(path: Path) -> bool:
+def over_dds(path: Path) -> bool:
+    """Whether a test file runs nodes."""
     uses = r'^from tests\.(ros_tiny|faults_stand) import|^pytest\.importorskip\("rclpy"'
     return bool(re.search(uses, path.read_text(), re.MULTILINE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _over_dds(item.path):
-            item.add_marker(pytest.mark.flaky(reruns=2))
+        if over_dds(item.path):
+            item.add_marker(pytest.mark.ros)

@@ -13,6 +13,8 @@ from sim import demo
 from sim.tasks import TASKS
 from tests.tiny import write_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

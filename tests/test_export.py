@@ -19,6 +19,8 @@ from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
 from tests import small
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -31,6 +31,7 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.switches(tmp_path_factory.mktemp("bags"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) -> None:
     path = str(small.write(tmp_path / "small.yaml", small.shrink(name)))

@@ -25,6 +25,8 @@ from sim.tasks import TASKS
 from sim.world import OPEN, RATE
 from tests.tiny import write_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 LIMITS = load("tabletop").limits
 

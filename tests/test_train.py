@@ -23,6 +23,8 @@ from policy.robot import contract
 from policy.spec import MODES
 from tests import small
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 # A row and a checkpoint every step; the model is tiny, so that a step is slowed down to be caught in the act.
 COMMAND = """
