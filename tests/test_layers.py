@@ -1,58 +1,130 @@
-"""Imports run one way, and what a robot runs imports no torch: read from the source, held by a test."""
+"""Imports run one way, torch and the simulator stay where they belong, files stay small: read from the source."""
 
 import ast
+import statistics
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ALLOWED = {"policy": {"policy"}, "sim": {"sim", "policy"}, "ros_nodes": {"ros_nodes", "sim", "policy"}}
-LIGHT = (
-    "policy.spec",
-    "policy.robot.contract",
-    "policy.robot.streams",
-    "policy.running.text",
-    "policy.running.session",
-    "policy.running.schedule",
-    "policy.running.safety",
-    "policy.errors",
-    "sim.evaluate",
-    "sim.report",
-    "sim.demo",
-)
-HEAVY = ("torch", "matplotlib", "accelerate", "onnx", "rclpy", "cv2")
+TOPS = ("policy", "sim", "ros_nodes")
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for top in TOPS
+    for path in sorted((ROOT / top).rglob("*.py"))
+}
+# What each part may import of ours, besides itself. A part is a room of `policy`, one of its files, or a top folder.
+LEAVES = {"policy.errors", "policy.spec"}
+ROOMS = {f"policy.{room}" for room in ("robot", "running", "data", "switching", "learning")}
+MAY_IMPORT = {
+    "policy.errors": set(),
+    "policy.spec": {"policy.errors"},
+    "policy.robot": LEAVES,
+    "policy.running": LEAVES | {"policy.robot"},
+    "policy.data": LEAVES | {"policy.robot"},
+    "policy.switching": LEAVES | {"policy.robot"},
+    "policy.learning": LEAVES | ROOMS,
+    "policy.train": LEAVES | ROOMS,
+    "policy.export": LEAVES | ROOMS,
+    "policy.synthesise": LEAVES | ROOMS - {"policy.learning"},
+    "policy": set(),
+    "sim": {"policy"},
+    "ros_nodes": {"sim", "policy"},
+}
+WITH_TORCH = ("policy.learning", "policy.train", "policy.export")
+SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo")  # the nodes that no robot runs
+ON_A_ROBOT = [
+    name
+    for name in FILES
+    if name.startswith(("policy.robot", "policy.running", "ros_nodes")) and not name.startswith(SIMULATED)
+]
+LIGHT = ["sim.evaluate", "sim.report", "sim.demo"]
+INSTALLED_AS = {"cv2": "opencv-python", "yaml": "pyyaml", "backports": "backports.zstd"}
 
 
-def imports(path: Path) -> set[str]:
-    """Top-level packages that a file imports anywhere, inside functions too."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Modules that a file imports anywhere, inside functions too; `from a import b` is a, and a.b if it is a file."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found.add((node.module or "").split(".")[0])
-    return found
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            files = inside & FILES.keys()
+            found |= files or {node.module}
+    return frozenset(found)
+
+
+def part(module: str) -> str:
+    """The part of the house that a module of ours belongs to."""
+    return max((p for p in MAY_IMPORT if module == p or module.startswith(p + ".")), key=len)
+
+
+def ours(module: str) -> bool:
+    return module.split(".")[0] in (*TOPS, "tests", "benchmarks", "launch")
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_run_one_way(module: str) -> None:
+    here = part(module)
+    assert here != "policy" or module == "policy", f"{module}: name the part in MAY_IMPORT"
+    for imported in filter(ours, imports(FILES[module])):
+        assert imported.split(".")[0] in TOPS, f"{module} imports {imported}"
+        there = part(imported)
+        allowed = MAY_IMPORT[here] | {here}
+        assert there in allowed or there.split(".")[0] in allowed, f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_torch_rclpy_and_simulators_stay_in_their_rooms(module: str) -> None:
+    others = {name.split(".")[0] for name in imports(FILES[module])}
+    if not module.startswith(WITH_TORCH):
+        assert "torch" not in others
+    if not module.startswith("ros_nodes"):
+        assert "rclpy" not in others
+    if not module.startswith("sim"):
+        assert not others & {"mujoco", "gymnasium", "mink"}
+
+
+def test_what_a_robot_imports_is_in_its_requirements() -> None:
+    """Followed from file to file, so that what a robot's modules need of `policy.data` counts too."""
+    reached, ahead = set(), list(ON_A_ROBOT)
+    while ahead:
+        module = ahead.pop()
+        if module in reached or module not in FILES:
+            continue
+        reached.add(module)
+        ahead += [name for name in imports(FILES[module]) if ours(name)]
+    outside = {name.split(".")[0] for module in reached for name in imports(FILES[module]) if not ours(name)}
+    outside -= sys.stdlib_module_names | {"onnxruntime", "compression"}  # an extra; of the standard library from 3.14
+    outside = {name for name in outside if not name.endswith(("_msgs", "_srvs", "_interfaces")) and name != "rclpy"}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert outside and {INSTALLED_AS.get(name, name) for name in outside} <= {line.split(";")[0] for line in lines}
 
 
 @pytest.mark.parametrize(
-    "path", sorted(p for top in ALLOWED for p in (ROOT / top).rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+    "modules, never",
+    [
+        (ON_A_ROBOT, ("torch", "mujoco", "gymnasium", "mink", "matplotlib", "accelerate", "onnx", "cv2")),
+        (LIGHT, ("torch", "matplotlib", "accelerate", "onnx", "rclpy", "cv2")),
+    ],
+    ids=["robot", "simulation"],
 )
-def test_imports_run_one_way(path: Path) -> None:
-    top = path.relative_to(ROOT).parts[0]
-    ours = imports(path) & {*ALLOWED, "tests", "benchmarks"}
-    assert ours <= ALLOWED[top], f"{path} imports {ours - ALLOWED[top]}"
-    if top != "ros_nodes":
-        assert "rclpy" not in imports(path), "only ros_nodes imports rclpy"
-    if top == "policy":
-        assert not imports(path) & {"mujoco", "gymnasium"}, "policy knows no simulator"
-
-
-@pytest.mark.parametrize("module", LIGHT)
-def test_what_a_robot_runs_loads_nothing_heavy(module: str) -> None:
-    code = f"import {module}, sys; print([m for m in {HEAVY} if m in sys.modules])"
+def test_what_is_run_loads_nothing_heavy(modules: list[str], never: tuple[str, ...]) -> None:
+    if "ros_nodes.bridge" in modules:
+        pytest.importorskip("rclpy", reason="install the extra `ros`")
+    code = f"import sys, {', '.join(modules)}; print([m for m in {never} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_files_are_small() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in FILES.items()}
+    assert statistics.median(lines.values()) <= 120
+    assert not {name: count for name, count in lines.items() if count > 350}
