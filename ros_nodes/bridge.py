@@ -1,6 +1,5 @@
 """Common to the nodes: message types, qualities of service, parameters, trajectories, diagnostics, `run`."""
 
-import signal
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from policy.errors import InputError, exit_code
 from policy.robot.bounded_counter import printable
 from policy.robot.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
 from policy.robot.trajectory import velocities
+from ros_nodes.signals import handle_signals
 
 TYPES: dict[str, type] = {
     ARRAY: Float64MultiArray,
@@ -58,7 +58,6 @@ LIVING_OUT, LIVING_IN = _qos(1, latched=True, lease=0.5), _qos(1, latched=True, 
 OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
-ENDING = (signal.SIGINT, signal.SIGTERM)
 TEXT = 1000  # characters of a diagnostic's message or value
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
@@ -203,21 +202,13 @@ def percentiles(seconds: Sequence[float]) -> str:
     return f"{p50:.2f} / {p99:.2f}"
 
 
-def _end(*_: object) -> None:
-    """The first signal ends the node; a second one must not end its ending."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def run(make: Callable[[], Node]) -> int:
     """Spin a node until it is told to end; 2 with one line where it cannot start."""
 
     def main() -> None:
         # Our own handlers, as those of rclpy close the context before a node can bring the arm to rest.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        for number in ENDING:
-            signal.signal(number, _end)
+        handle_signals()
         node = None
         try:
             node = make()

@@ -27,6 +27,7 @@ from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
 from ros_nodes.qos_events import QosMismatches
 from ros_nodes.recording import Recorder
+from ros_nodes.signals import uninterrupted
 
 FLUSH = 0.5  # s
 SILENT = 1_000_000_000  # ns without a message until a topic is reported
@@ -61,7 +62,7 @@ class RecorderNode(Node):
         self._serve("mark_success", SetBool, lambda request: self.recorder.mark(request.data))
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(FLUSH, self.recorder.flush, clock=STEADY)
+        self.create_timer(FLUSH, self._flush, clock=STEADY)
         self.create_timer(1.0, self._report, clock=STEADY)
         self._report()
 
@@ -74,10 +75,15 @@ class RecorderNode(Node):
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
 
+    def _flush(self) -> None:
+        with uninterrupted():
+            self.recorder.flush()
+
     def _receive(self, topic: str, cdr: bytes) -> None:
         self._received[topic] = monotonic_ns()
         before = self.recorder.bag, self.recorder.fault
-        self.recorder.push(topic, cdr, self._now())
+        with uninterrupted():
+            self.recorder.push(topic, cdr, self._now())
         if (self.recorder.bag, self.recorder.fault) != before:
             self._report()
 
@@ -86,7 +92,8 @@ class RecorderNode(Node):
 
         def answer(request: Any, response: Any) -> Any:
             try:
-                response.success, response.message = True, act(request)
+                with uninterrupted():
+                    response.success, response.message = True, act(request)
             except InputError as error:
                 response.success, response.message = False, str(error)
             self.get_logger().info(response.message)

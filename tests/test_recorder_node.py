@@ -1,5 +1,6 @@
 """The recorder: its bags are what training reads; they outlive a kill, a full disk, a second recorder."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -266,3 +267,40 @@ def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_pa
         assert process.wait(LONG) == 0
     (bag,) = find_bags(tmp_path)
     assert custom(bag)["instruction"] == "open the drawer"
+
+
+def test_a_signal_in_the_middle_of_a_write_leaves_a_complete_bag(tmp_path):
+    """The process ends itself after a chunk is on the disk, before rosbags has noted so."""
+    script = """
+import os, signal, sys
+from rosbags.rosbag2 import storage_mcap
+write, chunks = storage_mcap.write_record, []
+
+def write_and_end(bio, opcode, record):
+    write(bio, opcode, record)
+    chunks.extend([opcode] * (opcode == 0x06))
+    if len(chunks) == 3:  # more than a second has been recorded
+        os.kill(os.getpid(), signal.SIGTERM)
+
+storage_mcap.write_record = write_and_end
+from ros_nodes.recorder_node import main
+sys.exit(main())
+"""
+    with bench() as stage:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, "--ros-args", "-p", f"folder:={tmp_path}"],
+            cwd=ROOT,
+            env={**os.environ, "ROS_DOMAIN_ID": str(stage.domain.id)},
+        )
+        stage.processes.append(process)
+        stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+        joints = stage.ears.create_publisher(bridge.TYPES[KINDS["joint_states"]], "joint_states", 10)
+        until(joints.get_subscription_count, "the recorder subscribes")
+        assert stage.ears.call("recorder_node/start", Trigger).success
+        messages = (cdr(i) for i in demonstration(10_000) if i.topic == "joint_states")
+        until(lambda: joints.publish(next(messages)) or process.poll() is not None, "the recorder ends")
+        assert process.wait(LONG) == 0
+    (bag,) = find_bags(tmp_path)
+    (file,) = bag.glob("*.mcap")
+    with Reader(bag) as reader:
+        assert len(list(mcap_recovery.messages(file))) == reader.message_count > 0  # none twice
