@@ -20,7 +20,7 @@ from policy.errors import InputError, exit_code
 from policy.running.session import Session
 from policy.running.text import Text
 from sim import headless
-from sim import html as page
+from sim import html_page as page
 from sim.episodes import CHAIN
 from sim.rollout import Driver
 from sim.tasks import TASKS, Task

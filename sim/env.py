@@ -1,6 +1,6 @@
 """The table as a Gymnasium environment: `gymnasium.make("sim:midstream/Tabletop-v0", task="open_drawer")`."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,19 +11,20 @@ from sim.initial_states import start
 from sim.tasks import TASKS
 from sim.world import CAMERAS, OPEN, RATE, SIZE, World
 
-Observation = dict[str, np.ndarray]
+Observation = dict[str, Any]  # arrays, as gymnasium.spaces.Dict types them
 
 
 class Tabletop(gymnasium.Env[Observation, np.ndarray]):
-    """One task on the table; every task shares the scene, so only the instruction says what to do.
+    """One task on the table; all tasks share the scene, so only the instruction tells them apart.
 
     Observation: image_front, image_wrist uint8 (96, 96, 3) RGB; state float32 (8,): 7 joint positions [rad], gripper
-    opening [m]. Action float32 (8,): set-points of the same. Reward 1 while the task is true, else 0; an episode is
-    not terminated by success (it must be held), and truncated by `max_episode_steps`.
-    `info`: instruction, success, contact. `reset(options={"start": "other"})` begins where another task ended.
+    opening [m]. Action float32 (8,): set-points of the same. Reward 1 while the task is done, else 0; success does not
+    terminate an episode (it must hold), `max_episode_steps` truncates it.
+    `info`: instruction, success, contact. `reset(options={"start": "other"})` begins where another task ended
+    (sim.initial_states).
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": RATE}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": RATE}  # noqa: RUF012  Env has it so
 
     def __init__(self, task: str = "open_drawer", render_mode: str | None = None) -> None:
         if task not in TASKS:
@@ -44,8 +45,8 @@ class Tabletop(gymnasium.Env[Observation, np.ndarray]):
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
         start(self.world, self.task, int(self.np_random.integers(2**31)), (options or {}).get("start", "home"))
-        words = self.task.phrasings
-        self._instruction = words[self.np_random.integers(len(words))]
+        phrasings = self.task.phrasings
+        self._instruction = phrasings[self.np_random.integers(len(phrasings))]
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -53,7 +54,7 @@ class Tabletop(gymnasium.Env[Observation, np.ndarray]):
         info = self._info()
         return self._observe(), float(info["success"]), False, False, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         return self.world.render("show", 480, 640) if self.render_mode == "rgb_array" else None
 
     def _observe(self) -> Observation:

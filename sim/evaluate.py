@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 from policy.errors import InputError, exit_code, unknown
+from policy.running.models import find_model
 from policy.running.session import Session
-from sim import headless, runs
+from sim import evaluation_run as runs
+from sim import headless
 from sim.episodes import Job, choose_films, plan, play
+from sim.job_queue import workers
 from sim.report import summarise, write_page
 from sim.switch_evaluation import evaluate_switches as switching
 from sim.tasks import TASKS
@@ -75,7 +78,7 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     held_out = max(1, args.episodes // 4)
     settings = {
         "policy": args.model,
-        "sha256": runs.fingerprint(args.model),
+        "sha256": runs.fingerprint(find_model(args.model)),
         "seed": args.seed,
         "episodes": args.episodes,
         "held_out": held_out,
@@ -84,11 +87,11 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     }
     jobs = plan(tasks, args.episodes, held_out, args.chains, args.seed)
     out = Path(args.out)
-    with runs.workers(args.processes, out, _open, args.model, threads) as pool:
+    with workers(args.processes, _open, args.model, threads) as pool:
         records = runs.play_all(pool, _play, jobs, out, settings, ("run", "seed"))
         report = summarise(settings, records) | {"command": _command(args)}
         report["videos"] = runs.film_all(pool, _film, choose_films(records, jobs), out / "videos")
-    runs.write(out / "report.json", report)
+    runs.write_json(out / "report.json", report)
     write_page(out)
     print(f"mean success {report['mean']:.1%}; report {out / 'report.json'}; page {out / 'index.html'}")
 

@@ -1,4 +1,4 @@
-"""Where the joints must be for the finger tips to be at a point, gripper down and square to the table (mink)."""
+"""Inverse kinematics: joint positions that put the finger tips at a point, gripper down and square to the table."""
 
 import mink
 import numpy as np
@@ -8,9 +8,9 @@ from sim.scene import ARM, FINGERS, build_robot
 
 
 class Kinematics:
-    """Inverse kinematics of the arm alone, always solved from home and drawn to its posture.
+    """Differential inverse kinematics of the arm (mink), always solved from home with a posture task.
 
-    So each point has one answer, whatever came before: seven joints leave the elbow free, and demonstrations whose
+    Each point so has one solution, whatever came before: seven joints leave the elbow free, and demonstrations whose
     elbow depends on their history are harder to learn from.
     """
 
@@ -37,4 +37,4 @@ class Kinematics:
         for _ in range(iterations):
             velocity = mink.solve_ik(self._configuration, self._tasks, 1.0, "daqp", damping=1e-6, limits=self._limits)
             self._configuration.integrate_inplace(velocity, 1.0)
-        return self._configuration.q[self._qpos].copy()
+        return np.array(self._configuration.q[self._qpos])

@@ -12,7 +12,7 @@ from typing import Any
 
 from policy.errors import InputError, exit_code
 from policy.learning.card import evaluation
-from sim import html as page
+from sim import html_page as page
 
 
 def wilson(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:

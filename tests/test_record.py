@@ -10,7 +10,7 @@ from mcap_ros2.reader import read_ros2_messages
 
 from policy.data.bags import find_bags, read_episodes
 from policy.robot import contract as contracts
-from sim.record import SEEDS, SHARE, TRAINING, TRIES, main, plan
+from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, main, plan
 from sim.tasks import TASKS
 
 
@@ -58,13 +58,13 @@ def test_the_mcap_has_a_live_robot_s_topics_and_qos(recorded):
 def test_what_is_there_is_not_recorded_again(recorded, capsys):
     before = {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
     main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(recorded)])
-    assert "0 episodes to record, 3 are there already" in capsys.readouterr().out
+    assert "0 episodes to record, 3 exist already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
 
 
 def test_plan_mixes_starts_and_keeps_training_seeds(tmp_path):
     jobs = plan(list(TASKS), 600, tmp_path)
-    assert max(j.seed for j in jobs) + (TRIES - 1) * SEEDS < TRAINING and max(j.seed for j in jobs) < SEEDS
+    assert max(j.seed for j in jobs) + (ATTEMPTS - 1) * SEEDS < TRAINING and max(j.seed for j in jobs) < SEEDS
     assert sum(j.start == "other" for j in jobs) == len(jobs) // 3
     assert sum(j.start == "near_miss" for j in jobs) == len(jobs) // 12
     assert sum(j.pushed for j in jobs) == len(jobs) // 2

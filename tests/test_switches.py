@@ -1,4 +1,4 @@
-"""Switches out of demonstrations on one table: each that is kept works when done again, the rest is refused."""
+"""Switches made of demonstrations from one layout: each that is kept works when it is replayed, others are rejected."""
 
 import sys
 from collections.abc import Callable
@@ -14,16 +14,19 @@ from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 from policy.switching.stitching import SwitchStitcher
 from sim import switches
 from sim.initial_states import start
-from sim.record import Job as Showing
-from sim.record import main as record
-from sim.record import record as show
-from sim.record import tables
-from sim.switches import ALIKE, BEFORE, MOVED, Job, Try, plan
+from sim.record import Job as RecordingJob
+from sim.record import layout_seeds, record
+from sim.record import main as record_all
+from sim.switch_candidates import LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
+from sim.switch_replay import MOVED, Rejected, replay
+from sim.switches import Job, plan
 from sim.tasks import HOLD, TASKS
 from sim.world import World
 from tests.demo_bag import CONTRACT
 
-TOGETHER = ("put_blue", "slider_left", "slider_right")  # shown on one table in the first round
+pytestmark = pytest.mark.slow
+
+TOGETHER = ("put_blue", "slider_left", "slider_right")  # demonstrated from one layout in the first round
 
 
 def run(demonstrations: Path, out: Path) -> None:
@@ -38,9 +41,9 @@ def custom(bag: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert len({tables(0)[task] for task in TOGETHER}) == 1
+    assert len({layout_seeds(0)[task] for task in TOGETHER}) == 1
     out = tmp_path_factory.mktemp("demonstrations")
-    record(["--tasks", ",".join(TOGETHER), "--episodes", "1", "--out", str(out), "--processes", "1"])
+    record_all(["--tasks", ",".join(TOGETHER), "--episodes", "1", "--out", str(out), "--processes", "1"])
     return out
 
 
@@ -55,30 +58,30 @@ def test_a_switch_is_a_bag_with_two_instructions_and_their_modes(demonstrations:
     bags = find_bags(made)
     assert {custom(bag)["switch"] for bag in bags} >= {"mid", "late"}
     for bag in bags:
-        told, (first, second) = custom(bag), read_episodes(bag, CONTRACT)
-        assert bag.name.startswith(f"{told['before']}_to_{told['task']}_") and told["before"] != told["task"]
-        for episode, task in ((first, told["before"]), (second, told["task"])):
+        tags, (first, second) = custom(bag), read_episodes(bag, CONTRACT)
+        assert bag.name.startswith(f"{tags['before']}_to_{tags['task']}_") and tags["before"] != tags["task"]
+        for episode, task in ((first, tags["before"]), (second, tags["task"])):
             assert episode.task == task and episode.instruction in TASKS[task].phrasings and not episode.lost
         assert (np.diff(np.concatenate([first.stamps, second.stamps])) == CONTRACT.spec.dt_ns).all()
         assert not first.mode.any() and second.mode[0] != FORWARD and second.mode[-1] == FORWARD
         order = second.mode[np.flatnonzero(np.diff(second.mode.astype(int), prepend=-1))].tolist()
         assert order in ([ROLLBACK, ADVANCE, FORWARD], [ADVANCE, FORWARD])
-        if told["switch"] == "mid":
+        if tags["switch"] == "mid":
             assert first.contact[-1] and order[0] == ROLLBACK
-            assert BEFORE[0] <= np.flatnonzero(first.contact)[0] <= BEFORE[0] + 2
-        (shown,) = read_episodes(demonstrations / f"{told['before']}_0000", CONTRACT)
+            assert LEAD_IN[0] <= np.flatnonzero(first.contact)[0] <= LEAD_IN[0] + 2
+        (shown,) = read_episodes(demonstrations / f"{tags['before']}_0000", CONTRACT)
         assert np.abs(shown.state - first.state[0]).sum(1).min() == 0  # it begins within A's demonstration
 
 
-def test_done_again_b_succeeds_and_what_a_had_taken_lies_where_it_was(demonstrations: Path, made: Path) -> None:
+def test_replayed_b_succeeds_and_the_object_of_a_is_back_in_its_place(demonstrations: Path, made: Path) -> None:
     world, undisturbed = World(), [bag for bag in find_bags(made) if custom(bag)["pushed"] == "False"]
     assert undisturbed
     for bag in undisturbed:
-        told, episodes = custom(bag), read_episodes(bag, CONTRACT)
-        (shown,) = read_episodes(demonstrations / f"{told['before']}_0000", CONTRACT)
+        tags, episodes = custom(bag), read_episodes(bag, CONTRACT)
+        (shown,) = read_episodes(demonstrations / f"{tags['before']}_0000", CONTRACT)
         begin = int(np.abs(shown.state - episodes[0].state[0]).sum(1).argmin())
-        start(world, TASKS[told["before"]], int(told["seed"]), "home")
-        lay = world.position("blue")
+        start(world, TASKS[tags["before"]], int(tags["seed"]), "home")
+        place = world.position("blue")
         for action in shown.actions[:begin]:
             world.step(action)
         held = 0
@@ -86,42 +89,42 @@ def test_done_again_b_succeeds_and_what_a_had_taken_lies_where_it_was(demonstrat
             for i, (state, action) in enumerate(zip(episode.state, episode.actions, strict=True)):
                 assert np.abs(world.state() - state).max() < 1e-4
                 if (
-                    told["switch"] != "late"
+                    tags["switch"] != "late"
                     and episode is episodes[1]
                     and i
                     and episode.mode[i] == FORWARD != episode.mode[i - 1]
                 ):
-                    assert np.linalg.norm(world.position("blue") - lay) < MOVED
+                    assert np.linalg.norm(world.position("blue") - place) < MOVED
                 world.step(action)
-                held = held + 1 if TASKS[told["task"]].success(world) else 0
+                held = held + 1 if TASKS[tags["task"]].success(world) else 0
         assert held >= HOLD
 
 
-def test_what_is_there_is_not_made_again_and_the_same_comes_of_it(
+def test_existing_bags_are_kept_and_a_deleted_one_is_made_again_identically(
     demonstrations: Path, made: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    lost, *kept = find_bags(made)
-    before = read_episodes(lost, CONTRACT)
+    deleted, *kept = find_bags(made)
+    before = read_episodes(deleted, CONTRACT)
     times = {file: file.stat().st_mtime_ns for bag in kept for file in bag.iterdir()}
-    for file in lost.iterdir():
+    for file in deleted.iterdir():
         file.unlink()
-    lost.rmdir()
+    deleted.rmdir()
     run(demonstrations, made)
     assert times == {file: file.stat().st_mtime_ns for bag in kept for file in bag.iterdir()}
     counts = dict(line.split(maxsplit=1)[::-1] for line in capsys.readouterr().out.strip().splitlines())
     assert sum(int(n) for what, n in counts.items() if what.endswith("kept")) == 1 + len(kept)
-    for a, b in zip(before, read_episodes(lost, CONTRACT), strict=True):
+    for a, b in zip(before, read_episodes(deleted, CONTRACT), strict=True):
         assert np.array_equal(a.state, b.state) and np.array_equal(a.mode, b.mode)
         assert np.array_equal(a.actions, b.actions) and np.array_equal(a.images["wrist"], b.images["wrist"])
 
 
-def attempt(demonstrations: Path, hand: float) -> Try:
-    """Broken off with the block in the air: the arm stands, the gripper at an opening."""
+def interrupted(demonstrations: Path, hand: float) -> Candidate:
+    """A is interrupted with the block in the air: the arm stands still, the gripper goes to an opening [m]."""
     (shown,) = read_episodes(demonstrations / "put_blue_0000", CONTRACT)
     t = int(np.flatnonzero(shown.contact)[-1]) - 8
     stays = np.tile(np.append(shown.actions[t, :7], hand), (30, 1))
     mode = np.concatenate([np.full(t, FORWARD), np.full(25, ROLLBACK), np.full(5, FORWARD)]).astype(np.uint8)
-    return Try(
+    return Candidate(
         "put_blue",
         "slider_left",
         ("", ""),
@@ -135,30 +138,30 @@ def attempt(demonstrations: Path, hand: float) -> Try:
     )
 
 
-@pytest.mark.parametrize(("hand", "why"), [(0.08, "dropped"), (0.0, "something was moved")])
-def test_a_switch_that_does_not_work_is_refused(demonstrations: Path, hand: float, why: str) -> None:
+@pytest.mark.parametrize(("hand", "why"), [(0.08, "an object was dropped"), (0.0, "an object was moved")])
+def test_a_switch_that_does_not_work_is_rejected(demonstrations: Path, hand: float, why: str) -> None:
     seed = int(custom(demonstrations / "put_blue_0000")["seed"])
-    one = attempt(demonstrations, hand)
-    with pytest.raises(switches._Refused, match=why):
-        switches._replay(World(), seed, one, 0, None)
-    with pytest.raises(switches._Refused, match="B fails"):
-        calm = one._replace(restores=False, mode=np.full(len(one.mode), FORWARD))
-        switches._replay(World(), seed, calm, 0, None)
+    candidate = interrupted(demonstrations, hand)
+    with pytest.raises(Rejected, match=why):
+        replay(World(), seed, candidate, 0)
+    with pytest.raises(Rejected, match="B failed"):
+        calm = candidate._replace(restores=False, mode=np.full(len(candidate.mode), FORWARD))
+        replay(World(), seed, calm, 0)
 
 
-def test_what_undoing_has_done_already_teaches_nothing(demonstrations: Path) -> None:
+def test_a_switch_is_rejected_where_b_is_already_done(demonstrations: Path) -> None:
     bag = demonstrations / "put_blue_0000"
     (shown,) = read_episodes(bag, CONTRACT)
     done = len(shown.actions) - 1
-    one = Try(
+    candidate = Candidate(
         "put_blue", "put_blue", ("", ""), 5, 0, done, done, shown.actions, np.full(done + 1, FORWARD, np.uint8), False
     )
-    with pytest.raises(switches._Refused, match="B is true already"):
-        switches._replay(World(), int(custom(bag)["seed"]), one, 0, None)
+    with pytest.raises(Rejected, match="B is already done"):
+        replay(World(), int(custom(bag)["seed"]), candidate, 0)
 
 
-class Draws:
-    """Draws every phase of a pair, and always the step that `pick` takes of those possible."""
+class ChosenSteps:
+    """A random generator that draws every phase of a pair, and the step that `pick` takes of those possible."""
 
     def __init__(self, pick: Callable[[np.ndarray], int]) -> None:
         self.choice = pick
@@ -174,27 +177,30 @@ class Draws:
         (lambda steps: steps[-1], {"early": True, "mid": False, "late": False}),
     ],
 )
-def test_what_a_holds_must_be_put_back_and_what_it_has_let_go_stays(
+def test_a_held_object_must_be_put_back_and_a_released_one_stays(
     demonstrations: Path, pick: Callable[[np.ndarray], int], restores: dict[str, bool]
 ) -> None:
-    shown = {task: switches._read(demonstrations / f"{task}_0000", CONTRACT) for task in ("put_blue", "slider_left")}
-    tries = switches._tries(
+    shown = {
+        task: read_demonstration(demonstrations / f"{task}_0000", CONTRACT) for task in ("put_blue", "slider_left")
+    }
+    found = candidates(
         ("put_blue", "slider_left"),
         shown["put_blue"],
         lambda _: shown["slider_left"],
         SwitchStitcher(CONTRACT, switches.LAG),
-        Draws(pick),
+        ChosenSteps(pick),
     )
-    assert {name[:-1]: one.restores for name, one in tries} == restores
+    assert {name[:-1]: candidate.restores for name, candidate in found} == restores
 
 
-def pretend(folder: Path, name: str, **said: str) -> None:
+def pretend(folder: Path, name: str, **tags: str) -> None:
+    """A bag of which only the tags are read."""
     (folder / name).mkdir(parents=True)
-    told = {"rosbag2_bagfile_information": {"custom_data": said}}
-    (folder / name / "metadata.yaml").write_text(yaml.safe_dump(told))
+    metadata = {"rosbag2_bagfile_information": {"custom_data": tags}}
+    (folder / name / "metadata.yaml").write_text(yaml.safe_dump(metadata))
 
 
-def test_only_what_was_shown_undisturbed_from_home_on_one_table_is_joined(tmp_path: Path) -> None:
+def test_only_undisturbed_demonstrations_from_home_in_one_layout_are_paired(tmp_path: Path) -> None:
     home = {"start": "home", "pushed": "False"}
     pretend(tmp_path, "a", task="put_red", seed="7", **home)
     pretend(tmp_path, "b", task="put_blue", seed="7", **home)
@@ -205,11 +211,13 @@ def test_only_what_was_shown_undisturbed_from_home_on_one_table_is_joined(tmp_pa
     assert plan(tmp_path, out) == [Job(7, (("put_red", tmp_path / "a"), ("put_blue", tmp_path / "b")), (), out, True)]
 
 
-def test_an_opposite_is_looked_for_on_other_tables(tmp_path: Path) -> None:
+def test_an_opposite_is_looked_for_in_other_layouts(tmp_path: Path) -> None:
     home = {"start": "home", "pushed": "False"}
     pretend(tmp_path, "a", task="lamp_on", seed="7", **home)
     pretend(tmp_path, "b", task="lamp_off", seed="8", **home)
-    pretend(tmp_path, "c", task="put_red", seed="9", **home)  # moves what the stack moves, but does not undo it
+    pretend(
+        tmp_path, "c", task="put_red", seed="9", **home
+    )  # moves the block that the stack moves, but does not undo it
     pretend(tmp_path, "d", task="stack_red_on_blue", seed="10", **home)
     on, off = (("lamp_on", tmp_path / "a"),), (("lamp_off", tmp_path / "b"),)
     assert plan(tmp_path, tmp_path / "out") == [
@@ -220,7 +228,7 @@ def test_an_opposite_is_looked_for_on_other_tables(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def lamps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int, Path]]:
-    """The lamp lit on one table; put out on another, where it stands alike, and on a third, where it does not."""
+    """lamp_on in one layout; lamp_off in another with the lamp in the same place, and in a third with it elsewhere."""
     world, places = World(), {}
     for task in ("lamp_on", "lamp_off"):
         for seed in range(20):
@@ -229,15 +237,15 @@ def lamps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int,
     away = {seed: np.linalg.norm(places["lamp_off", seed] - places["lamp_on", 0]) for seed in range(1, 20)}
     near = min(away, key=away.__getitem__)
     far = max(away, key=away.__getitem__)
-    assert away[near] < ALIKE < away[far]
-    out, shown = tmp_path_factory.mktemp("lamps"), {}
+    assert away[near] < SAME_PLACE < away[far]
+    out, recorded = tmp_path_factory.mktemp("lamps"), {}
     for name, task, seed in (("on", "lamp_on", 0), ("near", "lamp_off", near), ("far", "lamp_off", far)):
-        assert show(Showing(task, seed, "home", False, out / name)) == 1
-        shown[name] = (task, seed, out / name)
-    return shown
+        assert record(RecordingJob(task, seed, "home", False, out / name)) == 1
+        recorded[name] = (task, seed, out / name)
+    return recorded
 
 
-def test_an_opposite_undoes_what_has_been_done_as_on_the_table_where_it_lay_alike(
+def test_an_opposite_is_done_as_in_the_layout_with_the_object_in_the_same_place(
     lamps: dict[str, tuple[str, int, Path]], tmp_path: Path
 ) -> None:
     (a, seed, bag), near, far = lamps.values()
@@ -262,13 +270,15 @@ def test_an_opposite_undoes_what_has_been_done_as_on_the_table_where_it_lay_alik
         assert any(lit) and not world.lamp
 
 
-def test_where_no_table_is_alike_there_is_no_opposite(lamps: dict[str, tuple[str, int, Path]], tmp_path: Path) -> None:
+def test_there_is_no_opposite_where_no_layout_has_the_object_in_the_same_place(
+    lamps: dict[str, tuple[str, int, Path]], tmp_path: Path
+) -> None:
     (a, seed, bag), _, far = lamps.values()
     assert not switches.make(Job(seed, ((a, bag),), (far,), tmp_path, True)) and not any(tmp_path.iterdir())
 
 
-def test_without_a_shared_table_it_says_what_to_record(tmp_path: Path) -> None:
+def test_without_a_shared_layout_the_error_says_what_to_record(tmp_path: Path) -> None:
     pretend(tmp_path, "a", task="put_red", seed="7", start="home", pushed="False")
-    with pytest.raises(InputError, match=r"no table .*`python -m sim\.record"):
+    with pytest.raises(InputError, match=r"no layout .*`python -m sim\.record"):
         run(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

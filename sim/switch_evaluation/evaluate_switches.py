@@ -5,8 +5,10 @@ import shlex
 from pathlib import Path
 
 from policy.errors import InputError, unknown
+from policy.running.models import find_model
 from policy.running.session import Session
-from sim import runs
+from sim import evaluation_run as runs
+from sim.job_queue import workers
 from sim.switch_evaluation import film
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES
@@ -45,14 +47,14 @@ def evaluate(args: argparse.Namespace) -> None:
     for name, key, folder in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
         if folder:  # a model that cannot run is told before anything is written
             words[name] = refusals(Session(folder, threads, "cpu"))
-            settings[key] = runs.fingerprint(folder)
+            settings[key] = runs.fingerprint(find_model(folder))
     jobs = plan(phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
     out = Path(args.out)
-    with runs.workers(args.processes, out, _open, args.model, args.baseline, threads) as pool:
+    with workers(args.processes, _open, args.model, args.baseline, threads) as pool:
         records = runs.play_all(pool, _play, jobs, out, settings, ("method", "run", "seed"))
         report = summarise(settings, records, words) | {"command": _command(args)}
         report["videos"] = runs.film_all(pool, _film, film.choose(records, jobs), out / "videos")
-    runs.write(out / "report.json", report)
+    runs.write_json(out / "report.json", report)
     page.write_page(out, report)
     rates = ", ".join(f"{phase} {r['rate']:.1%}" for phase, r in report["switch"].items())
     print(f"success of B: {rates}; report {out / 'report.json'}; page {out / 'index.html'}")

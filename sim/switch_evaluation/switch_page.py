@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sim import html as page
+from sim import html_page as page
 from sim.report import bars
 from sim.tasks import TASKS
 

@@ -11,12 +11,12 @@ OPENED, SHUT = 0.085, 0.012  # m of travel
 
 def handle(world: World) -> np.ndarray:
     """Where to grasp or push the handle, (3,) m."""
-    return world.geom_position("handle") + np.array([0, 0, -0.005])
+    return np.asarray(world.geom_position("handle") + np.array([0, 0, -0.005]))
 
 
 def inside(world: World) -> np.ndarray:
     """Where the finger tips push to until the drawer is shut, (3,) m: a little further than that."""
-    return handle(world) + np.array([world.joint("drawer") - 0.015, 0, 0])
+    return np.asarray(handle(world) + np.array([world.joint("drawer") - 0.015, 0, 0]))
 
 
 class OpenDrawer(Task):

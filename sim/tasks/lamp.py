@@ -37,7 +37,8 @@ class Lamp(Task):
 
 
 def _down(world: World) -> np.ndarray:
-    return world.position("lamp") + np.array([0, 0, 0.02])
+    """Where the finger tips press the button to, (3,) m."""
+    return np.asarray(world.position("lamp") + np.array([0, 0, 0.02]))
 
 
 TASKS = (

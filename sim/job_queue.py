@@ -1,0 +1,39 @@
+"""Jobs in worker processes: results in the order in which they are done, and a clean end on Ctrl-C."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from policy.data.workers import pool as new_pool
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def workers(
+    processes: int, prepare: Callable[..., None] | None = None, *arguments: object
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes are each prepared by `prepare(*arguments)`; an error or Ctrl-C cancels what waits."""
+    with new_pool(processes, prepare, *arguments) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print("stopped; the same command continues where it stopped", file=sys.stderr)
+            raise SystemExit(130) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int, unit: str) -> Iterator[Result]:
+    """The result of `work` for each job, in any order, with a progress bar."""
+    with workers(processes) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        for done in tqdm(as_completed(futures), total=len(futures), unit=unit):
+            yield done.result()
