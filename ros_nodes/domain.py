@@ -6,8 +6,10 @@ claim_domain() -> 17     /tmp/ros_domain_17.lock is locked: nobody else claims i
 
 import fcntl
 import os
+import re
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 
@@ -15,6 +17,8 @@ from policy.errors import InputError
 
 # Ports of higher domains lie in the range from which Linux gives ports to outgoing connections.
 DOMAINS = range(1, 102)
+FIRST_PORT, PORTS = 7400, 250  # of domain 0, and of each domain (DDSI-RTPS 2.5, section 9.6.2)
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class Domain:
@@ -40,6 +44,7 @@ def claim_domain() -> Domain:
         if descriptor is None:
             continue
         if _unused(number):
+            _clear(number)
             return Domain(number, descriptor)
         os.close(descriptor)
     raise InputError(
@@ -62,10 +67,20 @@ def _lock(path: Path) -> int | None:
 
 
 def _unused(number: int) -> bool:
-    """Whether the first participant's discovery port of a domain is free (DDSI-RTPS 2.5, section 9.6.2.4)."""
+    """Whether the discovery port of a domain's first participant is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(("", 7410 + 250 * number))
+            probe.bind(("", FIRST_PORT + PORTS * number + 10))
         except OSError:
             return False
     return True
+
+
+def _clear(number: int) -> None:
+    """Remove the shared memory of a domain's ports, which nobody uses."""
+    ports = range(FIRST_PORT + PORTS * number, FIRST_PORT + PORTS * (number + 1))
+    for path in SHARED_MEMORY.glob("*fastrtps_port*"):
+        port = re.search(r"port(\d+)", path.name)
+        if port and int(port[1]) in ports:
+            with suppress(OSError):  # another user's
+                path.unlink()

@@ -240,16 +240,23 @@ class Bench:
         return process
 
     def publish(self, topic: str, kind: type, message: Any, qos: Any = 10) -> Any:
-        """Publish once, on a publisher that stays; returns it."""
+        """Publish once, on a publisher that stays; returns it. What is not latched waits for a subscription."""
         publisher = self.ears.create_publisher(kind, topic, qos)
+        if qos is not bridge.LATCHED:
+            until(publisher.get_subscription_count, f"somebody subscribes to {topic}")
         publisher.publish(message)
         return publisher
 
     def close(self) -> None:
         """End everything."""
         for process in self.processes:
-            process.kill()
-            process.communicate()
+            process.terminate()  # a killed one leaves shared memory behind
+        for process in self.processes:
+            try:
+                process.communicate(timeout=LONG)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
         nodes = self.executor.get_nodes()
         self._on = False
         self._thread.join(LONG)
