@@ -11,7 +11,8 @@ from typing import Any
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible, qos_policy_name_from_kind
-from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from ros_nodes.graph import node_name
 
 SHOWN_NS = 5_000_000_000  # a mismatch is reported for so long, also where the other node has gone
 LOOK_NS = 500_000_000  # between two looks at the graph
@@ -66,19 +67,13 @@ class QosMismatches:
         """Names of the nodes whose endpoint cannot be connected to ours."""
         publishers = self._node.get_publishers_info_by_topic(topic)
         subscriptions = self._node.get_subscriptions_info_by_topic(topic)
-        found = set()
+        ours, found = self._node.get_fully_qualified_name(), set()
         for publisher in publishers:
             for subscription in subscriptions:
-                if self._ours(publisher) == self._ours(subscription):
+                if (node_name(publisher) == ours) == (node_name(subscription) == ours):
                     continue
                 result, _ = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
                 if result == QoSCompatibility.ERROR:
-                    other = subscription if self._ours(publisher) else publisher
-                    found.add(f"{other.node_namespace.rstrip('/')}/{other.node_name}")
+                    other = subscription if node_name(publisher) == ours else publisher
+                    found.add(node_name(other))
         return sorted(found)
-
-    def _ours(self, endpoint: TopicEndpointInfo) -> bool:
-        return (endpoint.node_name, endpoint.node_namespace) == (
-            self._node.get_name(),
-            self._node.get_namespace(),
-        )

@@ -2,10 +2,12 @@
 
     ros2 run midstream sim_node --ros-args -p seed:=1000000
 
-Out: cameras and joint states as the contract names them, /clock, contact label. In: a trajectory on each
-topic of the contract's action, followed as a joint_trajectory_controller does
-(policy/robot/trajectory_controller.py). It samples the trajectory once in a control step, at its end: what the
-policy was trained and is evaluated with.
+publishes    cameras and joint states as the contract names them, /clock, contact label, /diagnostics (1 Hz)
+subscribes   a trajectory on each topic of the contract's action, followed as a joint_trajectory_controller does
+services     ~/reset (Trigger): the next layout of the table
+
+It samples a trajectory once in a control step, at its end: what the policy was trained and is evaluated with.
+It refuses to start where another node publishes /clock.
 """
 
 import sys
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rosgraph_msgs.msg import Clock
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -26,9 +28,13 @@ from policy.robot import contract as contracts
 from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, OVERRIDES, SENSOR_OUT, STEADY
+from ros_nodes.clock_publisher import ClockPublisher
+from ros_nodes.qos_events import QosMismatches
 from sim import headless
 from sim.demonstration_writer import EPOCH
 from sim.world import CAMERAS, JOINT_NAMES, STEP_NS, World
+
+JOINT_STATES = "joint_states"
 
 
 class SimNode(Node):
@@ -43,28 +49,50 @@ class SimNode(Node):
         speed = declare("real_time_factor", 1.0, "simulated seconds in a real one", 0.01, 100.0)
         headless.require()
         self._contract = contracts.load("tabletop")
+        self._contact = str(self._contract.labels.contact)
         self.world = World()
-        self._problem, self._rejected = "", 0
-        self._clock_out = self.create_publisher(Clock, "/clock", 10)
-        self._joints = self.create_publisher(JointState, "joint_states", SENSOR_OUT, qos_overriding_options=OVERRIDES)
-        self._images = {
-            name: self.create_publisher(
-                Image, self._contract.cameras[name].topic, SENSOR_OUT, qos_overriding_options=OVERRIDES
-            )
-            for name in CAMERAS
-        }
-        self._contact = self.create_publisher(Bool, self._contract.labels.contact, SENSOR_OUT)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.world.reset(np.random.default_rng(self._seed))
-        self.controllers: dict[str, TrajectoryController] = {}
-        for topic, joints, position in self._contract.split(self.world.setpoint()):
-            self.controllers[topic] = TrajectoryController(joints, position, self.now)
+        self.controllers = {
+            topic: TrajectoryController(joints, position, self.now)
+            for topic, joints, position in self._contract.split(self.world.setpoint())
+        }
+        self._problem, self._rejected, self._reported = "", 0, ""
+        self._sim_clock = ClockPublisher(self)
+        self._qos = QosMismatches(self)
+        self._outputs: dict[str, Publisher] = {}
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(STEP_NS * 1e-9 / speed, self._run, clock=STEADY)
+        self.create_timer(1.0, self._diagnose, clock=STEADY)
+
+    def _run(self) -> None:
+        if not self._outputs:
+            if not self._sim_clock.ready():
+                return
+            self._open()
+        self.tick()
+
+    def _open(self) -> None:
+        """The robot's topics and services."""
+        cameras = [self._contract.cameras[name].topic for name in CAMERAS]
+        kinds = {JOINT_STATES: JointState, self._contact: Bool, **dict.fromkeys(cameras, Image)}
+        for topic, kind in kinds.items():
+            self._outputs[topic] = self.create_publisher(
+                kind,
+                topic,
+                SENSOR_OUT,
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=self._qos.publisher(topic),
+            )
+        for topic in self.controllers:
             self.create_subscription(
-                JointTrajectory, topic, partial(self._command, topic), COMMAND, qos_overriding_options=OVERRIDES
+                JointTrajectory,
+                topic,
+                partial(self._command, topic),
+                COMMAND,
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=self._qos.subscription(topic),
             )
         self.create_service(Trigger, "~/reset", self._reset)
-        self.create_timer(STEP_NS * 1e-9 / speed, self.tick, clock=STEADY)
-        self.create_timer(1.0, self._diagnose, clock=STEADY)
 
     @property
     def now(self) -> int:
@@ -72,18 +100,19 @@ class SimNode(Node):
         return EPOCH + self.world.time_ns
 
     def tick(self) -> None:
-        """One control step, and what the robot then says."""
+        """One control step, and what the robot then publishes."""
         end = self.now + STEP_NS
         self.world.step(self._contract.join([(topic, c.joints, c.at(end)) for topic, c in self.controllers.items()]))
         now = self.now
-        self._clock_out.publish(Clock(clock=bridge.stamp(now)))
+        self._sim_clock.publish(now)
         for joints in self.world.joints:
-            self._joints.publish(
+            self._outputs[JOINT_STATES].publish(
                 bridge.joint_state(JOINT_NAMES, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort)
             )
         for name, pixels in self.world.frame().images.items():
-            self._images[name].publish(bridge.image(pixels, now, f"{name}_camera"))
-        self._contact.publish(Bool(data=self.world.contact))
+            topic = self._contract.cameras[name].topic
+            self._outputs[topic].publish(bridge.image(pixels, now, f"{name}_camera"))
+        self._outputs[self._contact].publish(Bool(data=self.world.contact))
 
     def reset(self, seed: int) -> None:
         """Lay the table out anew; the clock is set back, as it is another world."""
@@ -116,17 +145,16 @@ class SimNode(Node):
         return response
 
     def _diagnose(self) -> None:
-        self._diagnostics.publish(
-            bridge.diagnostics(
-                self,
-                bridge.status(
-                    "warn" if self._problem else "ok",
-                    "sim_node: controller",
-                    self._problem or "following",
-                    {"rejected": self._rejected, "seed": self._seed},
-                ),
-            )
-        )
+        level, message = "ok", "following"
+        if conflict := self._sim_clock.conflict():
+            level, message = "error", conflict
+        elif problem := self._problem or self._qos.fault():
+            level, message = "warn", problem
+        status = bridge.status(level, "sim_node: controller", message, {"rejected": self._rejected, "seed": self._seed})
+        if message != self._reported and level == "error":
+            self.get_logger().error(message)
+        self._reported = message
+        self._diagnostics.publish(bridge.diagnostics(self, status))
 
 
 def main() -> int:
