@@ -32,10 +32,10 @@ from policy.learning import recipe
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "reference": {},
-    "contact": {"encoders": {"execution": {"contact": False}}},
-    "mode": {"training": {"without": "mode"}},
-    "rollback": {"training": {"without": "rollback"}},
-    "advance": {"training": {"without": "advance"}},
+    "contact": {"encoders": {"execution_state": {"contact": False}}},
+    "mode": {"training": {"ablate": "mode"}},
+    "rollback": {"training": {"ablate": "rollback"}},
+    "advance": {"training": {"ablate": "advance"}},
     "shared_grasp": {},
 }
 

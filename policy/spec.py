@@ -23,6 +23,7 @@ Time is integer nanoseconds. Action i of a chunk is to be reached (i + 1) * dt a
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,20 +87,24 @@ class Spec:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
+    def parse(cls, raw: dict[str, Any]) -> "Spec":
+        """The spec of the mapping that `save` writes; KeyError, TypeError, ValueError, AttributeError else."""
+        return cls(
+            cameras={str(k): (int(h), int(w)) for k, (h, w) in raw["cameras"].items()},
+            state=tuple(raw["state"]),
+            action=tuple(raw["action"]),
+            rate=float(raw["rate"]),
+            horizon=int(raw["horizon"]),
+            text=int(raw["text"]),
+            switches=bool(raw["switches"]),
+            runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),
+        )
+
+    @classmethod
     def load(cls, path: Path) -> "Spec":
         """Read from JSON; `InputError` if it is missing or is not a spec."""
         try:
-            raw = json.loads(path.read_text())
-            return cls(
-                cameras={str(k): (int(h), int(w)) for k, (h, w) in raw["cameras"].items()},
-                state=tuple(raw["state"]),
-                action=tuple(raw["action"]),
-                rate=float(raw["rate"]),
-                horizon=int(raw["horizon"]),
-                text=int(raw["text"]),
-                switches=bool(raw["switches"]),
-                runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),
-            )
+            return cls.parse(json.loads(path.read_text()))
         except FileNotFoundError:
             raise InputError(
                 f"no spec at {path}: a model folder holds policy.onnx, spec.json and "

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from policy.errors import InputError, exit_code
-from policy.learning.card import evaluation
+from policy.learning.card import evaluation_table
 from sim import html_page as page
 
 
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("folder", help="what sim.evaluate wrote")
     folder = Path(parser.parse_args().folder)
     write_page(folder)
-    print(evaluation(json.loads((folder / "report.json").read_text())))
+    print(evaluation_table(json.loads((folder / "report.json").read_text())))
 
 
 if __name__ == "__main__":

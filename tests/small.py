@@ -1,4 +1,4 @@
-"""A recipe made small and bags to train it on, for tests of learning."""
+"""A small version of a recipe and bags to train it on, for tests of learning."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,17 @@ import yaml
 from policy.learning import recipe
 from tests import demo_bag
 
-SAID = (("open the drawer", "open_drawer"), ("pull the drawer open", "open_drawer"), ("press the button", "press"))
+INSTRUCTIONS = (
+    ("open the drawer", "open_drawer"),
+    ("pull the drawer open", "open_drawer"),
+    ("press the button", "press"),
+)
 
 
 def bags(folder: Path, episodes: int = 3, steps: int = 8) -> Path:
-    """A folder of short episodes of two tasks, one of them said in two ways."""
+    """A folder of short episodes of two tasks, one of them in two phrasings."""
     for i in range(episodes):
-        text, task = SAID[i % len(SAID)]
+        text, task = INSTRUCTIONS[i % len(INSTRUCTIONS)]
         demo_bag.write(folder / f"episode_{i}", demo_bag.demonstration(steps, seed=i, text=text, task=task))
     return folder
 
@@ -23,31 +27,31 @@ def switches(folder: Path) -> Path:
     """Episodes, and a bag in which the instruction changes: rollback, advance, then the other task."""
     bags(folder)
     at = [demo_bag.START + k * demo_bag.STEP - demo_bag.STEP // 2 for k in (8, 10, 12)]
-    said = [
-        ("instruction", SAID[2][0], at[0]),
-        ("label/task", SAID[2][1], at[0]),
+    labels = [
+        ("instruction", INSTRUCTIONS[2][0], at[0]),
+        ("label/task", INSTRUCTIONS[2][1], at[0]),
         *(("label/mode", mode, t) for mode, t in zip(("rollback", "advance", "forward"), at, strict=True)),
     ]
     items = [
         *demo_bag.demonstration(20, seed=9),
-        *(demo_bag.Item(topic, demo_bag.make("String", text), t) for topic, text, t in said),
+        *(demo_bag.Item(topic, demo_bag.make("String", text), t) for topic, text, t in labels),
     ]
     demo_bag.write(folder / "switch", sorted(items, key=lambda item: item.receive))
     return folder
 
 
 def shrink(name: str) -> dict[str, Any]:
-    """A shipped recipe with all its parts and none of its size."""
+    """A shipped recipe as a mapping, with all its parts and the smallest sizes."""
     raw = recipe.dump(recipe.load(name))
     raw["width"] = 16
     sizes = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2, "layers": 1, "heads": 2, "hidden": 8}
     for part in (*raw["encoders"].values(), raw["mixer"], raw["head"]):
         part |= {key: value for key, value in sizes.items() if key in part}
-    raw["training"] |= {"samples": 32, "batch": 4, "warmup": 2, "held_out": 0.34}
+    raw["training"] |= {"samples": 32, "batch_size": 4, "warmup_steps": 2, "held_out": 0.34}
     return raw
 
 
 def write(path: Path, raw: dict[str, Any]) -> Path:
-    """A recipe as a file."""
+    """Write a recipe as a file."""
     path.write_text(yaml.safe_dump(raw))
     return path

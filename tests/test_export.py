@@ -1,4 +1,4 @@
-"""The exported graph against torch on real frames, and what keeps an export from being written."""
+"""The exported graph against torch on real frames, and when an export is not written."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from policy.errors import InputError
 from policy.learning import checkpoint
 from policy.running.session import Session
 from policy.running.text import Text
-from policy.spec import MODES, Frame, Spec
+from policy.spec import MODES, Frame, RuntimeSettings, Spec
 from tests import small
 
 pytestmark = pytest.mark.slow
@@ -42,27 +42,37 @@ def model(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def random_inputs(spec: Spec, size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A batch of the inputs that a spec describes."""
+    return {
+        name: rng.integers(0, 256, (size, *shape), np.uint8)
+        if dtype == "uint8"
+        else rng.normal(size=(size, *shape)).astype(dtype)
+        for name, (dtype, shape) in spec.inputs().items()
+    }
+
+
 def test_the_graph_equals_torch_at_any_batch_size(run: Path, model: Path) -> None:
     policy, _ = checkpoint.load(run)
     session = ort.InferenceSession(model / "policy.onnx")
     assert [i.name for i in session.get_inputs()] == ["image_front", "image_wrist", "state", "instruction"]
     rng = np.random.default_rng(0)
     for size in (1, 3, 8):
-        inputs = [rng.integers(0, 256, (size, 96, 96, 3), np.uint8) for _ in range(2)]
-        inputs += [rng.normal(size=(size, width)).astype(np.float32) for width in (8, 384)]
+        feed = random_inputs(policy.spec, size, rng)
         with torch.no_grad():
-            expected = policy(*map(torch.from_numpy, inputs)).numpy()
-        got = session.run(["actions"], dict(zip(policy.inputs, inputs, strict=True)))[0]
+            expected = policy(*map(torch.from_numpy, feed.values())).numpy()
+        got = session.run(["actions"], feed)[0]
         assert got.shape == (size, 16, 8)
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_the_folder_is_whole_and_tells_nothing_of_this_machine(run: Path, model: Path) -> None:
+def test_the_folder_is_complete_and_names_no_local_paths(run: Path, model: Path) -> None:
     files = sorted(file.name for file in model.iterdir())
     assert files == ["README.md", "contract.yaml", "policy.onnx", "spec.json"]
     assert Spec.load(model / "spec.json") == checkpoint.load(run)[0].spec
+    assert Spec.load(model / "spec.json").runtime == RuntimeSettings()
     graph = onnx.load(model / "policy.onnx", load_external_data=False)
-    assert graph.ir_version <= 9 and graph.opset_import[0].version <= 20  # ONNX Session 1.17
+    assert graph.ir_version <= 9 and graph.opset_import[0].version <= 20  # ONNX Runtime 1.17
     content = (model / "policy.onnx").read_bytes()
     assert not any(name in content for name in (b"site-packages", b".py", b"objectives"))
     card = (model / "README.md").read_text()
@@ -88,31 +98,26 @@ def test_a_switching_policy_is_exported_with_both_outputs(switching: tuple[Path,
     assert [o.name for o in session.get_outputs()] == ["actions", "execution_estimate"]
     rng = np.random.default_rng(0)
     for size in (1, 3):
-        feed = {
-            f"image_{name}": rng.integers(0, 256, (size, h, w, 3), np.uint8)
-            for name, (h, w) in policy.spec.cameras.items()
-        }
-        widths = {"state": 8, "instruction": 384, "previous_instruction": 384, "contact": 1, "contact_origin": 8}
-        feed |= {name: rng.normal(size=(size, width)).astype(np.float32) for name, width in widths.items()}
+        feed = random_inputs(policy.spec, size, rng)
         with torch.no_grad():
-            expected = policy(*(torch.from_numpy(feed[name]) for name in policy.inputs))
+            expected = policy(*map(torch.from_numpy, feed.values()))
         for got, value in zip(session.run(None, feed), expected, strict=True):
             np.testing.assert_allclose(got, value.numpy(), atol=1e-5)
 
 
-def test_its_folder_knows_the_sentences_it_was_taught_and_runs(switching: tuple[Path, Path]) -> None:
+def test_its_folder_holds_the_instructions_of_its_training_and_runs(switching: tuple[Path, Path]) -> None:
     _, model = switching
     files = sorted(file.name for file in model.iterdir())
     assert files == ["README.md", "contract.yaml", "instructions.safetensors", "policy.onnx", "spec.json"]
     taught = load_file(model / "instructions.safetensors")["instructions"]
     np.testing.assert_allclose(
-        taught @ Text().embed(sorted({text for text, _ in small.SAID})).T, taught @ taught.T, atol=1e-5
+        taught @ Text().embed(sorted({text for text, _ in small.INSTRUCTIONS})).T, taught @ taught.T, atol=1e-5
     )
     session = Session(model)
     assert session.spec.switches
     with pytest.raises(InputError, match="unknown instruction"):
         session.instruct("make coffee")
-    session.instruct(small.SAID[0][0])
+    session.instruct(small.INSTRUCTIONS[0][0])
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in session.spec.cameras.items()}
     chunk = session.infer(Frame(0, images, np.zeros(len(session.spec.state), np.float32)))
     assert chunk.actions.shape == (16, 8) and chunk.execution_estimate is not None
@@ -123,7 +128,7 @@ def test_its_folder_knows_the_sentences_it_was_taught_and_runs(switching: tuple[
     )
 
 
-def test_a_graph_that_tells_something_else_is_not_written(
+def test_a_graph_whose_execution_estimate_differs_is_not_written(
     switching: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = export.write_graph
@@ -136,7 +141,7 @@ def test_a_graph_that_tells_something_else_is_not_written(
             bias -= 0.01
 
     monkeypatch.setattr(export, "write_graph", wrong)
-    with pytest.raises(InputError, match="torch and ONNX Session differ"):
+    with pytest.raises(InputError, match="torch and ONNX Runtime differ"):
         export.export(switching[0], tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
@@ -165,7 +170,9 @@ def test_the_card_shows_an_evaluation_and_an_export_replaces_an_export(run: Path
     assert sorted(f.name for f in tmp_path.iterdir()) == ["model", "report.json"]
 
 
-def test_a_graph_that_differs_is_not_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_whose_actions_differ_is_not_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = export.write_graph
 
     def wrong(policy: torch.nn.Module, path: Path) -> None:
@@ -190,16 +197,16 @@ def test_without_its_bags_it_asks_for_them(run: Path, bags: Path, tmp_path: Path
     assert (tmp_path / "model" / "policy.onnx").exists()
 
 
-def test_the_card_shows_changes_of_mind_beside_the_baselines(run: Path, tmp_path: Path) -> None:
-    some = {"episodes": 200, "successes": 190, "rate": 0.95, "low": 0.91, "high": 0.97}
+def test_the_card_shows_switches_beside_the_baselines(run: Path, tmp_path: Path) -> None:
+    rate = {"episodes": 200, "successes": 190, "rate": 0.95, "low": 0.91, "high": 0.97}
     none = {"episodes": 0, "successes": 0, "rate": None, "low": None, "high": None}
     ours = {
-        "switch": {"early": some, "mid": some},
-        "object_safety": some,
+        "switch": {"early": rate, "mid": rate},
+        "object_safety": rate,
         "resume": none,
-        "switch_back": some,
-        "three_switches": some,
-        "false_switch": some,
+        "switch_back": rate,
+        "three_switches": rate,
+        "false_switch": rate,
         "reaction_s": {"p50": 0.1},
         "time_to_b_s": {"p50": None},
     }
@@ -209,8 +216,8 @@ def test_the_card_shows_changes_of_mind_beside_the_baselines(run: Path, tmp_path
     card = (tmp_path / "model" / "README.md").read_text()
     for row in (
         "| | this policy | retreat |",
-        "| B is done, told mid | 95.0% (91.0% to 97.0%) of 200 | 95.0%",
-        "| A is finished afterwards | none | none |",
+        "| B succeeds, mid switch | 95.0% (91.0% to 97.0%) of 200 | 95.0%",
+        "| A succeeds afterwards | none | none |",
         "| reaction, median | 0.10 s | 0.10 s |",
         "| time to B, median | none | none |",
         "By `python -m sim.evaluate m --switch early,mid`.",
@@ -218,7 +225,7 @@ def test_the_card_shows_changes_of_mind_beside_the_baselines(run: Path, tmp_path
         assert row in card
 
 
-def test_what_is_no_run_no_report_or_no_model_folder_is_refused(run: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_no_report_or_no_model_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no checkpoint in"):
         export.export(tmp_path, tmp_path / "model")
     (tmp_path / "report.json").write_text("{}")

@@ -1,7 +1,8 @@
-"""Every recipe and registered part: built small, trained, resumed, exported, held equal; what is refused."""
+"""Every recipe and registered part: built small, trained, resumed, exported, compared; what is refused."""
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 
 from policy import train
 from policy.errors import InputError
-from policy.export import TOLERANCE, export
+from policy.export import export
 from policy.learning import checkpoint, recipe
-from policy.learning.encoders import ENCODERS, area_weights
+from policy.learning.encoders import ENCODERS
+from policy.learning.encoders.cameras import area_weights
 from policy.learning.heads import HEADS
 from policy.learning.mixers import MIXERS
-from policy.learning.model import Policy, blank
-from policy.learning.objectives import OBJECTIVES
+from policy.learning.model import Policy
+from policy.learning.normalization import identity_statistics
+from policy.learning.objectives import OBJECTIVES, ExecutionEstimation
+from policy.learning.onnx_graph import DTYPES, TOLERANCE
 from policy.robot.contract import load
 from policy.running.session import Session
 from policy.spec import MODES, Frame
@@ -39,11 +43,11 @@ def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) 
         train.train(path, bags, tmp_path / "run", samples=samples)
         assert checkpoint.load(tmp_path / "run")[1]["samples"] == samples
     assert export(tmp_path / "run", tmp_path / "model")["difference"] <= TOLERANCE
-    session = Session(tmp_path / "model")
-    session.instruct("open the drawer")
+    tracker = Session(tmp_path / "model")
+    tracker.instruct("open the drawer")
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in SPEC.cameras.items()}
     frame = Frame(0, images, np.zeros(len(SPEC.state), np.float32))
-    assert session.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
+    assert tracker.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -52,22 +56,17 @@ def test_dump_and_parse_are_inverse(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoders_say_what_they_give(name: str) -> None:
-    encoder = ENCODERS[name](ENCODERS[name].Settings(), SPEC, 16, blank(SPEC))
-    known = {f"image_{c}": torch.zeros(3, h, w, 3, dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
-    known |= {"state": torch.zeros(3, len(SPEC.state)), "instruction": torch.ones(3, SPEC.text)}
-    known |= {
-        "previous_instruction": torch.ones(3, SPEC.text),
-        "contact": torch.ones(3, 1),
-        "contact_origin": known["state"],
-    }
-    tokens, mask = encoder(*(known[i] for i in encoder.inputs), condition=torch.zeros(3, 16))
+def test_encoders_give_the_tokens_that_they_declare(name: str) -> None:
+    encoder = ENCODERS[name](ENCODERS[name].Settings(), SPEC, 16, identity_statistics(SPEC))
+    described = replace(SPEC, switches=True).inputs()
+    given = {i: torch.ones((3, *shape), dtype=DTYPES[dtype]) for i, (dtype, shape) in described.items()}
+    tokens, mask = encoder(*(given[i] for i in encoder.inputs), condition=torch.zeros(3, 16))
     assert tokens.shape == (3, encoder.tokens, 16)
     assert mask.shape[0] in (1, 3) and mask.shape[1] == encoder.tokens
 
 
 @pytest.mark.parametrize("name", MIXERS)
-def test_mixers_are_causal_and_do_not_see_what_is_masked(name: str) -> None:
+def test_mixers_are_causal_and_ignore_masked_tokens(name: str) -> None:
     torch.manual_seed(0)
     mixer = MIXERS[name](MIXERS[name].Settings(), 16, 5).eval()
     tokens = torch.randn(2, 5, 16)
@@ -82,7 +81,7 @@ def test_mixers_are_causal_and_do_not_see_what_is_masked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_heads_learn_a_chunk_and_ignore_what_is_masked(name: str) -> None:
+def test_heads_learn_a_chunk_and_ignore_masked_steps(name: str) -> None:
     torch.manual_seed(0)
     head = HEADS[name](HEADS[name].Settings(), 16, 4, 3)
     features, target = torch.randn(8, 16), torch.randn(8, 4, 3).clamp(-1, 1)
@@ -101,8 +100,8 @@ def test_heads_learn_a_chunk_and_ignore_what_is_masked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_objectives_label_every_frame_and_are_not_exported(name: str) -> None:
-    objective = OBJECTIVES[name](SPEC, 16, blank(SPEC))
+def test_objectives_label_every_frame(name: str) -> None:
+    objective = OBJECTIVES[name](SPEC, 16, identity_statistics(SPEC))
     labels = objective.labels(_Cache())
     assert len(labels) == 10 and np.isfinite(labels).all()
     loss = objective(torch.zeros(10, 16), torch.from_numpy(labels))
@@ -115,7 +114,7 @@ def test_the_keyframe_is_the_next_change_of_the_gripper_or_the_end() -> None:
 
 
 class _Cache:
-    """Two episodes, state = number of the frame, the gripper closes at frame 3."""
+    """Two episodes whose state is the frame number; the gripper closes at frame 3."""
 
     state = np.repeat(np.arange(10, dtype=np.float32)[:, None], len(SPEC.state), 1)
     actions = np.zeros((10, len(SPEC.action)), np.float32)
@@ -125,11 +124,11 @@ class _Cache:
     mode, broken, bags = np.zeros(10, np.uint8), np.array([False, False]), ["a", "b"]
 
 
-STRUCTURE = "2f5f27b1e919"  # of `chunk` as the published weights have it
+STRUCTURE = "2f5f27b1e919"  # hash of the parameter shapes of `chunk`, as in the published weights
 
 
-def test_the_baseline_is_still_what_its_weights_are_of() -> None:
-    policy = Policy(recipe.load("chunk"), SPEC, blank(SPEC))
+def test_the_structure_of_the_baseline_fits_its_published_weights() -> None:
+    policy = Policy(recipe.load("chunk"), SPEC, identity_statistics(SPEC))
     assert policy.inputs == ("image_front", "image_wrist", "state", "instruction")
     assert policy.outputs == ("actions",) and not policy.spec.switches
     shapes = {name: list(value.shape) for name, value in policy.state_dict().items()}
@@ -138,22 +137,22 @@ def test_the_baseline_is_still_what_its_weights_are_of() -> None:
 
 def switching() -> Policy:
     torch.manual_seed(0)
-    return Policy(recipe.parse(small.shrink("switch")), SPEC, blank(SPEC)).eval()
+    return Policy(recipe.parse(small.shrink("switch")), SPEC, identity_statistics(SPEC)).eval()
 
 
 def inputs(policy: Policy, seed: int = 0) -> dict[str, torch.Tensor]:
-    """A batch of two of what a switching policy reads, without contact."""
+    """Two random samples of the inputs of a switching policy, without contact."""
     torch.manual_seed(seed)
-    known = {f"image_{c}": torch.randint(0, 256, (2, h, w, 3), dtype=torch.uint8) for c, (h, w) in SPEC.cameras.items()}
-    known |= {name: torch.randn(2, len(SPEC.state)) for name in ("state", "contact_origin")}
-    known |= {
-        name: torch.nn.functional.normalize(torch.randn(2, SPEC.text))
-        for name in ("instruction", "previous_instruction")
-    }
-    return {name: (known | {"contact": torch.zeros(2, 1)})[name] for name in policy.inputs}
+    drawn = {}
+    for name, (dtype, shape) in policy.spec.inputs().items():
+        size = (2, *shape)
+        drawn[name] = torch.randint(0, 256, size, dtype=torch.uint8) if dtype == "uint8" else torch.randn(size)
+        if name in ("instruction", "previous_instruction"):
+            drawn[name] = torch.nn.functional.normalize(drawn[name])
+    return drawn | {"contact": torch.zeros(2, 1)}
 
 
-def test_a_switching_policy_also_tells_chances_of_contact_done_and_mode() -> None:
+def test_a_switching_policy_also_estimates_contact_done_and_mode() -> None:
     policy = switching()
     assert policy.spec.switches and policy.outputs == ("actions", "execution_estimate")
     assert policy.inputs == (
@@ -166,20 +165,20 @@ def test_a_switching_policy_also_tells_chances_of_contact_done_and_mode() -> Non
         "contact_origin",
     )
     with torch.no_grad():
-        actions, told = policy(*inputs(policy).values())
-    assert actions.shape == (2, SPEC.horizon, len(SPEC.action)) and told.shape == (2, 2 + len(MODES))
-    assert (told > 0).all() and (told < 1).all()
-    torch.testing.assert_close(told[:, 2:].sum(1), torch.ones(2))
+        actions, estimate = policy(*inputs(policy).values())
+    assert actions.shape == (2, SPEC.horizon, len(SPEC.action)) and estimate.shape == (2, 2 + len(MODES))
+    assert (estimate > 0).all() and (estimate < 1).all()
+    torch.testing.assert_close(estimate[:, 2:].sum(1), torch.ones(2))
 
 
 def differs(policy: Policy, **changed: torch.Tensor) -> bool:
-    """Whether what it tells depends on an input."""
+    """Whether the execution estimate depends on these inputs."""
     given = inputs(policy)
     with torch.no_grad():
         return not torch.equal(policy(*given.values())[1], policy(*(given | changed).values())[1])
 
 
-def test_the_execution_is_read_and_the_origin_only_in_contact() -> None:
+def test_the_execution_state_is_read_and_its_origin_only_in_contact() -> None:
     policy = switching()
     assert differs(policy, previous_instruction=inputs(policy, 1)["previous_instruction"]) and differs(
         policy, contact=torch.ones(2, 1)
@@ -191,30 +190,31 @@ def test_the_execution_is_read_and_the_origin_only_in_contact() -> None:
     assert not torch.equal(here, there)
 
 
-@pytest.mark.parametrize(("setting", "ingredient"), [("previous", "previous_instruction"), ("contact", "contact")])
-def test_an_ablated_ingredient_is_not_read(setting: str, ingredient: str) -> None:
+@pytest.mark.parametrize("setting", ["previous_instruction", "contact"])
+def test_an_ablated_input_is_not_read(setting: str) -> None:
     raw = small.shrink("switch")
-    raw["encoders"]["execution"][setting] = False
-    policy = Policy(recipe.parse(raw), SPEC, blank(SPEC)).eval()
+    raw["encoders"]["execution_state"][setting] = False
+    policy = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC)).eval()
     changed = {"previous_instruction": inputs(policy, 1)["previous_instruction"], "contact": torch.ones(2, 1)}
     assert {name: differs(policy, **{name: value}) for name, value in changed.items()} == {
-        name: name != ingredient for name in changed
+        name: name != setting for name in changed
     }
 
 
-def test_told_learns_what_the_recordings_say() -> None:
+def test_the_execution_estimate_learns_its_labels() -> None:
     torch.manual_seed(0)
-    told, cache = OBJECTIVES["execution_estimate"](SPEC, 16, blank(SPEC)), _Cache()
+    cache, objective = _Cache(), OBJECTIVES["execution_estimate"](SPEC, 16, identity_statistics(SPEC))
+    assert isinstance(objective, ExecutionEstimation)
     label = torch.from_numpy(OBJECTIVES["execution_estimate"].labels(cache))
     assert label[:, 0].tolist() == cache.contact.tolist() and (label[:, 2] == 1).all()
-    features, optimizer = torch.randn(10, 16), torch.optim.Adam(told.parameters(), 0.1)
+    features, optimizer = torch.randn(10, 16), torch.optim.Adam(objective.parameters(), 0.1)
     for _ in range(300):
-        loss = told(features, label)
+        loss = objective(features, label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss < 0.05
-    torch.testing.assert_close(told.say(features), label, atol=0.05, rtol=0)
+    torch.testing.assert_close(objective.probabilities(features), label, atol=0.05, rtol=0)
 
 
 def test_images_of_another_size_are_averaged_inside_the_graph() -> None:
@@ -224,8 +224,8 @@ def test_images_of_another_size_are_averaged_inside_the_graph() -> None:
     torch.testing.assert_close(resized, torch.nn.functional.adaptive_avg_pool2d(image, 16))
 
 
-def test_an_untrained_policy_stays_where_it_is_told_the_changes_are_zero() -> None:
-    policy = Policy(recipe.parse(small.shrink("chunk")), SPEC, blank(SPEC)).eval()
+def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
+    policy = Policy(recipe.parse(small.shrink("chunk")), SPEC, identity_statistics(SPEC)).eval()
     policy.delta_std.zero_()
     state = torch.randn(2, len(SPEC.state))
     images = [torch.zeros(2, h, w, 3, dtype=torch.uint8) for h, w in SPEC.cameras.values()]
@@ -249,22 +249,26 @@ def test_an_untrained_policy_stays_where_it_is_told_the_changes_are_zero() -> No
         ({"encoders": {}}, "no encoders"),
         ({"objectives": {"keyframes": 0.1}}, "did you mean 'keyframe'"),
         ({"objectives": {"keyframe": "high"}}, "keyframe: got 'high', expected float"),
-        ({"training": {"rate": "6e-4"}}, "expected float .*1.0e-3"),
-        ({"training": {"batch": 0}}, "batch is 0"),
-        ({"training": {"batch": -1}}, "batch: got -1"),
-        ({"training": {"clip": float("nan")}}, "clip: got nan"),
+        ({"training": {"learning_rate": "6e-4"}}, "expected float .*1.0e-3"),
+        ({"training": {"batch_size": 0}}, "batch_size is 0"),
+        ({"training": {"batch_size": -1}}, "batch_size: got -1"),
+        ({"training": {"gradient_clip": float("nan")}}, "gradient_clip: got nan"),
         ({"training": [1]}, "expected a mapping"),
-        ({"objectives": {"execution_estimate": 0.1}}, "execution and the objective execution_estimate go together"),
+        ({"training": {"ablate": "contact"}}, "unknown training.ablate 'contact'.*Valid: .*rollback"),
         (
-            {"encoders": {"instruction": {}, "execution": {}}},
-            "execution and the objective execution_estimate go together",
+            {"objectives": {"execution_estimate": 0.1}},
+            "execution_state and the objective execution_estimate go together",
+        ),
+        (
+            {"encoders": {"instruction": {}, "execution_state": {}}},
+            "execution_state and the objective execution_estimate go together",
         ),
     ],
 )
 def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:
     path = small.write(tmp_path / "wrong.yaml", small.shrink("chunk") | change)
     with pytest.raises(InputError, match=expected):
-        Policy(recipe.load(path), SPEC, blank(SPEC))
+        Policy(recipe.load(path), SPEC, identity_statistics(SPEC))
 
 
 def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:

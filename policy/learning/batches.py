@@ -1,7 +1,7 @@
 """Batches for training: which windows, in which order, with which words: a pure function of seed and step."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ class Batches:
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
         self.recipe, self.seed = recipe.training, recipe.training.seed
-        if self.recipe.without == "mode":
+        if self.recipe.ablate == "mode":
             cache = replace(cache, mode=np.zeros_like(cache.mode))
         self.cache = cache
         self.windows = Windows(cache, cache.contract.spec.horizon)
@@ -40,7 +40,7 @@ class Batches:
         order = np.random.default_rng([self.seed, 0]).permutation(len(bags))
         held = {bags[i] for i in order[: round(self.recipe.held_out * len(bags))]}
         is_held = np.array([bag in held for bag in cache.bags])[cache.episode]
-        left_out = np.array([mode == self.recipe.without for mode in MODES])[cache.mode]
+        left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]
         self.train, self.held_out = np.flatnonzero(~is_held & ~left_out), np.flatnonzero(is_held)
         self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
         if not len(self.train):
@@ -53,9 +53,9 @@ class Batches:
         """This process's share of the batch of a step."""
         rng = np.random.default_rng([self.seed, 1, step, process])
         indices = self._order(step)[process::processes]
-        return self._make(indices, rng, self.recipe.shift)
+        return self._make(indices, rng, self.recipe.random_shift)
 
-    def ahead(self, step: int, process: int = 0, processes: int = 1) -> Iterator[dict[str, Tensor]]:
+    def ahead(self, step: int, process: int = 0, processes: int = 1) -> Generator[dict[str, Tensor], None, None]:
         """The batches from a step on, made by a thread while the caller works on the last one."""
         with ThreadPoolExecutor(1) as pool:
             queue = deque(pool.submit(self.at, step + i, process, processes) for i in range(AHEAD))
@@ -72,18 +72,20 @@ class Batches:
             else self.held_out
         )
         rng = np.random.default_rng([self.seed, 2])
-        for start in range(0, len(chosen), self.recipe.batch):
-            yield self._make(chosen[start : start + self.recipe.batch], rng, 0)
+        for start in range(0, len(chosen), self.recipe.batch_size):
+            yield self._make(chosen[start : start + self.recipe.batch_size], rng, 0)
 
-    def some(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """The windows of these frames, unmoved."""
+    def gather(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """The windows of these frames, without random shift."""
         return self._make(indices, np.random.default_rng([self.seed, 2]), 0)
 
     def _order(self, step: int) -> np.ndarray:
         """The windows of a step's whole batch: epoch after epoch, each in its own random order."""
-        place = np.arange(step * self.recipe.batch, (step + 1) * self.recipe.batch)
+        place = np.arange(step * self.recipe.batch_size, (step + 1) * self.recipe.batch_size)
         epochs, within = np.divmod(place, len(self.train))
-        return self.train[np.concatenate([self._epoch(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)])]
+        shuffled = np.concatenate([self._epoch(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)])
+        indices: np.ndarray = self.train[shuffled]
+        return indices
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if self._shuffled[0] != epoch:
@@ -105,7 +107,8 @@ class Batches:
         known = [self.phrasings[episode] for episode in episodes]
         first, second = (self.words[[rng.choice(said) for said in known]] for _ in range(2))
         mixed = first + rng.random((len(known), 1), np.float32) * (second - first)
-        return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+        embeddings: np.ndarray = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+        return embeddings
 
 
 def _words(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:

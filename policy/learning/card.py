@@ -1,4 +1,4 @@
-"""The model card: what a policy was made of, with the commands that made each figure."""
+"""The model card: data, training, figures and recipe of a policy, with the commands that made each figure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,24 +8,24 @@ import yaml
 from policy.spec import Spec
 
 
-def card(spec: Spec, state: dict[str, Any], figures: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
-    """The README.md of a model folder; `state` is its checkpoint's, `reports` are of its evaluations."""
+def model_card(spec: Spec, state: dict[str, Any], figures: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
+    """The README.md of a model folder; `state` is that of its checkpoint, `reports` are report.json of evaluations."""
     cameras = ", ".join(f"{name} {h}x{w}" for name, (h, w) in spec.cameras.items())
-    told = "\n\n".join(switching(report) if "switch" in report else evaluation(report) for report in reports)
-    where = f"{state['machine']}, {state['processes']} process(es) of {state['threads']} threads"
+    tables = "\n\n".join(switching_table(r) if "switch" in r else evaluation_table(r) for r in reports)
+    machine = f"{state['machine']}, {state['processes']} process(es) of {state['threads']} threads"
     return f"""# {figures["out"].name}
 
 A language-conditioned policy: images ({cameras}), {len(spec.state)} joint values and an instruction in;
-the next {spec.horizon} set-points at {spec.rate:g} Hz out. `policy.onnx` is all of it, `spec.json` its
-shapes, `contract.yaml` the robot it was trained for.
+the next {spec.horizon} set-points at {spec.rate:g} Hz out. `policy.onnx` is the whole policy, `spec.json` describes
+its inputs and outputs, `contract.yaml` the robot it was trained for.
 
 | | |
 | --- | --- |
 | data | {state["episodes"]} episodes, {state["frames"]} frames |
 | trained on | {state["samples"]} windows, {state["step"]} steps, seed {state["recipe"]["training"]["seed"]} |
-| time | {state["seconds"] / 60:.0f} minutes on {where} |
+| time | {state["seconds"] / 60:.0f} minutes on {machine} |
 | size | {figures["parameters"] / 1e6:.2f} M parameters while training, {figures["bytes"] / 1e6:.1f} MB |
-| torch and ONNX Session differ by | {figures["difference"]:.1e} of the range, {figures["frames"]} frames |
+| torch and ONNX Runtime differ by | {figures["difference"]:.1e} of the action range, {figures["frames"]} frames |
 | inference, CPU, {figures["threads"]} threads, batch 1 | {figures["latency"]:.2f} ms (median) |
 
 Trained by `{state["command"]}`; size, difference and time of inference measured by
@@ -33,7 +33,7 @@ Trained by `{state["command"]}`; size, difference and time of inference measured
 
 ## Evaluation
 
-{told or "Not evaluated yet: `python -m sim.evaluate " + str(figures["out"]) + "`."}
+{tables or "Not evaluated yet: `python -m sim.evaluate " + str(figures["out"]) + "`."}
 
 ## Recipe
 
@@ -43,45 +43,48 @@ Trained by `{state["command"]}`; size, difference and time of inference measured
 """
 
 
-def evaluation(report: dict[str, Any]) -> str:
-    """The figures of a report.json as a table."""
+def evaluation_table(report: dict[str, Any]) -> str:
+    """Success rates of a report.json as a Markdown table."""
     lines = ["| | success | episodes |", "| --- | --- | --- |"]
     lines += [
-        f"| {name} | {t['rate']:.1%} ({t['low']:.1%} to {t['high']:.1%}) | {t['episodes']} |"
-        for name, t in report["tasks"].items()
+        f"| {name} | {task['rate']:.1%} ({task['low']:.1%} to {task['high']:.1%}) | {task['episodes']} |"
+        for name, task in report["tasks"].items()
     ]
     lines.append(f"| **mean over tasks** | **{report['mean']:.1%}** | |")
     for name, part in (report.get("held_out_phrasings", {}) | report.get("control", {})).items():
         lines.append(f"| {name.replace('_', ' ')} | {part['mean']:.1%} | |")
     chains = report.get("chains", {})
     if chains.get("episodes"):
-        lines.append(f"| done of five in a row | {chains['mean_length']:.2f} | {chains['episodes']} |")
+        lines.append(f"| tasks done of five in a row | {chains['mean_length']:.2f} | {chains['episodes']} |")
     return "\n".join(lines) + f"\n\nBy `{report['command']}`."
 
 
-def switching(report: dict[str, Any]) -> str:
-    """The figures of changes of mind, with those of the baselines beside them."""
-    sections = {"this policy": report, **report["baselines"]}
+def switching_table(report: dict[str, Any]) -> str:
+    """Figures of switches, with those of the baselines beside them, as a Markdown table."""
+    columns = {"this policy": report, **report["baselines"]}
     rows = {
-        f"B is done, told {phase}": [part["switch"][phase] for part in sections.values()] for phase in report["switch"]
+        f"B succeeds, {phase} switch": [part["switch"][phase] for part in columns.values()]
+        for phase in report["switch"]
     }
     rows |= {
-        name: [part[key] for part in sections.values()]
+        name: [part[key] for part in columns.values()]
         for key, name in (
-            ("object_safety", "what was held is not dropped"),
-            ("resume", "A is finished afterwards"),
+            ("object_safety", "the held object is not dropped"),
+            ("resume", "A succeeds afterwards"),
             ("switch_back", "A -> B -> A"),
             ("three_switches", "three switches in two seconds"),
             ("false_switch", "false switches"),
         )
     }
-    lines = [f"| | {' | '.join(sections)} |", "| --- |" + " --- |" * len(sections)]
+    lines = [f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
     lines += [f"| {name} | " + " | ".join(_rate(part) for part in parts) + " |" for name, parts in rows.items()]
     lines += [
         f"| {name} | "
-        + " | ".join(f"{part[key][p]:.2f} s" if part[key][p] is not None else "none" for part in sections.values())
+        + " | ".join(
+            f"{part[key]['p50']:.2f} s" if part[key]["p50"] is not None else "none" for part in columns.values()
+        )
         + " |"
-        for name, key, p in (("reaction, median", "reaction_s", "p50"), ("time to B, median", "time_to_b_s", "p50"))
+        for name, key in (("reaction, median", "reaction_s"), ("time to B, median", "time_to_b_s"))
     ]
     return "\n".join(lines) + f"\n\nBy `{report['command']}`."
 

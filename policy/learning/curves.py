@@ -5,15 +5,15 @@ from pathlib import Path
 
 
 class Curves:
-    """Means over the steps between two rows; a run that is resumed has neither gaps nor doubles."""
+    """Mean losses since the last row of the table; a resumed run has neither gaps nor duplicates."""
 
     def __init__(self, run: Path) -> None:
         self.table, self.picture = run / "losses.csv", run / "losses.png"
-        self.window: list[dict[str, float]] = []  # since the last row
+        self.window: list[dict[str, float]] = []  # losses of the steps since the last row
         self.smooth = float("nan")
 
     def resume(self, step: int, window: list[dict[str, float]]) -> None:
-        """Cut away the rows after a step, and take up what was not yet written then."""
+        """Remove the rows after a step and restore the window that the checkpoint of that step holds."""
         self.window = window
         if self.table.exists():
             header, *rows = self.table.read_text().splitlines(keepends=True)
@@ -22,27 +22,28 @@ class Curves:
             aside.write_text("".join([header, *kept]))
             aside.rename(self.table)
 
-    def add(self, parts: dict[str, float]) -> None:
+    def add(self, losses: dict[str, float]) -> None:
         """The losses of one step."""
-        self.window.append(parts)
-        loss = parts["loss"]
+        self.window.append(losses)
+        loss = losses["loss"]
         self.smooth = loss if self.smooth != self.smooth else 0.98 * self.smooth + 0.02 * loss
 
     def write(self, step: int, samples: int, seconds: float, validation: float | None) -> None:
-        """One row: the means since the last."""
-        row = {"step": step, "samples": samples, "seconds": round(seconds, 1)}
-        row |= {name: f"{sum(parts[name] for parts in self.window) / len(self.window):.9g}" for name in self.window[0]}
+        """Append one row: the means since the last."""
+        means = {name: sum(losses[name] for losses in self.window) / len(self.window) for name in self.window[0]}
+        row: dict[str, object] = {"step": step, "samples": samples, "seconds": round(seconds, 1)}
+        row |= {name: f"{mean:.9g}" for name, mean in means.items()}
         row["validation"] = "" if validation is None else f"{validation:.9g}"
         self.window = []
-        fresh = not self.table.exists()
+        new = not self.table.exists()
         with self.table.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if fresh:
+            if new:
                 writer.writeheader()
             writer.writerow(row)
 
     def draw(self) -> None:
-        """Draw what is written so far."""
+        """Draw the rows written so far."""
         import matplotlib
 
         matplotlib.use("Agg")
@@ -50,7 +51,8 @@ class Curves:
 
         if not self.table.exists():
             return
-        rows = list(csv.DictReader(self.table.open()))
+        with self.table.open() as file:
+            rows = list(csv.DictReader(file))
         figure = Figure((8, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="samples", ylabel="loss (normalised)", yscale="log")
         for name in list(rows[0])[3:]:

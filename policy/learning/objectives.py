@@ -1,7 +1,6 @@
-"""Objectives: further losses on the action feature; only `execution_estimate` is part of the export.
+"""Objectives: further losses on the action feature (policy.learning.interfaces.Objective).
 
-labels(cache) -> (N, ...) what is to be predicted, made once for the whole cache
-forward(features (B, width), label (B, ...)) -> scalar
+Only `execution_estimate` is part of the export.
 """
 
 from typing import Protocol
@@ -12,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.learning.context_labels import ContextLabels, Recorded
-from policy.learning.encoders import Statistics, std
+from policy.learning.interfaces import Objective
+from policy.learning.normalization import Statistics, mean_tensor, std_tensor
 from policy.spec import MODES, Spec
 
 
@@ -24,16 +24,19 @@ class Labelled(Protocol):
     bounds: np.ndarray  # (E + 1,)
 
 
-class Keyframe(nn.Module):
+class Keyframe(Objective):
     """Predicts where the arm is going: the state when the gripper's command next changes or the episode ends.
 
     After the keyframes of C2F-ARM (James et al. 2022).
     """
 
+    mean: Tensor  # (S,)
+    std: Tensor  # (S,)
+
     def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(statistics["state_mean"], dtype=torch.float32))
-        self.register_buffer("std", std(statistics["state_std"]))
+        super().__init__(spec, width, statistics)
+        self.register_buffer("mean", mean_tensor(statistics["state_mean"]))
+        self.register_buffer("std", std_tensor(statistics["state_std"]))
         self.out = nn.Linear(width, len(spec.state))
 
     @staticmethod
@@ -51,30 +54,33 @@ class Keyframe(nn.Module):
         return labels
 
     def forward(self, features: Tensor, label: Tensor) -> Tensor:
-        return (self.out(features).float() - (label - self.mean) / self.std).abs().mean()
+        """Mean absolute error of the normalised state; features (B, width), label (B, S)."""
+        predicted: Tensor = self.out(features).float()
+        return (predicted - (label - self.mean) / self.std).abs().mean()
 
 
-class ExecutionEstimation(nn.Module):
-    """Says of the execution itself whether there is contact, whether it is done, and in which mode it is."""
+class ExecutionEstimation(Objective):
+    """Estimates contact, done and mode of the execution from the action feature."""
 
     def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
-        super().__init__()
+        super().__init__(spec, width, statistics)
         self.out = nn.Linear(width, 2 + len(MODES))
 
     @staticmethod
     def labels(cache: Recorded) -> np.ndarray:
-        """Contact, done and one of the modes (N, 5)."""
+        """Contact, done and one-hot mode (N, 5)."""
         return ContextLabels(cache).execution_targets
 
     def forward(self, features: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy of contact and done, plus that of the mode; features (B, width), label (B, 5)."""
         logits = self.out(features).float()
-        chances = F.binary_cross_entropy_with_logits(logits[:, :2], label[:, :2])
-        return chances + F.cross_entropy(logits[:, 2:], label[:, 2:])
+        binary = F.binary_cross_entropy_with_logits(logits[:, :2], label[:, :2])
+        return binary + F.cross_entropy(logits[:, 2:], label[:, 2:])
 
-    def say(self, features: Tensor) -> Tensor:
-        """Chances (B, 5) of contact, done and each mode."""
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Probabilities (B, 5) of contact, done and each mode."""
         logits = self.out(features)
         return torch.cat([logits[:, :2].sigmoid(), logits[:, 2:].softmax(-1)], 1)
 
 
-OBJECTIVES: dict[str, type[nn.Module]] = {"keyframe": Keyframe, "execution_estimate": ExecutionEstimation}
+OBJECTIVES: dict[str, type[Objective]] = {"keyframe": Keyframe, "execution_estimate": ExecutionEstimation}

@@ -16,7 +16,8 @@ STANDSTILL = 0.002  # rad per step: slower steps are a pause, which a reversed p
 
 def row_at(contract: Contract, demo: Demonstration, t: int) -> np.ndarray:
     """The arm's position at step t and the gripper command in force then (A,)."""
-    return np.where(contract.grippers, demo.actions[max(0, t - 1)], demo.state[t])
+    row: np.ndarray = np.where(contract.grippers, demo.actions[max(0, t - 1)], demo.state[t])
+    return row
 
 
 def straight_line(contract: Contract, start: np.ndarray, goal: np.ndarray, gripper: np.ndarray) -> list[np.ndarray]:

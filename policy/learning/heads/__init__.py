@@ -1,13 +1,6 @@
-"""Heads: what turns the action feature into a chunk.
-
-    loss(features (B, width), target (B, H, A), mask (B, H)) -> scalar
-    sample(features (B, width), noise) -> (B, H, A)
-
-Targets and samples are normalised; nobody but the recipe knows which head it is.
-"""
-
-from torch import nn
+"""Heads: action feature -> chunk, and its loss (policy.learning.interfaces.Head)."""
 
 from policy.learning.heads.l1 import L1
+from policy.learning.interfaces import Head
 
-HEADS: dict[str, type[nn.Module]] = {"l1": L1}
+HEADS: dict[str, type[Head]] = {"l1": L1}

@@ -4,25 +4,29 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from policy.learning.interfaces import Head
 
-class L1(nn.Module):
-    """A two-layer MLP; it draws nothing, so its `noise` stays None."""
+
+class L1(Head):
+    """A two-layer MLP; deterministic, so that `noise` stays None."""
 
     @dataclass(frozen=True)
     class Settings:
         hidden: int = 256
 
-    def __init__(self, settings: "L1.Settings", width: int, horizon: int, actions: int) -> None:
-        super().__init__()
+    def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
+        super().__init__(settings, width, horizon, actions)
         self.shape = (horizon, actions)
         self.layers = nn.Sequential(
             nn.Linear(width, settings.hidden), nn.GELU(), nn.Linear(settings.hidden, horizon * actions)
         )
 
     def loss(self, features: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """Mean absolute error over the steps that the mask marks as recorded."""
+        """Mean absolute error over the steps that the mask (B, H) marks as recorded; see `Head.loss`."""
         error = (self.sample(features, None) - target).abs().mean(-1)
         return (error * mask).sum() / mask.sum().clamp(min=1)
 
     def sample(self, features: Tensor, noise: Tensor | None) -> Tensor:
-        return self.layers(features).float().unflatten(-1, self.shape)
+        """features (B, width) to a chunk (B, H, A)."""
+        chunk: Tensor = self.layers(features).float().unflatten(-1, self.shape)
+        return chunk

@@ -1,7 +1,6 @@
-"""Mixers: `forward(tokens (B, n, width), mask (B or 1, n) bool) -> (B, n, width)`, causal in the tokens."""
+"""Mixers: tokens of a frame -> tokens that have read each other (policy.learning.interfaces.Mixer)."""
 
-from torch import nn
-
+from policy.learning.interfaces import Mixer
 from policy.learning.mixers.transformer import Transformer
 
-MIXERS: dict[str, type[nn.Module]] = {"transformer": Transformer}
+MIXERS: dict[str, type[Mixer]] = {"transformer": Transformer}

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from policy.errors import InputError
+from policy.learning.interfaces import Mixer
 
 
 class Layer(nn.Module):
-    """Self-attention and an MLP, each added to what came in.
+    """Self-attention and an MLP, each added to its input.
 
-    Tokens lie as rows (B * n, width), so that each linear layer is one matrix product with its bias: for
-    a handful of tokens, inference costs what there are operations and weights to read (hence an MLP of
-    only twice the width).
+    Tokens lie as rows (B * n, width), so that each linear layer is one matrix product with its bias: for a handful
+    of tokens, the time of an inference is the number of operations and of weights to read (hence an MLP of only
+    twice the width).
     """
 
     def __init__(self, width: int, heads: int, tokens: int, dropout: float) -> None:
@@ -23,18 +24,22 @@ class Layer(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """x (B * n, width); hidden (B or 1, 1, n, n) is added to the scores, hugely negative where unseen."""
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x (B * n, width) to the same shape; bias (B or 1, 1, n, n) is added to the scores, -1e9 where masked."""
         qkv = self.qkv(self.norm1(x)).reshape(-1, self.tokens, 3, self.heads, self.size)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = q @ k.transpose(-1, -2) * self.size**-0.5 + hidden
+        scores = q @ k.transpose(-1, -2) * self.size**-0.5 + bias
         h = (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(-1, self.heads * self.size)
         x = x + self.drop(self.out(h))
-        return x + self.drop(self.mlp(self.norm2(x)))
+        mlp: Tensor = self.drop(self.mlp(self.norm2(x)))
+        return x + mlp
 
 
-class Transformer(nn.Module):
+class Transformer(Mixer):
     """Layers over a row of tokens whose number and order are fixed, hence one learned position for each."""
+
+    causal: Tensor  # (n, n) bool
+    diagonal: Tensor  # (n, n) bool
 
     @dataclass(frozen=True)
     class Settings:
@@ -42,8 +47,8 @@ class Transformer(nn.Module):
         heads: int = 4
         dropout: float = 0.1
 
-    def __init__(self, settings: "Transformer.Settings", width: int, tokens: int) -> None:
-        super().__init__()
+    def __init__(self, settings: Settings, width: int, tokens: int) -> None:
+        super().__init__(settings, width, tokens)
         if not settings.heads or width % settings.heads:
             raise InputError(
                 f"transformer: width {width} does not divide into {settings.heads} heads; "
@@ -54,14 +59,16 @@ class Transformer(nn.Module):
             Layer(width, settings.heads, tokens, settings.dropout) for _ in range(settings.layers)
         )
         self.norm = nn.LayerNorm(width)
-        # A token always reads itself, so that no row of the attention is empty.
         self.register_buffer("causal", torch.ones(tokens, tokens, dtype=torch.bool).tril(), persistent=False)
-        self.register_buffer("itself", torch.eye(tokens, dtype=torch.bool), persistent=False)
+        self.register_buffer("diagonal", torch.eye(tokens, dtype=torch.bool), persistent=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        visible = ((self.causal & mask[:, None]) | self.itself)[:, None]
-        hidden = torch.where(visible, 0.0, -1e9)
+        """tokens (B, n, width) and mask (B or 1, n) to (B, n, width)."""
+        # A token always reads itself, so that no row of the attention is empty.
+        visible = ((self.causal & mask[:, None]) | self.diagonal)[:, None]
+        bias = torch.where(visible, 0.0, -1e9)
         x = (tokens + self.position).flatten(0, 1)
         for layer in self.layers:
-            x = layer(x, hidden)
-        return self.norm(x).reshape(-1, *self.position.shape)
+            x = layer(x, bias)
+        mixed: Tensor = self.norm(x)
+        return mixed.reshape(-1, *self.position.shape)

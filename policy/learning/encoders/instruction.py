@@ -1,0 +1,49 @@
+"""The instruction as a token."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from policy.learning.encoders.group_dropout import group_dropout
+from policy.learning.interfaces import Encoder
+from policy.learning.normalization import Statistics
+from policy.spec import Spec
+
+
+def noisy_embedding(embedding: Tensor, norm: float) -> Tensor:
+    """A sentence embedding (B, D) of norm 1, moved by Gaussian noise of expected norm `norm` and scaled to 1 again."""
+    spread = norm / embedding.shape[-1] ** 0.5
+    return F.normalize(embedding + spread * torch.randn_like(embedding), dim=-1)
+
+
+class Instruction(Encoder):
+    """The sentence embedding as one token.
+
+    Noise in training stands for the phrasings that no demonstration has.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        noise: float = 0.4  # training: expected norm of the noise, that of the embedding being 1
+        dropout: float = 0.1  # training: of the hidden units
+
+    def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__(settings, spec, width, statistics)
+        self.settings, self.inputs, self.tokens = settings, ("instruction",), 1
+        self.layers = nn.Sequential(
+            nn.Linear(spec.text, width),
+            nn.GELU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+        )
+
+    def forward(self, *inputs: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """instruction (B, D) to one token; see `Encoder.forward`."""
+        (instruction,) = inputs
+        if self.training:
+            instruction = noisy_embedding(instruction, self.settings.noise)
+        # The embedding has norm 1: scaled so that its components are about 1.
+        return group_dropout(self.layers(instruction * instruction.shape[-1] ** 0.5)[:, None], 0.0, self.training)

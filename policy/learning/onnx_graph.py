@@ -1,0 +1,77 @@
+"""The policy as an ONNX file, and its parity with torch."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from policy.errors import InputError
+from policy.learning.model import Policy
+
+OPSET, IR = 20, 9  # what ONNX Runtime 1.17 and all later ones read
+TOLERANCE = 1e-4  # of the range of each action
+DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
+
+
+def write_graph(policy: Policy, path: Path) -> None:
+    """Write the policy as one ONNX file for any batch size B, with the inputs and outputs of its spec."""
+    inputs = policy.spec.inputs().values()
+    examples = tuple(torch.zeros((2, *shape), dtype=DTYPES[dtype]) for dtype, shape in inputs)
+    batch = torch.export.Dim("B")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's, about its own code
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            policy.eval(),
+            examples,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(policy.inputs),
+            output_names=list(policy.outputs),
+            dynamic_shapes=[tuple({0: batch} for _ in examples)],
+        )
+    assert program is not None  # it is None only without dynamo
+    model = program.model_proto
+    model.ir_version = IR
+    # The exporter writes source lines and local paths into every node; no reader needs them.
+    graph = model.graph
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    del model.metadata_props[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_range: np.ndarray) -> float:
+    """The largest difference of torch and ONNX Runtime on a batch of frames; `InputError` beyond the tolerance.
+
+    Actions are compared as a share of `action_range` (A,), probabilities as they are. Frames go in one by one, in
+    threes and all together.
+    """
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    frames = len(batch["state"])
+    difference = 0.0
+    for size in (1, 3, frames):
+        for start in range(0, min(4 * size, frames), size):
+            part = [batch[name][start : start + size] for name in policy.inputs]
+            with torch.no_grad():
+                expected = policy(*part)
+            feed = {name: value.numpy() for name, value in zip(policy.inputs, part, strict=True)}
+            got = session.run(list(policy.outputs), feed)
+            scales = [action_range] + [np.ones(1)] * (len(got) - 1)
+            expected = expected if isinstance(expected, tuple) else (expected,)
+            for value, wanted, scale in zip(got, expected, scales, strict=True):
+                difference = max(difference, float((np.abs(value - wanted.numpy()) / scale).max()))
+    if not difference <= TOLERANCE:
+        raise InputError(
+            f"torch and ONNX Runtime differ by {difference:.2g} of the action range on real frames, "
+            f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one"
+        )
+    return difference
