@@ -1,18 +1,18 @@
 """One package for pip (`pip install -e .`) and for colcon (`colcon build`)."""
 
-from glob import glob
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 NAME = "midstream"
+HERE = Path(__file__).resolve().parent  # with --symlink-install colcon runs a link to this file in another folder
 # Those of a robot: neither simulator nor torch.
-REQUIREMENTS = [line for line in Path("requirements.txt").read_text().splitlines() if not line.startswith("#")]
+REQUIREMENTS = [line for line in (HERE / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
 
 
 def share(pattern: str) -> list[tuple[str, list[str]]]:
     """Data files under share/midstream, in the folders that they have here."""
-    files = sorted(Path(path) for path in glob(pattern) if Path(path).is_file())
+    files = sorted(path.relative_to(HERE) for path in HERE.glob(pattern) if path.is_file())
     return [(f"share/{NAME}/{path.parent}", [str(path)]) for path in files]
 
 

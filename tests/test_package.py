@@ -96,6 +96,14 @@ def test_its_manifest_agrees(wheel: zipfile.ZipFile) -> None:
     assert manifest.findtext("export/build_type") == "ament_python"
 
 
+def test_a_link_to_setup_py_in_another_folder_runs(tmp_path: Path) -> None:
+    """As `colcon build --symlink-install` does."""
+    (tmp_path / "setup.py").symlink_to(ROOT / "setup.py")
+    done = subprocess.run([sys.executable, "setup.py", "--name"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "midstream"
+
+
 def requirements() -> dict[str, list[str]]:
     """Requirements of setup.py: each extra's, and those of the package itself under an empty name."""
     source = ast.parse((ROOT / "setup.py").read_text())
