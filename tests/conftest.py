@@ -1,7 +1,7 @@
 """Marks the tests of each tier, so that `make check` runs only what is fast.
 
-    ros    over real DDS: the file imports rclpy, or a scaffold that does
-    slow   by hand, in the test's file: training, rendering or whole evaluations
+ros    over real DDS: the file imports rclpy, or a scaffold that does
+slow   by hand, in the test's file: training, rendering or whole evaluations
 """
 
 import re
