@@ -35,20 +35,20 @@ def test_contacts_are_filled_across_short_gaps_only() -> None:
 
 def test_rollback_goes_through_the_recorded_states_in_reverse() -> None:
     a = grasp()
-    way = np.array(STITCHER.reverse_states(a, 60, 20))
-    assert way[:, 0].max() == a.state[60, 0] and way[-1, 0] == a.state[20, 0]
-    held = np.flatnonzero(way[:, 7] == SHUT)
-    back = np.diff(way[:, 0])
+    path = np.array(STITCHER.reverse_states(a, 60, 20))
+    assert path[:, 0].max() == a.state[60, 0] and path[-1, 0] == a.state[20, 0]
+    held = np.flatnonzero(path[:, 7] == SHUT)
+    back = np.diff(path[:, 0])
     assert set(np.round(back[held[:-1]].astype(float), 6).tolist()) <= {0.0, -TRAVEL}  # at the recorded pace
-    assert all(np.abs(a.state[:, 0] - row[0]).min() < 1e-9 for row in way[held])  # only recorded positions
+    assert all(np.abs(a.state[:, 0] - row[0]).min() < 1e-9 for row in path[held])  # only recorded positions
 
 
 def test_the_free_hand_goes_back_the_same_way_at_pace() -> None:
     a = grasp()
     turned = replace(a, state=a.state.copy())
     turned.state[20:31, 1] += np.linspace(0.4, 0, 11)  # a corner of the approach
-    way = np.array(STITCHER.reverse_states(turned, 60, 10))
-    free = way[np.flatnonzero(way[:, 7] == OPEN)[GRIPPER_STEPS - 1] :]
+    path = np.array(STITCHER.reverse_states(turned, 60, 10))
+    free = path[np.flatnonzero(path[:, 7] == OPEN)[GRIPPER_STEPS - 1] :]
     pace = np.abs(np.diff(free, axis=0))[:, :7].max(1)
     assert pace.min() > PACE / 2 and pace.max() <= PACE + 1e-6
     assert len(free) < REACHED - 10  # sooner than the approach took
@@ -58,20 +58,20 @@ def test_the_free_hand_goes_back_the_same_way_at_pace() -> None:
 
 def test_the_gripper_opens_where_it_had_closed_and_the_arm_waits_for_it() -> None:
     a = grasp()
-    way = np.array(STITCHER.reverse_states(a, 60, 20))
-    opened = np.flatnonzero(way[:, 7] == OPEN)
-    assert (way[: opened[0], 7] == SHUT).all() and (way[opened[0] :, 7] == OPEN).all()
+    path = np.array(STITCHER.reverse_states(a, 60, 20))
+    opened = np.flatnonzero(path[:, 7] == OPEN)
+    assert (path[: opened[0], 7] == SHUT).all() and (path[opened[0] :, 7] == OPEN).all()
     closed_at = a.state[REACHED, 0]
-    still = np.flatnonzero(way[:, 0] == closed_at)
+    still = np.flatnonzero(path[:, 0] == closed_at)
     # one row of the path, the lag in which the arm arrives, and the time that a gripper takes
     assert np.isin(np.arange(opened[0] - LAG, opened[0] + GRIPPER_STEPS), still).all()
 
 
 def test_pauses_are_left_out() -> None:
     a = grasp(closes=False)
-    way = np.array(STITCHER.reverse_states(a, 60, 20))
-    assert (np.abs(np.diff(way[:, 0])) > STANDSTILL).all()  # without the ten steps in which it stood
-    assert way[0, 0] == a.state[60, 0] and way[-1, 0] == a.state[20, 0]
+    path = np.array(STITCHER.reverse_states(a, 60, 20))
+    assert (np.abs(np.diff(path[:, 0])) > STANDSTILL).all()  # without the ten steps in which it stood
+    assert path[0, 0] == a.state[60, 0] and path[-1, 0] == a.state[20, 0]
 
 
 def test_a_straight_line_moves_at_pace_and_ends_at_its_goal() -> None:
@@ -98,13 +98,13 @@ def test_the_contact_at_the_switch_decides_the_modes(t: int, modes: list[int]) -
 
 def test_rollback_ends_where_the_hand_was_free() -> None:
     switch = STITCHER.stitch(grasp(), 60, grasp(joint=1))
-    undone = np.flatnonzero(switch.mode == ROLLBACK)
-    way = STITCHER.reverse_states(grasp(), 60, TAKEN - APPROACH_STEPS)
-    assert undone.tolist() == list(range(WAIT_STEPS + len(way)))
-    assert way[-1][0] == (TAKEN - APPROACH_STEPS) * TRAVEL
+    rollback = np.flatnonzero(switch.mode == ROLLBACK)
+    path = STITCHER.reverse_states(grasp(), 60, TAKEN - APPROACH_STEPS)
+    assert rollback.tolist() == list(range(WAIT_STEPS + len(path)))
+    assert path[-1][0] == (TAKEN - APPROACH_STEPS) * TRAVEL
     # the commands run the lag ahead of the rows
     np.testing.assert_allclose(
-        switch.actions[BLEND_STEPS + 4, 0], way[BLEND_STEPS + 4 - WAIT_STEPS + LAG][0], atol=1e-6
+        switch.actions[BLEND_STEPS + 4, 0], path[BLEND_STEPS + 4 - WAIT_STEPS + LAG][0], atol=1e-6
     )
 
 

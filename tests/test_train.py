@@ -16,8 +16,9 @@ from benchmarks.ablations import VARIANTS, changed
 from policy import train
 from policy.data import cache as dataset
 from policy.errors import InputError
-from policy.learning import checkpoint, recipe
+from policy.learning import checkpoint, recipe, trainer
 from policy.learning.batches import Batches
+from policy.learning.device import has_bfloat16
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.robot import contract
@@ -279,6 +280,26 @@ def test_a_warm_start_of_another_robot_or_horizon_is_refused(
     with pytest.raises(InputError, match="no checkpoint in"):
         train.train(str(path), bags, tmp_path / "run", samples=4, weights=tmp_path)
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_is_of_the_averaged_weights_and_leaves_the_trained_ones(
+    bags: Path, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.train(str(path), bags, tmp_path / "without", samples=16)
+    monkeypatch.setattr(trainer, "LOG_STEPS", 1)
+    monkeypatch.setattr(trainer, "VALIDATE_STEPS", 2)
+    train.train(str(path), bags, tmp_path / "with", samples=16)
+    validations = [row["validation"] for row in rows(tmp_path / "with")]
+    assert [bool(value) for value in validations] == [False, True, False, True]
+    for weights in ("weights", "ema"):
+        a, b = (checkpoint.load(tmp_path / run, weights)[0].state_dict() for run in ("without", "with"))
+        assert all(torch.equal(value, b[name]) for name, value in a.items())
+    cache, policy = dataset.open_cache(bags, contract.load("tabletop")), checkpoint.load(tmp_path / "with")[0]
+    batches = list(Batches(cache, recipe.load(path)).validation(trainer.VALIDATE_WINDOWS))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16(torch.device("cpu"))):
+        losses = [policy.loss(batch)[1]["action"].item() for batch in batches]
+    expected = np.average(losses, weights=[len(batch["state"]) for batch in batches])
+    assert float(validations[-1]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_failed_checkpoint_leaves_the_last_one(bags: Path, path: Path, tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_ra
             got = session.run(list(policy.outputs), feed)
             scales = [action_range] + [np.ones(1)] * (len(got) - 1)
             expected = expected if isinstance(expected, tuple) else (expected,)
-            for value, wanted, scale in zip(got, expected, scales, strict=True):
-                difference = max(difference, float((np.abs(value - wanted.numpy()) / scale).max()))
+            for value, torch_value, scale in zip(got, expected, scales, strict=True):
+                difference = max(difference, float((np.abs(value - torch_value.numpy()) / scale).max()))
     if not difference <= TOLERANCE:
         raise InputError(
             f"torch and ONNX Runtime differ by {difference:.2g} of the action range on real frames, "

@@ -1,6 +1,6 @@
 """YAML values as frozen dataclasses: an unknown key, a wrong type or a negative number is an `InputError`.
 
-`where` names the place in the file, for the message.
+`where` names file and key, for the message.
 """
 
 import math

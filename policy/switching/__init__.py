@@ -1,1 +1,1 @@
-"""Switch episodes synthesised from plain demonstrations."""
+"""Switches made of plain demonstrations: stitched from two of them, or a recording reversed."""

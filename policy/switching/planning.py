@@ -22,7 +22,7 @@ from policy.switching.reverse import Segment, forward_segment, retreat_segment, 
 PHASES = ("early", "mid", "late")
 AFTER = 1.0  # s after the last contact in which a switch is late
 BEFORE = (0.5, 1.0)  # s kept before the onset of the contact, or else before the switch
-SAME_START = 0.2  # rad (or m): two episodes whose first states are this close begin at the same place
+SAME_START = 0.2  # rad (or m): two episodes whose first states are this close have the same start
 FIRST_STEP = 3  # the earliest step of a switch
 
 

@@ -13,7 +13,7 @@ from policy.spec import Spec
 
 
 class ExecutionState(Encoder):
-    """Two tokens: previous and current instruction; contact and the way back to where it began.
+    """Two tokens: previous and current instruction; contact and the displacement from where it began.
 
     After the condition-aware embedding of SwitchVLA (arXiv 2506.03574); the contact's origin is ours.
     """
@@ -23,7 +23,6 @@ class ExecutionState(Encoder):
     @dataclass(frozen=True)
     class Settings:
         noise: float = 0.2  # training: expected norm of the noise on the previous instruction
-        previous_instruction: bool = True  # False, for ablation: not read
         contact: bool = True  # False, for ablation: not read, nor its origin
 
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
@@ -39,13 +38,11 @@ class ExecutionState(Encoder):
         instruction, previous, contact, origin, state = inputs
         if self.training:
             previous = noisy_embedding(previous, self.settings.noise)
-        if not self.settings.previous_instruction:
-            previous = instruction
         if not self.settings.contact:
             contact, origin = torch.zeros_like(contact), state
         instructions = torch.cat([previous, previous - instruction], 1) * instruction.shape[-1] ** 0.5
-        way_back = torch.cat([contact, contact * (origin - state) / self.std], 1)
-        tokens = torch.stack([self.instructions(instructions), self.contact(way_back)], 1)
+        displacement = torch.cat([contact, contact * (origin - state) / self.std], 1)
+        tokens = torch.stack([self.instructions(instructions), self.contact(displacement)], 1)
         return group_dropout(tokens, 0.0, self.training)
 
 
