@@ -1,4 +1,4 @@
-"""A real model folder of a few hundred bytes, so that tests run real ONNX Session without training."""
+"""A real model folder of a few hundred bytes, so that tests run ONNX Runtime without training."""
 
 import shutil
 from dataclasses import replace
@@ -17,16 +17,16 @@ from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
 
 TAUGHT = ("open the drawer", "close the drawer", "put the red block in the bowl", "press the green button")
-SHOWN = (4, 5, 6)  # joints that show what a switching model read
+SHOWN = (4, 5, 6)  # joints whose actions show the inputs that a switching model has read
 SCALE = 1e-3  # rad
 
 
 def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot: str = "tabletop") -> Spec:
     """actions[i] = state + brightness of the first camera (0 to 1) * (i + 1) * ramp, on the first joint.
 
-    A switching one tells what the rows of its last camera show (`tell`), and moves the joints `SHOWN` by
-    `SCALE` times the likeness of previous and present instruction, the contact it read, and how far that
-    joint is from its origin.
+    A switching one reads its execution estimate from the rows of its last camera (`tell`), and moves the joints
+    `SHOWN` by `SCALE` times the cosine of previous and current instruction, the contact it has read, and the distance
+    of that joint from the contact's origin.
     """
     folder.mkdir(parents=True)
     shutil.copy(FOLDER / f"{robot}.yaml", folder / "contract.yaml")
@@ -58,7 +58,7 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
 
 
 def tell(image: np.ndarray, contact: float = 0, done: float = 0, mode: str = "forward") -> np.ndarray:
-    """The last camera's image such that a switching model tells this; the darker a row, the likelier."""
+    """The last camera's image with this execution estimate for a switching model; the darker a row, the likelier."""
     shown = image.copy()
     for row, chance in enumerate((contact, done, *(float(mode == m) for m in MODES))):
         shown[row] = round(255 * (1 - chance))
@@ -66,7 +66,7 @@ def tell(image: np.ndarray, contact: float = 0, done: float = 0, mode: str = "fo
 
 
 def frame(spec: Spec, brightness: int = 255, stamp: int = 7, **told: Any) -> Frame:
-    """A frame with joints here and there, that lets a switching model tell this."""
+    """A frame with different joint positions, and with this execution estimate for a switching model."""
     images = {n: np.full((h, w, 3), brightness, np.uint8) for n, (h, w) in spec.cameras.items()}
     last = list(spec.cameras)[-1]
     images[last] = tell(images[last], **told)
@@ -74,7 +74,7 @@ def frame(spec: Spec, brightness: int = 255, stamp: int = 7, **told: Any) -> Fra
 
 
 def read(session: Session, seen: Frame) -> tuple[float, float, float]:
-    """Likeness, contact and distance to the origin that a switching model reads with this frame."""
+    """Cosine of the instructions, contact and distance to the origin that a switching model reads with this frame."""
     moved = session.infer(seen).actions[0, SHOWN] - seen.state[list(SHOWN)]
     likeness, contact, distance = np.round(moved / SCALE, 2)
     return float(likeness), float(contact), float(distance)
