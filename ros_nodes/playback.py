@@ -1,4 +1,4 @@
-"""A bag as a robot's sensors, and a policy's set-points beside the demonstrated ones. No ROS here.
+"""A bag as a robot's sensors, and a policy's set-points compared with the demonstrated ones. No ROS here.
 
 bag   sensors, instruction  -> due(until)          played in the order and at the pace of reception
       commands              -> set-point in force  <- compare(topic, joints, at, positions) of the policy
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from policy.data.bags import TYPES, messages
+from policy.data.bags import messages
+from policy.data.bags import TYPES
 from policy.data.mcap_recovery import Raw
 from policy.errors import InputError
 from policy.robot.contract import STRING, Contract
@@ -18,7 +19,7 @@ from policy.robot.streams import Streams
 
 
 class Playback:
-    """One bag that is played once; times are the bag's own [ns]. `InputError` for one that cannot be."""
+    """One bag that is played once; times are the bag's own [ns]. `InputError` for a bag that cannot be played."""
 
     def __init__(self, bag: Path, contract: Contract) -> None:
         self.bag, self.contract = bag, contract
@@ -35,7 +36,7 @@ class Playback:
         self._next: Raw | None = next(self._messages, None)
 
     def due(self, until: int) -> list[Raw]:
-        """The messages up to a time that were not given yet."""
+        """The next messages, up to a time."""
         found = []
         while self._next is not None and self._next.stamp <= until:
             found.append(self._next)
@@ -43,13 +44,18 @@ class Playback:
         return found
 
     def compare(self, topic: str, joints: list[str], at: int, positions: np.ndarray) -> None:
-        """Hold a set-point (J,) of the policy, in the robot's units, against the bag's of the same time."""
+        """Compare a set-point (J,) of the policy, in the robot's units, with the bag's of the same time.
+
+        `InputError` where a joint is missing.
+        """
         if at > self.end or (action := self._setpoints.setpoint_at(at)) is None:
             return  # nothing was demonstrated for that time
+        controlled = [c for c in self.contract.action if c.topic.lstrip("/") == topic.lstrip("/")]
+        expected = [joint for c in controlled for joint in c.joints]
+        if not set(expected) <= set(joints[: len(positions)]):
+            raise InputError(f"{topic}: got a set-point of {', '.join(joints)}, expected {', '.join(expected)}")
         self.points += 1
-        for c in self.contract.action:
-            if c.topic.lstrip("/") != topic.lstrip("/"):
-                continue
+        for c in controlled:
             for joint, name in zip(c.joints, c.names or c.joints, strict=True):
                 wanted = (positions[joints.index(joint)] - c.offset) / c.scale
                 shown = action[self.contract.spec.action.index(name)]

@@ -1,11 +1,11 @@
-"""A bag as the robot's sensors: a policy answers, its set-points are compared with the demonstrated ones.
+"""A bag as the robot's sensors: the policy's set-points are compared with the demonstrated ones.
 
     ros2 run midstream replay_node --ros-args -p bag:=bags/<episode> -p contract:=tabletop
 
     publishes    the bag's sensor topics and instruction as they were recorded, and /clock at their time
     subscribes   policy/<topic>, where the policy's trajectories go; of each, the first point is compared
 
-Nothing is moved: it refuses to play where a safety node listens to the policy or a robot publishes its
+Nothing is moved: it refuses to play where a safety node subscribes to the policy or a robot publishes its
 sensors. The policy runs with use_sim_time. It ends with the bag, by itself.
 """
 
@@ -20,18 +20,18 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rosgraph_msgs.msg import Clock
 from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
 from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, SENSOR_OUT, STEADY
+from ros_nodes.clock_publisher import ClockPublisher
 from ros_nodes.playback import Playback
+from ros_nodes.qos_events import QosMismatches
 
 TICK = 0.005  # s between two looks at the bag
-DISCOVERY = 2_000_000_000  # ns in which other nodes are found, before anything is played
-AFTER = 1_000_000_000  # ns after the last message, for the policy's last answer
+AFTER = 1_000_000_000  # ns after the last message, for the policy's last command
 
 
 class ReplayNode(Node):
@@ -47,36 +47,41 @@ class ReplayNode(Node):
         self._report = declare("report", "", "file for the comparison as JSON; empty: it is only logged")
         if not self._bag.exists() or self._bag == Path():
             raise InputError(f"no bag at {str(self._bag)!r}; give one with -p bag:=<folder>")
+        if self._report and not Path(self._report).expanduser().parent.is_dir():
+            raise InputError(f"no folder for the report {self._report}; make it, or give another file")
         self.playback = Playback(self._bag, contract)
-        self._created, self._begun = monotonic_ns(), 0
-        self._told = ""
+        self._begun = 0  # steady ns at which playing began, 0 before
+        self._problem = ""  # of the newest command that could not be compared
+        self._waiting = "waiting for other nodes to be found"  # what playing waits for
+        self._sim_clock, self._qos = ClockPublisher(self), QosMismatches(self)
         instruction = bridge.relative(contract.instruction)
         self._outputs = {
             topic: self.create_publisher(
                 bridge.TYPES[kind],
                 topic,
                 LATCHED if topic == instruction else SENSOR_OUT,
+                event_callbacks=self._qos.publisher(topic),
                 qos_overriding_options=OVERRIDES,
             )
             for topic, kind in self.playback.played.items()
         }
-        self._time = self.create_publisher(Clock, "/clock", 10)
-        self._answers = []
+        self._commands = []
         for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
             name = bridge.relative(topic)
-            self._answers.append(
+            self._commands.append(
                 self.create_subscription(
                     JointTrajectory,
                     f"policy/{name}",
-                    partial(self._answer, name),
+                    partial(self._compare, name),
                     QoSProfile(depth=10),
+                    event_callbacks=self._qos.subscription(f"policy/{name}"),
                     qos_overriding_options=OVERRIDES,
                 )
             )
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK, self._play, clock=STEADY)
-        self.create_timer(1.0, self._tell, clock=STEADY)
+        self.create_timer(1.0, self._publish_status, clock=STEADY)
 
     @property
     def now(self) -> int:
@@ -88,54 +93,59 @@ class ReplayNode(Node):
             if not self._ready():
                 return
             self._begun = monotonic_ns()
-        self._time.publish(Clock(clock=bridge.stamp(self.now)))
+        self._sim_clock.publish(self.now)
         for raw in self.playback.due(self.now):
             self._outputs[raw.topic.lstrip("/")].publish(raw.data)
         if self.now > self.playback.end + AFTER:
             self._finish()
 
     def _ready(self) -> bool:
-        """Whether a policy is there to see and to answer, and nobody who could move."""
-        if monotonic_ns() - self._created < DISCOVERY:
+        """Whether a policy subscribes and publishes, and nobody who could move."""
+        if not self._sim_clock.ready():
             return False
         self._refuse_a_live_robot()
-        deaf = [t for t, p in self._outputs.items() if not p.get_subscription_count()]
-        mute = [s.topic_name for s in self._answers if not self.count_publishers(s.topic_name)]
-        waiting = f"waiting for a policy on {', '.join(deaf + mute)}" if deaf or mute else ""
-        if waiting and waiting != self._told:
+        unread = [t for t, p in self._outputs.items() if not p.get_subscription_count()]
+        silent = [s.topic_name for s in self._commands if not self.count_publishers(s.topic_name)]
+        waiting = f"waiting for a policy on {', '.join(unread + silent)}" if unread or silent else ""
+        if waiting and waiting != self._waiting:
             self.get_logger().info(waiting)
-        self._told = waiting
+        self._waiting = waiting
         return not waiting
 
     def _refuse_a_live_robot(self) -> None:
-        for publisher in (*self._outputs.values(), self._time):
+        for publisher in self._outputs.values():
             if self.count_publishers(publisher.topic_name) > 1:
                 raise InputError(
-                    f"somebody else publishes {publisher.topic_name}: a robot or another bag is "
+                    f"another node publishes {publisher.topic_name}: a robot or another bag is "
                     "live here; stop it, or replay in another domain or namespace"
                 )
-        for subscription in self._answers:
+        for subscription in self._commands:
             if self.count_subscribers(subscription.topic_name) > 1:
                 raise InputError(
-                    f"somebody else listens on {subscription.topic_name}: the policy's answers "
+                    f"another node subscribes to {subscription.topic_name}: the policy's commands "
                     "could move a robot; stop the safety node, or replay in another domain"
                 )
 
-    def _answer(self, topic: str, message: JointTrajectory) -> None:
-        if self._begun:
+    def _compare(self, topic: str, message: JointTrajectory) -> None:
+        if not self._begun or not message.points:
+            return
+        try:
             times, positions, _ = bridge.points(message)
             self.playback.compare(topic, list(message.joint_names), self.now + int(times[0]), positions[0])
+            self._problem = ""
+        except InputError as error:
+            self._problem = str(error)
 
-    def _tell(self) -> None:
+    def _publish_status(self) -> None:
         if self._begun:
             self._refuse_a_live_robot()
         report = self.playback.report()
         share = report["mean_share_of_range"]
-        words = "playing" if self._begun else self._told or "waiting for other nodes to be found"
+        fault = (self._begun and self._sim_clock.conflict()) or self._qos.fault() or self._problem
         status = bridge.status(
-            "ok",
+            "warn" if fault else "ok",
             "replay_node: comparison",
-            words,
+            fault or self._waiting or "playing",
             {
                 "bag": self._bag,
                 "played s": f"{(self.now - self.playback.begin) * 1e-9:.1f}",
@@ -151,8 +161,8 @@ class ReplayNode(Node):
         report = self.playback.report()
         if not report["points"]:
             raise InputError(
-                "the policy commanded nothing while the bag was played; its /diagnostics say "
-                "why. It needs use_sim_time, and to be active"
+                "the policy commanded nothing while the bag was played; its /diagnostics give "
+                "the reason. It needs use_sim_time, and to be active"
             )
         for name, joint in report["joints"].items():
             self.get_logger().info(f"{name}: mean difference {joint['mean']:.4f}, largest {joint['max']:.4f}")
@@ -163,9 +173,12 @@ class ReplayNode(Node):
         if self._report:
             path = Path(self._report).expanduser()
             aside = path.with_name(f".{path.name}")
-            aside.write_text(json.dumps(report, indent=1) + "\n")
-            aside.rename(path)
-        sys.exit(0)
+            try:
+                aside.write_text(json.dumps(report, indent=1) + "\n")
+                aside.rename(path)
+            except OSError as error:
+                raise InputError(f"cannot write {path}: {error.strerror}; give another file") from error
+        raise SystemExit(0)
 
 
 def main() -> int:

@@ -227,10 +227,10 @@ def test_the_recorders_disk_fills(make: Callable[..., Stand], says: str, tmp_pat
 
 def test_a_bag_is_replayed_into_a_live_stack(stand: Stand, tmp_path: Path) -> None:
     """A bag is replayed into a live stack. Then: the replay node refuses; the arm goes on undisturbed.
-    Says: replay_node: somebody else publishes After: replay in another domain."""
+    Says: replay_node: another node publishes After: replay in another domain."""
     process = stand.stage.start("replay_node", bag=write(tmp_path / "bag", demonstration(20)))
     said, _ = process.communicate(timeout=LONG)
-    assert process.returncode == 2 and "somebody else publishes" in said
+    assert process.returncode == 2 and "another node publishes" in said
     stand.moves()
 
 

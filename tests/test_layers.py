@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "ros_nodes": {"sim", "policy"},
 }
 WITH_TORCH = ("policy.learning", "policy.train", "policy.export")
-SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo")  # the nodes that no robot runs
+SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo", "ros_nodes.demo_stack")  # the nodes that no robot runs
 ON_A_ROBOT = [
     name
     for name in FILES
