@@ -10,7 +10,7 @@ from tqdm import tqdm
 from policy.data.workers import pool as new_pool
 from sim.initial_states import start
 from sim.kinematics import Kinematics
-from sim.report import wilson
+from sim.success_rate import wilson_interval
 from sim.tasks import TASKS, demonstrate
 from sim.world import World
 
@@ -40,7 +40,7 @@ def main() -> None:
         for name, success in tqdm(pool.map(attempt, jobs, chunksize=10), total=len(jobs), unit="episode"):
             won[name] += success
     for name, k in won.items():
-        low, high = wilson(k, args.episodes)
+        low, high = wilson_interval(k, args.episodes)
         print(f"{name:20} {k:4} of {args.episodes}   95 % interval {low:.1%} to {high:.1%}")
 
 

@@ -1,4 +1,4 @@
-"""The simulated robot and its world: scene, tasks, experts, recording, evaluation."""
+"""The simulated robot: scene, tasks, experts, recording of demonstrations, evaluation of policies."""
 
 from gymnasium.envs.registration import register
 

@@ -1,6 +1,7 @@
-"""`python -m sim.evaluate models/tabletop`: the exported policy on unseen starts, as the robot runs it.
+"""Evaluates an exported policy from unseen initial states, as the robot runs it.
 
-With `--switch early,mid,late` it is told something else on the way (sim/switching).
+python -m sim.evaluate models/tabletop
+python -m sim.evaluate models/tabletop --switch early,mid,late      the instruction changes mid-execution
 """
 
 import argparse
@@ -12,12 +13,12 @@ from pathlib import Path
 from policy.errors import InputError, exit_code, unknown
 from policy.running.models import find_model
 from policy.running.session import Session
-from sim import evaluation_run as runs
 from sim import headless
-from sim.episodes import Job, choose_films, plan, play
+from sim.evaluation_jobs import Job, choose_films, plan, play, succeeded
+from sim.evaluation_run import Record, film_all, fingerprint, play_all, write_json
 from sim.job_queue import workers
 from sim.report import summarise, write_page
-from sim.switch_evaluation import evaluate_switches as switching
+from sim.switch_evaluation import evaluate_switches
 from sim.tasks import TASKS
 from sim.video import Video
 from sim.world import World
@@ -26,7 +27,7 @@ FIRST_SEED = 1_000_000  # seeds below are for training and tuning
 FILM_SIZE = (240, 320)  # height, width
 
 _world: World  # one of each in every worker process
-_runtime: Session
+_session: Session
 
 
 def main() -> None:
@@ -37,16 +38,14 @@ def main() -> None:
             f"--seed {args.seed} is a training seed; evaluation seeds start at {FIRST_SEED}: "
             f"give --seed {FIRST_SEED} or more"
         )
-    for name in ("episodes", "chains", "processes"):
-        if getattr(args, name) < (0 if name == "chains" else 1):
-            raise InputError(
-                f"--{name} {getattr(args, name)}: expected a whole number of at least {0 if name == 'chains' else 1}"
-            )
+    for name, least in (("episodes", 1), ("chains", 0), ("processes", 1)):
+        if getattr(args, name) < least:
+            raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()
     if args.switch is None:
         _evaluate(args, _task_names(args.tasks))
     else:
-        switching.evaluate(args)
+        evaluate_switches.evaluate(args)
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,23 +61,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", help="default out/eval, with --switch out/switch")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument("--tasks", default="all", help="all, or names with commas between them; not with --switch")
-    switching.add_arguments(parser.add_argument_group("a change of mind on the way"))
+    evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
     args = parser.parse_args()
     for name in ("pairs", "baseline"):
         if args.switch is None and getattr(args, name) != parser.get_default(name):
-            raise InputError(f"--{name} is about changes of mind: give --switch early,mid,late as well")
+            raise InputError(f"--{name} is only for changes of the instruction: give --switch early,mid,late as well")
     args.episodes = args.episodes if args.episodes is not None else 100 if args.switch is None else 200
     args.out = args.out or ("out/eval" if args.switch is None else "out/switch")
     return args
 
 
 def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
-    threads = 1 if args.processes > 1 else 2
-    Session(args.model, threads, "cpu")  # a model that cannot run is told before anything is written
+    threads, out = 1 if args.processes > 1 else 2, Path(args.out)
+    Session(args.model, threads, "cpu")  # a model that cannot run is an error before anything is written
     held_out = max(1, args.episodes // 4)
     settings = {
         "policy": args.model,
-        "sha256": runs.fingerprint(find_model(args.model)),
+        "sha256": fingerprint(find_model(args.model)),
         "seed": args.seed,
         "episodes": args.episodes,
         "held_out": held_out,
@@ -86,36 +85,20 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
         "tasks": tasks,
     }
     jobs = plan(tasks, args.episodes, held_out, args.chains, args.seed)
-    out = Path(args.out)
     with workers(args.processes, _open, args.model, threads) as pool:
-        records = runs.play_all(pool, _play, jobs, out, settings, ("run", "seed"))
+        records = play_all(pool, _play, jobs, out, settings, ("run", "seed"))
         report = summarise(settings, records) | {"command": _command(args)}
-        report["videos"] = runs.film_all(pool, _film, choose_films(records, jobs), out / "videos")
-    runs.write_json(out / "report.json", report)
-    write_page(out)
+        report["videos"] = film_all(pool, _film, choose_films(records, jobs), out / "videos")
+    write_json(out / "report.json", report)
+    write_page(out, report)
     print(f"mean success {report['mean']:.1%}; report {out / 'report.json'}; page {out / 'index.html'}")
 
 
 def _command(args: argparse.Namespace) -> str:
     """The command that makes this report again, with every default written out."""
-    return shlex.join(
-        [
-            "python",
-            "-m",
-            "sim.evaluate",
-            args.model,
-            "--episodes",
-            str(args.episodes),
-            "--chains",
-            str(args.chains),
-            "--seed",
-            str(args.seed),
-            "--tasks",
-            args.tasks,
-            "--out",
-            args.out,
-        ]
-    )
+    options = ("episodes", "chains", "seed", "tasks", "out")
+    words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
+    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
 def _task_names(text: str) -> list[str]:
@@ -128,30 +111,29 @@ def _task_names(text: str) -> list[str]:
 
 def _open(model: str, threads: int) -> None:
     """In a worker: load world and policy once."""
-    global _world, _runtime
-    _world, _runtime = World(), Session(model, threads, "cpu")
+    global _world, _session
+    _world, _session = World(), Session(model, threads, "cpu")
 
 
-def _play(job: Job) -> runs.Record:
-    return play(job, _world, _runtime)
+def _play(job: Job) -> Record:
+    return play(job, _world, _session)
 
 
-def _film(job: Job, path: Path) -> runs.Record:
-    """In a worker: play a job again from its seed, this time filmed."""
-    said: list[str] = []
+def _film(job: Job, path: Path) -> Record:
+    """In a worker: play a job again from its seed and film it."""
+    instructions: list[str] = []
 
     def watch() -> None:
-        film.add(_world.render("show", *FILM_SIZE), said[-1])
+        film.add(_world.render("show", *FILM_SIZE), instructions[-1])
 
     with Video(path) as film:
-        record = play(job, _world, _runtime, lambda _, text: said.append(text), watch)
-    success = record["done"] == len(record["given"]) if job.run == "chain" else record["success"]
+        record = play(job, _world, _session, lambda task, instruction: instructions.append(instruction), watch)
     return {
         "task": job.task or "chain",
         "seed": job.seed,
         "start": job.start,
-        "success": success,
-        "instruction": " → ".join(said),
+        "success": succeeded(record),
+        "instruction": " → ".join(instructions),
         "file": f"{path.parent.name}/{path.name}",
     }
 

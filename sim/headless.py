@@ -1,4 +1,4 @@
-"""Rendering without a display: chosen when `sim` is imported, as MuJoCo reads the choice only once."""
+"""Rendering without a display: the backend is chosen when `sim` is imported, as MuJoCo reads the choice only once."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ def _loads(library: str) -> bool:
 
 
 def _choose() -> str | None:
-    """The first backend of which one library of every group is there; what the user has set stays."""
+    """The first backend with one library of each group; a choice of the user is kept."""
     if "MUJOCO_GL" not in os.environ:
         backend = next(
             (name for name, groups in BACKENDS.items() if all(any(map(_loads, group)) for group in groups)), None
@@ -36,9 +36,9 @@ BACKEND = _choose()
 
 
 def require() -> None:
-    """`InputError` where this machine can render in no way that we know."""
+    """Raise `InputError` where no known backend is installed."""
     if BACKEND is None:
         raise InputError(
-            "nothing here can render: neither EGL nor OSMesa was found; "
-            "install them with `sudo apt install libegl1 libegl-mesa0 libgl1`"
+            "MuJoCo cannot render: found neither EGL nor OSMesa; "
+            "install EGL with `sudo apt install libegl1 libegl-mesa0 libgl1`"
         )

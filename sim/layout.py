@@ -1,11 +1,11 @@
-"""Random starts: where everything lies when an episode begins at home."""
+"""Random layouts of the table: where everything lies when an episode begins at home."""
 
 import mujoco
 import numpy as np
 
 from sim.scene import BLOCKS
 
-# Fixtures: (x, y) in metres and how far they are moved about, each way.
+# Fixtures: (x, y) in metres, and the range of their random offset each way.
 FIXTURES = {
     "bowl": ((0.56, 0.33), 0.02),
     "cabinet": ((0.64, -0.295), 0.015),
@@ -19,10 +19,10 @@ HOME = np.array([0.0, -0.312, 0.0, -2.503, 0.0, 0.621, 0.0])  # finger tips at (
 DRAWER_OPEN, SLIDER_END = 0.12, 0.10  # m of travel
 
 
-def place(m: mujoco.MjModel, d: mujoco.MjData, joints: np.ndarray, rng: np.random.Generator) -> bool:
+def randomise(m: mujoco.MjModel, d: mujoco.MjData, joints: np.ndarray, rng: np.random.Generator) -> bool:
     """Write a random layout into model and data, the arm near home; returns whether the lamp is lit.
 
-    `joints` (9,): where in qpos the arm and the fingers are.
+    `joints` (9,): indices of the arm and the fingers in qpos.
     """
     for name, (centre, spread) in FIXTURES.items():
         m.body(name).pos[:2] = np.asarray(centre) + rng.uniform(-spread, spread, 2)
@@ -41,7 +41,7 @@ def place(m: mujoco.MjModel, d: mujoco.MjData, joints: np.ndarray, rng: np.rando
 
 
 def _apart(rng: np.random.Generator) -> np.ndarray:
-    """Three block positions (3, 2) that leave room for open fingers (they open along y)."""
+    """Positions of three blocks (3, 2) [m] that leave room for open fingers, which open along y."""
     (x0, x1), (y0, y1) = BLOCK_AREA
     while True:
         xy = rng.uniform((x0, y0), (x1, y1), (3, 2))

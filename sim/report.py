@@ -1,11 +1,9 @@
-"""Figures of an evaluation and the page that shows them; `python -m sim.report out/eval` makes both again."""
+"""The report of an evaluation and its page; `python -m sim.report out/eval` writes the page again."""
 
 import argparse
 import html
 import json
 import sys
-from collections.abc import Iterable
-from math import sqrt
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,71 +11,56 @@ from typing import Any
 from policy.errors import InputError, exit_code
 from policy.learning.card import evaluation_table
 from sim import html_page as page
+from sim.charts import bars
+from sim.success_rate import success_rate
+
+Record = dict[str, Any]
+RUNS = ("main", "reworded", "new_words", "shuffled", "chain")
 
 
-def wilson(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a rate (Wilson, 1927): honest at 0 and at 1, where the usual one has no width."""
-    if episodes == 0:
-        return 0.0, 1.0
-    p, n = successes / episodes, episodes
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+def summarise(settings: Record, records: list[Record]) -> Record:
+    """report.json: every figure from the records of the episodes; `mean` is the mean over tasks."""
+    runs: dict[str, list[Record]] = {run: [r for r in records if r["run"] == run] for run in RUNS}
 
-
-def rate(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Episodes, successes, rate and its interval."""
-    won = [bool(r["success"]) for r in records]
-    low, high = wilson(sum(won), len(won))
-    return {"episodes": len(won), "successes": sum(won), "rate": sum(won) / max(1, len(won)), "low": low, "high": high}
-
-
-def summarise(settings: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
-    """The report: every figure from the records of the episodes. `mean` is the mean over tasks."""
-    runs: dict[str, list[dict[str, Any]]] = {
-        run: [r for r in records if r["run"] == run] for run in ("main", "reworded", "new_words", "shuffled", "chain")
-    }
-
-    def by_task(run: str) -> dict[str, dict[str, Any]]:
-        return {task: rate(r for r in runs[run] if r["task"] == task) for task in settings["tasks"]}
-
-    def mean(run: str) -> dict[str, Any]:
-        tasks = by_task(run)
+    def by_task(run: str) -> Record:
+        tasks = {task: success_rate(r for r in runs[run] if r["task"] == task) for task in settings["tasks"]}
         return {"mean": fmean(t["rate"] for t in tasks.values()), "episodes": len(runs[run]), "tasks": tasks}
 
-    stops: dict[str, int] = {}
+    interventions: dict[str, int] = {}
     for record in runs["main"]:
         for reason, steps in record["interventions"].items():
-            stops[reason] = stops.get(reason, 0) + steps
-    main = mean("main")
-    chains = [r["done"] for r in runs["chain"]]
+            interventions[reason] = interventions.get(reason, 0) + steps
+    main = by_task("main")
+    lengths = [r["completed"] for r in runs["chain"]]
     return {
         "policy": settings["policy"],
         "sha256": settings["sha256"],
         "seed": settings["seed"],
         "tasks": main["tasks"],
         "mean": main["mean"],
-        "starts": {kind: rate(r for r in runs["main"] if r["start"] == kind) for kind in ("home", "other")},
-        "held_out_phrasings": {run: mean(run) for run in ("reworded", "new_words")},
-        "control": {"shuffled_instruction": mean("shuffled")},
+        "starts": {kind: success_rate(r for r in runs["main"] if r["start"] == kind) for kind in ("home", "other")},
+        "held_out_phrasings": {run: by_task(run) for run in ("reworded", "new_words")},
+        "control": {"shuffled_instruction": by_task("shuffled")},
         "chains": {
-            "episodes": len(chains),
-            "mean_length": fmean(chains) if chains else None,
-            "lengths": [chains.count(n) for n in range(6)],
+            "episodes": len(lengths),
+            "mean_length": fmean(lengths) if lengths else None,
+            "lengths": [lengths.count(n) for n in range(6)],
         },
-        "guard": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": stops},
+        "safety_monitor": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": interventions},
     }
 
 
-def write_page(folder: Path) -> None:
-    """report.json of a folder -> its index.html, beside the videos."""
+def read_report(folder: Path, command: str) -> Record:
+    """report.json of a folder; `InputError` with the command that makes one if it cannot be read."""
     try:
-        report = json.loads((folder / "report.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"no report.json that can be read in {folder} ({error}); "
-            "make it with `python -m sim.evaluate <model> --out <folder>`"
-        ) from None
+        report: Record = json.loads((folder / "report.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} has no readable report.json ({error}); make one with `{command}`") from None
+    return report
+
+
+def write_page(folder: Path, report: Record) -> None:
+    """Write index.html beside the videos."""
     chains = report["chains"]
     tiles = [
         ("mean success", f"{report['mean']:.1%}", f"{len(report['tasks'])} tasks"),
@@ -101,53 +84,27 @@ def write_page(folder: Path) -> None:
         policy=html.escape(report["policy"]),
         command=html.escape(report["command"]),
         sha256=report["sha256"][:12],
-        chart=chart(report),
+        chart=_chart(report),
         tiles=page.tiles(tiles),
         films="".join(films) or "<p>No episode was filmed.</p>",
     )
 
 
-def chart(report: dict[str, Any]) -> str:
-    """Success rates of the tasks, the worst on top, and of the starts."""
-    tasks = sorted(report["tasks"].items(), key=lambda kv: kv[1]["rate"])
+def _chart(report: Record) -> str:
+    """Success rates of the tasks, the worst on top, and of the initial states."""
+    tasks = sorted(report["tasks"].items(), key=lambda item: item[1]["rate"])
     starts = [("start at home", report["starts"]["home"]), ("start elsewhere", report["starts"]["other"])]
     return bars([(*row, "task") for row in tasks] + [(*row, "start") for row in starts])
-
-
-def bars(rows: list[tuple[str, dict[str, Any], str]]) -> str:
-    """Rates as an SVG of bars with their intervals; a row is a name, a rate and "task" or "start", its colour."""
-    left, wide, high = 190, 520, 28
-    parts = [
-        f'<svg viewBox="0 0 {left + wide + 140} {high * len(rows) + 34}" role="img" '
-        'aria-label="success rates with their 95 % intervals">'
-    ]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x = left + wide * share
-        parts.append(
-            f"<line class=grid x1={x} x2={x} y1=4 y2={high * len(rows) + 8} />"
-            f"<text class=axis x={x} y={high * len(rows) + 26} text-anchor=middle>{share:.0%}"
-            "</text>"
-        )
-    for i, (name, t, kind) in enumerate(rows):
-        y = i * high + 6
-        a, b, m = left + wide * t["low"], left + wide * t["high"], y + 10
-        parts.append(
-            f"<text x={left - 10} y={y + 15} text-anchor=end>{html.escape(name)}</text>"
-            f"<rect class={kind} x={left} y={y} width={wide * t['rate']:.1f} height=20 rx=3 />"
-            f'<path class=whisker d="M{a:.1f} {m}H{b:.1f}M{a:.1f} {m - 4}v8M{b:.1f} {m - 4}v8" />'
-            f"<text class=value x={left + wide + 12} y={y + 15}>{t['rate']:.0%}"
-            f"<tspan class=axis> {t['successes']}/{t['episodes']}</tspan></text>"
-        )
-    return "".join(parts) + "</svg>"
 
 
 def main() -> None:
     """Write the page of a finished evaluation again and print its figures as Markdown."""
     parser = argparse.ArgumentParser(prog="python -m sim.report", description=__doc__)
-    parser.add_argument("folder", help="what sim.evaluate wrote")
-    folder = Path(parser.parse_args().folder)
-    write_page(folder)
-    print(evaluation_table(json.loads((folder / "report.json").read_text())))
+    parser.add_argument("folder", type=Path, help="output folder of sim.evaluate")
+    folder = parser.parse_args().folder
+    report = read_report(folder, "python -m sim.evaluate <model> --out <folder>")
+    write_page(folder, report)
+    print(evaluation_table(report))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Builds the MuJoCo model: the Franka of gymnasium-robotics on a table with everything the tasks need."""
+"""Builds the MuJoCo model: the Franka of gymnasium-robotics at a table with the objects of all tasks."""
 
 import importlib.util
 from pathlib import Path
@@ -23,7 +23,7 @@ def build() -> mujoco.MjModel:
     """The compiled scene."""
     xml = (ASSETS / "tabletop.xml").read_text().replace("{franka}", str(franka_folder()))
     spec = mujoco.MjSpec.from_string(xml)
-    _dress_robot(spec)
+    _adapt_robot(spec)
     _add_bowl_wall(spec.body("bowl"))
     return spec.compile()
 
@@ -35,14 +35,14 @@ def build_robot() -> mujoco.MjModel:
         f'<mujoco><include file="{folder}/assets.xml"/><compiler meshdir="{folder}/meshes"/>'
         f'<worldbody><include file="{folder}/chain.xml"/></worldbody></mujoco>'
     )
-    _dress_robot(spec)
+    _adapt_robot(spec)
     return spec.compile()
 
 
-def _dress_robot(spec: mujoco.MjSpec) -> None:
-    """Gravity compensation, cameras, a tool point; the light collision meshes are drawn, not the heavy ones.
+def _adapt_robot(spec: mujoco.MjSpec) -> None:
+    """Add gravity compensation, the wrist camera and a tool point; draw the collision meshes, not the visual ones.
 
-    Drawing 2.5 k faces instead of 134 k is what makes software rendering fast.
+    With 2.5 k faces in place of 134 k, software rendering is fast.
     """
     for body in spec.bodies:
         if body.name.startswith("panda0"):

@@ -1,4 +1,4 @@
-"""Episodes as H.264 video that every browser plays, with what was said written underneath."""
+"""Episodes as H.264 video that every browser plays, with a line of text below the picture."""
 
 from pathlib import Path
 from types import TracebackType
@@ -12,22 +12,22 @@ RATE = 20  # frames per second: the control rate, so a video runs in real time
 
 
 class Video:
-    """`with Video(path) as film: film.add(image, text)`; the file appears when it is whole."""
+    """`with Video(path) as film: film.add(image, text)`; the file appears when it is complete."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._aside = path, path.with_suffix(".part.mp4")
-        self._container: Any = av.open(str(self._aside), "w", options={"movflags": "faststart"})
+        self._path, self._part = path, path.with_suffix(".part.mp4")
+        self._container: Any = av.open(str(self._part), "w", options={"movflags": "faststart"})
         self._stream: Any = self._container.add_stream("libx264", RATE, {"crf": "23", "preset": "veryfast"})
 
     def __enter__(self) -> "Video":
         return self
 
     def add(self, image: np.ndarray, text: str) -> None:
-        """One frame: uint8 (height, width, 3) RGB with `text` underneath."""
+        """Add a frame: uint8 (height, width, 3) RGB with `text` below it."""
         self.show(caption(image, text))
 
     def show(self, picture: np.ndarray) -> None:
-        """One frame as it is: uint8 (height, width, 3) RGB, both even."""
+        """Add a frame without text: uint8 (height, width, 3) RGB, both even."""
         if not self._stream.codec_context.is_open:
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"  # the one that every browser decodes
@@ -40,20 +40,20 @@ class Video:
             self._container.mux(self._stream.encode())
         self._container.close()
         if kind is None:
-            self._aside.replace(self._path)
+            self._part.replace(self._path)
         else:
-            self._aside.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:
-    """The image with a dark bar of one line of text below it; even height and width, as H.264 wants."""
+    """The image with a line of text on a dark bar below it; even height and width, as H.264 requires."""
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
     size = max(12, width // 22)
     bar = (size * 2) // 2 * 2
     picture = Image.new("RGB", (width, height + bar), (22, 24, 29))
     picture.paste(Image.fromarray(image[:height, :width]), (0, 0))
     font = ImageFont.load_default(size)
-    while font.getlength(text) > width - size and size > 8:  # a long sentence gets smaller letters
+    while font.getlength(text) > width - size and size > 8:  # smaller letters for a long sentence
         size -= 1
         font = ImageFont.load_default(size)
     ImageDraw.Draw(picture).text((width / 2, height + bar / 2), text, (240, 240, 240), font, anchor="mm")

@@ -58,7 +58,7 @@ class World:
         """Draw a layout of the table and put the arm near home, gripper open."""
         mujoco.mj_resetData(self.model, self.data)
         self._touching = 0
-        self.set_lamp(layout.place(self.model, self.data, self._qpos, rng))
+        self.set_lamp(layout.randomise(self.model, self.data, self._qpos, rng))
         self.data.ctrl[:] = self.data.qpos[self._qpos]
         mujoco.mj_forward(self.model, self.data)
         for _ in range(2 * SUBSTEPS):  # until the bodies have settled

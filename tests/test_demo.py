@@ -1,4 +1,4 @@
-"""The demo on a real (tiny) graph that moves one joint and so fails at everything: it must say so."""
+"""The demo on a real (tiny) graph that moves one joint and so fails at every task: the demo must report it."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from policy.errors import exit_code
 from policy.running.text import Text
-from sim import demo
+from sim import demo, demo_stage
 from sim.tasks import TASKS
 from tests.tiny import write_model
 
@@ -23,50 +23,50 @@ def model(tmp_path: Path) -> Path:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, model: Path, *arguments: str) -> int:
-    monkeypatch.setattr(demo, "SIZE", (96, 128))
+    monkeypatch.setattr(demo_stage, "SIZE", (96, 128))
     out = model.parent / "demo"
     monkeypatch.setattr(sys, "argv", ["demo", "--model", str(model), "--out", str(out), *arguments])
     return exit_code(demo.main)
 
 
-def test_instructions_in_a_row_are_told_filmed_and_repeated_by_their_seed(
+def test_instructions_in_a_row_are_reported_filmed_and_repeated_by_their_seed(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "CHAIN", 2)
     assert run(monkeypatch, model, "--seed", "1000000") == 0
-    told = capsys.readouterr().out
-    assert "make demo SEED=1000000" in told
-    assert told.count("not done, gave up") == 2 and "0 of 2 done" in told
+    printed = capsys.readouterr().out
+    assert "make demo SEED=1000000" in printed
+    assert printed.count("not done in time") == 2 and "0 of 2 done" in printed
     page = (model.parent / "demo/index.html").read_text()
     assert "0 of 2 done" in page and page.count("<li>") == 2 and "{{" not in page
     with av.open(str(model.parent / "demo/video.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) >= 2 * 160
-    asked = [line.split(":")[0].strip() for line in told.splitlines() if "gave up" in line]
+    asked = [line.split(":")[0].strip() for line in printed.splitlines() if "not done in time" in line]
     assert run(monkeypatch, model, "--seed", "1000000") == 0
     again = capsys.readouterr().out
-    assert asked == [line.split(":")[0].strip() for line in again.splitlines() if "gave up" in line]
+    assert asked == [line.split(":")[0].strip() for line in again.splitlines() if "not done in time" in line]
 
 
-def test_what_is_said_is_judged_as_the_task_it_means(
+def test_a_sentence_is_judged_as_the_task_that_it_means(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sentence = "please open up the drawer"
     assert sentence not in TASKS["open_drawer"].phrasings
     assert run(monkeypatch, model, "--say", sentence) == 0
-    told = capsys.readouterr().out
-    assert "judged as open_drawer" in told and "0 of 1 done" in told
+    printed = capsys.readouterr().out
+    assert "judged as open_drawer" in printed and "0 of 1 done" in printed
 
 
-def test_what_means_no_task_is_followed_and_judged_by_nobody(
+def test_a_sentence_that_means_no_task_is_followed_and_not_judged(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, "UNJUDGED_STEPS", 10)
+    monkeypatch.setattr(demo_stage, "UNJUDGED_STEPS", 10)
     assert run(monkeypatch, model, "--say", "quarterly revenue fell in [Spain]") == 0
-    told = capsys.readouterr().out
-    assert "judged by nobody" in told and "[Spain]" in told and " of 1 done" not in told
+    printed = capsys.readouterr().out
+    assert "not judged" in printed and "[Spain]" in printed and " of 1 done" not in printed
 
 
-def test_a_switching_policy_is_broken_off_and_told_to_continue(
+def test_a_switching_policy_is_interrupted_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_model(tmp_path / "model", switches=True)
@@ -75,15 +75,15 @@ def test_a_switching_policy_is_broken_off_and_told_to_continue(
         tmp_path / "model/instructions.safetensors",
     )
     assert run(monkeypatch, tmp_path / "model", "--seed", "1000000") == 0
-    told = capsys.readouterr().out
-    first, second, third = [line for line in told.splitlines() if "/3 " in line]
-    assert "broken off with something in the hand" in first  # the scene is dark enough for the graph to tell contact
-    assert "gave up" in second and "3/3 continue: not done, gave up" in third and "0 of 2 done" in told
+    printed = capsys.readouterr().out
+    first, second, third = [line for line in printed.splitlines() if "/3 " in line]
+    assert "interrupted with an object in the hand" in first  # the graph estimates contact in a dark scene
+    assert "not done in time" in second and "3/3 continue: not done in time" in third and "0 of 2 done" in printed
     page = (tmp_path / "demo/index.html").read_text()
     assert "continue" in page and page.count("<li>") == 3
 
 
-def test_saying_nothing_is_told_with_examples(
+def test_an_empty_instruction_is_an_error_with_examples(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, model, "--say", "  ") == 2

@@ -10,6 +10,7 @@ import pytest
 
 from policy.errors import InputError, exit_code
 from sim import evaluate, report
+from sim.success_rate import wilson_interval
 from tests.tiny import write_model
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) -> None:
+def test_it_reports_and_films_and_a_killed_run_continues(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(model, *SMALL, "--out", out)
     assert done.returncode == 0, done.stderr
@@ -72,29 +73,29 @@ def test_it_reports_films_and_goes_on_after_a_kill(model: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         (["--seed", "999999"], "training seed"),
         (["--tasks", "lamp_onn"], "did you mean 'lamp_on'"),
         (["--episodes", "0"], "at least 1"),
     ],
 )
-def test_a_wrong_argument_is_told_and_nothing_written(
+def test_a_wrong_argument_is_an_error_and_nothing_is_written(
     model: Path,
     tmp_path: Path,
     arguments: list[str],
-    told: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["evaluate", str(model), "--out", str(out), *arguments])
     assert exit_code(evaluate.main) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_a_place_that_cannot_be_written_is_told(model: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = run(model, *SMALL, "--out", tmp_path / "file" / "out")
     assert done.returncode == 2 and "cannot write" in done.stderr and "Traceback" not in done.stderr
@@ -104,10 +105,10 @@ def test_a_place_that_cannot_be_written_is_told(model: Path, tmp_path: Path) -> 
     "successes, episodes, low, high", [(0, 10, 0.0, 0.2775), (95, 100, 0.8882, 0.9785), (10, 10, 0.7225, 1.0)]
 )
 def test_intervals_are_those_of_wilson(successes: int, episodes: int, low: float, high: float) -> None:
-    assert report.wilson(successes, episodes) == pytest.approx((low, high), abs=1e-4)
+    assert wilson_interval(successes, episodes) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_the_mean_is_over_tasks_and_starts_are_apart() -> None:
+def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
     def record(run: str, task: str, success: bool, start: str = "home") -> dict[str, object]:
         return {"run": run, "task": task, "success": success, "start": start, "steps": 10, "interventions": {"x": 2}}
 
@@ -122,17 +123,17 @@ def test_the_mean_is_over_tasks_and_starts_are_apart() -> None:
         record("new_words", "b", False),
         record("shuffled", "a", False),
         record("shuffled", "b", False),
-        {"run": "chain", "done": 5},
-        {"run": "chain", "done": 2},
+        {"run": "chain", "completed": 5},
+        {"run": "chain", "completed": 2},
     ]
     made = report.summarise({"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a", "b"]}, records)
     assert made["mean"] == pytest.approx((2 / 3 + 1) / 2)
     assert made["starts"]["home"]["rate"] == 1 and made["starts"]["other"]["rate"] == 0
     assert made["held_out_phrasings"]["reworded"]["mean"] == 0.5
     assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1]}
-    assert made["guard"] == {"control_steps": 40, "interventions": {"x": 8}}
+    assert made["safety_monitor"] == {"control_steps": 40, "interventions": {"x": 8}}
 
 
-def test_a_page_without_a_report_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no report\.json"):
-        report.write_page(tmp_path)
+def test_a_missing_report_is_an_error_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no readable report\.json .*`python -m sim\.evaluate"):
+        report.read_report(tmp_path, "python -m sim.evaluate")

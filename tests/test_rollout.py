@@ -8,7 +8,7 @@ import pytest
 from policy.robot.contract import load
 from policy.spec import Frame
 from sim import rollout
-from sim.episodes import CHAIN, Job, choose_films, plan, play
+from sim.evaluation_jobs import CHAIN, Job, choose_films, plan, play
 from sim.switch_evaluation.methods import flush, keep
 from sim.tasks import TASKS
 from sim.world import World
@@ -66,13 +66,13 @@ def test_an_episode_is_the_same_every_time_whatever_went_before(world: World, ev
 
 def test_a_chain_does_five_things_in_one_scene(world: World, every_step: None) -> None:
     record = play(Job("chain", "", 1_000_003, "home"), world, Script(world))
-    assert record["done"] == CHAIN and all(g["success"] for g in record["given"])
-    assert world.time_ns == sum(g["steps"] for g in record["given"]) * load("tabletop").spec.dt_ns
+    assert record["completed"] == CHAIN and all(g["success"] for g in record["subtasks"])
+    assert world.time_ns == sum(g["steps"] for g in record["subtasks"]) * load("tabletop").spec.dt_ns
 
 
 def test_the_words_of_another_task_do_not_count_as_success(world: World, every_step: None) -> None:
     record = play(Job("shuffled", "open_drawer", 1_000_000, "home"), world, Script(world))
-    assert record["said"] != "open_drawer" and not record["success"]
+    assert record["instructed_task"] != "open_drawer" and not record["success"]
     assert record["steps"] == TASKS["open_drawer"].steps
 
 

@@ -1,4 +1,4 @@
-"""What is measured of switches, what the report makes of it, and the command from end to end."""
+"""The metrics of switches, their report, and the command from end to end."""
 
 import json
 import subprocess
@@ -15,11 +15,13 @@ from policy.robot.contract import load
 from policy.running.session import Session
 from sim import evaluate
 from sim.layout import HOME
-from sim.switch_evaluation import film, measures, refusals
-from sim.switch_evaluation import switch_jobs as switching
+from sim.switch_evaluation import metrics, refusals
+from sim.switch_evaluation import switch_films as films
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES, METHODS
-from sim.switch_evaluation.switch_jobs import Job
+from sim.switch_evaluation.object_safety import object_safe
+from sim.switch_evaluation.scenario import BACK
+from sim.switch_evaluation.switch_jobs import OTHER_RUNS, Job
 from sim.switch_evaluation.switch_report import markdown, summarise
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE
@@ -31,92 +33,92 @@ ROOT = Path(__file__).parent.parent
 LIMITS = load("tabletop").limits
 
 
-# -- what is measured
+# -- the metrics
 
 
-def test_a_reaction_is_the_first_set_point_that_answers_and_differs() -> None:
-    alone = np.zeros((20, 8))
-    sent, answers = alone.copy(), np.zeros(20, bool)
-    sent[10:] = 0.01  # an old inference was thrown away
-    answers[12:] = True
-    assert measures.reaction(sent, answers, alone, at=9) == pytest.approx(3 / RATE)
-    sent[10:14] = 0  # the new chunk says the same at first
-    assert measures.reaction(sent, answers, alone, at=9) == pytest.approx(5 / RATE)
-    assert measures.reaction(alone, answers, alone, at=9) is None
+def test_a_reaction_is_the_first_set_point_that_serves_the_instruction_and_differs() -> None:
+    undisturbed = np.zeros((20, 8))
+    sent, serves = undisturbed.copy(), np.zeros(20, bool)
+    sent[10:] = 0.01  # an old inference was discarded
+    serves[12:] = True
+    assert metrics.reaction_time(sent, serves, undisturbed, 9) == pytest.approx(3 / RATE)
+    sent[10:14] = 0  # the new chunk is the same at first
+    assert metrics.reaction_time(sent, serves, undisturbed, 9) == pytest.approx(5 / RATE)
+    assert metrics.reaction_time(undisturbed, serves, undisturbed, 9) is None
 
 
-def test_a_jerk_ratio_is_one_for_the_same_motion_and_more_for_a_leap() -> None:
-    alone = np.zeros((60, 8))
-    alone[:, 0] = 0.1 * np.sin(np.linspace(0, 20, 60))
-    assert measures.jerk_ratio(alone, alone, 20) == pytest.approx(1, abs=0.15)
-    leap = alone.copy()
+def test_the_jerk_ratio_is_one_for_the_same_motion_and_more_for_a_leap() -> None:
+    undisturbed = np.zeros((60, 8))
+    undisturbed[:, 0] = 0.1 * np.sin(np.linspace(0, 20, 60))
+    assert metrics.jerk_ratio(undisturbed, undisturbed, 20) == pytest.approx(1, abs=0.15)
+    leap = undisturbed.copy()
     leap[25:, 0] += 0.5
-    assert measures.jerk_ratio(leap, alone, 20) > 10
+    assert metrics.jerk_ratio(leap, undisturbed, 20) > 10
     too_early = 10
-    assert measures.jerk_ratio(leap, alone, too_early) == pytest.approx(1, abs=0.15)
-    gripping = alone.copy()
-    gripping[25:, 7] = 0.08  # its commands leap by nature
-    assert measures.jerk_ratio(gripping, alone, 20) == measures.jerk_ratio(alone, alone, 20)
+    assert metrics.jerk_ratio(leap, undisturbed, too_early) == pytest.approx(1, abs=0.15)
+    gripping = undisturbed.copy()
+    gripping[25:, 7] = 0.08  # gripper commands are steps
+    assert metrics.jerk_ratio(gripping, undisturbed, 20) == metrics.jerk_ratio(undisturbed, undisturbed, 20)
 
 
-def test_set_points_beyond_limits_are_counted() -> None:
+def test_limit_violations_are_counted() -> None:
     began = np.append(HOME, OPEN)
     step = LIMITS.velocity / RATE
     still = np.repeat(began[None], 5, 0)
-    assert measures.beyond(still, began, LIMITS) == 0
+    assert metrics.limit_violations(still, began, LIMITS) == 0
     at_the_limit = began + np.arange(1, 4)[:, None] * np.append(step[:7], 0)
-    assert measures.beyond(at_the_limit.astype(np.float32), began, LIMITS) == 0
+    assert metrics.limit_violations(at_the_limit.astype(np.float32), began, LIMITS) == 0
     too_fast = still.copy()
     too_fast[2:, 3] += 1.1 * step[3]
-    assert measures.beyond(too_fast, began, LIMITS) == 1
-    assert measures.beyond(too_fast[2:], began, LIMITS) == 1  # the first one is measured from the state
+    assert metrics.limit_violations(too_fast, began, LIMITS) == 1
+    assert metrics.limit_violations(too_fast[2:], began, LIMITS) == 1  # the first one is compared with the state
     too_far = still.copy()
     too_far[:, 7] = 0.0801
-    assert measures.beyond(too_far, began, LIMITS) == 5
+    assert metrics.limit_violations(too_far, began, LIMITS) == 5
 
 
-def places(*heights: float) -> np.ndarray:
+def positions(*heights: float) -> np.ndarray:
     return np.array([[0.45, 0.0, z] for z in heights])
 
 
 @pytest.mark.parametrize(
-    "heights, touched, wanted, safe",
+    "heights, touched, at_goal, safe",
     [
-        ((0.20, 0.20, 0.12, 0.02, 0.02), "11000", "00000", False),  # let go in the air
+        ((0.20, 0.20, 0.12, 0.02, 0.02), "11000", "00000", False),  # released in the air
         ((0.20, 0.08, 0.04, 0.02, 0.02), "11100", "00000", True),  # put down to within 3 cm
         ((0.20, 0.08, 0.06, 0.02, 0.02), "11100", "00000", False),  # not quite
         ((0.10, 0.10, 0.10, 0.10, 0.10), "11111", "00000", True),  # held all along
-        ((0.10, 0.10, 0.10, 0.02, 0.02), "10100", "00000", False),  # a finger slips for a moment, then it falls
-        ((0.07, 0.07, 0.05, 0.026, 0.026), "11000", "00011", True),  # let fall into the bowl, as was asked for
+        ((0.10, 0.10, 0.10, 0.02, 0.02), "10100", "00000", False),  # slips for a moment, then falls
+        ((0.07, 0.07, 0.05, 0.026, 0.026), "11000", "00011", True),  # dropped into the bowl, its goal
         ((0.02, 0.02, -0.03, -0.3, -0.68), "00000", "00000", False),  # knocked off the table
     ],
 )
-def test_a_thing_is_safe_unless_it_is_dropped_or_leaves_the_table(
-    heights: tuple[float, ...], touched: str, wanted: str, safe: bool
+def test_an_object_is_safe_unless_it_is_dropped_or_leaves_the_table(
+    heights: tuple[float, ...], touched: str, at_goal: str, safe: bool
 ) -> None:
-    marks = (np.array([mark == "1" for mark in row]) for row in (touched, wanted))
-    assert measures.safe(places(*heights), *marks) is safe
+    marks = (np.array([mark == "1" for mark in row]) for row in (touched, at_goal))
+    assert object_safe(positions(*heights), *marks) is safe
 
 
-def test_off_the_edge_is_not_safe_while_it_is_still_at_its_height() -> None:
-    where = places(0.02, 0.02)
-    where[1, 1] = 0.63
-    assert not measures.safe(where, np.zeros(2, bool), np.zeros(2, bool))
+def test_an_object_beyond_the_edge_is_not_safe_before_it_falls() -> None:
+    track = positions(0.02, 0.02)
+    track[1, 1] = 0.63
+    assert not object_safe(track, np.zeros(2, bool), np.zeros(2, bool))
 
 
 # -- the report
 
 
-def test_unknown_sentences_are_new_and_a_policy_that_does_not_know_them_says_so(tmp_path: Path) -> None:
-    said = {words for task in TASKS.values() for words in (*task.phrasings, *task.reworded, *task.new_words)}
-    assert len(set(refusals.UNKNOWN) - said) == 20
+def test_unknown_sentences_are_new_and_refused_by_a_switching_policy(tmp_path: Path) -> None:
+    known = {text for task in TASKS.values() for text in (*task.phrasings, *task.reworded, *task.new_words)}
+    assert len(set(refusals.UNKNOWN) - known) == 20
     write_model(tmp_path / "switching", switches=True)
     write_model(tmp_path / "plain")
-    told = refusals.refusals(Session(tmp_path / "switching", 1, "cpu"))
-    assert told["unknown_refused"]["successes"] == 20 - len(told["unknown_refused"]["accepted"]) >= 19
-    assert "could you pull open the drawer" not in told["reworded_refused"]["refused"]  # it was taught the drawer
-    assert "lamp on please" in told["reworded_refused"]["refused"]
-    plain = refusals.refusals(Session(tmp_path / "plain", 1, "cpu"))
+    rates = refusals.refusal_rates(Session(tmp_path / "switching", 1, "cpu"))
+    assert rates["unknown_refused"]["successes"] == 20 - len(rates["unknown_refused"]["accepted"]) >= 19
+    assert "could you pull open the drawer" not in rates["reworded_refused"]["refused"]  # it knows the drawer
+    assert "lamp on please" in rates["reworded_refused"]["refused"]
+    plain = refusals.refusal_rates(Session(tmp_path / "plain", 1, "cpu"))
     assert plain["unknown_refused"]["rate"] == plain["reworded_refused"]["rate"] == 0
 
 
@@ -125,25 +127,25 @@ def record(run: str = "mid", **other: Any) -> dict[str, Any]:
         "method": "ours",
         "run": run,
         "seed": 1,
-        "void": False,
+        "skipped": False,
         "redraws": 0,
-        "twins": [True],
-        "table": 1,
+        "counterfactual_successes": [True],
+        "layout_seed": 1,
         "tasks": ["put_red", "lamp_on"],
         "instructions": ["a", "b"],
-        "at": [9],
+        "switch_steps": [9],
         "success": True,
-        "alone": True,
-        "seconds": 2.0,
+        "counterfactual_success": True,
+        "time_to_b_s": 2.0,
         "reaction_s": 0.1,
         "jerk_ratio": 1.0,
-        "modes": {},
+        "mode_steps": {},
         "refused": "",
         "interventions": {"x": 2},
-        "safe": None,
+        "object_safe": None,
         "resumed": None,
         "steps": 50,
-        "beyond_limits": 0,
+        "limit_violations": 0,
     } | other
 
 
@@ -155,28 +157,28 @@ SETTINGS = {"policy": "p", "sha256": "s", "baseline": "q", "seed": 1, "phases": 
 
 
 def report() -> dict[str, Any]:
-    lost: dict[str, Any] = {"success": False, "seconds": None}
+    failed: dict[str, Any] = {"success": False, "time_to_b_s": None}
     records = [
         record("early"),
-        record("early", **lost, tasks=["lamp_on", "put_red"], twins=[False, True], redraws=1),
-        record(safe=True, resumed={"by": "continue", "success": True}),
-        record(safe=False, resumed={"by": "words", "success": False}, seconds=4.0, jerk_ratio=3.0),
-        record(**lost, reaction_s=0.2, beyond_limits=1),
-        {"method": "ours", "run": "mid", "seed": 5, "void": True, "redraws": 48, "twins": []},
-        record("false_switch", modes={"forward": 9}),
-        record("false_switch", modes={"forward": 9, "advance": 1}),
-        record("false_switch", **lost),
-        record("false_switch", **lost, alone=False),
+        record("early", **failed, tasks=["lamp_on", "put_red"], counterfactual_successes=[False, True], redraws=1),
+        record(object_safe=True, resumed={"by": "continue", "success": True}),
+        record(object_safe=False, resumed={"by": "phrasing", "success": False}, time_to_b_s=4.0, jerk_ratio=3.0),
+        record(**failed, reaction_s=0.2, limit_violations=1),
+        {"method": "ours", "run": "mid", "seed": 5, "skipped": True, "redraws": 48, "counterfactual_successes": []},
+        record("false_switch", mode_steps={"forward": 9}),
+        record("false_switch", mode_steps={"forward": 9, "advance": 1}),
+        record("false_switch", **failed),
+        record("false_switch", **failed, counterfactual_success=False),
         record("three_switches"),
-        record("switch_back", **lost),
+        record("switch_back", **failed),
     ]
     others = [
-        record(run, method=method, seconds=9.0)
+        record(run, method=method, time_to_b_s=9.0)
         for method in BASELINES
         for run in ("early", "mid", "false_switch", "three_switches", "switch_back")
     ]
-    words = {"ours": REFUSED, "baseline": {key: r | {"rate": 0.0} for key, r in REFUSED.items()}}
-    return summarise(SETTINGS, records + others, words)
+    rates = {"ours": REFUSED, "baseline": {key: r | {"rate": 0.0} for key, r in REFUSED.items()}}
+    return summarise(SETTINGS, records + others, rates)
 
 
 def test_every_figure_is_counted_as_it_is_defined() -> None:
@@ -198,9 +200,9 @@ def test_every_figure_is_counted_as_it_is_defined() -> None:
     assert made["unknown_refused"]["rate"] == 0.95
     assert made["reaction_s"] == {"p50": 0.1, "p99": pytest.approx(0.196)}
     assert made["time_to_b_s"]["p50"] == 2.0 and made["time_to_b_s"]["phases"]["mid"]["p50"] == 3.0
-    assert made["jerk_ratio"] == 1.0 and made["interventions"]["beyond_limits"] == 1
-    assert made["interventions"]["guard"] == {"x": 22}
-    assert made["void"] == ["mid, seed 5"] and made["redraws"] == 49
+    assert made["jerk_ratio"] == 1.0 and made["interventions"]["limit_violations"] == 1
+    assert made["interventions"]["safety_monitor"] == {"x": 22}
+    assert made["skipped"] == ["mid, seed 5"] and made["redraws"] == 49
     assert made["pairs"]["put_red"]["lamp_on"]["phases"]["mid"]["successes"] == 2
     assert made["three_switches"]["rate"] == 1 and made["switch_back"]["rate"] == 0
 
@@ -213,7 +215,7 @@ def test_each_baseline_has_the_same_figures() -> None:
         assert section["unknown_refused"]["rate"] == 0 and section["resume"]["episodes"] == 0
 
 
-def test_the_page_and_the_table_say_what_the_report_says(tmp_path: Path) -> None:
+def test_the_page_and_the_table_show_the_figures_of_the_report(tmp_path: Path) -> None:
     made = report() | {"command": "python -m x", "videos": []}
     page.write_page(tmp_path, made)
     written = (tmp_path / "index.html").read_text()
@@ -224,22 +226,22 @@ def test_the_page_and_the_table_say_what_the_report_says(tmp_path: Path) -> None
     assert all(line.count("|") == 6 for line in table.splitlines() if line.startswith("|"))
 
 
-def test_films_show_a_success_on_one_table_and_what_failed_or_was_dropped_beside_the_baselines() -> None:
+def test_films_show_a_success_and_failures_beside_the_baselines_in_the_same_layout() -> None:
     rows: list[tuple[dict[str, Any], Job]] = []
-    for seed, (won, safe, table) in enumerate(
-        [(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1), *[(False, True, 1)] * film.FAILURES]
+    for seed, (success, safe, layout) in enumerate(
+        [(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1), *[(False, True, 1)] * films.FAILURES]
     ):
         for method in METHODS:
-            there = table if method == "ours" else 1
-            row = record("mid", method=method, seed=seed, success=won, safe=safe, table=there)
+            seen = layout if method == "ours" else 1
+            row = record("mid", method=method, seed=seed, success=success, object_safe=safe, layout_seed=seen)
             rows.append((row, Job(method, "mid", seed, (("put_red", "lamp_on"),))))
-    films = film.choose(*map(list, zip(*rows, strict=True)))
-    failures = [0, 2, *range(4, 2 + film.FAILURES)]
-    assert [(name, jobs[0].seed) for name, jobs in films] == [
+    chosen = films.choose_films(*map(list, zip(*rows, strict=True)))
+    failures = [0, 2, *range(4, 2 + films.FAILURES)]
+    assert [(name, jobs[0].seed) for name, jobs in chosen] == [
         ("mid-success", 3),
         *((f"mid-failure-{i + 1}", seed) for i, seed in enumerate(failures)),
     ]
-    assert all([j.method for j in jobs] == ["ours", "flush", "retreat"] for _, jobs in films)
+    assert all([j.method for j in jobs] == ["ours", "flush", "retreat"] for _, jobs in chosen)
 
 
 # -- the command
@@ -250,7 +252,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-def test_the_shipped_policy_is_evaluated_filmed_and_gone_on_with_after_a_kill(tmp_path: Path) -> None:
+def test_the_shipped_policy_is_evaluated_and_filmed_and_a_killed_run_continues(tmp_path: Path) -> None:
     out = tmp_path / "out"
     small = ["--switch", "mid", "--pairs", "3", "--episodes", "1", "--processes", "1", "--out", out]
     done = run(*small)
@@ -261,11 +263,11 @@ def test_the_shipped_policy_is_evaluated_filmed_and_gone_on_with_after_a_kill(tm
     for video in first["videos"]:
         assert video["file"] in (out / "index.html").read_text()
         with av.open(str(out / video["file"])) as container:
-            assert sum(1 for _ in container.decode(video=0)) > switching.BACK[0]
+            assert sum(1 for _ in container.decode(video=0)) > BACK[0]
 
     log = out / "episodes.jsonl"
     lines = log.read_text().splitlines(keepends=True)
-    assert len(lines) == 1 + len(switching.OTHERS)
+    assert len(lines) == 1 + len(OTHER_RUNS)
     log.write_text("".join(lines[:3]) + lines[3][:20])  # as a kill in the middle of a write leaves it
     assert run(*small).returncode == 0
     assert log.read_text() == "".join(lines)
@@ -274,7 +276,7 @@ def test_the_shipped_policy_is_evaluated_filmed_and_gone_on_with_after_a_kill(tm
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         (["--switch", "midd"], "did you mean 'mid'"),
         (["--switch", "mid", "--pairs", "133"], "from 1 to 132"),
@@ -282,11 +284,11 @@ def test_the_shipped_policy_is_evaluated_filmed_and_gone_on_with_after_a_kill(tm
         (["--pairs", "3"], "give --switch"),
     ],
 )
-def test_a_wrong_argument_is_told_and_nothing_written(
-    tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_argument_is_an_error_and_nothing_is_written(
+    tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["evaluate", "models/none", "--out", str(out), *arguments])
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         evaluate.main()
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""The switches of an evaluation: how they are drawn, and how experts and the baselines take them."""
+"""The switches of an evaluation: how they are drawn, and how experts and the baselines execute them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from policy.robot.contract import load
 from policy.spec import Frame
 from sim import rollout
 from sim.layout import HOME
-from sim.switch_evaluation import measures, stage
-from sim.switch_evaluation import switch_jobs as switching
+from sim.switch_evaluation import metrics, stage, switch_episode
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
-from sim.switch_evaluation.switch_jobs import Job
+from sim.switch_evaluation.switch_episode import GRACE, LAYOUTS, play
+from sim.switch_evaluation.switch_jobs import PHASES, Job, ordered_pairs, plan
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE, World
 from tests.scripted import Script
@@ -28,7 +28,7 @@ def world() -> World:
 
 @pytest.fixture
 def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An expert answers for one step only, and looks at no picture."""
+    """An expert infers in every control step, at once and without images."""
     monkeypatch.setattr(rollout, "EXECUTE", 1)
     monkeypatch.setattr(stage, "DELAY", 0)
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
@@ -39,11 +39,11 @@ def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -
     return Job(method, run, seed, ((a, b),))
 
 
-# -- what is played
+# -- what is planned
 
 
 def test_in_every_round_each_task_is_on_both_sides() -> None:
-    pairs = switching.rounds(np.random.default_rng(0))
+    pairs = ordered_pairs(np.random.default_rng(0))
     assert len(set(pairs)) == len(pairs) == len(TASKS) * (len(TASKS) - 1)
     for i in range(0, len(pairs), len(TASKS)):
         for side in (0, 1):
@@ -51,7 +51,7 @@ def test_in_every_round_each_task_is_on_both_sides() -> None:
 
 
 def test_a_plan_gives_every_method_the_same_switches() -> None:
-    jobs = switching.plan(["early", "mid"], None, 40, 1_000_000, list(METHODS))
+    jobs = plan(["early", "mid"], None, 40, 1_000_000, list(METHODS))
     ours = [(j.run, j.seed, j.pairs) for j in jobs if j.method == "ours"]
     assert len({seed for _, seed, _ in ours}) == len(ours)
     assert Counter(run for run, _, _ in ours) == {
@@ -67,43 +67,43 @@ def test_a_plan_gives_every_method_the_same_switches() -> None:
 
 def test_fewer_pairs_are_drawn_by_the_seed() -> None:
     def drawn(seed: int) -> set[tuple[str, str]]:
-        return {pair for j in switching.plan(["mid"], 5, 30, seed, ["ours"]) for pair in j.pairs}
+        return {pair for j in plan(["mid"], 5, 30, seed, ["ours"]) for pair in j.pairs}
 
     assert len(drawn(1_000_000)) == 5 and drawn(1_000_000) == drawn(1_000_000) != drawn(1_000_001)
 
 
-def twin(contact: str, held: int | None, askable: str = "") -> stage.Twin:
-    """A run with a mark for each control step, "1" in contact, and time enough after them."""
+def undisturbed(contact: str, held: int | None, askable: str = "") -> stage.Twin:
+    """A counterfactual with a mark for each control step, "1" in contact, and enough steps after them."""
     steps = [mark == "1" for mark in contact] + [False] * stage.AFTER
     may_ask = [mark == "1" for mark in askable] or [True] * len(steps)
     return stage.Twin(np.zeros((len(steps), 8)), np.array(steps), np.array(may_ask), held)
 
 
 def test_a_switch_is_drawn_within_its_phase() -> None:
-    made = twin("0000011110000000000", held=18)
+    made = undisturbed("0000011110000000000", held=18)
     assert made.moments("early").tolist() == [2, 3, 4, 5]  # control steps that have been taken
     assert made.moments("mid").tolist() == [6, 7, 8, 9]
     assert made.moments("late").tolist() == list(range(10, 10 + RATE))
 
 
 def test_a_contact_that_outlasts_the_success_is_still_one_and_a_later_one_is_not() -> None:
-    made = twin("00000" + "1" * 5 + "00" + "1" * 3 + "0" * 10 + "11", held=8)
+    made = undisturbed("00000" + "1" * 5 + "00" + "1" * 3 + "0" * 10 + "11", held=8)
     assert made.moments("mid").tolist() == [6, 7, 8, 9, 10, 13, 14, 15]
     assert made.moments("late").tolist() == [s for s in range(16, 16 + RATE) if s not in (26, 27)]
 
 
 def test_there_is_no_late_switch_without_success_and_none_without_contact() -> None:
-    assert len(twin("0000111000", held=None).moments("late")) == 0
-    assert all(len(twin("0" * 12, held=11).moments(phase)) == 0 for phase in switching.PHASES)
+    assert len(undisturbed("0000111000", held=None).moments("late")) == 0
+    assert all(len(undisturbed("0" * 12, held=11).moments(phase)) == 0 for phase in PHASES)
 
 
-def test_what_is_true_already_is_not_asked_for() -> None:
+def test_a_task_that_is_already_done_is_not_asked_for() -> None:
     contact = "0001111000"
-    made = twin(contact, 9, askable="0000010" + "1" * (len(contact) - 7 + stage.AFTER))
+    made = undisturbed(contact, 9, askable="0000010" + "1" * (len(contact) - 7 + stage.AFTER))
     assert made.moments("early").tolist() == [] and made.moments("mid").tolist() == [6]
 
 
-# -- the ways to take an instruction
+# -- the methods
 
 
 def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
@@ -113,24 +113,22 @@ def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
     np.testing.assert_allclose(way[-1], np.append(HOME, OPEN))
     steps = np.abs(np.diff(way[:, :7], axis=0)) / (LIMITS.velocity[:7] / RATE)
     assert 0.9 < steps.max() <= 1  # no faster, and hardly slower
-    assert measures.beyond(way, way[0], LIMITS) == 0
+    assert metrics.limit_violations(way, way[0], LIMITS) == 0
 
 
 def reactions(world: World, a: str, b: str) -> dict[str, float | None]:
-    """How soon each method answers, with 100 ms for an inference."""
-    return {
-        method: switching.play(job("early", a, b, method), world, Script(world))["reaction_s"] for method in METHODS
-    }
+    """The reaction time of each method, with 100 ms for an inference."""
+    return {method: play(job("early", a, b, method), world, Script(world))["reaction_s"] for method in METHODS}
 
 
-def test_methods_answer_when_they_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
-    monkeypatch.setattr(switching, "GRACE", -150)  # only the moment of the switch is looked at
-    answered = reactions(world, "slider_left", "put_green")  # the hand is closed when it begins to retreat
-    assert answered["retreat"] == 0 and answered["ours"] == answered["flush"]
-    assert answered["ours"] in (0.1, 0.15, 0.2)  # later by as much as an inference was under way
+    monkeypatch.setattr(switch_episode, "GRACE", -150)  # only the moment of the switch matters
+    reacted = reactions(world, "slider_left", "put_green")  # the hand is closed when it begins to retreat
+    assert reacted["retreat"] == 0 and reacted["ours"] == reacted["flush"]
+    assert reacted["ours"] in (0.1, 0.15, 0.2)  # later by as much as an inference was under way
     # the rest of a chunk, and then an inference
-    assert answered["keep"] >= 0.1 + (Script(world).spec.horizon - rollout.EXECUTE - 2) / RATE
+    assert reacted["keep"] >= 0.1 + (Script(world).spec.horizon - rollout.EXECUTE - 2) / RATE
 
 
 # -- whole switches
@@ -140,56 +138,57 @@ def test_methods_answer_when_they_can(world: World, monkeypatch: pytest.MonkeyPa
     "run, a, b",
     [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"), ("late", "open_drawer", "close_drawer")],
 )
-def test_an_expert_changes_its_mind_the_same_way_every_time(
-    world: World, by_experts: None, run: str, a: str, b: str
-) -> None:
-    record = switching.play(job(run, a, b), world, Script(world))
-    assert not record["void"] and record["success"] and record["beyond_limits"] == 0
+def test_an_expert_switches_the_same_way_every_time(world: World, by_experts: None, run: str, a: str, b: str) -> None:
+    record = play(job(run, a, b), world, Script(world))
+    assert not record["skipped"] and record["success"] and record["limit_violations"] == 0
     assert record["tasks"] == [a, b] and record["reaction_s"] == 0
-    assert 0 < record["seconds"] < (TASKS[b].steps + switching.GRACE) / RATE
-    switching.play(job("mid", "puck_white", "lamp_off"), world, Script(world))
-    assert switching.play(job(run, a, b), world, Script(world)) == record
+    assert 0 < record["time_to_b_s"] < (TASKS[b].steps + GRACE) / RATE
+    play(job("mid", "puck_white", "lamp_off"), world, Script(world))
+    assert play(job(run, a, b), world, Script(world)) == record
 
 
-def test_a_pair_that_no_table_allows_is_replaced_or_told(world: World, by_experts: None) -> None:
+def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_experts: None) -> None:
     never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
-    spared = switching.play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, Script(world))
-    assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= switching.TRIES
-    told = switching.play(Job("ours", "early", 1_000_000, (never,)), world, Script(world))
-    assert told["void"] and told["twins"] == []
+    spared = play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, Script(world))
+    assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= LAYOUTS
+    skipped = play(Job("ours", "early", 1_000_000, (never,)), world, Script(world))
+    assert skipped["skipped"] and skipped["counterfactual_successes"] == []
 
 
-def test_what_was_left_unfinished_is_taken_up_again(world: World, by_experts: None) -> None:
+def test_an_unfinished_task_is_resumed(world: World, by_experts: None) -> None:
     jobs = [job("mid", "slider_left", "put_green", seed=1_000_000 + i) for i in range(8)]
-    unfinished = [r for j in jobs if (r := switching.play(j, world, Script(world))["resumed"])]
-    assert {r["by"] for r in unfinished} >= {"continue", "words"}
+    unfinished = [r for j in jobs if (r := play(j, world, Script(world))["resumed"])]
+    assert {r["by"] for r in unfinished} >= {"continue", "phrasing"}
     assert all(r["success"] for r in unfinished if r["by"])
-    flushed = switching.play(job("mid", "slider_left", "put_green", "flush"), world, Script(world))["resumed"]
-    assert flushed is None or flushed["by"] != "continue"  # only ours knows the word
+    flushed = play(job("mid", "slider_left", "put_green", "flush"), world, Script(world))["resumed"]
+    assert flushed is None or flushed["by"] != "continue"  # only ours knows this word
 
 
-def test_opening_the_hand_in_place_drops_what_it_holds(world: World, by_experts: None) -> None:
+def test_opening_the_hand_in_place_drops_the_object(world: World, by_experts: None) -> None:
     records = [
-        switching.play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, Script(world))
-        for i in range(4)
+        play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, Script(world)) for i in range(4)
     ]
-    assert not all(r["safe"] for r in records)
-    assert switching.play(job("mid", "slider_left", "put_green"), world, Script(world))["safe"] is None
+    assert not all(r["object_safe"] for r in records)
+    assert play(job("mid", "slider_left", "put_green"), world, Script(world))["object_safe"] is None
 
 
-def test_a_false_switch_is_one_that_upsets_the_policy(world: World, by_experts: None) -> None:
+def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts: None) -> None:
     calm, upset = (
-        switching.play(job("false_switch", "lamp_on", "put_red"), world, Script(world, mode))
-        for mode in ("forward", "rollback")
+        play(job("false_switch", "lamp_on", "put_red"), world, Script(world, mode)) for mode in ("forward", "rollback")
     )
-    assert calm["instructions"][0] != calm["instructions"][1] and set(calm["modes"]) == {"forward"}
-    assert calm["alone"] and calm["success"] and set(upset["modes"]) == {"rollback"}
+    assert calm["instructions"][0] != calm["instructions"][1] and set(calm["mode_steps"]) == {"forward"}
+    assert calm["counterfactual_success"] and calm["success"] and set(upset["mode_steps"]) == {"rollback"}
 
 
-def test_three_instructions_come_within_two_seconds_and_the_first_comes_again(world: World, by_experts: None) -> None:
-    three = switching.play(job("three_switches", "put_red", "lamp_on"), world, Script(world))
-    assert len(set(three["tasks"])) == len(three["at"]) + 1 == 4 and three["success"]
-    assert 0 < three["at"][-1] - three["at"][0] <= 2 * RATE
-    back = switching.play(job("switch_back", "slider_left", "lamp_on"), world, Script(world))
+def test_three_switches_come_within_two_seconds_and_the_first_instruction_comes_again(
+    world: World, by_experts: None
+) -> None:
+    three = play(job("three_switches", "put_red", "lamp_on"), world, Script(world))
+    assert len(set(three["tasks"])) == len(three["switch_steps"]) + 1 == 4 and three["success"]
+    assert 0 < three["switch_steps"][-1] - three["switch_steps"][0] <= 2 * RATE
+    back = play(job("switch_back", "slider_left", "lamp_on"), world, Script(world))
     assert back["tasks"] == ["slider_left", "lamp_on", "slider_left"] and back["success"]
-    assert back["instructions"][0] == back["instructions"][2] and 0 < back["at"][1] - back["at"][0] <= RATE
+    assert (
+        back["instructions"][0] == back["instructions"][2]
+        and 0 < back["switch_steps"][1] - back["switch_steps"][0] <= RATE
+    )

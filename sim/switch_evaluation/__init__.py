@@ -1,10 +1,8 @@
-"""The evaluation of a change of mind: `python -m sim.evaluate <model> --switch early,mid,late`.
+"""The evaluation of switches: `python -m sim.evaluate <model> --switch early,mid,late`.
 
-jobs ---> stage ---> methods    what is said when; an episode and its twin; ours, and what others do
-  |         |
-  v         v
-records   measures              what is measured of one switch
-  |
-  v
-report -> page, film            figures of all, and how they are shown
+switch_jobs -> scenario -> switch_episode -> metrics, object_safety     plan, draw, play and measure an episode
+                                 |
+                           stage, methods      one episode; what each method does when the instruction changes
+
+switch_report -> switch_page, switch_films     figures of all episodes, and how they are shown
 """

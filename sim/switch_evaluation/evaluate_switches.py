@@ -1,4 +1,4 @@
-"""`python -m sim.evaluate <model> --switch early,mid,late`: what the policy does when it is told something else."""
+"""`python -m sim.evaluate <model> --switch early,mid,late`: a policy whose instruction changes mid-execution."""
 
 import argparse
 import shlex
@@ -7,19 +7,20 @@ from pathlib import Path
 from policy.errors import InputError, unknown
 from policy.running.models import find_model
 from policy.running.session import Session
-from sim import evaluation_run as runs
+from sim.evaluation_run import Record, film_all, fingerprint, play_all, write_json
 from sim.job_queue import workers
-from sim.switch_evaluation import film
-from sim.switch_evaluation import switch_page as page
+from sim.switch_evaluation import switch_films as films
 from sim.switch_evaluation.methods import BASELINES
-from sim.switch_evaluation.refusals import refusals
-from sim.switch_evaluation.switch_jobs import PHASES, Job, plan, play
+from sim.switch_evaluation.refusals import refusal_rates
+from sim.switch_evaluation.switch_episode import play
+from sim.switch_evaluation.switch_jobs import PHASES, Job, plan
+from sim.switch_evaluation.switch_page import write_page
 from sim.switch_evaluation.switch_report import summarise
 from sim.tasks import TASKS
 from sim.world import World
 
 _world: World  # one of each in every worker process
-_runtimes: dict[bool, Session]  # ours, and (False) that of the baselines
+_sessions: dict[bool, Session]  # True: ours, False: the baselines'
 
 
 def add_arguments(parser: "argparse._ArgumentGroup") -> None:
@@ -31,7 +32,7 @@ def add_arguments(parser: "argparse._ArgumentGroup") -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, videos and page."""
-    phases, pairs = _phases(args.switch), _pairs(args.pairs)
+    phases, pairs, out = _phases(args.switch), _pairs(args.pairs), Path(args.out)
     threads = 1 if args.processes > 1 else 2
     settings = {
         "policy": args.model,
@@ -43,44 +44,27 @@ def evaluate(args: argparse.Namespace) -> None:
         "phases": phases,
         "pairs": args.pairs,
     }
-    words = {}
-    for name, key, folder in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
-        if folder:  # a model that cannot run is told before anything is written
-            words[name] = refusals(Session(folder, threads, "cpu"))
-            settings[key] = runs.fingerprint(find_model(folder))
+    refusals = {}
+    for name, key, model in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
+        if model:  # a model that cannot run is an error before anything is written
+            refusals[name] = refusal_rates(Session(model, threads, "cpu"))
+            settings[key] = fingerprint(find_model(model))
     jobs = plan(phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
-    out = Path(args.out)
     with workers(args.processes, _open, args.model, args.baseline, threads) as pool:
-        records = runs.play_all(pool, _play, jobs, out, settings, ("method", "run", "seed"))
-        report = summarise(settings, records, words) | {"command": _command(args)}
-        report["videos"] = runs.film_all(pool, _film, film.choose(records, jobs), out / "videos")
-    runs.write_json(out / "report.json", report)
-    page.write_page(out, report)
+        records = play_all(pool, _play, jobs, out, settings, ("method", "run", "seed"))
+        report = summarise(settings, records, refusals) | {"command": _command(args)}
+        report["videos"] = film_all(pool, _film, films.choose_films(records, jobs), out / "videos")
+    write_json(out / "report.json", report)
+    write_page(out, report)
     rates = ", ".join(f"{phase} {r['rate']:.1%}" for phase, r in report["switch"].items())
     print(f"success of B: {rates}; report {out / 'report.json'}; page {out / 'index.html'}")
 
 
 def _command(args: argparse.Namespace) -> str:
     """The command that makes this report again, with every default written out."""
-    return shlex.join(
-        [
-            "python",
-            "-m",
-            "sim.evaluate",
-            args.model,
-            "--switch",
-            args.switch,
-            "--pairs",
-            args.pairs,
-            "--episodes",
-            str(args.episodes),
-            "--seed",
-            str(args.seed),
-            *(("--baseline", args.baseline) if args.baseline else ()),
-            "--out",
-            args.out,
-        ]
-    )
+    options = ("switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
+    words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
+    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
 def _phases(text: str) -> list[str]:
@@ -102,19 +86,19 @@ def _pairs(text: str) -> int | None:
 
 def _open(model: str, baseline: str | None, threads: int) -> None:
     """In a worker: load world and policies once."""
-    global _world, _runtimes
-    _world, _runtimes = World(), {True: Session(model, threads, "cpu")}
+    global _world, _sessions
+    _world, _sessions = World(), {True: Session(model, threads, "cpu")}
     if baseline:
-        _runtimes[False] = Session(baseline, threads, "cpu")
+        _sessions[False] = Session(baseline, threads, "cpu")
 
 
-def _runtime(method: str) -> Session:
-    return _runtimes[method == "ours"]
+def _session(method: str) -> Session:
+    return _sessions[method == "ours"]
 
 
-def _play(job: Job) -> runs.Record:
-    return play(job, _world, _runtime(job.method))
+def _play(job: Job) -> Record:
+    return play(job, _world, _session(job.method))
 
 
-def _film(jobs: list[Job], path: Path) -> runs.Record:
-    return film.film(jobs, _world, _runtime, path)
+def _film(jobs: list[Job], path: Path) -> Record:
+    return films.film(jobs, _world, _session, path)

@@ -1,11 +1,11 @@
-"""Sentences that no task here means, and whether a policy refuses them. None was looked at to tune the refusal."""
+"""Whether a policy refuses sentences that mean none of its tasks; none was used to tune the refusal."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from policy.errors import InputError
 from policy.running.session import Session
-from sim.report import rate
+from sim.success_rate import success_rate
 from sim.tasks import TASKS
 
 UNKNOWN = (
@@ -32,24 +32,24 @@ UNKNOWN = (
 )
 
 
-def refusals(session: Session) -> dict[str, Any]:
-    """How many unknown sentences are refused, and how many reworded ones of the tasks; and which ones wrongly."""
-    reworded = [words for task in TASKS.values() for words in task.reworded]
-    unknown, known = ({words: _refuses(session, words) for words in said} for said in (UNKNOWN, reworded))
+def refusal_rates(session: Session) -> dict[str, Any]:
+    """The rates at which unknown sentences and held-out phrasings of the tasks are refused, and the wrong decisions."""
+    reworded = [phrasing for task in TASKS.values() for phrasing in task.reworded]
+    unknown, known = ({text: _refuses(session, text) for text in texts} for texts in (UNKNOWN, reworded))
     return {
-        "unknown_refused": _rate(unknown.values()) | {"accepted": [w for w, no in unknown.items() if not no]},
-        "reworded_refused": _rate(known.values()) | {"refused": [w for w, no in known.items() if no]},
+        "unknown_refused": _rate(unknown.values()) | {"accepted": [t for t, refused in unknown.items() if not refused]},
+        "reworded_refused": _rate(known.values()) | {"refused": [t for t, refused in known.items() if refused]},
     }
 
 
 def _rate(refused: Iterable[bool]) -> dict[str, Any]:
-    return rate({"success": no} for no in refused)
+    return success_rate({"success": one} for one in refused)
 
 
-def _refuses(session: Session, words: str) -> bool:
+def _refuses(session: Session, text: str) -> bool:
     session.reset()
     try:
-        session.instruct(words)
+        session.instruct(text)
     except InputError:
         return True
     return False

@@ -1,4 +1,4 @@
-"""The page of a switch evaluation: figures beside those of the baselines, the matrix of pairs, videos side by side."""
+"""The page of a switch evaluation: figures of each method, the matrix of pairs, videos side by side."""
 
 import html
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from sim import html_page as page
-from sim.report import bars
+from sim.charts import bars
 from sim.tasks import TASKS
 
 Section = dict[str, Any]
 
 
 def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
-    """What is worth a line: its name, and how it reads in the section of a method."""
+    """The rows of the table: a name, and the text for the section of a method."""
 
     def share(*path: str) -> Callable[[Section], str]:
         return lambda section: _share(_at(section, path))
@@ -23,13 +23,13 @@ def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
 
     return [
         *((f"{phase} switch", share("switch", phase)) for phase in report["switch"]),
-        ("no switch", share("no_switch")),
+        ("no switch (counterfactual)", share("no_switch")),
         ("A resumed after B", share("resume")),
         ("A no longer possible after B", lambda section: str(section["resume"]["not_possible"])),
         ("false switches", share("false_switch")),
         ("A's object safe (mid)", share("object_safety")),
-        ("unknown sentences refused", share("unknown_refused")),
-        ("reworded ones refused", share("reworded_refused")),
+        ("unknown instructions refused", share("unknown_refused")),
+        ("reworded instructions refused", share("reworded_refused")),
         ("three switches in 2 s", share("three_switches")),
         ("switch back to A", share("switch_back")),
         ("reaction, median", seconds("reaction_s", "p50")),
@@ -42,7 +42,7 @@ def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
         ),
         ("jerk ratio, median", lambda section: _number(section["jerk_ratio"])),
         ("jerk ratio, p95", lambda section: _number(section["jerk_ratio_p95"])),
-        ("set-points beyond limits", lambda section: str(section["interventions"]["beyond_limits"])),
+        ("set-points beyond limits", lambda section: str(section["interventions"]["limit_violations"])),
     ]
 
 
@@ -56,7 +56,7 @@ def write_page(folder: Path, report: Section) -> None:
     figures += [
         ("resumed", f"{report['resume']['rate']:.1%}", f"of {report['resume']['episodes']} unfinished A"),
         ("reaction", _number(report["reaction_s"]["p50"], " s"), "median, 100 ms of it inference"),
-        ("false switches", f"{report['false_switch']['rate']:.1%}", "the same said in other words"),
+        ("false switches", f"{report['false_switch']['rate']:.1%}", "the same instruction reworded"),
         (
             "unknown refused",
             f"{report['unknown_refused']['rate']:.0%}",
@@ -107,9 +107,9 @@ def matrix(pairs: dict[str, dict[str, Section]]) -> str:
 def _cell(pair: Section | None) -> str:
     if pair is None:
         return "<td></td>"
-    told = ", ".join(f"{phase} {r['successes']}/{r['episodes']}" for phase, r in pair["phases"].items())
+    phases = ", ".join(f"{phase} {r['successes']}/{r['episodes']}" for phase, r in pair["phases"].items())
     return (
-        f'<td title="{told}" style="background: color-mix(in oklab, var(--good) {pair["rate"]:.0%}, var(--bad))">'
+        f'<td title="{phases}" style="background: color-mix(in oklab, var(--good) {pair["rate"]:.0%}, var(--bad))">'
         f"{pair['successes']}/{pair['episodes']}</td>"
     )
 
@@ -117,8 +117,8 @@ def _cell(pair: Section | None) -> str:
 def _figures(report: Section, sections: dict[str, Section]) -> str:
     head = "".join(f"<th scope=col>{name}</th>" for name in sections)
     lines = [
-        f"<tr><th scope=row>{name}</th>{''.join(f'<td>{tell(s)}</td>' for s in sections.values())}</tr>"
-        for name, tell in rows(report)
+        f"<tr><th scope=row>{name}</th>{''.join(f'<td>{text(s)}</td>' for s in sections.values())}</tr>"
+        for name, text in rows(report)
     ]
     return f"<table><tr><td></td>{head}</tr>{''.join(lines)}</table>"
 

@@ -1,10 +1,9 @@
-"""Figures of a switch evaluation: every one from the records of the episodes.
+"""The report of a switch evaluation.
 
 `python -m sim.switch_evaluation.switch_report out/switch` writes the page of a finished one again.
 """
 
 import argparse
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,24 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from policy.errors import InputError, exit_code
+from policy.errors import exit_code
 from policy.robot.instructions import CONTINUE
-from sim.report import rate
+from sim.report import read_report
+from sim.success_rate import success_rate
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES
-from sim.switch_evaluation.switch_jobs import PHASES, WORDS
+from sim.switch_evaluation.switch_episode import PHRASING
+from sim.switch_evaluation.switch_jobs import PHASES
 
 Record = dict[str, Any]
 
 
-def summarise(settings: Record, records: list[Record], words: dict[str, Record]) -> Record:
-    """The report; `words`: for "ours" and "baseline" what `sim.switch_evaluation.refusals` says of the policy."""
+def summarise(settings: Record, records: list[Record], refusals: dict[str, Record]) -> Record:
+    """report.json: every figure from the records of the episodes; `refusals` has the rates of "ours" and "baseline"."""
 
     def of(method: str) -> Record:
         return _section(
             [r for r in records if r["method"] == method],
             settings["phases"],
-            words["ours" if method == "ours" else "baseline"],
+            refusals["ours" if method == "ours" else "baseline"],
         )
 
     return {
@@ -43,69 +44,69 @@ def summarise(settings: Record, records: list[Record], words: dict[str, Record])
     }
 
 
-def _section(records: list[Record], phases: Sequence[str], words: Record) -> Record:
-    """All figures of one method; jobs for which no table was found are only counted."""
-    made = [r for r in records if not r["void"]]
-    runs = {run: [r for r in made if r["run"] == run] for run in {r["run"] for r in records}}
+def _section(records: list[Record], phases: Sequence[str], refusals: Record) -> Record:
+    """All figures of one method; jobs for which no layout was found are only listed."""
+    played = [r for r in records if not r["skipped"]]
+    runs = {run: [r for r in played if r["run"] == run] for run in {r["run"] for r in records}}
     switches = [r for phase in phases for r in runs[phase]]
     mid = runs.get("mid", [])
     unfinished = [r["resumed"] for r in mid if r["resumed"]]
     resumed = [r for r in unfinished if r["by"]]
     return {
-        "switch": {phase: rate(runs[phase]) for phase in phases},
-        "no_switch": rate({"success": won} for r in records for won in r["twins"]),
-        "resume": rate(resumed)
+        "switch": {phase: success_rate(runs[phase]) for phase in phases},
+        "no_switch": success_rate({"success": success} for r in records for success in r["counterfactual_successes"]),
+        "resume": success_rate(resumed)
         | {
-            "by": {by: rate(r for r in resumed if r["by"] == by) for by in (CONTINUE, WORDS)},
+            "by": {by: success_rate(r for r in resumed if r["by"] == by) for by in (CONTINUE, PHRASING)},
             "not_possible": len(unfinished) - len(resumed),
         },
-        "false_switch": _false(runs["false_switch"]),
-        "object_safety": rate({"success": r["safe"]} for r in mid if r["safe"] is not None),
-        **words,
+        "false_switch": _false_switches(runs["false_switch"]),
+        "object_safety": success_rate({"success": r["object_safe"]} for r in mid if r["object_safe"] is not None),
+        **refusals,
         "reaction_s": _percentiles(switches, "reaction_s", 50, 99),
-        "time_to_b_s": _percentiles(switches, "seconds", 50, 90)
-        | {"phases": {phase: _percentiles(runs[phase], "seconds", 50, 90) for phase in phases}},
+        "time_to_b_s": _percentiles(switches, "time_to_b_s", 50, 90)
+        | {"phases": {phase: _percentiles(runs[phase], "time_to_b_s", 50, 90) for phase in phases}},
         "jerk_ratio": _percentiles(switches, "jerk_ratio", 50)["p50"],
         "jerk_ratio_p95": _percentiles(switches, "jerk_ratio", 95)["p95"],
-        "three_switches": rate(runs["three_switches"]),
-        "switch_back": rate(runs["switch_back"]),
+        "three_switches": success_rate(runs["three_switches"]),
+        "switch_back": success_rate(runs["switch_back"]),
         "interventions": {
-            "beyond_limits": sum(r["beyond_limits"] for r in made),
-            "control_steps": sum(r["steps"] for r in made),
-            "guard": dict(sum((Counter(r["interventions"]) for r in made), Counter())),
+            "limit_violations": sum(r["limit_violations"] for r in played),
+            "control_steps": sum(r["steps"] for r in played),
+            "safety_monitor": dict(sum((Counter(r["interventions"]) for r in played), Counter())),
         },
         "pairs": _pairs(switches),
         "redraws": sum(r["redraws"] for r in records),
-        "void": [f"{r['run']}, seed {r['seed']}" for r in records if r["void"]],
+        "skipped": [f"{r['run']}, seed {r['seed']}" for r in records if r["skipped"]],
     }
 
 
-def _false(records: list[Record]) -> Record:
-    """A false switch: any mode but forward, or a failure where the twin that is told nothing succeeds."""
-    other = [any(mode != "forward" for mode in r["modes"]) for r in records]
-    failed = [r["alone"] and not r["success"] for r in records]
-    counted = rate({"success": a or b} for a, b in zip(other, failed, strict=True))
+def _false_switches(records: list[Record]) -> Record:
+    """A false switch: any mode but forward, or a failure where the counterfactual succeeds."""
+    other = [any(mode != "forward" for mode in r["mode_steps"]) for r in records]
+    failed = [r["counterfactual_success"] and not r["success"] for r in records]
+    counted = success_rate({"success": a or b} for a, b in zip(other, failed, strict=True))
     counted["false"] = counted.pop("successes")
     return counted | {"other_mode": sum(other), "failed": sum(failed)}
 
 
 def _percentiles(records: Iterable[Record], field: str, *which: int) -> dict[str, float | None]:
-    """Of what is known; None where nothing is."""
+    """Percentiles of the values that are not None; None if there are none."""
     known = [r[field] for r in records if r[field] is not None]
     return {f"p{p}": round(float(np.percentile(known, p)), 4) if known else None for p in which}
 
 
 def _pairs(switches: list[Record]) -> dict[str, dict[str, Record]]:
-    """A -> B -> the rate over all phases, and of each."""
+    """A -> B -> the rate over all phases, and that of each."""
     table: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for r in switches:
         table[r["tasks"][0]][r["tasks"][1]].append(r)
     return {
         a: {
-            b: rate(there)
+            b: success_rate(there)
             | {
                 "phases": {
-                    phase: rate(r for r in there if r["run"] == phase)
+                    phase: success_rate(r for r in there if r["run"] == phase)
                     for phase in PHASES
                     if any(r["run"] == phase for r in there)
                 }
@@ -117,14 +118,14 @@ def _pairs(switches: list[Record]) -> dict[str, dict[str, Record]]:
 
 
 def markdown(report: Record) -> str:
-    """The figures as a table: a row each, a column for ours and for every baseline."""
+    """The figures as a table with a column for ours and each baseline."""
     sections = {"ours": report, **report["baselines"]}
 
-    def row(name: str, tell: Callable[[Record], str]) -> str:
-        return f"| {name} | " + " | ".join(tell(section) for section in sections.values()) + " |"
+    def row(name: str, text: Callable[[Record], str]) -> str:
+        return f"| {name} | " + " | ".join(text(section) for section in sections.values()) + " |"
 
     lines = [f"| | {' | '.join(sections)} |", "| --- |" + " --- |" * len(sections)]
-    lines += [row(name, tell) for name, tell in page.rows(report)]
+    lines += [row(*entry) for entry in page.rows(report)]
     return "\n".join(lines) + f"\n\nBy `{report['command']}`."
 
 
@@ -133,15 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sim.switch_evaluation.switch_report", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("folder", help="what sim.evaluate --switch wrote")
-    folder = Path(parser.parse_args().folder)
-    try:
-        report = json.loads((folder / "report.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"no report.json that can be read in {folder} ({error}); make it with "
-            "`python -m sim.evaluate <model> --switch early,mid,late --out <folder>`"
-        ) from None
+    parser.add_argument("folder", type=Path, help="output folder of sim.evaluate --switch")
+    folder = parser.parse_args().folder
+    report = read_report(folder, "python -m sim.evaluate <model> --switch early,mid,late --out <folder>")
     page.write_page(folder, report)
     print(markdown(report))
 

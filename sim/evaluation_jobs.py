@@ -1,0 +1,125 @@
+"""The episodes of an evaluation: each is a job with its own seed, which can be run again alone."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from policy.running.session import Session
+from sim.initial_states import start
+from sim.rollout import Driver, Watch
+from sim.tasks import TASKS
+from sim.world import World
+
+CHAIN = 5  # instructions in a row
+FAILURES = 2  # filmed for each task, next to one success
+Record = dict[str, Any]
+OnInstruction = Callable[[str, str], None]  # called with task and instruction whenever one is given
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One episode."""
+
+    run: str  # "main", "reworded", "new_words", "shuffled" or "chain"
+    task: str  # "" in a chain, which draws its own
+    seed: int
+    start: str  # "home" or "other", as in sim.initial_states
+
+
+def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: int) -> list[Job]:
+    """All jobs; each has a seed of its own, counted up from `seed`."""
+    runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
+    wanted = [(run, task, "other" if i % 3 == 2 else "home") for run, n in runs for task in tasks for i in range(n)]
+    wanted += [("chain", "", "home")] * chains
+    return [Job(run, task, seed + i, kind) for i, (run, task, kind) in enumerate(wanted)]
+
+
+def play(
+    job: Job, world: World, session: Session, on_instruction: OnInstruction | None = None, watch: Watch | None = None
+) -> Record:
+    """Run one job to its end and return its record, which is the same every time."""
+    rng = np.random.default_rng([job.seed, 1])  # for tasks and phrasings; the layout draws from the seed itself
+    play_one = _chain if job.run == "chain" else _single
+    return play_one(job, world, session, rng, on_instruction or (lambda task, instruction: None), watch)
+
+
+def _single(
+    job: Job,
+    world: World,
+    session: Session,
+    rng: np.random.Generator,
+    on_instruction: OnInstruction,
+    watch: Watch | None,
+) -> Record:
+    task = instructed = TASKS[job.task]
+    start(world, task, job.seed, job.start)
+    if job.run == "shuffled":  # judged by one task, instructed with another
+        others = [t for t in TASKS.values() if t is not task and t.possible(world)]
+        instructed = others[rng.integers(len(others))]
+    phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
+    instruction = phrasings[rng.integers(len(phrasings))]
+    on_instruction(instructed.name, instruction)
+    outcome = Driver(world, session).perform(instruction, task, watch)
+    return {
+        "run": job.run,
+        "task": job.task,
+        "seed": job.seed,
+        "start": job.start,
+        "instructed_task": instructed.name,
+        "instruction": instruction,
+        "success": outcome.success,
+        "steps": outcome.steps,
+        "interventions": outcome.interventions,
+    }
+
+
+def _chain(
+    job: Job,
+    world: World,
+    session: Session,
+    rng: np.random.Generator,
+    on_instruction: OnInstruction,
+    watch: Watch | None,
+) -> Record:
+    """Up to CHAIN tasks in one scene, until the first failure."""
+    world.reset(np.random.default_rng(job.seed))
+    driver, subtasks = Driver(world, session), list[Record]()
+    while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
+        possible = [t for t in TASKS.values() if t.possible(world)]
+        task = possible[rng.integers(len(possible))]
+        instruction = task.phrasings[rng.integers(len(task.phrasings))]
+        on_instruction(task.name, instruction)
+        outcome = driver.perform(instruction, task, watch)
+        subtasks.append(
+            {
+                "task": task.name,
+                "instruction": instruction,
+                "success": outcome.success,
+                "steps": outcome.steps,
+                "interventions": outcome.interventions,
+            }
+        )
+    completed = sum(subtask["success"] for subtask in subtasks)
+    return {"run": job.run, "seed": job.seed, "completed": completed, "subtasks": subtasks}
+
+
+def succeeded(record: Record) -> bool:
+    """Whether the episode succeeded; a chain only as a whole."""
+    return bool(record["completed"] == CHAIN if "completed" in record else record["success"])
+
+
+def choose_films(records: list[Record], jobs: list[Job]) -> list[tuple[str, Job]]:
+    """File name and job of each film: for each task its first failures and one success."""
+    seen: dict[tuple[str, bool], int] = defaultdict(int)
+    films = []
+    for record, job in zip(records, jobs, strict=True):
+        if job.run not in ("main", "chain"):
+            continue
+        name, success = job.task or "chain", succeeded(record)
+        if seen[name, success] < (1 if success else FAILURES):
+            seen[name, success] += 1
+            films.append((f"{name}-{'success' if success else f'failure-{seen[name, success]}'}", job))
+    return films

@@ -1,0 +1,50 @@
+"""Metrics of a switch, computed from set-points; every function is pure.
+
+Set-points are arrays (T, A) with a row for each control step; `undisturbed` are those of the counterfactual episode,
+the same one without the switch.
+"""
+
+import numpy as np
+
+from policy.robot.contract import Limits
+from sim.scene import ARM
+from sim.world import RATE
+
+JERK_STEPS = 10  # control steps after a switch in which its peak jerk is looked for
+SAME = 1e-6  # set-points closer than this are the same
+
+
+def reaction_time(
+    setpoints: np.ndarray, serves_newest: np.ndarray, undisturbed: np.ndarray, switch_step: int
+) -> float | None:
+    """Seconds from the instruction to the first set-point that serves it and differs from the counterfactual one.
+
+    The instruction came before row `switch_step`; `serves_newest` (T,) says which set-points serve the newest
+    instruction. A set-point counts from the beginning of its control step. One that differs only because an inference
+    under the old instruction was discarded does not serve the new one. None where the counterfactual ends before.
+    """
+    end = min(len(setpoints), len(undisturbed))
+    change = np.abs(setpoints[switch_step:end] - undisturbed[switch_step:end]).max(1, initial=0)
+    differs = serves_newest[switch_step:end] & (change > SAME)
+    return float(np.argmax(differs)) / RATE if differs.any() else None
+
+
+def jerk_ratio(setpoints: np.ndarray, undisturbed: np.ndarray, switch_step: int) -> float:
+    """Peak jerk of the arm within JERK_STEPS after the switch, divided by the peak of the whole counterfactual.
+
+    Jerk is the third difference of the joints' set-points; the gripper is left out.
+    """
+    near = setpoints[max(0, switch_step - 3) : switch_step + JERK_STEPS]
+    return _peak_jerk(near) / max(_peak_jerk(undisturbed), SAME)
+
+
+def _peak_jerk(setpoints: np.ndarray) -> float:
+    return float(np.abs(np.diff(setpoints[:, : len(ARM)], 3, axis=0)).max(initial=0))
+
+
+def limit_violations(setpoints: np.ndarray, initial_state: np.ndarray, limits: Limits) -> int:
+    """The number of set-points beyond the limits of position or velocity; `initial_state` (A,) comes before them."""
+    before = np.concatenate([np.clip(initial_state, limits.low, limits.high)[None], setpoints[:-1]])
+    beyond = (setpoints < limits.low - SAME) | (setpoints > limits.high + SAME)
+    beyond |= np.abs(setpoints - before) > limits.velocity / RATE + 10 * SAME  # SAME: rounding of float32
+    return int(beyond.any(1).sum())
