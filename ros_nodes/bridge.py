@@ -195,10 +195,12 @@ def diagnostics(node: Node, *statuses: DiagnosticStatus) -> DiagnosticArray:
 
 
 def percentiles(seconds: Sequence[float]) -> str:
-    """p50 / p99 in ms."""
+    """p50 / p99 of latencies, in ms."""
     if not seconds:
         return "none"
     p50, p99 = np.percentile(list(seconds), (50, 99)) * 1e3
+    if p50 < 0:  # a time of another clock: it is no latency
+        return f"unknown: stamps are {-p50:.2f} ms ahead of our clock"
     return f"{p50:.2f} / {p99:.2f}"
 
 
