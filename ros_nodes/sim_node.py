@@ -56,7 +56,8 @@ class SimNode(Node):
             topic: TrajectoryController(joints, position, self.now)
             for topic, joints, position in self._contract.split(self.world.setpoint())
         }
-        self._problem, self._rejected, self._reported = "", 0, ""
+        self.rejected = 0  # trajectories
+        self._problem, self._reported = "", ""  # of the newest trajectory; the newest diagnostic
         self._sim_clock = ClockPublisher(self)
         self._qos = QosMismatches(self)
         self._outputs: dict[str, Publisher] = {}
@@ -134,7 +135,7 @@ class SimNode(Node):
         except InputError as error:
             why = str(error)
         if why:
-            self._rejected += 1
+            self.rejected += 1
             if why != self._problem:
                 self.get_logger().warning(f"{topic}: trajectory rejected: {why}")
         self._problem = why or ""
@@ -150,7 +151,7 @@ class SimNode(Node):
             level, message = "error", conflict
         elif problem := self._problem or self._qos.fault():
             level, message = "warn", problem
-        status = bridge.status(level, "sim_node: controller", message, {"rejected": self._rejected, "seed": self._seed})
+        status = bridge.status(level, "sim_node: controller", message, {"rejected": self.rejected, "seed": self._seed})
         if message != self._reported and level == "error":
             self.get_logger().error(message)
         self._reported = message
