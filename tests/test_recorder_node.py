@@ -269,6 +269,15 @@ def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_pa
     assert custom(bag)["instruction"] == "open the drawer"
 
 
+def test_an_instruction_with_the_default_qos_of_ros2_topic_pub_is_reported(tmp_path):
+    with bench() as stage:
+        stage.start("recorder_node", folder=tmp_path)
+        statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
+        stage.ears.create_publisher(String, "instruction", 10)  # volatile
+        until(lambda: statuses and "/instruction: the durability of /ears" in statuses[-1].message, "it is reported")
+        assert statuses[-1].level == DiagnosticStatus.WARN
+
+
 def test_a_signal_in_the_middle_of_a_write_leaves_a_complete_bag(tmp_path):
     """The process ends itself after a chunk is on the disk, before rosbags has noted so."""
     script = """
