@@ -131,14 +131,12 @@ class Watched(SimNode):
         self.moves.append((monotonic_ns(), float(now - self._was)))
         self._was = now
 
-    def say_nothing(self, topic: str, silent: bool) -> None:
-        """Close or open a topic."""
+    def mute(self, topic: str, silent: bool) -> None:
+        """Stop publishing a topic, or begin again."""
         if silent:
-            name = next(n for n in self._images if self._contract.cameras[n].topic == topic)
-            self._kept = name, self._images[name]
-            self._images[name] = _Mute()
+            self._kept, self.outputs[topic] = self.outputs[topic], _Mute()
         else:
-            self._images[self._kept[0]] = self._kept[1]
+            self.outputs[topic] = self._kept
 
 
 class _Mute:
@@ -188,10 +186,10 @@ def switches(model: Path) -> dict[str, str]:
         figures = dict(said)
         for _ in range(FAULTS):
             common.spin(executor, 1.0)  # at full speed
-            robot.say_nothing(FRONT, True)
+            robot.mute(FRONT, True)
             began = robot.moves[-1][0]  # its last picture
             held("camera silent", began)
-            robot.say_nothing(FRONT, False)
+            robot.mute(FRONT, False)
             _await(executor, robot, way)
             common.spin(executor, 1.0)
             nodes["policy_node"].send_signal(signal.SIGKILL)

@@ -60,13 +60,13 @@ class SimNode(Node):
         self._problem, self._reported = "", ""  # of the newest trajectory; the newest diagnostic
         self._sim_clock = ClockPublisher(self)
         self._qos = QosMismatches(self)
-        self._outputs: dict[str, Publisher] = {}
+        self.outputs: dict[str, Publisher] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(STEP_NS * 1e-9 / speed, self._run, clock=STEADY)
         self.create_timer(1.0, self._diagnose, clock=STEADY)
 
     def _run(self) -> None:
-        if not self._outputs:
+        if not self.outputs:
             if not self._sim_clock.ready():
                 return
             self._open()
@@ -77,7 +77,7 @@ class SimNode(Node):
         cameras = [self._contract.cameras[name].topic for name in CAMERAS]
         kinds = {JOINT_STATES: JointState, self._contact: Bool, **dict.fromkeys(cameras, Image)}
         for topic, kind in kinds.items():
-            self._outputs[topic] = self.create_publisher(
+            self.outputs[topic] = self.create_publisher(
                 kind,
                 topic,
                 SENSOR_OUT,
@@ -107,13 +107,13 @@ class SimNode(Node):
         now = self.now
         self._sim_clock.publish(now)
         for joints in self.world.joints:
-            self._outputs[JOINT_STATES].publish(
+            self.outputs[JOINT_STATES].publish(
                 bridge.joint_state(JOINT_NAMES, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort)
             )
         for name, pixels in self.world.frame().images.items():
             topic = self._contract.cameras[name].topic
-            self._outputs[topic].publish(bridge.image(pixels, now, f"{name}_camera"))
-        self._outputs[self._contact].publish(Bool(data=self.world.contact))
+            self.outputs[topic].publish(bridge.image(pixels, now, f"{name}_camera"))
+        self.outputs[self._contact].publish(Bool(data=self.world.contact))
 
     def reset(self, seed: int) -> None:
         """Lay the table out anew; the clock is set back, as it is another world."""
