@@ -1,7 +1,8 @@
-"""Recording: real bags from real physics, read back by two libraries, resumable."""
+"""Recording of demonstrations: bags from physics, read by two libraries, and continued after a stop."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,18 +11,20 @@ from mcap_ros2.reader import read_ros2_messages
 
 from policy.data.bags import find_bags, read_episodes
 from policy.robot import contract as contracts
+from sim.initial_states import start
 from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, main, plan
 from sim.tasks import TASKS
+from sim.world import World
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bags")
     main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(out), "--processes", "2"])
     return out
 
 
-def test_a_bag_is_an_episode_as_the_contract_says(recorded):
+def test_a_bag_is_an_episode_as_the_contract_describes_it(recorded: Path) -> None:
     bags = find_bags(recorded)
     assert [b.name for b in bags] == ["lamp_on_0000", "lamp_on_0001", "lamp_on_0002"]
     for bag in bags:
@@ -36,7 +39,7 @@ def test_a_bag_is_an_episode_as_the_contract_says(recorded):
         assert after < ahead
 
 
-def test_the_mcap_has_a_live_robot_s_topics_and_qos(recorded):
+def test_the_mcap_has_a_live_robot_s_topics_and_qos(recorded: Path) -> None:
     bag = recorded / "lamp_on_0000"
     rates: dict[str, int] = {}
     for message in read_ros2_messages(bag / "lamp_on_0000.mcap"):
@@ -55,25 +58,25 @@ def test_the_mcap_has_a_live_robot_s_topics_and_qos(recorded):
     assert "transient_local" in offered["/instruction"]
 
 
-def test_what_is_there_is_not_recorded_again(recorded, capsys):
+def test_existing_bags_are_not_recorded_again(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
     main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(recorded)])
     assert "0 episodes to record, 3 exist already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
 
 
-def test_plan_mixes_starts_and_keeps_training_seeds(tmp_path):
+def test_a_plan_mixes_initial_states_and_keeps_to_training_seeds(tmp_path: Path) -> None:
     jobs = plan(list(TASKS), 600, tmp_path)
     assert max(j.seed for j in jobs) + (ATTEMPTS - 1) * SEEDS < TRAINING and max(j.seed for j in jobs) < SEEDS
     assert sum(j.start == "other" for j in jobs) == len(jobs) // 3
     assert sum(j.start == "near_miss" for j in jobs) == len(jobs) // 12
     assert sum(j.pushed for j in jobs) == len(jobs) // 2
-    # switches are made of those from home and undisturbed
+    # sim.switches takes those from home and undisturbed
     assert sum(j.start == "home" and not j.pushed for j in jobs) == len(jobs) // 3
     assert len({j.bag for j in jobs}) == len(jobs)
 
 
-def test_tasks_share_tables_in_threes_and_every_pair_meets(tmp_path):
+def test_tasks_share_layouts_in_threes_and_every_pair_meets(tmp_path: Path) -> None:
     jobs = plan(list(TASKS), 600, tmp_path)
     shown: dict[int, list[str]] = {}
     for job in jobs:
@@ -81,12 +84,12 @@ def test_tasks_share_tables_in_threes_and_every_pair_meets(tmp_path):
     assert {len(set(tasks)) for tasks in shown.values()} == {SHARE} == {len(tasks) for tasks in shown.values()}
     together = {(a, b) for tasks in shown.values() for a in tasks for b in tasks if a != b}
     assert len(together) == len(TASKS) * (len(TASKS) - 1)
-    # what one task's episodes are does not depend on which others are recorded
+    # the episodes of one task do not depend on which other tasks are recorded
     alone = plan(["lamp_on"], 600, tmp_path)
     assert alone == [job for job in jobs if job.task == "lamp_on"]
 
 
-def test_unknown_task_names_the_nearest(tmp_path):
+def test_an_unknown_task_names_the_nearest(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "sim.record", "--tasks", "lamp_onn", "--out", str(tmp_path / "x")],
         capture_output=True,
@@ -95,11 +98,7 @@ def test_unknown_task_names_the_nearest(tmp_path):
     assert run.returncode == 2 and "lamp_on" in run.stderr and not (tmp_path / "x").exists()
 
 
-def test_a_seed_is_a_scene(recorded):
-    """The first picture of a bag is drawn again, to the bit, from the seed that it notes."""
-    from sim.initial_states import start
-    from sim.world import World
-
+def test_the_seed_of_a_bag_reproduces_its_first_frame_to_the_bit(recorded: Path) -> None:
     (episode,) = read_episodes(recorded / "lamp_on_0000", contracts.load("tabletop"))
     (job,) = plan(["lamp_on"], 1, recorded)
     world = World()
