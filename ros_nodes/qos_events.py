@@ -14,7 +14,7 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible, qos_policy_name_fr
 
 from ros_nodes.graph import node_name
 
-SHOWN_NS = 5_000_000_000  # a mismatch is reported for so long, also where the other node has gone
+SHOWN_NS = 5_000_000_000  # a mismatch is reported for so long, also where the other node has ended
 LOOK_NS = 500_000_000  # between two looks at the graph
 
 
@@ -35,7 +35,7 @@ class QosMismatches:
         return PublisherEventCallbacks(incompatible_qos=lambda event: self._add(topic, event))
 
     def fault(self) -> str:
-        """The topics on which a node that is there now cannot be connected to, "" where there is none."""
+        """The topics on which another node's publisher or subscription does not fit, "" where there is none."""
         now = monotonic_ns()
         if self._found and now - self._looked > LOOK_NS:
             self._look(now)
@@ -51,11 +51,11 @@ class QosMismatches:
         self._looked = now
         sentences = []
         for topic, (since, policy, names) in list(self._found.items()):
-            there = self._incompatible(topic)
-            if not there and now - since > SHOWN_NS:
+            nodes = self._incompatible(topic)
+            if not nodes and now - since > SHOWN_NS:
                 del self._found[topic]
                 continue
-            names = ", ".join(there) or names
+            names = ", ".join(nodes) or names
             self._found[topic] = since, policy, names
             sentences.append(
                 f"{topic}: the {policy.lower()} of {names or 'another node'} does not fit this node's: "

@@ -1,4 +1,4 @@
-"""The MuJoCo robot with a live robot's topics, so that nobody needs hardware.
+"""The MuJoCo robot with a live robot's topics, for those without hardware.
 
     ros2 run midstream sim_node --ros-args -p seed:=1000000
 
@@ -38,7 +38,7 @@ JOINT_STATES = "joint_states"
 
 
 class SimNode(Node):
-    """One robot at its table; `world` is the truth, for whoever judges a policy in this process."""
+    """One robot at its table; a policy that runs in this process is judged by `world`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("sim_node", **options)

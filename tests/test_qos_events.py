@@ -1,4 +1,4 @@
-"""A publisher that cannot be connected to is named, over real DDS, and no longer once it has gone."""
+"""A publisher that cannot be connected to is named, over real DDS, and no longer once it has ended."""
 
 from typing import Any
 

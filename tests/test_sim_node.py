@@ -41,7 +41,7 @@ def test_it_publishes_what_the_contract_names_and_follows_trajectories(stage: Be
     }
     node = stage.executor.create_task(SimNode, context=stage.context)  # it renders in the thread that made it
     stage.executor.wake()
-    until(node.done, "the robot is there")
+    until(node.done, "the robot is made")
     robot = stage.add(node.result())
     until(lambda: len(received["camera/wrist/image_raw"]) > 4 and len(received["joint_states"]) > 30, "it publishes")
     times = [bridge.nanoseconds(m.clock) for m in clock]
@@ -63,7 +63,7 @@ def test_it_publishes_what_the_contract_names_and_follows_trajectories(stage: Be
     point = bridge.trajectories(contract, np.array([4 * DT]), np.append(goal, 0.04)[None])[ARM]
     point.points[0].velocities = []
     sent = stage.publish(ARM, JointTrajectory, point, bridge.COMMAND)
-    until(lambda: abs(robot.world.state()[0] - goal[0]) < 0.02, "the arm is there")
+    until(lambda: abs(robot.world.state()[0] - goal[0]) < 0.02, "the arm has reached it")
     sent.publish(JointTrajectory(joint_names=["panda_joint1"]))
     until(lambda: robot.rejected == 1, "an empty one is rejected")
 
