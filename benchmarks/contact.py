@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from policy.data.bags import find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.episodes import read_episodes
 from policy.robot import contract as contracts
 from policy.spec import Episode
 from policy.switching.demonstration import fill_gaps

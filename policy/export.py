@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from policy.data import cache as dataset
+from policy.data.cache import open_cache
+from policy.data.pictures import enlarged
+from policy.data.windows import statistics
 from policy.errors import InputError, exit_code
 from policy.learning import checkpoint
-from policy.learning.batches import Batches
+from policy.learning.batches import Batches, picture_size
 from policy.learning.card import model_card
 from policy.learning.onnx_graph import check_parity, write_graph
 from policy.learning.recipe import parse
@@ -95,7 +97,7 @@ def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches,
             f"the bags of {run} are no longer at {bags}; export compares on real frames: give their place with --bags"
         )
     robot, recipe = contract.load(run / "contract.yaml"), parse(state["recipe"])
-    cache = dataset.open_cache(bags, robot)
+    cache = open_cache(bags, robot, picture_size(recipe))
     described = checkpoint.describe(recipe, replace(cache.contract.spec, switches=recipe.switches))
     if described["spec"] != state["spec"]:
         raise InputError(
@@ -103,9 +105,12 @@ def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches,
         )
     batches = Batches(cache, recipe)
     chosen = np.linspace(0, len(cache.state) - 1, FRAMES).astype(int)
-    statistics = dataset.statistics(cache)
-    action_range = np.maximum(statistics["action_max"] - statistics["action_min"], 1e-3)
-    return batches, batches.gather(chosen), action_range
+    values = statistics(cache)
+    action_range = np.maximum(values["action_max"] - values["action_min"], 1e-3)
+    inputs = batches.gather(chosen)
+    for name, size in robot.spec.cameras.items():  # the cache holds them at the size that the policy reads
+        inputs[f"image_{name}"] = torch.from_numpy(enlarged(inputs[f"image_{name}"].numpy(), *size))
+    return batches, inputs, action_range
 
 
 def _read_report(path: Path) -> dict[str, Any]:

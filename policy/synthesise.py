@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from policy.data.bags import EpisodeWriter, channels, find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts

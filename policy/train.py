@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from policy.data import cache as dataset
+from policy.data.cache import open_cache
+from policy.data.checks import Finding
+from policy.data.windows import statistics
 from policy.errors import InputError, exit_code
 from policy.learning import checkpoint, recipe
-from policy.learning.batches import Batches
+from policy.learning.batches import Batches, picture_size
 from policy.learning.model import Policy
 from policy.learning.trainer import Trainer
 from policy.robot import contract
@@ -49,9 +51,10 @@ def train(
     found = checkpoint.latest(out)
     if found:
         _check_same(found, checkpoint.describe(chosen, replace(robot.spec, switches=chosen.switches)))
-    cache = dataset.open_cache(bags, robot)
+    cache = open_cache(bags, robot, picture_size(chosen))
+    _obey(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
-    policy = Policy(chosen, robot.spec, dataset.statistics(cache))
+    policy = Policy(chosen, robot.spec, statistics(cache))
     if weights is not None and not found:
         checkpoint.warm_start(policy, weights)
     out.mkdir(parents=True, exist_ok=True)
@@ -71,6 +74,14 @@ def train(
     if found:
         trainer.resume(found)
     trainer.run(samples or chosen.training.samples, minutes)
+
+
+def _obey(findings: list[Finding], loud: bool) -> None:
+    """Print what is wrong with the data; `InputError` if something would be learnt wrongly."""
+    for finding in findings if loud else ():
+        print(f"{finding.severity}: {finding}", file=sys.stderr, flush=True)
+    if wrong := [finding for finding in findings if finding.severity == "error"]:
+        raise InputError(f"{len(wrong)} of the {len(findings)} findings are errors, and would be learnt: {wrong[0]}")
 
 
 def _check_same(found: Path, described: dict[str, Any]) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 from rich.console import Console
 from std_srvs.srv import SetBool
 
-from policy.data.bags import find_bags
-from policy.data.bags import read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.episodes import read_episodes
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
 from ros_nodes.demo_stack import Stack

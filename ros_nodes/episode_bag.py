@@ -15,7 +15,7 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 
-from policy.data.bags import channels, open_writer
+from policy.data.bag_writer import channels, open_writer
 from policy.robot.contract import Contract
 
 

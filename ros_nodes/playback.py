@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from policy.data.bags import messages
-from policy.data.bags import TYPES
-from policy.data.mcap_recovery import Raw
+from policy.data.raw import TYPES, Raw
 from policy.errors import InputError
 from policy.robot.contract import STRING, Contract
 from policy.robot.streams import Streams
@@ -82,7 +81,7 @@ class Playback:
             if topic in commanded:
                 try:
                     message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
-                except Exception as error:  # rosbags raises whatever the broken bytes lead to
+                except Exception as error:  # rosbags raises whatever the damaged bytes lead to
                     self.lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
                     continue
                 self._setpoints.push(topic, message, raw.stamp)

@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_srvs.srv import SetBool, Trigger
 
-from policy.data.bags import Channel
+from policy.data.bag_writer import Channel
 from policy.errors import InputError
 from policy.robot import contract as contracts
 from policy.robot.contract import COMPRESSED, IMAGE, JOINT_STATE

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policy.data.bags import TYPES, channels
+from policy.data.bag_writer import channels
+from policy.data.raw import TYPES
 from policy.errors import InputError
 from policy.robot.contract import STRING, Contract
 from policy.robot.instructions import continues
@@ -105,7 +106,7 @@ class Recorder:
         """End the bag and begin another, unless the instruction names no other task than the one in force."""
         text = _text(cdr)
         if continues(text):
-            text = self._unfinished  # a bag of its own could not tell what is continued
+            text = self._unfinished  # a bag of its own does not hold what it resumes
             cdr = bytes(TYPES.serialize_cdr(TYPES.types[STRING](data=text), STRING))
         if not text or text == self.instruction:
             return

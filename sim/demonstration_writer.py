@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from policy.data.bags import TYPES, EpisodeWriter
+from policy.data.bag_writer import EpisodeWriter
 from policy.data.message_writer import MessageWriter
+from policy.data.raw import TYPES
 from policy.robot.contract import Contract
 from sim.world import CAMERAS, JOINT_NAMES, JointReading, World
 

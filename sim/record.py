@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.bags import EpisodeWriter, channels
+from policy.data.bag_writer import EpisodeWriter, channels
 from policy.errors import InputError, exit_code, unknown
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.bags import read_episodes
+from policy.data.episodes import read_episodes
 from policy.robot.contract import Contract
 from policy.switching.demonstration import FORWARD, ROLLBACK, Demonstration
 from policy.switching.stitching import SwitchStitcher, free_steps

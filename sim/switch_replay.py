@@ -5,7 +5,7 @@ from zlib import crc32
 
 import numpy as np
 
-from policy.data.bags import EpisodeWriter, channels
+from policy.data.bag_writer import EpisodeWriter, channels
 from policy.robot.contract import Contract
 from policy.spec import MODES
 from policy.switching.demonstration import ROLLBACK

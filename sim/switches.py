@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from policy.data.bags import find_bags
+from policy.data.bag_files import find_bags
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract

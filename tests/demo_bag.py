@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policy.data.bags import TYPES, Channel, EpisodeWriter, channels
+from policy.data.bag_writer import Channel, EpisodeWriter, channels
 from policy.data.message_writer import MessageWriter
+from policy.data.raw import TYPES
 from policy.robot.contract import Contract, load
 from policy.switching.demonstration import Demonstration
 

@@ -12,7 +12,10 @@ from mcap_ros2.decoder import DecoderFactory
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
-from policy.data.bags import TYPES, Channel, EpisodeWriter, channels, find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.bag_writer import Channel, EpisodeWriter, channels
+from policy.data.episodes import read_episodes
+from policy.data.raw import TYPES
 from policy.errors import InputError
 from policy.robot.streams import Streams
 from tests.demo_bag import CONTRACT, START, STEP, Item, action, demonstration, image, make, qpos, write
@@ -285,5 +288,5 @@ def test_no_bag_there(tmp_path):
         find_bags(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "metadata.yaml").write_text("rosbag2_bagfile_information:\n  version: 9\n")
-    with pytest.raises(InputError, match="cannot be read as a rosbag2 bag"):
+    with pytest.raises(InputError, match="holds no recording"):
         read_episodes(tmp_path / "a", CONTRACT)

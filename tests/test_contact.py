@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.data.bags import read_episodes
+from policy.data.episodes import read_episodes
 from policy.robot.contact import departs, estimate, holds
 from policy.robot.motors import Motors
+from policy.robot.streams import Streams
 from policy.switching.demonstration import fill_gaps
 from sim.record import main as record
 from tests.demo_bag import ARM, CONTRACT, START, STEP, Item, demonstration, header, make, write
@@ -112,25 +113,27 @@ def efforts(at: int, velocity: float, effort: float) -> Item:
 
 def test_motors_give_the_mean_effort_of_the_step_and_the_newest_of_all_else() -> None:
     motors = Motors(CONTRACT)
+    streams = Streams(CONTRACT, motors)
     for k in range(11):
         item = efforts(START + k * STEP // 5, velocity=float(k), effort=float(k))
-        motors.push("/joint_states", item.message, item.receive)
+        streams.push("/joint_states", item.message, item.receive)
     there = motors.at(START + 2 * STEP)
     assert there[:, 0].tolist() == list(range(7))  # not the fingers
     assert set(there[:, 1]) == {10.0} and set(there[:, 2]) == {8.0}  # of 6 .. 10
     assert motors.at(START + STEP)[0].tolist() == [0, 5, 3]
     assert np.isnan(motors.at(START - 1)).all() and np.isnan(motors.at(START + 10 * STEP)).all()
-    motors.clear()
+    streams.clear()
     assert np.isnan(motors.at(START + 2 * STEP)).all()
 
 
 def test_a_driver_without_efforts_or_velocities_is_passed_over() -> None:
-    motors = Motors(CONTRACT)
     for field in ("effort", "velocity"):
+        motors = Motors(CONTRACT)
+        streams = Streams(CONTRACT, motors)
         item = efforts(START, 1.0, 1.0)
         setattr(item.message, field, np.zeros(0))
-        motors.push("joint_states", item.message, item.receive)
-    assert np.isnan(motors.at(START)).all()
+        streams.push("joint_states", item.message, item.receive)
+        assert np.isnan(motors.at(START)).all() and not streams.lost
 
 
 def test_a_bag_s_label_wins_and_without_one_the_contact_is_estimated(tmp_path: Path) -> None:

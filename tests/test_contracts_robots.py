@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from policy.data.bags import channels, read_episodes
+from policy.data.bag_writer import channels
+from policy.data.episodes import read_episodes
 from policy.robot.contract import Contract, load
 from policy.robot.streams import Streams
 from tests.demo_bag import START, Item, header, image, make, write

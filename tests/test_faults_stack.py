@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy.data.bags import TYPES
+from policy.data.raw import TYPES
 from tests.demo_bag import demonstration, write
 from tests.faults_stand import Stand, make, model, says, stand, switching  # noqa: F401  fixtures
 from tests.ros_tiny import LONG, until  # skips the file where there is no ROS

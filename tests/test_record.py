@@ -9,7 +9,8 @@ import pytest
 import yaml
 from mcap_ros2.reader import read_ros2_messages
 
-from policy.data.bags import find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.episodes import read_episodes
 from policy.robot import contract as contracts
 from sim.initial_states import start
 from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, main, plan

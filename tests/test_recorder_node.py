@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from policy.data import mcap_recovery
-from policy.data.bags import TYPES, channels, find_bags, read_episodes
+from policy.data import mcap_file
+from policy.data.bag_files import find_bags
+from policy.data.bag_writer import channels
+from policy.data.episodes import read_episodes
+from policy.data.raw import TYPES
 from policy.errors import InputError
 from ros_nodes.recording import Recorder
 from tests.demo_bag import CONTRACT, START, STEP, Item, demonstration, make, write
@@ -112,8 +116,8 @@ def test_an_instruction_that_is_no_text_begins_no_bag(tmp_path):
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
     feed(recorder, demonstration(20, text="good"))
-    broken = cdr(Item("instruction", make("String", "????"), 0)).replace(b"????", b"\xff\xfe\xff\xfe")
-    recorder.push("instruction", broken, after(20))
+    damaged = cdr(Item("instruction", make("String", "????"), 0)).replace(b"????", b"\xff\xfe\xff\xfe")
+    recorder.push("instruction", damaged, after(20))
     feed(recorder, (i for i in demonstration(5, start=after(20)) if i.topic != "instruction"))
     recorder.stop()
     (bag,) = find_bags(tmp_path)
@@ -244,7 +248,7 @@ def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
     assert read_episodes(whole, CONTRACT)[0].instruction == "first"
     assert read_episodes(cut, CONTRACT)[0].instruction == "second"
     (file,) = cut.glob("*.mcap")
-    assert len(list(mcap_recovery.messages(file))) >= expected > 100
+    assert len(list(mcap_file.messages(file, Counter()))) >= expected > 100
 
 
 def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_path):
@@ -312,4 +316,4 @@ sys.exit(main())
     (bag,) = find_bags(tmp_path)
     (file,) = bag.glob("*.mcap")
     with Reader(bag) as reader:
-        assert len(list(mcap_recovery.messages(file))) == reader.message_count > 0  # none twice
+        assert len(list(mcap_file.messages(file, Counter()))) == reader.message_count > 0  # none twice

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from policy.data.bags import channels
-from policy.data.bags import TYPES
+from policy.data.bag_writer import channels
+from policy.data.raw import TYPES
 from policy.errors import InputError
 from policy.robot.streams import Streams
 from ros_nodes.playback import Playback

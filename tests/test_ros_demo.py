@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from policy.data.bags import find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.episodes import read_episodes
 from policy.robot.contract import load
 from tests.tiny import write_model
 
@@ -33,7 +34,7 @@ def test_the_stack_records_what_can_be_trained_on(tmp_path: Path) -> None:
     assert first.instruction != second.instruction and second.stamps[0] > first.stamps[-1]
     assert f"{first.instruction}\n" in done.stdout and "gave up" in done.stdout  # honest about failures
     assert len(second.stamps) > 100
-    # the tiny policy moves the first joint on and on, and so says the recorded action
+    # the tiny policy moves the first joint on and on, and so does the recorded action
     assert second.actions[-1, 0] > second.actions[0, 0] and second.state[-1, 0] > second.state[0, 0]
     assert list((out / "run").glob("checkpoint-*/weights.safetensors"))
 

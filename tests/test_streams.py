@@ -261,7 +261,6 @@ def test_setpoint_of_a_trajectory_counts_from_its_stamp_and_an_unset_stamp_from_
     streams.push(gripper, trajectory(0, ["panda_finger_joint1"], [0.02], 0), START + STEP)
     assert streams.setpoint_at(START + STEP - 1) is None
     assert streams.setpoint_at(START + STEP).tolist() == pytest.approx([0, 1, 2, 3, 4, 5, 6, 0.04])
-    assert not streams.settled(START + STEP)
     # a chunk replaces what the last one had still to do
     chunk = trajectory(START + 2 * STEP, ARM, [1] * 7)
     chunk.points = [*chunk.points, trajectory(0, ARM, [2] * 7, 2 * STEP).points[0]]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from policy.data.bags import find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.episodes import read_episodes
 from policy.errors import InputError
 from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 from policy.switching.stitching import SwitchStitcher

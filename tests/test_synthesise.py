@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from policy.data import cache as dataset
-from policy.data.bags import EpisodeWriter, channels, find_bags, read_episodes
+from policy.data.bag_files import find_bags
+from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
+from policy.data.windows import targets
 from policy.errors import InputError
 from policy.learning.context_labels import ContextLabels
 from policy.robot.contract import FOLDER, Contract, load
@@ -146,7 +149,7 @@ def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -
     bags = two_tasks(tmp_path / "bags", at=float(grasp().state[0, 1]))
     synthesise(bags, bags / "switches", CONTRACT)
     cache = dataset.open_cache(bags, CONTRACT)
-    _, mask = dataset._rows(cache, CONTRACT.horizon)
+    _, mask = targets(cache, CONTRACT.horizon)
     done = ContextLabels(cache).execution_targets[:, 1]
     for e, bag in enumerate(cache.bags):
         last = int(cache.bounds[e + 1]) - 1

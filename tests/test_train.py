@@ -17,7 +17,7 @@ from policy import train
 from policy.data import cache as dataset
 from policy.errors import InputError
 from policy.learning import checkpoint, recipe, trainer
-from policy.learning.batches import Batches
+from policy.learning.batches import Batches, picture_size
 from policy.learning.device import has_bfloat16
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
@@ -294,8 +294,9 @@ def test_validation_is_of_the_averaged_weights_and_leaves_the_trained_ones(
     for weights in ("weights", "ema"):
         a, b = (checkpoint.load(tmp_path / run, weights)[0].state_dict() for run in ("without", "with"))
         assert all(torch.equal(value, b[name]) for name, value in a.items())
-    cache, policy = dataset.open_cache(bags, contract.load("tabletop")), checkpoint.load(tmp_path / "with")[0]
-    batches = list(Batches(cache, recipe.load(path)).validation(trainer.VALIDATE_WINDOWS))
+    policy, chosen = checkpoint.load(tmp_path / "with")[0], recipe.load(path)
+    cache = dataset.open_cache(bags, contract.load("tabletop"), picture_size(chosen))
+    batches = list(Batches(cache, chosen).validation(trainer.VALIDATE_WINDOWS))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16(torch.device("cpu"))):
         losses = [policy.loss(batch)[1]["action"].item() for batch in batches]
     expected = np.average(losses, weights=[len(batch["state"]) for batch in batches])

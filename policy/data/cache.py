@@ -1,49 +1,51 @@
-"""What training reads: a cache of decoded frames beside the bags, and windows of it.
+"""What training reads: a cache of decoded frames beside the bags.
 
-    <bags>/.cache/<fingerprint of the contract>/
-        index.jsonl     one line a bag: name, size, time, episodes, what was lost   (written after its frames)
-        <field>.bin     image_<camera>, state, actions, stamps, contact, mode: rows of all bags, one after the other
+    <bags>/.cache/<key of all that decides how a bag is read>/
+        <bag>-<hash of its name>/   one bag (policy.data.cached_bag)
 
-The cache only grows at its end: what the index does not name is cut away and decoded again, so that an
-interrupted run goes on where it was and added bags cost only themselves. A changed or removed bag begins it
-anew.
+Each bag is there whole or not at all, so that an interrupted run goes on where it was. A bag that was added or
+changed costs only itself, and one that was removed is taken out.
 """
 
 import fcntl
+import hashlib
 import json
-from collections import Counter, deque
+import os
+import re
+import shutil
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from policy.data import workers
-from policy.data.bags import find_bags, read_episodes, summary
+from policy.data import cached_bag, checks, workers
+from policy.data.bag_files import find_bags, passed_over
+from policy.data.bags import summary
+from policy.data.cached_bag import CachedBag
+from policy.data.checks import Finding
+from policy.data.pictures import Pictures
 from policy.errors import InputError
 from policy.robot import streams
 from policy.robot.contract import Contract
-from policy.spec import Episode, Spec
+from policy.robot.setpoints import SetPoints
 
-UNLABELLED = 255  # in contact.bin and mode.bin
-
-Decoded = tuple[list[Episode], Counter[str], str]  # episodes, what was lost, why the bag cannot be used
+FORMAT = 1  # of the files, and of how a bag is read
 
 
 @dataclass(slots=True)
 class Cache:
-    """All frames of a folder of bags: N frames of E episodes, as read-only arrays on disk."""
+    """All frames of a folder of bags: N frames of E episodes of R recordings, in the order of time within each."""
 
     contract: Contract
-    images: dict[str, np.ndarray]  # camera -> uint8 (N, height, width, 3)
+    images: dict[str, Pictures]  # camera -> uint8 (N, height, width, 3), read from disk
     state: np.ndarray  # float32 (N, S)
-    actions: np.ndarray  # float32 (N, A)
+    actions: np.ndarray  # float32 (N, A): the set-points in force at stamps + dt
     stamps: np.ndarray  # int64 (N,) ns
     contact: np.ndarray | None  # bool (N,), None unless all bags tell it
     mode: np.ndarray  # uint8 (N,) into MODES, forward where there is no label
@@ -52,293 +54,155 @@ class Cache:
     instructions: list[str]  # (E,)
     tasks: list[str | None]  # (E,)
     broken: np.ndarray  # bool (E,): not carried out: another instruction follows, or it ends on the way
+    until: np.ndarray  # int64 (E,) ns: when the next instruction was given
     bags: list[str]  # (E,) where it was recorded
+    sources: list[tuple[str, ...]]  # (E,) the recordings that the bag was made of: itself where it was made of none
+    recording: np.ndarray  # int32 (N,): frames of one recording follow each other without a jump of the clock
+    commands: list[list[SetPoints]]  # (R,) of each group of the action, at their own rate
     lost: Counter[str]  # reason -> messages and frames that could not be used
+    findings: list[Finding]  # what is wrong with the data
 
 
-def open_cache(bags: Path, contract: Contract, processes: int = 2) -> Cache:
+def open_cache(bags: Path, contract: Contract, size: int | None = None, processes: int = 2) -> Cache:
     """Open the cache of a folder of bags, decoding first what it lacks.
 
+    Pictures are kept at `size` x `size`, the size that the policy reads, or as the cameras give them.
     `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
-    found = {str(bag.relative_to(bags)): bag for bag in find_bags(bags)}
     base = bags if bags.is_dir() else bags.parent
-    folder = base / ".cache" / contract.reading
+    found = {str(bag.relative_to(base)): bag for bag in find_bags(bags)}
+    folder = base / ".cache" / key(contract, size)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):  # of several training processes one decodes, the others wait
-            lines = _valid(folder, contract.spec, found)
-            todo = [name for name in found if name not in {line["bag"] for line in lines}]
+            _remove_gone(folder, base)
+            known = {name: _valid(folder, name, bag, contract, size) for name, bag in found.items()}
+            todo = {name: found[name] for name, bag in known.items() if bag is None}
             if todo:
-                lines += _decode_all(folder, contract, {name: found[name] for name in todo}, lines, processes)
+                _decode(folder, contract, size, todo, processes)
+                known |= {name: cached_bag.read(folder / _short(name), contract, size) for name in todo}
     except OSError as error:
         raise InputError(
             f"cannot write the cache of frames in {folder}: {error.strerror or error}; "
             "free space or give a folder that can be written; what is decoded stays"
         ) from error
-    return _open(folder, contract, lines)
+    whole = [bag for bag in known.values() if bag is not None]
+    return _joined(contract, size, whole, bags)
 
 
-class Windows:
-    """Training samples: a frame and the H set-points from it on, for each of N frames.
-
-    Set-points are found by time, so that a lost frame does not shift those after it. Past its end an episode
-    goes on with its last set-point: the robot holds. Where frames are missing, or the instruction changed, the mask is
-    False.
-    """
-
-    def __init__(self, cache: Cache, horizon: int) -> None:
-        self.cache, self.horizon = cache, horizon
-        self._rows, self._mask = _rows(cache, horizon)
-
-    def __len__(self) -> int:
-        return len(self.cache.state)
-
-    def batch(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, np.ndarray]:
-        """Samples: image_<camera> (B, h, w, 3), state (B, S), actions (B, H, A), mask (B, H), episode (B,).
-
-        Each image moves by up to `shift` pixels in both directions, its edge repeated.
-        """
-        cache, indices = self.cache, np.asarray(indices)
-        out = {
-            f"image_{name}": _shifted(images, indices, rng.integers(-shift, shift + 1, (len(indices), 2)))
-            for name, images in cache.images.items()
-        }
-        return out | {
-            "state": cache.state[indices],
-            "actions": cache.actions[self._rows[indices]],
-            "mask": self._mask[indices],
-            "episode": cache.episode[indices],
-        }
+def key(contract: Contract, size: int | None) -> str:
+    """Fingerprint of all that decides how a bag is read; targets are made when the cache is opened, at any horizon."""
+    raw = asdict(contract)
+    raw.pop("horizon")
+    return hashlib.sha256(json.dumps([FORMAT, raw, size]).encode()).hexdigest()[:12]
 
 
-def statistics(cache: Cache) -> dict[str, np.ndarray]:
-    """Means and deviations that normalise a policy, float32.
-
-    state_mean, state_std (S,); delta_mean, delta_std (H, A) of actions[t + i] - state[t], the state of the
-    joints that actions command; action_min, action_max (A,).
-    """
-    spec = cache.contract.spec
-    rows, mask = _rows(cache, spec.horizon)
-    state = np.asarray(cache.state, np.float64)
-    present = state[:, [spec.state.index(name) for name in spec.action]]
-    means, deviations = [], []
-    for i in range(spec.horizon):
-        delta = (cache.actions[rows[:, i]] - present)[mask[:, i]]
-        means.append(delta.mean(0))
-        deviations.append(delta.std(0))
-    values = {
-        "state_mean": state.mean(0),
-        "state_std": state.std(0),
-        "delta_mean": means,
-        "delta_std": deviations,
-        "action_min": cache.actions.min(0),
-        "action_max": cache.actions.max(0),
-    }
-    return {name: np.asarray(value, np.float32) for name, value in values.items()}
-
-
-def _rows(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H) int32: the frame whose action is action i of frame t; (N, H) bool: whether there is one."""
-    dt = cache.contract.spec.dt_ns
-    rows = np.empty((len(cache.stamps), horizon), np.int32)
-    mask = np.empty((len(cache.stamps), horizon), bool)
-    for first, end, broken in zip(cache.bounds[:-1], cache.bounds[1:], cache.broken, strict=True):
-        stamps = np.asarray(cache.stamps[first:end])
-        wanted = stamps[:, None] + dt * np.arange(horizon)
-        nearest = np.searchsorted(stamps[:-1] + np.diff(stamps) // 2, wanted)
-        rows[first:end] = first + nearest
-        beyond = (wanted > stamps[-1]) & ~broken
-        mask[first:end] = (np.abs(stamps[nearest] - wanted) < dt * 3 // 4) | beyond
-    return rows, mask
-
-
-def _shifted(images: np.ndarray, indices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Copies of images moved by (dy, dx) each, the edge repeated."""
-    h, w = images.shape[1:3]
-    out = np.empty((len(indices), h, w, 3), np.uint8)
-    for to, index, (dy, dx) in zip(out, indices.tolist(), offsets.tolist(), strict=True):
-        top, bottom, left, right = max(0, -dy), min(h, h - dy), max(0, -dx), min(w, w - dx)
-        to[top:bottom, left:right] = images[index, top + dy : bottom + dy, left + dx : right + dx]
-        to[top:bottom, :left] = to[top:bottom, left : left + 1]
-        to[top:bottom, right:] = to[top:bottom, right - 1 : right]
-        to[:top] = to[top]
-        to[bottom:] = to[bottom - 1]
-    return out
-
-
-def _fields(spec: Spec) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """File name -> type and shape of one row."""
-    images = {f"image_{name}": (np.dtype(np.uint8), (h, w, 3)) for name, (h, w) in spec.cameras.items()}
-    return images | {
-        "state": (np.dtype(np.float32), (len(spec.state),)),
-        "actions": (np.dtype(np.float32), (len(spec.action),)),
-        "stamps": (np.dtype(np.int64), ()),
-        "contact": (np.dtype(np.uint8), ()),
-        "mode": (np.dtype(np.uint8), ()),
-    }
-
-
-def _open(folder: Path, contract: Contract, lines: list[dict[str, Any]]) -> Cache:
-    episodes = [e for line in lines for e in line["episodes"]]
-    lost = _lost(lines)
-    if not episodes:
-        raise InputError(f"the bags of {folder.parent.parent} hold no whole frame: {summary(lost)}; record others")
-    bounds = np.cumsum([0] + [e["frames"] for e in episodes])
-    arrays = {
-        name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(int(bounds[-1]), *shape))
-        for name, (dtype, shape) in _fields(contract.spec).items()
-    }
-    contact, mode = np.asarray(arrays["contact"]), np.asarray(arrays["mode"])
-    mode = np.where(mode == UNLABELLED, 0, mode)
-    bags = [line["bag"] for line in lines for _ in line["episodes"]]
-    followed = np.array([a == b for a, b in pairwise([*bags, ""])])
+def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder: Path) -> Cache:
+    """The frames of all bags, one after the other."""
+    runs = [(bag, run) for bag in bags for run in bag.recording.runs]
+    lost = sum((bag.recording.lost for bag in bags), Counter[str]())
+    if not runs:
+        raise InputError(f"the bags of {folder} hold no whole frame: {summary(lost)}; record others")
+    parts = [(bag, run, part) for bag, run in runs for part in run.parts]
+    lengths = np.array([part.end - part.first for _, _, part in parts])
+    frames = [len(run.stamps) for _, run in runs]
+    ends_on_the_way = [run.mode is not None and run.mode[part.end - 1] != 0 for _, run, part in parts]
+    contact = [run.contact for _, run in runs if run.contact is not None]
     return Cache(
         contract=contract,
-        images={name: arrays[f"image_{name}"] for name in contract.cameras},
-        state=np.array(arrays["state"]),
-        actions=np.array(arrays["actions"]),
-        stamps=np.array(arrays["stamps"]),
-        contact=None if (contact == UNLABELLED).any() else contact == 1,
-        mode=mode,
-        episode=np.repeat(np.arange(len(episodes), dtype=np.int32), np.diff(bounds)),
-        bounds=bounds,
-        instructions=[e["instruction"] for e in episodes],
-        tasks=[e["task"] for e in episodes],
-        broken=followed | (mode[bounds[1:] - 1] != 0),
-        bags=bags,
+        images={
+            name: Pictures(
+                [bag.folder / f"image_{name}.bin" for bag, _ in runs],
+                [run.pictures for _, run in runs],
+                (size, size) if size else (camera.height, camera.width),
+            )
+            for name, camera in contract.cameras.items()
+        },
+        state=np.concatenate([run.state for _, run in runs]),
+        actions=np.concatenate([run.actions for _, run in runs]),
+        stamps=np.concatenate([run.stamps for _, run in runs]),
+        contact=np.concatenate(contact) if len(contact) == len(runs) else None,
+        mode=np.concatenate([np.zeros(len(run.stamps), np.uint8) if run.mode is None else run.mode for _, run in runs]),
+        episode=np.repeat(np.arange(len(parts), dtype=np.int32), lengths),
+        bounds=np.cumsum([0, *lengths]),
+        instructions=[part.instruction for _, _, part in parts],
+        tasks=[part.task for _, _, part in parts],
+        broken=np.array([part.superseded for _, _, part in parts]) | np.array(ends_on_the_way),
+        until=np.array([part.until for _, _, part in parts], np.int64),
+        bags=[bag.name for bag, _, _ in parts],
+        sources=[bag.recording.sources for bag, _, _ in parts],
+        recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),
+        commands=[run.commands for _, run in runs],
         lost=lost,
+        findings=[*checks.merge([(b.name, f) for b in bags for f in b.recording.findings]), *passed_over(folder)],
     )
 
 
-def _valid(folder: Path, spec: Spec, found: dict[str, Path]) -> list[dict[str, Any]]:
-    """The index's lines, if they still say the truth; otherwise the cache is emptied."""
-    lines, path = [], folder / "index.jsonl"
-    for text in path.read_text().splitlines() if path.exists() else ():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break  # cut off in the middle of a line
-    frames = _frames(lines)
-    whole = (
-        all(
-            (folder / f"{name}.bin").stat().st_size >= frames * _row_bytes(dtype, shape)
-            for name, (dtype, shape) in _fields(spec).items()
-        )
-        if lines
-        else True
-    )
-    if whole and all(line["bag"] in found and _mark(found[line["bag"]]) == line["mark"] for line in lines):
-        return lines
-    for file in folder.glob("*.bin"):
-        file.unlink()
-    path.unlink()
-    return []
+def _valid(folder: Path, name: str, bag: Path, contract: Contract, size: int | None) -> CachedBag | None:
+    """A bag as it was decoded, if it is still the same one."""
+    about = cached_bag.described(folder / _short(name))
+    if about is None or about.get("mark") != cached_bag.mark(bag):
+        return None
+    return cached_bag.read(folder / _short(name), contract, size)
 
 
-def _decode_all(
-    folder: Path, contract: Contract, todo: dict[str, Path], done: list[dict[str, Any]], processes: int
-) -> list[dict[str, Any]]:
-    """Decode bags in parallel and append them in order; the new lines of the index."""
-    frames, lines, refused = _frames(done), [], []
-    files = {}
-    for name, (dtype, shape) in _fields(contract.spec).items():
-        files[name] = (folder / f"{name}.bin").open("ab")
-        files[name].truncate(frames * _row_bytes(dtype, shape))
-    index_text = "".join(json.dumps(line) + "\n" for line in done)  # without a line that was cut off
-    (folder / "index.part").write_text(index_text)
-    (folder / "index.part").replace(folder / "index.jsonl")
+def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, Path], processes: int) -> None:
+    """Decode bags in other processes, each into its own folder."""
+    refused: list[str] = []
+    lost: Counter[str] = Counter()
+    pool = workers.pool(max(1, min(processes, len(todo))))
     try:
-        with (folder / "index.jsonl").open("a") as index, tqdm(total=len(todo), unit="bag", desc="decoding") as bar:
-            for name, mark, (episodes, lost, error) in _decoded(todo, contract, processes):
-                if error:
-                    refused.append(error)
-                else:
-                    for episode in episodes:
-                        _append(files, episode)
-                    for file in files.values():
-                        file.flush()
-                    told = [{"frames": len(e.stamps), "instruction": e.instruction, "task": e.task} for e in episodes]
-                    lines.append({"bag": name, "mark": mark, "lost": lost, "episodes": told})
-                    index.write(json.dumps(lines[-1]) + "\n")
-                    index.flush()
-                bar.update()
+        jobs = [
+            pool.submit(_decode_one, bag, name, contract, size, folder / _short(name)) for name, bag in todo.items()
+        ]
+        for job in tqdm(as_completed(jobs), total=len(todo), unit="bag", desc="decoding"):
+            error, unused = job.result()
+            lost.update(unused)
+            if error:
+                refused.append(error)
+        pool.shutdown()
     except BrokenProcessPool:
         raise InputError(
-            "a decoding process was killed, probably for want of memory; start again: it goes on where it was"
+            f"the system killed a process that decodes bags, as a rule because memory ran out: {processes} bags are "
+            f"decoded at once, and this machine has {_memory()}; end other programs and give the command again, which "
+            "goes on where it was"
         ) from None
     finally:
-        for file in files.values():
-            file.close()
-    if unused := _lost(lines):
-        tqdm.write(f"not used: {summary(unused)}")
+        workers.end(pool)
+    if lost:
+        tqdm.write(f"not used: {summary(lost)}")
     if refused:
-        raise InputError(f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): {refused[0]}")
-    return lines
+        raise InputError(
+            f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): {sorted(refused)[0]}"
+        )
 
 
-def _decoded(todo: dict[str, Path], contract: Contract, processes: int) -> Iterator[tuple[str, list[int], Decoded]]:
-    """Bags decoded ahead in other processes, in their order, few enough at once to fit in memory."""
-    pool = workers.pool(max(1, min(processes, len(todo))))
-    waiting: deque[tuple[str, list[int], Future[Decoded]]] = deque()
+def _decode_one(bag: Path, name: str, contract: Contract, size: int | None, folder: Path) -> tuple[str, Counter[str]]:
+    """One bag, in a process of its own: why it cannot be used, and what of it was not used."""
+    streams.LOG.disabled = True  # the counts are reported at the end, once for all bags
     try:
-        for name, bag in todo.items():
-            waiting.append((name, _mark(bag), pool.submit(_decode, bag, contract)))
-            if len(waiting) > 2 * processes:
-                first, mark, future = waiting.popleft()
-                yield first, mark, future.result()
-        for first, mark, future in waiting:
-            yield first, mark, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _decode(bag: Path, contract: Contract) -> Decoded:
-    """One bag, in a process of its own."""
-    streams.LOG.disabled = True  # the counts are told at the end, once for all bags
-    lost: Counter[str] = Counter()
-    try:
-        return read_episodes(bag, contract, lost), lost, ""
+        cached_bag.write(bag, name, contract, size, folder)
     except InputError as error:
-        return [], lost, str(error)
+        return str(error), Counter()
+    return "", Counter((cached_bag.described(folder) or {}).get("lost", {}))
 
 
-def _append(files: dict[str, Any], episode: Episode) -> None:
-    contact, mode = (
-        np.full(len(episode.stamps), UNLABELLED) if label is None else label
-        for label in (episode.contact, episode.mode)
-    )
-    rows = {f"image_{name}": images for name, images in episode.images.items()}
-    rows |= {
-        "state": episode.state,
-        "actions": episode.actions,
-        "stamps": episode.stamps,
-        "contact": contact.astype(np.uint8),
-        "mode": mode.astype(np.uint8),
-    }
-    for name, values in rows.items():
-        files[name].write(np.ascontiguousarray(values).data)
+def _remove_gone(folder: Path, base: Path) -> None:
+    """Take out the bags that are no longer there."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.suffix != ".part":
+            about = cached_bag.described(entry)
+            if about is None or not (base / about["name"]).exists():
+                shutil.rmtree(entry, ignore_errors=True)
 
 
-def _frames(lines: list[dict[str, Any]]) -> int:
-    return sum(e["frames"] for line in lines for e in line["episodes"])
+def _short(name: str) -> str:
+    """The folder of a bag: readable, and unique."""
+    return f"{re.sub('[^A-Za-z0-9_-]', '_', Path(name).name)[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def _lost(lines: list[dict[str, Any]]) -> Counter[str]:
-    lost: Counter[str] = Counter()
-    for line in lines:
-        lost.update(line["lost"])
-    return lost
-
-
-def _row_bytes(dtype: np.dtype, shape: tuple[int, ...]) -> int:
-    return dtype.itemsize * int(np.prod(shape))
-
-
-def _mark(bag: Path) -> list[int]:
-    """Size and newest time of a bag: another one is another bag."""
-    stats = [f.stat() for f in ([bag] if bag.is_file() else bag.iterdir()) if f.is_file()]
-    return [sum(s.st_size for s in stats), max(s.st_mtime_ns for s in stats)]
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GB"
 
 
 @contextmanager

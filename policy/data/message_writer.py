@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from policy.data.bags import TYPES, EpisodeWriter
+from policy.data.bag_writer import EpisodeWriter
+from policy.data.raw import TYPES
 from policy.errors import InputError
 from policy.robot.contract import ARRAY, COMPRESSED, TRAJECTORY, Camera, Contract, Joints
 

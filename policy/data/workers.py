@@ -20,6 +20,13 @@ def pool(
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _enlist, (begin, *arguments))
 
 
+def end(pool: ProcessPoolExecutor) -> None:
+    """End a pool at once, with what its processes are doing."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in multiprocessing.active_children():
+        process.terminate()
+
+
 def _enlist(begin: Callable[..., None] | None, *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_follow, daemon=True).start()

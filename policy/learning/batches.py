@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policy.data.cache import Cache, Windows
+from policy.data.cache import Cache
+from policy.data.windows import Windows
 from policy.errors import InputError
 from policy.learning.context_labels import ContextLabels
 from policy.learning.objectives import OBJECTIVES
@@ -21,7 +22,7 @@ AHEAD = 3  # batches made while the model works
 
 
 class Batches:
-    """The windows of a cache, split by bag into those trained on and those held out.
+    """The windows of a cache, split by recording into those trained on and those held out.
 
     A step's batch depends on the recipe's seed, the step and the process alone, so that a run that is resumed
     sees what it would have seen.
@@ -36,16 +37,15 @@ class Batches:
         self.labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
         self.words, self.phrasings = _words(cache)
         self.history = ContextLabels(cache) if recipe.switches else None
-        bags = sorted(set(cache.bags))
-        order = np.random.default_rng([self.seed, 0]).permutation(len(bags))
-        held = {bags[i] for i in order[: round(self.recipe.held_out * len(bags))]}
-        is_held = np.array([bag in held for bag in cache.bags])[cache.episode]
+        sources = sorted({source for of_episode in cache.sources for source in of_episode})
+        held_out, trained = _split(cache, self.recipe.held_out, self.seed)
         left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]
-        self.train, self.held_out = np.flatnonzero(~is_held & ~left_out), np.flatnonzero(is_held)
+        self.train = np.flatnonzero(trained[cache.episode] & ~left_out)
+        self.held_out = np.flatnonzero(held_out[cache.episode])
         self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
         if not len(self.train):
             raise InputError(
-                f"nothing to train on: {len(bags)} bags, of which held_out takes all; record "
+                f"nothing to train on: {len(sources)} recordings, of which held_out takes all; record "
                 "more or lower held_out in the recipe"
             )
 
@@ -109,6 +109,27 @@ class Batches:
         mixed = first + rng.random((len(known), 1), np.float32) * (second - first)
         embeddings: np.ndarray = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
         return embeddings
+
+
+def picture_size(recipe: Recipe) -> int | None:
+    """The pixels along each side of the images that a policy reads, None where it reads them as they are."""
+    cameras = recipe.encoders.get("cameras")
+    return None if cameras is None else int(cameras.size)
+
+
+def _split(cache: Cache, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which episodes are held out and which are trained on, (E,) bool each.
+
+    A bag of switches shows the frames of the recordings it was made of: it goes with them, and is in neither part
+    where they are in both.
+    """
+    sources = sorted({source for of_episode in cache.sources for source in of_episode})
+    order = np.random.default_rng([seed, 0]).permutation(len(sources))
+    held = {sources[i] for i in order[: round(share * len(sources))]}
+    return (
+        np.array([held.issuperset(of_episode) for of_episode in cache.sources]),
+        np.array([held.isdisjoint(of_episode) for of_episode in cache.sources]),
+    )
 
 
 def _words(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:

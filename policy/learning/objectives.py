@@ -13,19 +13,21 @@ from torch import Tensor, nn
 from policy.learning.context_labels import ContextLabels, Recorded
 from policy.learning.interfaces import Objective
 from policy.learning.normalization import Statistics, mean_tensor, std_tensor
+from policy.robot.contract import Contract
 from policy.spec import MODES, Spec
 
 
 class Labelled(Protocol):
     """What an objective reads of policy.data.cache.Cache."""
 
+    contract: Contract
     state: np.ndarray  # (N, S)
     actions: np.ndarray  # (N, A)
     bounds: np.ndarray  # (E + 1,)
 
 
 class Keyframe(Objective):
-    """Predicts where the arm is going: the state when the gripper's command next changes or the episode ends.
+    """Predicts where the arm is going: the state when a gripper's command next changes or the episode ends.
 
     After the keyframes of C2F-ARM (James et al. 2022).
     """
@@ -41,16 +43,14 @@ class Keyframe(Objective):
 
     @staticmethod
     def labels(cache: Labelled) -> np.ndarray:
-        """States (N, S); the gripper is the last action, a change is a twentieth of its range."""
-        gripper = np.asarray(cache.actions[:, -1])
-        threshold = 0.05 * np.ptp(gripper)
+        """States (N, S); a gripper's command changes where it jumps by a twentieth of its range."""
+        limits, grippers = cache.contract.limits, cache.contract.grippers
+        jumps = np.abs(np.diff(cache.actions[:, grippers], axis=0)) > 0.05 * (limits.high - limits.low)[grippers]
+        changes = np.append(False, jumps.any(1))
         labels = np.empty(np.shape(cache.state), np.float32)
         for start, end in zip(cache.bounds[:-1], cache.bounds[1:], strict=True):
-            goal = end - 1
-            for t in range(end - 1, start - 1, -1):  # backwards, so that each frame finds the next change
-                labels[t] = cache.state[goal]
-                if t > start and abs(gripper[t] - gripper[t - 1]) > threshold:
-                    goal = t
+            goals = np.append(start + 1 + np.flatnonzero(changes[start + 1 : end]), end - 1)
+            labels[start:end] = cache.state[goals[np.searchsorted(goals[:-1], np.arange(start, end), side="right")]]
         return labels
 
     def forward(self, features: Tensor, label: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ def holds(opening: np.ndarray, told: np.ndarray, rate: float) -> np.ndarray:
     steps = np.arange(len(told))[:, None]
     since = steps - np.maximum.accumulate(np.where(changed, steps, 0))
     closing = np.diff(opening, axis=0, prepend=opening[:1]) < -CREEP / rate
-    return ((opening - in_force > SHORT) & ~closing & (since >= round(DELAY * rate))).any(1)
+    held: np.ndarray = ((opening - in_force > SHORT) & ~closing & (since >= round(DELAY * rate))).any(1)
+    return held
 
 
 def departs(motion: np.ndarray) -> np.ndarray | None:
@@ -74,7 +75,8 @@ def _departure(effort: np.ndarray, dynamics: np.ndarray, position: np.ndarray) -
         left = effort - parts.sum(1)
         deviation = 1.4826 * float(np.median(np.abs(left))) + 1e-9
         weight = 1 / np.maximum(1, np.abs(left) / (TUNED * deviation)) ** 2
-    return left / (deviation + SLACK * np.abs(parts[:, : dynamics.shape[1]]).sum(1))
+    in_deviations: np.ndarray = left / (deviation + SLACK * np.abs(parts[:, : dynamics.shape[1]]).sum(1))
+    return in_deviations
 
 
 def _lasting(size: np.ndarray) -> np.ndarray:

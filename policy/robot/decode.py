@@ -1,17 +1,24 @@
 """Decoders: one ROS message -> the value of one field of the contract, or `Unusable` with the reason."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.robot import compressed_images
 from policy.robot.contract import ARRAY, COMPRESSED, TRAJECTORY, Camera, Joints
 
 
 class Unusable(ValueError):
     """A message that does not fit the contract: what arrived and what was expected."""
+
+
+class Trajectory(NamedTuple):
+    """The points of a JointTrajectory for one group of joints."""
+
+    times: np.ndarray  # int64 (N,) ns from its start, not falling
+    positions: np.ndarray  # (N, n)
+    velocities: np.ndarray | None  # (N, n) per second, None where the message has none
 
 
 def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
@@ -28,90 +35,110 @@ def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
         image = data[: step * h].reshape(h, step)[:, : 3 * w].reshape(h, w, 3)  # rows may be padded
         return np.ascontiguousarray(image if camera.encoding == "rgb8" else image[..., ::-1])
 
+    if camera.type != COMPRESSED:
+        return raw
+    decompress = compressed_images.decoder(camera)
+
     def packed(message: Any) -> np.ndarray:
         if camera.encoding not in message.format.lower().replace("jpg", "jpeg"):
             raise Unusable(f"got an image of format {message.format!r}, {expected}")
-        data = np.frombuffer(message.data, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-        if image is None:
-            raise Unusable(f"got bytes that do not decode, {expected}")
-        if image.shape[:2] != (camera.height, camera.width):
-            raise Unusable(f"got an image of {image.shape[1]}x{image.shape[0]}, {expected}")
-        return np.ascontiguousarray(image[..., ::-1])  # OpenCV gives BGR
+        try:
+            return decompress(bytes(message.data))
+        except ValueError as error:
+            raise Unusable(f"got {error}, {expected}") from None
 
-    if camera.type != COMPRESSED:
-        return raw
-    try:
-        import cv2
-    except ImportError:
-        raise InputError(
-            "this contract has compressed images, which OpenCV decodes, and it is not here; "
-            "install it with `pip install opencv-python`"
-        ) from None
     return packed
 
 
-def _picker(source: Joints) -> Callable[[Any, Any], np.ndarray | None]:
-    """(names, values) -> the joints of the contract, scaled; None if the message has none of them."""
-    places: list[int] = []
-    known: list[str] | None = None
+def joint_decoder(source: Joints) -> Callable[[Any], np.ndarray | None]:
+    """JointState -> its joints (n,), None where the message has none of them."""
+    decode = joints_decoder([source])
 
-    def pick(names: Any, values: Any) -> np.ndarray | None:
-        nonlocal places, known
-        if names != known:  # the order of a publisher's joints seldom changes
-            known = list(names)
-            missing = [j for j in source.joints if j not in known]
-            if len(missing) == len(source.joints):
-                known = None
+    def one(message: Any) -> np.ndarray | None:
+        (value,) = decode(message)
+        if isinstance(value, Unusable):
+            raise value
+        return value
+
+    return one
+
+
+def joints_decoder(sources: Sequence[Joints]) -> Callable[[Any], list[np.ndarray | Unusable | None]]:
+    """One topic's JointState -> a value (n,) for each source, converting each field of the message once."""
+    columns = [_Columns(source) for source in sources]
+
+    def decode(message: Any) -> list[np.ndarray | Unusable | None]:
+        fields: dict[str, np.ndarray] = {}
+        values: list[np.ndarray | Unusable | None] = []
+        for source, column in zip(sources, columns, strict=True):
+            if source.field not in fields:
+                fields[source.field] = np.asarray(getattr(message, source.field), np.float64)
+            try:
+                found = column.of(message.name)
+                values.append(None if found is None else _scaled(source, fields[source.field], found))
+            except Unusable as error:
+                values.append(error)
+        return values
+
+    return decode
+
+
+def command_decoder(source: Joints) -> Callable[[Any], Any]:
+    """Command -> its set-point (n,), or a `Trajectory`; None where the message has none of the joints."""
+    if source.type == ARRAY:
+        return lambda message: _scaled(source, np.asarray(message.data, np.float64), source.indices)
+    return _trajectory_decoder(source) if source.type == TRAJECTORY else joint_decoder(source)
+
+
+def _trajectory_decoder(source: Joints) -> Callable[[Any], Trajectory | None]:
+    column = _Columns(source)
+
+    def trajectory(message: Any) -> Trajectory | None:
+        if not message.points:
+            raise Unusable("got a trajectory without points, expected at least one")
+        found = column.of(message.joint_names)
+        if found is None:
+            return None
+        starts = [p.time_from_start for p in message.points]
+        times = np.array([t.sec * 1_000_000_000 + t.nanosec for t in starts], np.int64)
+        if (np.diff(times) < 0).any():
+            raise Unusable("got a trajectory whose points run backwards")
+        positions = [_scaled(source, np.asarray(p.positions, np.float64), found) for p in message.points]
+        moving = all(len(p.velocities) for p in message.points)
+        speeds = [_scaled(source, np.asarray(p.velocities, np.float64), found, 0.0) for p in message.points if moving]
+        return Trajectory(times, np.stack(positions), np.stack(speeds) if moving else None)
+
+    return trajectory
+
+
+class _Columns:
+    """Where a source's joints are in a message, whose order seldom changes."""
+
+    def __init__(self, source: Joints) -> None:
+        self._joints = source.joints
+        self._names: list[str] | None = None
+        self._found: list[int] = []
+
+    def of(self, names: Sequence[str]) -> Sequence[int] | None:
+        """The indices of the joints among the names, None where none of them is there."""
+        if names != self._names:
+            missing = [joint for joint in self._joints if joint not in names]
+            if len(missing) == len(self._joints):
                 return None
             if missing:
-                known = None
                 raise Unusable(f"got no joint {', '.join(missing)}, only {', '.join(names)}")
-            places = [known.index(j) for j in source.joints]
-        return _scaled(source, values, places)
+            self._names = list(names)
+            self._found = [self._names.index(joint) for joint in self._joints]
+        return self._found
 
-    return pick
 
-
-def _scaled(source: Joints, values: Any, places: Sequence[int]) -> np.ndarray:
-    got = np.asarray(values, np.float64)
-    if len(got) <= max(places):
-        raise Unusable(f"got {len(got)} values of {source.field}, expected at least {max(places) + 1}")
-    value = got[list(places)]
+def _scaled(source: Joints, values: np.ndarray, found: Sequence[int], offset: float | None = None) -> np.ndarray:
+    if len(values) <= max(found):
+        raise Unusable(f"got {len(values)} values of {source.field}, expected at least {max(found) + 1}")
+    value = values[list(found)]
     if not np.isfinite(value).all():
         names = ", ".join(source.joints) or source.indices
         raise Unusable(f"got a value that is not a finite number among {names}")
     if source.reduce == "sum":
         value = value.sum(keepdims=True)
-    return value * source.scale + source.offset
-
-
-def joint_decoder(source: Joints) -> Callable[[Any], np.ndarray | None]:
-    """JointState -> its joints (n,)."""
-    pick = _picker(source)
-    return lambda message: pick(message.name, getattr(message, source.field))
-
-
-def command_decoder(source: Joints) -> Callable[[Any], Any]:
-    """Command -> its set-point (n,); a trajectory -> times from start [ns] and set-points."""
-    if source.type == ARRAY:
-        return lambda message: _scaled(source, message.data, source.indices)
-    if source.type != TRAJECTORY:
-        return joint_decoder(source)
-    pick = _picker(source)
-
-    def trajectory(message: Any) -> tuple[list[int], list[np.ndarray]] | None:
-        if not message.points:
-            raise Unusable("got a trajectory without points, expected at least one")
-        times, points = [], []
-        for point in message.points:
-            value = pick(message.joint_names, point.positions)
-            if value is None:
-                return None
-            times.append(point.time_from_start.sec * 1_000_000_000 + point.time_from_start.nanosec)
-            points.append(value)
-        if any(a > b for a, b in pairwise(times)):
-            raise Unusable("got a trajectory whose points run backwards")
-        return times, points
-
-    return trajectory
+    return value * source.scale + (source.offset if offset is None else offset)

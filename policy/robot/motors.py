@@ -7,15 +7,13 @@
 Over a step the mean effort is what changed the arm's momentum; a single sample of it says little.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from policy.robot.contract import Contract, Joints
-from policy.robot.decode import Unusable, joint_decoder
-from policy.robot.streams import KEEP, Stream
+from policy.robot.stream import JOINTS_KEPT, Stream
 
 FIELDS: tuple[Literal["position", "velocity", "effort"], ...] = ("position", "velocity", "effort")
 
@@ -24,50 +22,37 @@ class Motors:
     """The arms' joints without their grippers, in the contract's order: J of them, in the robot's own units."""
 
     def __init__(self, contract: Contract) -> None:
-        held = {name for c in contract.action if c.gripper for name in c.names or c.joints}
+        grippers = {name for c in contract.action if c.gripper for name in c.names or c.joints}
         self._step = contract.spec.dt_ns
-        groups = [_without(source, held) for source in contract.state]
-        self._streams = [
-            (Stream(f"motors ({s.topic})", s, _decoder(s), KEEP), len(s.joints)) for s in groups if s.joints
+        groups = [group for source in contract.state if (group := _without(source, grippers)).joints]
+        self._groups = [
+            [
+                Stream(f"{field} of the motors ({group.topic})", replace(group, field=field), JOINTS_KEPT)
+                for field in FIELDS
+            ]
+            for group in groups
         ]
-
-    def push(self, topic: str, message: Any, receive_ns: int) -> None:
-        """Take a joint message of this topic; one that does not tell all of it is passed over."""
-        for stream, _ in self._streams:
-            if stream.source.topic.lstrip("/") != topic.lstrip("/"):
-                continue
-            at = stream.stamp(message, receive_ns)
-            try:
-                value = stream.decode(message)
-            except Unusable:
-                continue  # the state's own stream counts what is wrong with it
-            if value is not None and at >= stream.last:
-                stream.last = at
-                stream.stamps.append(at)
-                stream.values.append(value)
+        self.streams = [stream for group in self._groups for stream in group]  # what Streams fills
 
     def at(self, stamp: int) -> np.ndarray:
-        """Position, velocity and effort (J, 3) at a frame's stamp [ns]; NaN where the driver tells none."""
-        return np.concatenate([self._of(*one, stamp) for one in self._streams] or [np.empty((0, 3))])
+        """Position, velocity and effort (J, 3) at a frame's stamp [ns]; NaN where the driver gives none."""
+        return np.concatenate([self._group_at(group, stamp) for group in self._groups] or [np.empty((0, 3))])
 
-    def clear(self) -> None:
-        """Forget all messages, as after a jump of the clock."""
-        for stream, _ in self._streams:
-            stream.clear()
-
-    def _of(self, stream: Stream, joints: int, stamp: int) -> np.ndarray:
-        newest = stream.newest(stamp)
-        if newest is None or stamp - stream.stamps[newest] > stream.max_age:
-            return np.full((joints, 3), np.nan)
-        first = newest
-        while first > 0 and stream.stamps[first - 1] > stamp - self._step:
+    def _group_at(self, group: list[Stream], stamp: int) -> np.ndarray:
+        found = [stream.fresh(stamp) for stream in group]
+        position, velocity, effort = group
+        p, v, e = found
+        if p is None or v is None or e is None:
+            assert isinstance(position.source, Joints)
+            return np.full((len(position.source.joints), 3), np.nan)
+        first = e
+        while first > 0 and effort.stamps[first - 1] > stamp - self._step:
             first -= 1
-        value = stream.values[newest].copy()
-        value[:, 2] = np.mean([stream.values[i][:, 2] for i in range(first, newest + 1)], axis=0)
-        return value
+        mean = np.mean([effort.values[i] for i in range(first, e + 1)], axis=0)
+        return np.stack([position.values[p], velocity.values[v], mean], 1)
 
 
-def _without(source: Joints, held: set[str]) -> Joints:
+def _without(source: Joints, grippers: set[str]) -> Joints:
     """The joints of a group that are no gripper's."""
     named = (
         zip(source.names, source.joints, strict=True)
@@ -76,20 +61,9 @@ def _without(source: Joints, held: set[str]) -> Joints:
     )
     return replace(
         source,
-        joints=tuple(joint for name, joint in named if (name or joint) not in held),
+        joints=tuple(joint for name, joint in named if (name or joint) not in grippers),
         names=(),
         reduce="none",
         scale=1.0,
         offset=0.0,
     )
-
-
-def _decoder(source: Joints) -> Callable[[Any], np.ndarray | None]:
-    """Message -> (J, 3)."""
-    each = [joint_decoder(replace(source, field=field)) for field in FIELDS]
-
-    def decode(message: Any) -> np.ndarray | None:
-        values = [value for one in each if (value := one(message)) is not None]
-        return np.stack(values, 1) if values else None
-
-    return decode

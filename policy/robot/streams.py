@@ -17,102 +17,78 @@ Messages are duck-typed: those of rclpy and of rosbags have equal fields.
 """
 
 import logging
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from policy.errors import unknown
-from policy.robot.contract import TRAJECTORY, Camera, Contract, Joints
-from policy.robot.decode import Unusable, command_decoder, image_decoder, joint_decoder
+from policy.robot import setpoints
+from policy.robot.contract import JOINT_STATE, Camera, Contract, Joints
+from policy.robot.decode import Trajectory, Unusable, command_decoder, image_decoder, joints_decoder
+from policy.robot.motors import Motors
+from policy.robot.setpoints import CommandHistory, SetPoints
+from policy.robot.stream import JOINTS_KEPT, Stream
 from policy.spec import Frame
 
 LOG = logging.getLogger("midstream.streams")
-KEEP = 1024  # messages of one stream: a second of joints at 1 kHz
-KEEP_IMAGES = 16
+IMAGES_KEPT = 16
+COMMANDS_KEPT = 1  # their set-points are kept in a history
 RESTART = 20  # messages in a row from the past: the clock was set back, not the message late
 
-
-class Stream:
-    """One field of the contract: its decoder, its newest values and its health."""
-
-    def __init__(self, name: str, source: Camera | Joints, decode: Callable[[Any], Any], keep: int) -> None:
-        self.name, self.source, self.decode = name, source, decode
-        self.stamps: list[int] | deque[int] = deque(maxlen=keep) if keep else []
-        self.values: list[Any] | deque[Any] = deque(maxlen=keep) if keep else []
-        self.max_age = round(source.max_age * 1e9)
-        self.last = -(2**63)  # stamp of the newest message
-        self.behind = 0  # messages in a row from before it
-        self.fault = ""  # why messages are dropped now, "" when they are not
-        self.dropped = 0  # since the fault began
-
-    def stamp(self, message: Any, receive_ns: int) -> int:
-        """The message's time in ns, by the contract's rule."""
-        if self.source.stamp == "receive" or not hasattr(message, "header"):
-            return receive_ns
-        at = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        return at or receive_ns  # an unset stamp: a trajectory that is to start now
-
-    def newest(self, at: int) -> int | None:
-        """Index of the newest value at or before a time."""
-        for i in range(len(self.stamps) - 1, -1, -1):
-            if self.stamps[i] <= at:
-                return i
-        return None
-
-    def clear(self) -> None:
-        """Forget all values and times."""
-        self.stamps.clear()
-        self.values.clear()
-        self.last, self.behind = -(2**63), 0
+Decode = Callable[[Any], Sequence[Any]]  # message -> a value, `Unusable` or None for each stream of a topic
 
 
 class Streams:
-    """Buffers of all topics of a contract; `push` messages, take due frames with `frame`."""
+    """Buffers of all topics of a contract; `push` messages, take due frames with `frame`.
 
-    def __init__(self, contract: Contract) -> None:
+    `motors` is filled from the same messages. `corrections` is added to the header stamps of a topic [ns].
+    """
+
+    def __init__(
+        self, contract: Contract, motors: Motors | None = None, corrections: Mapping[str, int] | None = None
+    ) -> None:
         self.contract = contract
         self.lost: Counter[str] = Counter()  # reason -> messages or frames that could not be used
         self.restarts = 0  # times that the clock was set back
+        self.earlier: list[list[SetPoints]] = []  # what was commanded before each restart
+        self._corrections = corrections or {}
         self._dt = contract.spec.dt_ns
         self._slop = self._dt // 4
         self._cameras = {
-            name: Stream(f"camera {name} ({c.topic})", c, image_decoder(c), KEEP_IMAGES)
-            for name, c in contract.cameras.items()
+            name: Stream(f"camera {name} ({c.topic})", c, IMAGES_KEPT) for name, c in contract.cameras.items()
         }
-        self._state = [Stream(f"state {_short(s)} ({s.topic})", s, joint_decoder(s), KEEP) for s in contract.state]
-        # set-points are kept for a whole episode; a live node does not push them
-        self._commands = [
-            Stream(f"action {_short(c.source)} ({c.source.topic})", c.source, command_decoder(c.source), 0)
-            for c in contract.action
-        ]
+        self._state = [Stream(f"state {_short(s)} ({s.topic})", s, JOINTS_KEPT) for s in contract.state]
+        # set-points are kept for a whole bag; a live node does not push them
+        self._commands: dict[Stream, CommandHistory] = {}
+        for c in contract.action:
+            stream = Stream(f"action {_short(c.source)} ({c.source.topic})", c.source, COMMANDS_KEPT)
+            self._commands[stream] = CommandHistory(len(c.joints))
+        self._motors = motors.streams if motors is not None else []
         self._lead = next(iter(self._cameras.values()))
-        self._topics: dict[str, list[Stream]] = {}
-        for stream in (*self._cameras.values(), *self._state, *self._commands):
-            self._topics.setdefault(stream.source.topic.lstrip("/"), []).append(stream)
+        self._topics = self._by_topic()
         self._ready: deque[Frame] = deque()
         self._pending: int | None = None  # stamp of the lead image whose frame is due
         self._due: int | None = None  # when the next frame is due
 
     def push(self, topic: str, message: Any, receive_ns: int) -> None:
         """Take one message; one that does not fit is dropped, counted in `lost` and warned about once."""
-        streams = self._topics.get(topic.lstrip("/"))
-        if streams is None:
+        topic = topic.lstrip("/")
+        if topic not in self._topics:
             raise unknown("topic", topic, self._topics)
-        for stream in streams:
-            at = stream.stamp(message, receive_ns)
-            try:
-                value = stream.decode(message)
-                if value is None:
-                    continue  # another publisher's share of the topic
-                if at < stream.last:
-                    raise Unusable(f"times run backwards by {(stream.last - at) / 1e9:.3f} s")
-            except Unusable as error:
-                self._drop(stream, str(error), at < stream.last)
-                continue
-            self._accept(stream, at, value)
+        for decode, streams in self._topics[topic]:
+            for stream, value in zip(streams, decode(message), strict=True):
+                at = stream.stamp(message, receive_ns, self._corrections.get(topic, 0))
+                if value is None:  # another publisher's share of the topic
+                    stream.others = list(message.name if hasattr(message, "name") else message.joint_names)
+                elif at < stream.last:
+                    self._drop(stream, f"times run backwards by {(stream.last - at) / 1e9:.3f} s", True)
+                elif isinstance(value, Unusable):
+                    self._drop(stream, str(value), False)
+                else:
+                    self._accept(stream, at, receive_ns, value)
         self._release(force=False)
 
     def frame(self) -> Frame | None:
@@ -123,46 +99,58 @@ class Streams:
         """Nothing more will come: release the frame that waits."""
         self._release(force=True)
 
+    def setpoints(self) -> list[SetPoints]:
+        """What was commanded so far, for each group of the action."""
+        return [history.frozen() for history in self._commands.values()]
+
     def setpoint_at(self, at: int) -> np.ndarray | None:
         """The action (A,) float32 in force at a time [ns], None before the first command."""
-        parts = []
-        for stream in self._commands:
-            i = bisect_right(stream.stamps, at)
-            if i == 0:
-                return None
-            parts.append(stream.values[i - 1])
-        return np.concatenate(parts).astype(np.float32)
+        action = setpoints.join(self.setpoints(), np.array([at]))[0]
+        return None if np.isnan(action).any() else action
 
-    def settled(self, at: int) -> bool:
-        """Whether no command can still come that would change the set-point in force at a time [ns]."""
-        return all(stream.last > at for stream in self._commands)
+    def uncommanded(self) -> str:
+        """Which group of the action had no command, and what its topic had instead; "" where each had one."""
+        for stream, history in self._commands.items():
+            if not history:
+                return f"{stream.name}: {_absent(stream)}"
+        return ""
 
     def clear(self) -> None:
         """Forget all messages, as after a jump of the clock; the counts stay."""
-        for streams in self._topics.values():
-            for stream in streams:
-                stream.clear()
+        for topic in self._topics.values():
+            for _, streams in topic:
+                for stream in streams:
+                    stream.clear()
+        for history in self._commands.values():
+            history.clear()
         self._ready.clear()
         self._pending = self._due = None
 
-    def _accept(self, stream: Stream, at: int, value: Any) -> None:
+    def _by_topic(self) -> dict[str, list[tuple[Decode, list[Stream]]]]:
+        """How a message of each topic becomes the values of which streams; joint states are converted once."""
+        topics: dict[str, list[tuple[Decode, list[Stream]]]] = {}
+        joints: dict[str, list[Stream]] = {}
+        for stream in (*self._cameras.values(), *self._state, *self._commands, *self._motors):
+            source, topic = stream.source, stream.source.topic.lstrip("/")
+            if source.type == JOINT_STATE:
+                joints.setdefault(topic, []).append(stream)
+                continue
+            one = image_decoder(source) if isinstance(source, Camera) else command_decoder(source)
+            topics.setdefault(topic, []).append((_alone(one), [stream]))
+        for topic, streams in joints.items():
+            sources = [s.source for s in streams if isinstance(s.source, Joints)]
+            topics.setdefault(topic, []).append((joints_decoder(sources), streams))
+        return topics
+
+    def _accept(self, stream: Stream, at: int, receive_ns: int, value: Any) -> None:
         if stream.fault:
             LOG.warning("%s: right again after %d dropped messages", stream.name, stream.dropped)
             stream.fault, stream.dropped = "", 0
-        stream.last, stream.behind = at, 0
-        if stream.source.type == TRAJECTORY:
-            times, points = value
-            start = bisect_left(stream.stamps, at + times[0])
-            while len(stream.stamps) > start:  # a new trajectory replaces what the last one had still to do
-                stream.stamps.pop()
-                stream.values.pop()
-            stream.stamps.extend(at + t for t in times)
-            stream.values.extend(points)
-            return
         if stream is self._lead:
             self._release(force=True)
-        stream.stamps.append(at)
-        stream.values.append(value)
+        stream.append(at, value)
+        if stream in self._commands:
+            self._command(stream, at, receive_ns, value)
         if stream is self._lead and (self._due is None or at >= self._due - self._slop):
             if self._due is None or at > self._due + self._dt // 2:
                 self._due = at
@@ -170,7 +158,26 @@ class Streams:
             self._due = min(self._due, at + self._slop // 2) + self._dt
             self._pending = at
 
+    def _command(self, stream: Stream, at: int, receive_ns: int, value: np.ndarray | Trajectory) -> None:
+        history = self._commands[stream]
+        if not isinstance(value, Trajectory):
+            history.hold(at, value)
+            return
+        start = None if history else self._standing(stream, receive_ns)
+        history.follow(receive_ns, at + value.times, value.positions, value.velocities, start)
+
+    def _standing(self, command: Stream, at: int) -> np.ndarray | None:
+        """Where the joints of a command (n,) stand at a time [ns], None where their state is unknown."""
+        values: dict[str, float] = {}
+        for stream in self._state:
+            if (i := stream.fresh(at)) is not None:
+                values |= zip(_names(stream), stream.values[i].tolist(), strict=True)
+        names = _names(command)
+        return np.array([values[name] for name in names]) if all(name in values for name in names) else None
+
     def _drop(self, stream: Stream, why: str, backwards: bool) -> None:
+        if stream in self._motors:
+            return  # the state's own stream counts what is wrong with the message
         reason = "times run backwards" if backwards else why
         self.lost[f"{stream.name}: {reason}"] += 1
         if not stream.fault:
@@ -181,6 +188,8 @@ class Streams:
         if stream.behind == RESTART:
             LOG.warning("%s: the clock was set back; all streams begin anew", stream.name)
             self.restarts += 1
+            if any(self._commands.values()):
+                self.earlier.append(self.setpoints())
             self.clear()
 
     def _release(self, force: bool) -> None:
@@ -205,7 +214,7 @@ class Streams:
         values = []
         for stream, i in chosen:
             if i is None or stamp - stream.stamps[i] > stream.max_age:
-                why = "nothing yet" if i is None else f"older than {stream.source.max_age:g} s"
+                why = _absent(stream) if i is None else f"older than {stream.source.max_age:g} s"
                 self.lost[f"frame without {stream.name}: {why}"] += 1
                 return
             values.append(stream.values[i])
@@ -220,6 +229,33 @@ def _matched(camera: Stream, lead: int, slop: int) -> int | None:
     if i < len(camera.stamps) and camera.stamps[i] > lead + slop:
         return camera.newest(lead)
     return i
+
+
+def _alone(decode: Callable[[Any], Any]) -> Decode:
+    """The decoder of a topic that has one stream."""
+
+    def one(message: Any) -> list[Any]:
+        try:
+            return [decode(message)]
+        except Unusable as error:
+            return [error]
+
+    return one
+
+
+def _absent(stream: Stream) -> str:
+    """Why a stream has no value."""
+    if stream.others is None or not isinstance(stream.source, Joints):
+        return "nothing yet"
+    wanted = ", ".join(stream.source.joints)
+    return (
+        f"got the joints {', '.join(stream.others) or '(no name)'}, expected {wanted}; correct the contract's `joints`"
+    )
+
+
+def _names(stream: Stream) -> tuple[str, ...]:
+    assert isinstance(stream.source, Joints)
+    return stream.source.names or stream.source.joints
 
 
 def _short(joints: Joints) -> str:

@@ -107,10 +107,13 @@ class Cameras(Encoder):
         return group_dropout(tokens.view(count, batch, -1).transpose(0, 1), 0.0, self.training)
 
     def prepare(self, name: str, image: Tensor) -> Tensor:
-        """An image (B, h, w, 3) uint8 to (B, 3, size, size) float around 0, channels_last as the bytes lie."""
+        """An image (B, h, w, 3) uint8 to (B, 3, size, size) float around 0, channels_last as the bytes lie.
+
+        The cache of frames holds images at that size already.
+        """
         x = image.permute(0, 3, 1, 2).float()
         rows = getattr(self, name.replace("image_", "rows_"), None)
-        if rows is not None:
+        if rows is not None and x.shape[-2:] != (self.settings.size, self.settings.size):
             x = rows @ x @ getattr(self, name.replace("image_", "columns_")).T
         x = x * (1 / 64) - 2
         if self.training and self.settings.color_jitter:

@@ -1,0 +1,122 @@
+"""Where bags are: rosbag2 directories and single files, whole or left by a recorder that was killed.
+
+run/metadata.yaml, run/run_0.mcap, ...     a directory, its files in the order of recording
+run/run_0.mcap, run/run_1.mcap             the same without metadata: its recorder was killed
+anything.mcap, .db3, .mcap.zstd, .db3.zstd a file by itself
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policy.data.checks import Finding
+from policy.data.zstd import zstd
+from policy.errors import InputError
+
+SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+METADATA = "metadata.yaml"
+HELP = "expected rosbag2 directories, or .mcap or .db3 files"
+
+
+def find_bags(folder: Path) -> list[Path]:
+    """All bags at or below a folder, sorted; `InputError` if there is none."""
+    if not folder.exists():
+        raise InputError(f"no such folder: {folder}; give the folder that holds the bags")
+    if folder.is_file():
+        if folder.name == METADATA:
+            return [folder.parent]
+        if not folder.name.endswith(SUFFIXES):
+            raise InputError(f"{folder} is no bag: {HELP}, or a folder of them")
+        return [folder]
+    found: set[Path] = set()
+    for directory, files in _walk(folder):
+        if METADATA in files:
+            found.add(directory)
+            continue
+        # rosbag2 names its files after the bag
+        own = re.compile(rf"{re.escape(directory.name)}(_\d+)?({'|'.join(map(re.escape, SUFFIXES))})")
+        found |= {directory if own.fullmatch(f) else directory / f for f in files if f.endswith(SUFFIXES)}
+    if not found:
+        raise InputError(
+            f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
+        )
+    return sorted(found)
+
+
+def passed_over(folder: Path) -> list[Finding]:
+    """What lies among the bags of a folder and is not read, with what to do."""
+    findings = []
+    for directory, files in _walk(folder) if folder.is_dir() else ():
+        for name in files:
+            if name.endswith((".bag", ".bag.active")):
+                findings.append(
+                    Finding(
+                        "warning", "not read", f"{directory / name}: a ROS 1 bag", "convert it with rosbags-convert"
+                    )
+                )
+            elif name.endswith(tuple(f"{s}.{end}" for s in (".mcap", ".db3") for end in ("lz4", "gz", "bz2", "zst"))):
+                findings.append(Finding("warning", "not read", f"{directory / name}", "decompress it"))
+            elif (directory / name).is_symlink() and not (directory / name).exists():
+                findings.append(
+                    Finding("warning", "not read", f"{directory / name}: a link to nothing", "mend it or take it away")
+                )
+    return findings
+
+
+def data_files(bag: Path) -> list[Path]:
+    """The files of a bag in the order in which they were recorded (_2 before _10); `InputError` if it has none."""
+    files = [bag] if bag.is_file() else [p for p in bag.iterdir() if p.name.endswith(SUFFIXES) and p.is_file()]
+    whole = {p.with_suffix("") for p in files if p.suffix == ".zstd"} & set(files)  # compressed, and not taken away yet
+    files = [p for p in files if p.suffix != ".zstd" or p.with_suffix("") not in whole]
+    if not files:
+        raise InputError(f"{bag} holds no recording: expected .mcap or .db3 files in it; take it away")
+    return sorted(files, key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", p.name)])
+
+
+def metadata(bag: Path) -> dict[str, Any]:
+    """What metadata.yaml holds; empty where it is not there or was not written to its end."""
+    path = bag / METADATA
+    try:
+        if not path.is_file():
+            return {}
+        return dict(yaml.load(path.read_text(), yaml.CSafeLoader)["rosbag2_bagfile_information"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return {}
+
+
+@contextmanager
+def decompressed(path: Path) -> Iterator[Path]:
+    """The file itself, or a decompressed copy of a .zstd, as far as that goes, for as long as it is needed."""
+    if path.suffix != ".zstd":
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="midstream-") as folder:
+        copy, decoder = Path(folder) / path.stem, zstd.ZstdDecompressor()
+        with path.open("rb") as source, copy.open("wb") as target:
+            try:
+                while block := source.read(1 << 20):
+                    target.write(decoder.decompress(block))
+            except (zstd.ZstdError, EOFError):
+                pass  # cut off; the copy's own reader says what is missing
+        if not copy.stat().st_size:
+            raise InputError(f"{path} is not zstd, or nothing of it is whole; take it away")
+        yield copy
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Directories and their files, links followed, none twice, hidden ones left out."""
+    seen: set[str] = set()
+    for directory, below, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = sorted(d for d in below if not d.startswith("."))
+        yield Path(directory), sorted(f for f in files if not f.startswith("."))

@@ -1,0 +1,120 @@
+"""One bag in the cache: a folder that is written in pieces, and is there whole or not at all.
+
+image_<camera>.bin   every frame's picture, uint8 (height, width, 3), in the order of the frames
+frames.npz           all else of the frames that are used, and the commands at their own rate
+bag.json             where it was recorded, its instructions, what was found and what was lost
+"""
+
+import json
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from policy.data import recording
+from policy.data.checks import Finding
+from policy.data.pictures import Resizer
+from policy.data.recording import Part, Pictures, Recording, Run
+from policy.robot.contract import Contract
+from policy.robot.setpoints import SetPoints
+
+RUN_FIELDS = ("pictures", "stamps", "state", "actions", "contact", "mode")
+
+
+@dataclass(slots=True)
+class CachedBag:
+    """What the cache holds of one bag, without its pictures."""
+
+    name: str  # below the folder of bags
+    folder: Path
+    recording: Recording
+
+
+def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Path) -> None:
+    """Read a bag into `folder`; `InputError` if it does not fit, OSError if the disk does not hold it."""
+    aside = folder.with_suffix(".part")
+    shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+    aside.mkdir(parents=True)
+    try:
+        before = mark(bag)
+        with ExitStack() as stack:
+            files = {
+                camera: stack.enter_context((aside / f"image_{camera}.bin").open("wb")) for camera in contract.cameras
+            }
+            resized = Resizer(size) if size else None
+
+            def take(pictures: Pictures) -> None:
+                for camera, image in pictures.items():
+                    files[camera].write(np.ascontiguousarray(resized(image) if resized else image).data)
+
+            found = recording.read(bag, contract, take)
+        np.savez(aside / "frames.npz", **_arrays(found.runs))  # type: ignore[arg-type]  # no other keywords
+        described = {
+            "name": name,
+            "mark": before,
+            "sources": found.sources,
+            "lost": found.lost,
+            "findings": [asdict(one) for one in found.findings],
+            "runs": [[asdict(part) for part in run.parts] for run in found.runs],
+        }
+        (aside / "bag.json").write_text(json.dumps(described))
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def described(folder: Path) -> dict[str, Any] | None:
+    """bag.json; None where it is not there or not whole."""
+    try:
+        found = json.loads((folder / "bag.json").read_text())
+        return found if isinstance(found, dict) else None
+    except (OSError, ValueError):
+        return None
+
+
+def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None:
+    """What was written; None where a part of it is missing."""
+    about = described(folder)
+    try:
+        if about is None:
+            return None
+        with np.load(folder / "frames.npz") as arrays:
+            runs = [_run(arrays, r, len(contract.action), parts) for r, parts in enumerate(about["runs"])]
+        pictures = 1 + max((int(run.pictures.max()) for run in runs), default=-1)
+        for name, camera in contract.cameras.items():
+            row = 3 * (size * size if size else camera.height * camera.width)
+            if (folder / f"image_{name}.bin").stat().st_size < pictures * row:
+                return None
+        findings = [Finding(**one) for one in about["findings"]]
+        return CachedBag(
+            about["name"], folder, Recording(runs, tuple(about["sources"]), findings, Counter(about["lost"]))
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        return None
+
+
+def mark(bag: Path) -> list[list[Any]]:
+    """Names, sizes and times of a bag's files: with others it is another bag."""
+    files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
+    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+
+
+def _arrays(runs: list[Run]) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for r, run in enumerate(runs):
+        arrays |= {f"{r}_{name}": value for name in RUN_FIELDS if (value := getattr(run, name)) is not None}
+        for g, group in enumerate(run.commands):
+            arrays |= {f"{r}_{g}_{name}": value for name, value in group._asdict().items()}
+    return arrays
+
+
+def _run(arrays: Any, r: int, groups: int, parts: list[dict[str, Any]]) -> Run:
+    fields = {name: arrays.get(f"{r}_{name}") for name in RUN_FIELDS}
+    commands = [SetPoints(*(arrays[f"{r}_{g}_{name}"] for name in SetPoints._fields)) for g in range(groups)]
+    return Run(**fields, commands=commands, parts=[Part(**part) for part in parts])

@@ -1,0 +1,92 @@
+"""Two clocks in one bag: header stamps are the robot's, reception is the recorder's.
+
+    header       |   |   |   |          offset = reception - header, at least the delay of the topic
+    reception        |   |   |   |
+
+What has no header (an instruction, an array of commands) is known by its reception alone. Where the clocks differ by
+a constant, header stamps are moved onto the recorder's clock; where the difference changes, nothing can be aligned.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from policy.data.checks import Finding, stamped
+from policy.errors import InputError
+from policy.robot.contract import TRAJECTORY, Contract
+
+JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s: a smaller offset is a delay of the topic, no other clock
+APART = 0.25  # s: topics closer than this have one clock
+CHANGES = 0.1  # s that an offset may change within a bag
+WINDOWS, WINDOW = 20, 50  # parts of a bag that are compared, and the messages each should have
+FLOOR = 0.05  # quantile of reception - header: the delay is least there
+
+
+def align(
+    bag: str, contract: Contract, times: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> tuple[dict[str, int], list[Finding]]:
+    """What to add to the header stamps of each topic [ns], and what was found.
+
+    `times`: topic -> reception and header (N,) ns, 0 where a header is unset. `InputError` where the clocks drift.
+    """
+    offsets = {}
+    for topic, joints in stamped(contract).items():
+        received, header = times.get(topic, (np.empty(0, np.int64),) * 2)
+        set_ = header != 0
+        if set_.any():
+            offsets[topic] = joints, _constant(bag, topic, received[set_], header[set_])
+    corrections: dict[str, int] = {}
+    for clock in _clocks({topic: offset for topic, (_, offset) in offsets.items()}):
+        least = min(offsets[topic][1] for topic in clock)
+        late = JOINTS_LATE if any(offsets[topic][0] for topic in clock) else IMAGES_LATE
+        if not -JOINTS_LATE < least * 1e-9 < late:
+            corrections |= dict.fromkeys(clock, least)
+    corrections |= _trajectories(contract, times, corrections)
+    if not corrections:
+        return {}, []
+    figures = ", ".join(f"{topic} {-by * 1e-9:+.3f} s" for topic, by in sorted(corrections.items()))
+    do = "synchronise the clocks (chrony, or --use-sim-time), or give `stamp: receive` in the contract"
+    return corrections, [
+        Finding("warning", "header stamps are on another clock than reception, and were moved", figures, do)
+    ]
+
+
+def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray) -> int:
+    """The offset of a topic [ns]; `InputError` if it changes within the bag."""
+    offset = received - header
+    parts = np.array_split(offset, int(np.clip(len(offset) // WINDOW, 1, WINDOWS)))
+    floors = np.array([np.quantile(part, FLOOR) for part in parts])
+    if np.ptp(floors) > CHANGES * 1e9:
+        raise InputError(
+            f"{bag}: the clock in the headers of {topic} and the recorder's drift apart: reception is "
+            f"{floors.min() * 1e-9:.3f} to {floors.max() * 1e-9:.3f} s after the header; record again with both on one "
+            "clock (chrony, or --use-sim-time), or give `stamp: receive` in the contract"
+        )
+    return round(float(np.quantile(offset, FLOOR)))
+
+
+def _clocks(offsets: dict[str, int]) -> list[list[str]]:
+    """Topics grouped by clock: sorted by offset, a new one begins at a gap."""
+    clocks: list[list[str]] = []
+    last = 0
+    for topic, offset in sorted(offsets.items(), key=lambda item: item[1]):
+        if not clocks or offset - last > APART * 1e9:
+            clocks.append([])
+        clocks[-1].append(topic)
+        last = offset
+    return clocks
+
+
+def _trajectories(
+    contract: Contract, times: Mapping[str, tuple[np.ndarray, np.ndarray]], corrections: dict[str, int]
+) -> dict[str, int]:
+    """The same for trajectories, whose headers may say a later start: they take the clock that is nearest."""
+    found = {}
+    for topic in {c.source.topic.lstrip("/") for c in contract.action if c.source.type == TRAJECTORY}:
+        received, header = times.get(topic, (np.empty(0, np.int64),) * 2)
+        if corrections and (header != 0).any():
+            offset = float(np.median((received - header)[header != 0]))
+            by = min([0, *corrections.values()], key=lambda clock: abs(clock - offset))
+            if by:
+                found[topic] = by
+    return found

@@ -1,0 +1,212 @@
+"""One MCAP file: all its messages in the order of their times, whether or not it has an index, an end or a profile.
+
+    magic | header | chunk  chunk  message  chunk ... | summary, footer, magic
+                     ^ found by walking from record to record, or by the summary where the walk stops
+
+A recorder that is killed leaves no footer and, in its last chunk, half a compressed block: the messages that
+the block still holds are kept too. A chunk that does not match its checksum is not believed.
+File format: https://mcap.dev/spec
+"""
+
+import heapq
+import io
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
+
+import lz4.frame  # type: ignore[import-untyped]  # it has no stubs
+
+from policy.data.raw import CUT_OFF, DAMAGED, UNCOUNTED, Raw, full_type, unpacked
+from policy.data.zstd import zstd
+
+MAGIC = b"\x89MCAP0\r\n"
+FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, CHUNK_INDEX, STATISTICS = 2, 3, 4, 5, 6, 8, 11
+HEADER = 9  # bytes of a record's opcode and length
+FOOTER_BYTES = HEADER + 20 + len(MAGIC)
+BLOCK = 1 << 16
+LARGEST = 1 << 32  # bytes of a record that is believed
+
+Record = tuple[int, bytes]  # opcode, content
+Channel = tuple[str, str, str]  # topic, type, encoding
+
+
+def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
+    """All messages of a file, of any type and encoding; `lost` counts what could not be read."""
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            lost[CUT_OFF] += 1
+            return
+        reader, got = _Reader(file), 0
+        for raw in reader.messages():
+            got += 1
+            yield raw
+        if reader.damaged:
+            lost[DAMAGED] += reader.damaged
+        if reader.cut:
+            lost[CUT_OFF] += 1
+        elif reader.expected > got + reader.damaged:
+            lost[UNCOUNTED] += reader.expected - got - reader.damaged
+
+
+class _Reader:
+    """The records of an open file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.cut = True  # it does not end as its format asks
+        self.expected = 0  # messages, by the file's own statistics
+        self.damaged = 0  # messages that are not given, because they are not what was written
+        self._file = file
+        self._schemas: dict[int, str] = {}
+        self._channels: dict[int, Channel] = {}
+        self._searched = False  # all chunks for channels
+        self._found: dict[int, int] = {}  # offset of a chunk or a message -> its first time
+        self._walk()
+        self._read_summary()
+
+    def _walk(self) -> None:
+        """Find chunks and messages from record to record, without reading what they hold."""
+        end = self._file.seek(0, io.SEEK_END)
+        self._file.seek(-len(MAGIC), io.SEEK_END)
+        self.cut = self._file.read() != MAGIC or end < 2 * len(MAGIC)
+        at = len(MAGIC)
+        while at + HEADER <= end:
+            self._file.seek(at)
+            head = self._file.read(HEADER + 22)
+            opcode, size = head[0], int.from_bytes(head[1:HEADER], "little")
+            if opcode in (CHUNK, MESSAGE) and len(head) == HEADER + 22:
+                first = HEADER if opcode == CHUNK else HEADER + 6
+                self._found[at] = int.from_bytes(head[first : first + 8], "little")
+            elif opcode in (SCHEMA, CHANNEL) and at + HEADER + size <= end:
+                self._file.seek(at + HEADER)
+                self._learn(opcode, self._file.read(size))
+            elif opcode == FOOTER:
+                break
+            at += HEADER + size
+
+    def _read_summary(self) -> None:
+        """Names of topics, the number of messages, and chunks behind a damaged part of the self._file."""
+        if self.cut:
+            return
+        end = self._file.seek(-FOOTER_BYTES, io.SEEK_END)
+        footer = self._file.read(HEADER + 8)
+        start = int.from_bytes(footer[HEADER:], "little")
+        if footer[0] != FOOTER or not 0 < start <= end:
+            return
+        self._file.seek(start)
+        for opcode, content in _records(io.BytesIO(self._file.read(end - start))):
+            if opcode == STATISTICS and len(content) >= 8:
+                self.expected = int.from_bytes(content[:8], "little")
+            elif opcode == CHUNK_INDEX and len(content) >= 24:
+                first, _, offset = struct.unpack_from("<QQQ", content)
+                if offset < end:
+                    self._found.setdefault(offset, first)
+            else:
+                self._learn(opcode, content)
+
+    def messages(self) -> Iterator[Raw]:
+        """Chunks and messages merged by time; a chunk is held from its first message to its last."""
+        waiting: list[tuple[int, int, list[Raw]]] = [(first, at, []) for at, first in self._found.items()]
+        heapq.heapify(waiting)
+        while waiting:
+            _, at, messages = heapq.heappop(waiting)
+            messages = messages or self._load(at)
+            while messages and (not waiting or messages[-1].stamp <= waiting[0][0]):
+                yield messages.pop()
+            if messages:
+                heapq.heappush(waiting, (messages[-1].stamp, at, messages))
+
+    def _load(self, at: int) -> list[Raw]:
+        """The messages of a chunk, or the one message, at an offset: the last one first."""
+        messages, whole = [], True
+        for opcode, content in self._contents(at):
+            if opcode == CHUNK:
+                whole = False
+            elif opcode != MESSAGE:
+                self._learn(opcode, content)
+            elif (raw := self._message(content)) is not None:
+                messages.append(raw)
+        if not whole:
+            self.damaged += len(messages) or 1
+            return []
+        return sorted(messages, key=lambda raw: raw.stamp)[::-1]
+
+    def _contents(self, at: int) -> Iterator[Record]:
+        """The records of a chunk, or the one record at an offset; after those of a damaged chunk, the chunk itself."""
+        self._file.seek(at)
+        head = self._file.read(HEADER)
+        size = int.from_bytes(head[1:], "little")
+        content = self._file.read(min(size, LARGEST))
+        if head[:1] != bytes([CHUNK]):
+            if len(content) == size:
+                yield head[0], content
+            return
+        data, whole = _inflate(content)
+        yield from _records(io.BytesIO(data))
+        if not whole and len(content) == size:
+            yield CHUNK, content
+
+    def _message(self, content: bytes) -> Raw | None:
+        if len(content) < 22:
+            return None
+        number, _, received, _ = struct.unpack_from("<HIQQ", content)
+        if number not in self._channels and not self._searched:  # no summary, and the file is not in order
+            self._searched = True
+            for at in sorted(self._found):
+                for opcode, found in self._contents(at):
+                    self._learn(opcode, found)
+        if number not in self._channels:
+            self.damaged += 1
+            return None
+        topic, kind, encoding = self._channels[number]
+        return Raw(topic, kind, unpacked(content[22:]), received, encoding)
+
+    def _learn(self, opcode: int, content: bytes) -> None:
+        try:
+            if opcode == SCHEMA:
+                (number,) = struct.unpack_from("<H", content)
+                self._schemas[number] = _text(content, 2)[0]
+            elif opcode == CHANNEL:
+                number, schema = struct.unpack_from("<HH", content)
+                topic, at = _text(content, 4)
+                self._channels[number] = topic, full_type(self._schemas.get(schema, "")), _text(content, at)[0]
+        except (struct.error, UnicodeDecodeError):
+            pass  # damaged; its messages are counted
+
+
+def _records(file: BinaryIO) -> Iterator[Record]:
+    """All whole records."""
+    while len(header := file.read(HEADER)) == HEADER:
+        size = int.from_bytes(header[1:], "little")
+        content = file.read(min(size, LARGEST))
+        if len(content) == size:
+            yield header[0], content
+
+
+def _text(content: bytes, at: int) -> tuple[str, int]:
+    """A string, its length in 4 bytes before it, and where it ends."""
+    (size,) = struct.unpack_from("<I", content, at)
+    return content[at + 4 : at + 4 + size].decode(), at + 4 + size
+
+
+def _inflate(chunk: bytes) -> tuple[bytes, bool]:
+    """The records of a chunk, as far as its bytes go, and whether they are those that were written."""
+    stream = io.BytesIO(chunk)
+    stream.seek(16)  # times
+    size, crc = struct.unpack("<QI", stream.read(12).ljust(12, b"\0"))
+    name = stream.read(int.from_bytes(stream.read(4), "little"))
+    stream.seek(8, io.SEEK_CUR)  # compressed size
+    if name == b"":
+        data = stream.read()
+    else:
+        decoder = zstd.ZstdDecompressor() if name == b"zstd" else lz4.frame.LZ4FrameDecompressor()
+        parts = []
+        try:
+            while block := stream.read(BLOCK):
+                parts.append(decoder.decompress(block))
+        except (zstd.ZstdError, RuntimeError, EOFError):
+            pass  # damaged from here on; what came before is good
+        data = b"".join(parts)
+    return data, len(data) == size and crc in (0, crc32(data))

@@ -1,0 +1,68 @@
+"""Pictures on disk: one file a bag and camera, opened when one of its pictures is asked for."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OPEN_FILES = 8192  # mapped at once; the system allows 65,530
+
+
+class Pictures:
+    """uint8 (N, height, width, 3) of many files, indexed by the first axis like an array."""
+
+    def __init__(self, files: list[Path], rows: list[np.ndarray], shape: tuple[int, int]) -> None:
+        """`rows` (n,) of each file are those that are used, in order."""
+        self.shape = (sum(len(r) for r in rows), *shape, 3)
+        self._files = files
+        self._file = np.repeat(np.arange(len(files)), [len(r) for r in rows])
+        self._row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
+        self._open = lru_cache(OPEN_FILES)(self._map)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        chosen = np.arange(len(self))[first]
+        if np.ndim(chosen) == 0:
+            image = self._open(int(self._file[chosen]))[self._row[chosen]]
+            return image[tuple(rest)] if rest else image
+        images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        for to, i in zip(images, chosen.tolist(), strict=True):
+            to[:] = self[i]
+        return images[(slice(None), *rest)] if rest else images
+
+    def _map(self, file: int) -> np.ndarray:
+        return np.memmap(self._files[file], np.uint8, "r").reshape(-1, *self.shape[1:])
+
+
+class Resizer:
+    """Averages areas, as the policy's cameras do (policy.learning): uint8 (h, w, 3) -> uint8 (size, size, 3)."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._weights = lru_cache(16)(self._area_weights)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        if (height, width) == (self.size, self.size):
+            return image
+        rows = np.tensordot(self._weights(height), image.astype(np.float32), 1)
+        resized = np.tensordot(self._weights(width), rows, (1, 1)).swapaxes(0, 1)
+        return np.rint(resized).astype(np.uint8)
+
+    def _area_weights(self, source: int) -> np.ndarray:
+        """(size, source): how much of each pixel falls into each new one."""
+        edges = np.linspace(0, source, self.size + 1)
+        low, high, cell = edges[:-1, None], edges[1:, None], np.arange(source)[None]
+        overlap = np.clip(np.minimum(high, cell + 1) - np.maximum(low, cell), 0, None)
+        weights: np.ndarray = overlap / overlap.sum(1, keepdims=True)
+        return weights.astype(np.float32)
+
+
+def enlarged(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 (B, h, w, 3) at another size, each new pixel a copy of the nearest: a stand-in for what was resized."""
+    rows, columns = (np.arange(to) * of // to for of, to in ((images.shape[1], height), (images.shape[2], width)))
+    return images[:, rows[:, None], columns[None]]

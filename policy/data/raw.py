@@ -1,0 +1,34 @@
+"""A message as it lies in a bag's file, and what may be said of messages that are not there."""
+
+import re
+from typing import NamedTuple
+
+from rosbags.typesys import Stores, get_typestore
+
+from policy.data.zstd import zstd
+
+TYPES = get_typestore(Stores.ROS2_JAZZY)
+CUT_OFF = "message in a part of the bag that is cut off"
+DAMAGED = "message in a damaged part of the bag"
+UNCOUNTED = "message that the bag's own count promises and that is not in it"
+ZSTD = b"\x28\xb5\x2f\xfd"  # how a message begins that was compressed alone; CDR begins with a zero
+
+
+class Raw(NamedTuple):
+    """A message as it lies in the file."""
+
+    topic: str
+    type: str  # package/msg/Name
+    data: bytes
+    stamp: int  # ns, when it was received
+    encoding: str = "cdr"
+
+
+def full_type(name: str) -> str:
+    """A type's full name: old ROS 2 and some writers leave the msg out, as in sensor_msgs/Image."""
+    return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", name)
+
+
+def unpacked(data: bytes) -> bytes:
+    """A message's bytes; rosbag2 may have compressed each message by itself."""
+    return zstd.decompress(data) if data[:4] == ZSTD else data

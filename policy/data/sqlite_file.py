@@ -1,0 +1,40 @@
+"""One .db3 file of rosbag2's sqlite3 storage: all its messages in the order of their times.
+
+It needs no metadata.yaml: the file names its topics itself.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from policy.data.raw import CUT_OFF, Raw, full_type, unpacked
+from policy.errors import InputError
+
+QUERY = (
+    "SELECT topics.name, topics.type, topics.serialization_format, messages.timestamp, messages.data "
+    "FROM messages JOIN topics ON messages.topic_id = topics.id ORDER BY messages.timestamp"
+)
+
+
+def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
+    """All messages, with those that a killed recorder left in a write-ahead log beside the file.
+
+    `lost` counts what could not be read; `InputError` if nothing could.
+    """
+    got = 0
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            for topic, kind, encoding, stamp, data in connection.execute(QUERY):
+                got += 1
+                yield Raw(topic, full_type(kind), unpacked(data), stamp, encoding)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        if not got:
+            raise InputError(
+                f"{path} cannot be read as a sqlite3 database ({error}); copy it with the files beside it to a "
+                "folder that can be written and try `ros2 bag reindex`, or take it away"
+            ) from None
+        lost[CUT_OFF] += 1

@@ -1,0 +1,117 @@
+"""Training samples of a cache: a frame, the H set-points from it on, and the frames before it; and their statistics.
+
+recording    frame  frame  frame | frame  frame          | another instruction is given
+commands     ....................................        the target of action i is the set-point in force at its
+targets             1   2   3   4 x   x                  time; none where another instruction was in force
+"""
+
+import numpy as np
+
+from policy.data.cache import Cache
+from policy.data.pictures import Pictures
+from policy.data.recording import FOREVER
+from policy.robot import setpoints
+
+
+class Windows:
+    """Training samples of N frames.
+
+    Past the end of its recording an episode goes on with its last set-point: the robot holds. Where the instruction
+    changed, or the recording ends on the way, the mask is False.
+    """
+
+    def __init__(self, cache: Cache, horizon: int) -> None:
+        self.cache, self.horizon = cache, horizon
+        self._targets, self._mask = targets(cache, horizon)
+
+    def __len__(self) -> int:
+        return len(self.cache.state)
+
+    def batch(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, np.ndarray]:
+        """Samples: image_<camera> (B, h, w, 3), state (B, S), actions (B, H, A), mask (B, H), episode (B,).
+
+        Each image moves by up to `shift` pixels in both directions, its edge repeated.
+        """
+        cache, indices = self.cache, np.asarray(indices)
+        out = {
+            f"image_{name}": _shifted(images, indices, rng.integers(-shift, shift + 1, (len(indices), 2)))
+            for name, images in cache.images.items()
+        }
+        return out | {
+            "state": cache.state[indices],
+            "actions": self._targets[indices],
+            "mask": self._mask[indices],
+            "episode": cache.episode[indices],
+        }
+
+    def before(self, indices: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """The frames `steps` - 1 .. 0 steps before each, across the instructions of its recording.
+
+        Rows (B, steps) int64, the last one the frame itself, and whether there was a frame at that time (B, steps).
+        """
+        cache, indices = self.cache, np.asarray(indices)
+        dt = cache.contract.spec.dt_ns
+        wanted = cache.stamps[indices][:, None] - dt * np.arange(steps - 1, -1, -1)
+        first = np.searchsorted(cache.recording, cache.recording[indices])
+        rows = np.empty(wanted.shape, np.int64)
+        for row, time, begin, index in zip(rows, wanted, first.tolist(), indices.tolist(), strict=True):
+            stamps = cache.stamps[begin : index + 1]
+            after = np.clip(np.searchsorted(stamps, time), 1, max(1, len(stamps) - 1))
+            nearer = after - (2 * time < stamps[after - 1] + stamps[np.minimum(after, len(stamps) - 1)])
+            row[:] = begin + np.minimum(nearer, len(stamps) - 1)
+        return rows, np.abs(cache.stamps[rows] - wanted) < dt * 3 // 4
+
+
+def targets(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Set-points (N, H, A) float32: action i of frame t is the one in force at its time; (N, H) bool: whether there is.
+
+    A withdrawn instruction goes on with the set-point in force when it was withdrawn.
+    """
+    dt = cache.contract.spec.dt_ns
+    until, broken = cache.until[cache.episode], cache.broken[cache.episode]
+    last = cache.stamps[cache.bounds[1:] - 1][cache.episode]
+    frames = cache.stamps[:, None] + dt * np.arange(horizon)  # those in which the actions would be the first
+    end = np.where(until < FOREVER, until, last + dt // 2)
+    mask = (frames < end[:, None]) | ~broken[:, None]
+    times = np.minimum(frames + dt, np.where(broken, FOREVER, until)[:, None])
+    actions = np.empty((len(cache.stamps), horizon, len(cache.contract.spec.action)), np.float32)
+    bounds = np.searchsorted(cache.recording, np.arange(len(cache.commands) + 1))
+    for commands, first, after in zip(cache.commands, bounds[:-1], bounds[1:], strict=True):
+        actions[first:after] = setpoints.join(commands, times[first:after])
+    return actions, mask
+
+
+def statistics(cache: Cache) -> dict[str, np.ndarray]:
+    """Means and deviations that normalise a policy, float32.
+
+    state_mean, state_std (S,); delta_mean, delta_std (H, A) of actions[t + i] - state[t], the state of the
+    joints that actions command; action_min, action_max (A,).
+    """
+    spec = cache.contract.spec
+    actions, mask = targets(cache, spec.horizon)
+    state = np.asarray(cache.state, np.float64)
+    commanded = state[:, [spec.state.index(name) for name in spec.action]]
+    deltas = [(actions[:, i] - commanded)[mask[:, i]] for i in range(spec.horizon)]
+    values = {
+        "state_mean": state.mean(0),
+        "state_std": state.std(0),
+        "delta_mean": [delta.mean(0) for delta in deltas],
+        "delta_std": [delta.std(0) for delta in deltas],
+        "action_min": cache.actions.min(0),
+        "action_max": cache.actions.max(0),
+    }
+    return {name: np.asarray(value, np.float32) for name, value in values.items()}
+
+
+def _shifted(images: Pictures, indices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Copies of images moved by (dy, dx) each, the edge repeated."""
+    h, w = images.shape[1:3]
+    out = np.empty((len(indices), h, w, 3), np.uint8)
+    for to, index, (dy, dx) in zip(out, indices.tolist(), offsets.tolist(), strict=True):
+        top, bottom, left, right = max(0, -dy), min(h, h - dy), max(0, -dx), min(w, w - dx)
+        to[top:bottom, left:right] = images[index][top + dy : bottom + dy, left + dx : right + dx]
+        to[top:bottom, :left] = to[top:bottom, left : left + 1]
+        to[top:bottom, right:] = to[top:bottom, right - 1 : right]
+        to[:top] = to[top]
+        to[bottom:] = to[bottom - 1]
+    return out
