@@ -34,6 +34,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_it_reports_and_films_and_a_killed_run_continues(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(model, *SMALL, "--out", out)
