@@ -67,7 +67,13 @@ class Playback:
             for name, e in self._errors.items()
         }
         share = float(np.mean([j["share_of_range"] for j in joints.values()])) if joints else None
-        return {"bag": str(self.bag), "points": self.points, "mean_share_of_range": share, "joints": joints}
+        return {
+            "bag": str(self.bag),
+            "points": self.points,
+            "mean_share_of_range": share,
+            "joints": joints,
+            "lost": dict(self.lost),
+        }
 
     def _scan(self) -> tuple[int, int]:
         """Gather the demonstrated set-points; returns the times of the first and the last message."""
@@ -85,6 +91,7 @@ class Playback:
                     self.lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
                     continue
                 self._setpoints.push(topic, message, raw.stamp)
+        self.lost += self._setpoints.lost
         missing = [t for t in (commanded | self.played) if t not in seen]
         if missing:
             raise InputError(

@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from trajectory_msgs.msg import JointTrajectory
 
+from policy.data.bags import summary
 from policy.errors import InputError
 from policy.robot import contract as contracts
 from ros_nodes import bridge
@@ -150,6 +151,7 @@ class ReplayNode(Node):
                 "bag": self._bag,
                 "played s": f"{(self.now - self.playback.begin) * 1e-9:.1f}",
                 "points compared": report["points"],
+                "messages of the bag not used": sum(report["lost"].values()),
                 "mean difference, share of range": "none" if share is None else f"{share:.4f}",
                 **{f"mean difference, {n}": f"{joint['mean']:.4f}" for n, joint in report["joints"].items()},
             },
@@ -170,6 +172,8 @@ class ReplayNode(Node):
             f"{report['points']} set-points compared, mean difference "
             f"{100 * report['mean_share_of_range']:.2f} % of the range"
         )
+        if report["lost"]:
+            self.get_logger().warning(f"not compared: {summary(self.playback.lost)}")
         if self._report:
             path = Path(self._report).expanduser()
             aside = path.with_name(f".{path.name}")

@@ -64,13 +64,22 @@ def test_set_points_are_compared_in_the_policys_units(bag):
         at = START + (t + 1) * STEP  # action(t) is in force then
         for topic, joints, positions in CONTRACT.split(action(t)):
             wrong = positions + 0.01
-            playback.compare(topic, list(joints)[::-1], at + STEP // 5, wrong[::-1])
+            playback.compare(topic, list(joints)[::-1], at, wrong[::-1])
     playback.compare("arm_controller/joint_trajectory", [], playback.end + 1, np.zeros(0))  # after the end
     report = playback.report()
     assert report["points"] == 20
     assert report["joints"]["panda_joint1"]["mean"] == pytest.approx(0.01, abs=1e-6)
     assert report["joints"]["gripper"]["max"] == pytest.approx(0.02, abs=1e-6)  # both fingers
     assert report["joints"]["gripper"]["share_of_range"] == pytest.approx(0.25, abs=1e-4)
+
+
+def test_commands_that_cannot_be_compared_are_counted(tmp_path):
+    items = list(demonstration(20))
+    command = next(i for i in items if i.topic == "arm_controller/joint_trajectory")
+    command.message.points[0].positions[0] = np.nan
+    report = Playback(write(tmp_path / "a", items), CONTRACT).report()
+    ((reason, count),) = report["lost"].items()
+    assert count == 1 and "not a finite number" in reason
 
 
 def test_a_bag_of_another_robot_is_refused(tmp_path):
