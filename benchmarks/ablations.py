@@ -1,17 +1,17 @@
-"""What each ingredient of changing one's mind is worth: the recipe `switch` without it, on one budget.
+"""What each part of the recipe `switch` contributes: the recipe without it, on one training budget.
 
     python -m benchmarks.ablations --data data/tabletop --weights runs/chunk --out out/ablations
 
-    reference     all of it
-    contact       the policy is not told what it holds and since when
-    mode          no labels of mode: all say forward, so the session lets go of the previous instruction at once
-    rollback      the frames in which something is undone are left out
-    advance       the frames between the two tasks are left out
-    shared_grasp  B always begins at its start, never where A already holds the same thing in the same grasp
-    plain         the recipe `chunk` on the same demonstrations, whose instruction is swapped: the three baselines
+    reference     the whole recipe
+    contact       without contact and contact origin as inputs
+    mode          all labels of the mode are forward, so the tracker drops the previous instruction at once
+    rollback      without the frames in which something is undone
+    advance       without the frames between the two tasks
+    shared_grasp  B always begins at its start, never where A already holds the same object in the same grasp
+    plain         the recipe `chunk` on the same demonstrations: the three baselines
 
-Each begins with the weights of `--weights`, trains for `--minutes` on one core and is put through `--episodes` switches
-a phase; as many are at work as there are cores. What is there already is not done again.
+Each variant begins with `--weights`, trains for `--minutes` on one core and is evaluated on `--episodes` switches of
+each phase. One variant runs on each core; existing results are kept.
 """
 
 import argparse
@@ -30,6 +30,7 @@ import yaml
 from policy.errors import InputError, exit_code
 from policy.learning import recipe
 
+Report = dict[str, Any]
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "reference": {},
     "contact": {"encoders": {"execution_state": {"contact": False}}},
@@ -40,66 +41,44 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The report of one variant: trained, exported and evaluated, unless it is there."""
+def measure(name: str, args: argparse.Namespace) -> Report:
+    """The report of one variant: trained, exported and evaluated, unless it exists."""
     folder = args.out / name
     report = folder / "eval" / "report.json"
     if not report.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        if name == "plain":
-            written, bags = "chunk", args.data / "demos"
-            evaluated = [args.out / "reference" / "model", "--baseline", folder / "model"]
-        else:
-            written, bags = (
-                folder / "recipe.yaml",
-                args.out / "no_shared_grasp" if name == "shared_grasp" else args.data,
-            )
-            written.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
-            evaluated = [folder / "model"]
-        steps = (
-            [
-                "policy.train",
-                "--recipe",
-                written,
-                "--bags",
-                bags,
-                "--out",
-                folder / "run",
-                "--weights",
-                args.weights,
-                "--minutes",
-                args.minutes,
-            ],
-            ["policy.export", folder / "run", "--out", folder / "model"],
-            [
-                "sim.evaluate",
-                *evaluated,
-                "--switch",
-                "early,mid,late",
-                "--episodes",
-                args.episodes,
-                "--seed",
-                args.seed,
-                "--processes",
-                2,
-                "--out",
-                folder / "eval",
-            ],
-        )
         with (folder / "log.txt").open("a") as log:
-            for module, *rest in steps:
+            for module, *arguments in commands(name, folder, args):
                 print(f"{name}: {module}, see {folder / 'log.txt'}", flush=True)
-                command = [sys.executable, "-m", str(module), *map(str, rest)]
-                if subprocess.run(
-                    command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
-                ).returncode:
+                command = [sys.executable, "-m", module, *map(str, arguments)]
+                environment = os.environ | {"OMP_NUM_THREADS": "1"}
+                if subprocess.run(command, stdout=log, stderr=log, env=environment).returncode:
                     raise InputError(f"{module} of {name} failed; see the end of {folder / 'log.txt'}")
-    return json.loads(report.read_text())
+    loaded: Report = json.loads(report.read_text())
+    return loaded
+
+
+def commands(name: str, folder: Path, args: argparse.Namespace) -> list[list[Any]]:
+    """Module and arguments of each step: training, export, evaluation."""
+    used: str | Path = "chunk"
+    bags = args.data / "demos"
+    models = [args.out / "reference" / "model", "--baseline", folder / "model"]
+    if name != "plain":
+        used, models = folder / "recipe.yaml", [folder / "model"]
+        bags = args.out / "no_shared_grasp" if name == "shared_grasp" else args.data
+        used.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
+    train = ["--recipe", used, "--bags", bags, "--weights", args.weights, "--minutes", args.minutes]
+    evaluation = ["--switch", "early,mid,late", "--episodes", args.episodes, "--seed", args.seed, "--processes", 2]
+    return [
+        ["policy.train", *train, "--out", folder / "run"],
+        ["policy.export", folder / "run", "--out", folder / "model"],
+        ["sim.evaluate", *models, *evaluation, "--out", folder / "eval"],
+    ]
 
 
 def changed(change: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The recipe `switch` with some settings changed."""
-    raw = yaml.safe_load((recipe.FOLDER / "switch.yaml").read_text())
+    """The recipe `switch` with these settings."""
+    raw: dict[str, Any] = yaml.safe_load((recipe.FOLDER / "switch.yaml").read_text())
     for section, values in change.items():
         for key, value in values.items():
             raw[section][key] = raw[section][key] | value if isinstance(value, dict) else value
@@ -117,52 +96,58 @@ def make_without_shared_grasp(data: Path, bags: Path) -> None:
     )
 
 
-def rows(name: str, report: dict[str, Any]) -> list[str]:
-    """The lines of one variant in the table; `plain` has one for each way of swapping its instruction."""
+def rows(name: str, report: Report) -> list[str]:
+    """The rows of one variant in the table; `plain` has one for each baseline."""
     if name == "plain":
         return [row(f"plain policy, {method}", measured) for method, measured in report["baselines"].items()]
     return [row(name if name == "reference" else f"without {name}", report)]
 
 
-def row(title: str, report: dict[str, Any]) -> str:
-    """A line of the table."""
+def row(title: str, report: Report) -> str:
+    """A row of the table."""
 
-    def share(r: dict[str, Any]) -> str:
+    def share(r: Report) -> str:
         return f"{100 * r['rate']:.0f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})"
 
     phases = [share(report["switch"][phase]) for phase in ("early", "mid", "late")]
-    safe, alone = share(report["object_safety"]), share(report["no_switch"])
-    resumed = f"{share(report['resume'])} of {report['resume']['episodes']}, {report['resume']['not_possible']} lost"
-    return "| " + " | ".join([title, *phases, safe, resumed, alone, f"{report['time_to_b_s']['p50']:.2f}"]) + " |"
+    safe, no_switch = share(report["object_safety"]), share(report["no_switch"])
+    resumed = (
+        f"{share(report['resume'])} of {report['resume']['episodes']}, {report['resume']['not_possible']} not possible"
+    )
+    return "| " + " | ".join([title, *phases, safe, resumed, no_switch, f"{report['time_to_b_s']['p50']:.2f}"]) + " |"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the bags: demos and switches")
-    parser.add_argument("--weights", type=Path, required=True, help="run of the recipe chunk, with which all begin")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="run of the recipe chunk, with whose weights all begin"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=25.0, help="of training, each on one core")
-    parser.add_argument("--episodes", type=int, default=100, help="switches a phase")
+    parser.add_argument("--episodes", type=int, default=100, help="switches of each phase")
     parser.add_argument("--seed", type=int, default=1_700_000)
     parser.add_argument("--only", nargs="+", choices=[*VARIANTS, "plain"], default=[*VARIANTS, "plain"])
     args = parser.parse_args()
     names = [name for name in [*VARIANTS, "plain"] if name in args.only]  # the plain policy after the reference
     if not (args.data / "demos").is_dir():
-        raise InputError(f"no {args.data / 'demos'}; make it with `python -m sim.record` and `python -m sim.switches`")
+        raise InputError(
+            f"no folder {args.data / 'demos'}; make it with `python -m sim.record` and `python -m sim.switches`"
+        )
     if "shared_grasp" in names and not (args.out / "shared_grasp" / "run").exists():
         make_without_shared_grasp(args.data, args.out / "no_shared_grasp")
     if "plain" in names and "reference" not in names and not (args.out / "reference" / "model").exists():
         raise InputError(
-            "the plain policy is put beside the reference, so that must be there first: --only reference plain"
+            "the plain policy is evaluated beside the reference, which does not exist yet: give --only reference plain"
         )
     cores: Queue[int] = Queue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
 
-    def work(name: str) -> dict[str, Any]:
+    def work(name: str) -> Report:
         core = cores.get()
-        os.sched_setaffinity(0, {core})  # of this thread, and so of the processes that it begins
+        os.sched_setaffinity(0, {core})  # of this thread, and so of the processes that it starts
         try:
             return measure(name, args)
         finally:

@@ -1,9 +1,10 @@
-"""Success of the scripted experts on unseen starts, a third of them where another task ended.
+"""Success of the scripted experts from unseen initial states, a third of them where another task has ended.
 
 python -m benchmarks.experts --episodes 100
 """
 
 import argparse
+from functools import cache
 
 from tqdm import tqdm
 
@@ -16,30 +17,32 @@ from sim.world import World
 
 SEED = 2_000_000
 
-_world: World | None = None
-_kinematics: Kinematics | None = None
+
+@cache
+def equipment() -> tuple[World, Kinematics]:
+    """Made once in each process."""
+    return World(), Kinematics()
 
 
 def attempt(job: tuple[str, int]) -> tuple[str, bool]:
     """One episode: whether the expert's success held."""
-    global _world, _kinematics
-    if _world is None:
-        _world, _kinematics = World(), Kinematics()
     name, i = job
-    start(_world, TASKS[name], SEED + i, "other" if i % 3 == 2 else "home")
-    return name, any(demonstrate(_world, TASKS[name], _kinematics))
+    world, kinematics = equipment()
+    start(world, TASKS[name], SEED + i, "other" if i % 3 == 2 else "home")
+    return name, any(demonstrate(world, TASKS[name], kinematics))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     args = parser.parse_args()
     jobs = [(name, i) for name in TASKS for i in range(args.episodes)]
-    won = dict.fromkeys(TASKS, 0)
+    successes = dict.fromkeys(TASKS, 0)
     with new_pool() as pool:
         for name, success in tqdm(pool.map(attempt, jobs, chunksize=10), total=len(jobs), unit="episode"):
-            won[name] += success
-    for name, k in won.items():
+            successes[name] += success
+    for name, k in successes.items():
         low, high = wilson_interval(k, args.episodes)
         print(f"{name:20} {k:4} of {args.episodes}   95 % interval {low:.1%} to {high:.1%}")
 

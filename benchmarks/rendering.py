@@ -1,4 +1,4 @@
-"""Images per second of the full scene at 96x96 in one process, beside the same scene drawn as MuJoCo draws by default.
+"""Images per second of the full scene at 96x96 in one process, beside the same scene in MuJoCo's default quality.
 
 python -m benchmarks.rendering
 """
@@ -29,6 +29,7 @@ def rate(draw: Callable[[str], object]) -> list[float]:
 
 
 def main() -> None:
+    """Measure and print."""
     world = World()
     world.reset(np.random.default_rng(0))
     ours = rate(lambda camera: world.render(camera, SIZE, SIZE))

@@ -1,4 +1,4 @@
-"""Common to the benchmarks of the ROS 2 stack: a small model, nodes as processes, a robot's topics."""
+"""Shared by the benchmarks of the ROS 2 stack: a small model, nodes as processes, a robot's topics."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from sim.world import JOINT_NAMES
 
 ROOT = Path(__file__).parent.parent
 ONE, OTHER = "open the drawer", "close the drawer"
-SPEED = 0.2  # rad/s of the first joint: one way under ONE, the other way under OTHER
+SPEED = 0.2  # rad/s of the first joint; ONE and OTHER move it in opposite directions
 CAMERA_RATE, JOINT_RATE = 30.0, 100.0
 
 
@@ -32,7 +32,7 @@ def settle() -> None:
 
 
 def write_model(folder: Path, size: int, rate: float) -> None:
-    """The tabletop robot with cameras of `size` pixels square; only the first joint is moved."""
+    """A model for the tabletop robot with cameras of `size` pixels square; only the first joint moves."""
     folder.mkdir(parents=True)
     raw = yaml.safe_load((FOLDER / "tabletop.yaml").read_text())
     raw["rate"] = rate
@@ -54,8 +54,8 @@ def write_model(folder: Path, size: int, rate: float) -> None:
     nodes = [
         helper.make_node("MatMul", ["instruction", "between"], ["which"]),
         helper.make_node("Tanh", ["which"], ["sign"]),
-        helper.make_node("Reshape", ["sign", "column"], ["way"]),
-        helper.make_node("Mul", ["way", "offset"], ["move"]),
+        helper.make_node("Reshape", ["sign", "column"], ["direction"]),
+        helper.make_node("Mul", ["direction", "offset"], ["move"]),
         helper.make_node("Unsqueeze", ["state", "axis"], ["here"]),
         helper.make_node("Add", ["here", "move"], ["actions"]),
     ]
@@ -64,7 +64,7 @@ def write_model(folder: Path, size: int, rate: float) -> None:
         helper.make_tensor_value_info("state", TensorProto.FLOAT, ["B", len(spec.state)]),
         helper.make_tensor_value_info("instruction", TensorProto.FLOAT, ["B", spec.text]),
     ]
-    shape = ["B", spec.horizon, len(spec.action)]
+    shape: list[str | int | None] = ["B", spec.horizon, len(spec.action)]
     graph = helper.make_graph(
         nodes,
         "bench",
@@ -117,23 +117,25 @@ class Source(Node):
         limits = self.contract.limits
         middle = ((limits.low + limits.high) / 2).astype(float)
         self._position = np.concatenate([middle[:7], np.repeat(middle[7] / 2, 2)])
-        self.create_timer(1 / CAMERA_RATE, self._look, clock=bridge.STEADY)
-        self.create_timer(1 / JOINT_RATE, self._feel, clock=bridge.STEADY)
+        self.create_timer(1 / CAMERA_RATE, self._publish_images, clock=bridge.STEADY)
+        self.create_timer(1 / JOINT_RATE, self._publish_joints, clock=bridge.STEADY)
 
-    def _look(self) -> None:
+    def _publish_images(self) -> None:
         if self.on:
             stamp = self.get_clock().now().nanoseconds
             for topic, images in self._images.items():
                 kind = next(c.type for c in self.contract.cameras.values() if c.topic == topic)
                 assert kind == IMAGE
-                self._say(topic, bridge.image(images[self.sent.get(topic, 0) % len(images)], stamp, ""))
+                self._publish(topic, bridge.image(images[self.sent.get(topic, 0) % len(images)], stamp, ""))
 
-    def _feel(self) -> None:
+    def _publish_joints(self) -> None:
         if self.on:
             stamp = self.get_clock().now().nanoseconds
-            self._say("joint_states", bridge.joint_state(JOINT_NAMES, stamp, self._position, self._zero, self._zero))
+            self._publish(
+                "joint_states", bridge.joint_state(JOINT_NAMES, stamp, self._position, self._zero, self._zero)
+            )
 
-    def _say(self, topic: str, message: Any) -> None:
+    def _publish(self, topic: str, message: Any) -> None:
         self._out[topic].publish(message)
         self.sent[topic] = self.sent.get(topic, 0) + 1
 

@@ -1,4 +1,4 @@
-"""How long the ROS 2 stack takes: frame to chunk, instruction to set-point, fault to rest; CPU it takes.
+"""Latency of the ROS 2 stack: frame to chunk, instruction to set-point, fault to rest; and its CPU time.
 
     python benchmarks/ros_latency.py
     python benchmarks/ros_latency.py --seconds 5 --repeats 1
@@ -40,7 +40,7 @@ FAULTS = 5  # in a repeat
 
 
 class Echo(Node):
-    """The yardstick: hears all that the policy node hears, and answers each front image."""
+    """The yardstick: receives what the policy node receives, and answers each front image."""
 
     def __init__(self, contract: str) -> None:
         super().__init__("echo")
@@ -50,42 +50,42 @@ class Echo(Node):
         self._answer = bridge.trajectories(robot, times, actions)[ARM]
         self._out = self.create_publisher(JointTrajectory, "echo", bridge.COMMAND)
         for topic, kind in robot.observed.items():
-            hear = self._front if topic == FRONT else self._other
-            self.create_subscription(bridge.TYPES[kind], topic, hear, bridge.SENSOR_IN)
+            receive = self._front if topic == FRONT else self._other
+            self.create_subscription(bridge.TYPES[kind], topic, receive, bridge.SENSOR_IN)
 
     def _front(self, message: Image) -> None:
         self._answer.header = message.header
         self._out.publish(self._answer)
 
     def _other(self, message: Any) -> None:
-        """The other topics are received and that is all."""
+        """Receive another topic, nothing more."""
 
 
 def frames(model: Path, seconds: float) -> dict[str, str]:
-    """Stamp of the newest image to chunk published, less inference; the echo; the CPU that the node takes."""
+    """Stamp of the newest image to published chunk, less inference; the echo; the CPU time of the node."""
     common.settle()
     rclpy.init()
     source, executor = common.Source(model), SingleThreadedExecutor()
     executor.add_node(source)
-    said: dict[str, str] = {}
+    figures: dict[str, str] = {}
     echoes: list[float] = []
 
-    def hear(message: DiagnosticArray) -> None:
+    def on_diagnostics(message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == "policy_node: inference":
-                said.update({v.key: v.value for v in status.values})
+                figures.update({v.key: v.value for v in status.values})
 
-    def echoed(message: JointTrajectory) -> None:
+    def on_echo(message: JointTrajectory) -> None:
         stamp = bridge.nanoseconds(message.header.stamp)
         echoes.append((source.get_clock().now().nanoseconds - stamp) * 1e-6)
 
-    source.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
-    source.create_subscription(JointTrajectory, "echo", echoed, bridge.COMMAND)
-    voice = source.create_publisher(String, "instruction", bridge.LATCHED)
-    voice.publish(String(data=common.ONE))
+    source.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+    source.create_subscription(JointTrajectory, "echo", on_echo, bridge.COMMAND)
+    operator = source.create_publisher(String, "instruction", bridge.LATCHED)
+    operator.publish(String(data=common.ONE))
     node = common.start("ros_nodes.policy_node", model=model, autostart=True, replan=1, threads=1)
     try:
-        while int(said.get("inferences", 0)) < 10:
+        while int(figures.get("inferences", 0)) < 10:
             executor.spin_once(timeout_sec=0.1)
         before, began = common.cpu(node.pid), monotonic_ns()
         common.spin(executor, seconds)
@@ -102,23 +102,23 @@ def frames(model: Path, seconds: float) -> dict[str, str]:
         common.stop(echo)
         source.destroy_node()
         rclpy.shutdown()
-    median = float(said["inference p50 / p99 ms"].split(" / ")[0])
+    median = float(figures["inference p50 / p99 ms"].split(" / ")[0])
     busy = median * 1e-3 * common.CAMERA_RATE  # of a core, by the inferences themselves
     return {
-        "frame to chunk less inference, p50 / p99 ms": said["frame to chunk less inference p50 / p99 ms"],
+        "frame to chunk less inference, p50 / p99 ms": figures["frame to chunk less inference p50 / p99 ms"],
         "  bare two-hop echo, p50 / p99 ms": _p(echoes),
         "CPU of the policy node less inference, % of a core": f"{100 * (share - busy):.1f}",
     }
 
 
 class Watched(SimNode):
-    """The simulated robot, which notes how the set-point of its first joint goes."""
+    """The simulated robot, which records the set-point of its first joint."""
 
     def __init__(self) -> None:
         super().__init__()
         self.moves: list[tuple[int, float]] = []  # steady ns, step of the first joint's set-point [rad]
-        self.holds: list[int] = []  # steady ns at which a hold came: a trajectory of one point
-        self._was = self.world.setpoint()[0]
+        self.holds: list[int] = []  # steady ns at which a hold arrived: a trajectory of one point
+        self._last = self.world.setpoint()[0]
 
     def _command(self, topic: str, message: JointTrajectory) -> None:
         super()._command(topic, message)
@@ -128,8 +128,8 @@ class Watched(SimNode):
     def tick(self) -> None:
         super().tick()
         now = self.world.setpoint()[0]
-        self.moves.append((monotonic_ns(), float(now - self._was)))
-        self._was = now
+        self.moves.append((monotonic_ns(), float(now - self._last)))
+        self._last = now
 
     def mute(self, topic: str, silent: bool) -> None:
         """Stop publishing a topic, or begin again."""
@@ -141,7 +141,7 @@ class Watched(SimNode):
 
 class _Mute:
     def publish(self, message: Any) -> None:
-        """Nothing."""
+        """Publish nothing."""
 
 
 def switches(model: Path) -> dict[str, str]:
@@ -150,12 +150,12 @@ def switches(model: Path) -> dict[str, str]:
     rclpy.init()
     robot, executor = Watched(), SingleThreadedExecutor()
     executor.add_node(robot)
-    said: dict[str, str] = {}
-    voice = robot.create_publisher(String, "instruction", bridge.LATCHED)
+    figures: dict[str, str] = {}
+    operator = robot.create_publisher(String, "instruction", bridge.LATCHED)
     robot.create_subscription(
         DiagnosticArray,
         "/diagnostics",
-        lambda m: said.update(
+        lambda m: figures.update(
             {v.key: v.value for s in m.status if s.name == "policy_node: inference" for v in s.values}
         ),
         10,
@@ -172,31 +172,31 @@ def switches(model: Path) -> dict[str, str]:
         faults[f"{fault}, to hold"].append((holds[0] - began) * 1e-6)
         faults[f"{fault}, to rest"].append((_await(executor, robot, 0) - began) * 1e-6)
 
-    way = 1
+    direction = 1
     try:
-        voice.publish(String(data=common.ONE))
-        _await(executor, robot, way)
+        operator.publish(String(data=common.ONE))
+        _await(executor, robot, direction)
         for i in range(SWITCHES):
             common.spin(executor, 0.5 + 0.037 * (i % 5))  # at all phases of the control period
-            way = -way
+            direction = -direction
             began = monotonic_ns()
-            voice.publish(String(data=common.ONE if way > 0 else common.OTHER))
-            reactions.append((_await(executor, robot, way) - began) * 1e-6)
-        common.spin(executor, 1.5)  # the node says its figures once a second
-        figures = dict(said)
+            operator.publish(String(data=common.ONE if direction > 0 else common.OTHER))
+            reactions.append((_await(executor, robot, direction) - began) * 1e-6)
+        common.spin(executor, 1.5)  # the node publishes its figures once a second
+        undisturbed = dict(figures)
         for _ in range(FAULTS):
             common.spin(executor, 1.0)  # at full speed
             robot.mute(FRONT, True)
-            began = robot.moves[-1][0]  # its last picture
+            began = robot.moves[-1][0]  # its last image
             held("camera silent", began)
             robot.mute(FRONT, False)
-            _await(executor, robot, way)
+            _await(executor, robot, direction)
             common.spin(executor, 1.0)
             nodes["policy_node"].send_signal(signal.SIGKILL)
             began = monotonic_ns()
             held("policy killed", began)
             nodes["policy_node"] = _policy(model)
-            _await(executor, robot, way)
+            _await(executor, robot, direction)
     finally:
         for node in nodes.values():
             common.stop(node)
@@ -204,8 +204,8 @@ def switches(model: Path) -> dict[str, str]:
         rclpy.shutdown()
     return {
         "instruction to changed set-point, p50 / p99 ms": _p(reactions),
-        "  of it instruction to chunk, with its embedding": figures["instruction to chunk p50 / p99 ms"],
-        "  of it inference": figures["inference p50 / p99 ms"],
+        "  of it instruction to chunk, with its embedding": undisturbed["instruction to chunk p50 / p99 ms"],
+        "  of it inference": undisturbed["inference p50 / p99 ms"],
         "  one control period": "50",
         **{f"{k}, p50 / p99 ms": _p(v) for k, v in faults.items()},
     }
@@ -215,13 +215,13 @@ def _policy(model: Path) -> Any:
     return common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True, threads=1)
 
 
-def _await(executor: SingleThreadedExecutor, robot: Watched, way: int) -> int:
-    """Spin until the set-point goes that way (0: until it rests); when that was [steady ns]."""
+def _await(executor: SingleThreadedExecutor, robot: Watched, direction: int) -> int:
+    """Spin until the set-point moves in a direction (0: until it rests); returns when [steady ns]."""
     seen, end = len(robot.moves), monotonic_ns() + 60 * 10**9
     while monotonic_ns() < end:
         executor.spin_once(timeout_sec=0.05)
         for at, step in robot.moves[seen:]:
-            if (abs(step) < 1e-5) if way == 0 else step * way > 1e-4:
+            if (abs(step) < 1e-5) if direction == 0 else step * direction > 1e-4:
                 return at
         seen = len(robot.moves)
     raise RuntimeError("the stack did not react within a minute: see its diagnostics")

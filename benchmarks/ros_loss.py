@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from policy.robot.contract import load
 
 
 class Counter(Node):
-    """Counts what arrives and says so as the policy node does."""
+    """Counts what arrives and publishes it as the policy node does."""
 
     def __init__(self, contract: str) -> None:
         from ros_nodes import bridge
@@ -37,22 +38,20 @@ class Counter(Node):
         self._bridge = bridge
         self._out = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         for topic, kind in load(contract).observed.items():
-            self.create_subscription(
-                bridge.TYPES[kind], topic, lambda m, topic=topic: self._count(topic), bridge.SENSOR_IN
-            )
-        self.create_timer(1.0, self._tell)
+            self.create_subscription(bridge.TYPES[kind], topic, partial(self._count, topic), bridge.SENSOR_IN)
+        self.create_timer(1.0, self._report)
 
-    def _count(self, topic: str) -> None:
+    def _count(self, topic: str, message: Any) -> None:
         self.received[topic] = self.received.get(topic, 0) + 1
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         values = {f"received, {t}": n for t, n in self.received.items()}
         status = self._bridge.status("ok", "counter: sensors", "", values)
         self._out.publish(self._bridge.diagnostics(self, status))
 
 
 def measure(size: int, seconds: float) -> dict[str, tuple[int, int]]:
-    """One run: who -> (messages lost, messages sent)."""
+    """One run: node -> (messages lost, messages sent)."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
@@ -68,14 +67,14 @@ def measure(size: int, seconds: float) -> dict[str, tuple[int, int]]:
         executor.add_node(source)
         counts: dict[str, dict[str, int]] = {}
 
-        def hear(message: Any) -> None:
+        def on_diagnostics(message: Any) -> None:
             for status in message.status:
                 if status.name in ("policy_node: sensors", "counter: sensors"):
                     counts[status.name.split(":")[0]] = {
                         v.key: int(v.value) for v in status.values if v.key.startswith("received, ")
                     }
 
-        source.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+        source.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
         processes = [
             common.start("ros_nodes.policy_node", model=model, autostart=True),
             common.start("benchmarks.ros_loss", contract=model / "contract.yaml"),
@@ -94,7 +93,7 @@ def measure(size: int, seconds: float) -> dict[str, tuple[int, int]]:
             source.destroy_node()
             rclpy.shutdown()
     sent = sum(source.sent.values())
-    return {who: (sent - sum(heard.values()), sent) for who, heard in counts.items()}
+    return {node: (sent - sum(received.values()), sent) for node, received in counts.items()}
 
 
 def main() -> None:
@@ -108,9 +107,9 @@ def main() -> None:
         for size in (128, 480):
             for i in range(args.repeats):
                 run = pool.apply(measure, (size, args.seconds))
-                for who, (lost, sent) in sorted(run.items(), reverse=True):
+                for node, (lost, sent) in sorted(run.items(), reverse=True):
                     print(
-                        f"{size}x{size} run {i + 1}: {who:12} lost {lost} of {sent} ({100 * lost / sent:.2f} %)",
+                        f"{size}x{size} run {i + 1}: {node:12} lost {lost} of {sent} ({100 * lost / sent:.2f} %)",
                         flush=True,
                     )
 
