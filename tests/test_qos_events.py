@@ -25,10 +25,13 @@ class Listener(Node):
         self.create_subscription(
             String,
             "instruction",
-            lambda message: self.texts.append(message.data),
+            self._receive,
             bridge.LATCHED,
             event_callbacks=self.qos.subscription("instruction"),
         )
+
+    def _receive(self, message: String) -> None:
+        self.texts.append(message.data)
 
 
 class Talker(Node):
@@ -68,6 +71,6 @@ def test_a_publisher_that_fits_is_no_fault_and_a_short_lived_one_stays_reported(
         assert listener.qos.fault() == ""
         talker = Talker(stage.context)
         until(listener.qos.fault, "the one that does not is reported")
-        talker.destroy_node()
+        talker.destroy_node()  # type: ignore[no-untyped-call]  # rclpy annotates in part
         until(lambda: listener.count_publishers("/left/instruction") == 1, "it has left the graph")
         assert listener.qos.fault()

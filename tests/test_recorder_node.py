@@ -51,10 +51,10 @@ def after(steps: int) -> int:
 
 def custom(bag: Path) -> dict[str, str]:
     with Reader(bag) as reader:
-        return reader.storage.metadata.custom
+        return dict(reader.storage.metadata.custom or {})
 
 
-def test_its_bags_are_those_that_training_reads(tmp_path):
+def test_its_bags_are_those_that_training_reads(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path / "live")
     assert "waiting for an instruction" in recorder.start(START)
     feed(recorder, demonstration(30))
@@ -71,7 +71,7 @@ def test_its_bags_are_those_that_training_reads(tmp_path):
     assert bag.name.endswith("open_the_drawer")
 
 
-def test_a_new_instruction_ends_a_bag_and_begins_another_and_the_same_one_does_not(tmp_path):
+def test_a_new_instruction_ends_a_bag_and_begins_another_and_the_same_one_does_not(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     feed(recorder, demonstration(2, text="seen before the start"))
     assert recorder.start(after(2)).startswith("recording")  # the latched instruction counts
@@ -84,7 +84,7 @@ def test_a_new_instruction_ends_a_bag_and_begins_another_and_the_same_one_does_n
     assert recorder.saved == 2
 
 
-def test_discard_and_mark(tmp_path):
+def test_discard_and_mark(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     for act in (recorder.stop, recorder.discard, lambda: recorder.mark(True)):
         with pytest.raises(InputError, match=r"recorded|recording"):
@@ -105,14 +105,14 @@ def test_discard_and_mark(tmp_path):
     assert custom(bag) == {"instruction": "good", "success": "true"}
 
 
-def test_a_silent_topic_is_named(tmp_path):
+def test_a_silent_topic_is_named(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
     feed(recorder, (i for i in demonstration(20) if not i.topic.startswith("gripper")))
     assert "no message came on gripper_controller/joint_trajectory" in recorder.stop()
 
 
-def test_an_instruction_that_is_no_text_begins_no_bag(tmp_path):
+def test_an_instruction_that_is_no_text_begins_no_bag(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
     feed(recorder, demonstration(20, text="good"))
@@ -124,7 +124,7 @@ def test_an_instruction_that_is_no_text_begins_no_bag(tmp_path):
     assert read_episodes(bag, CONTRACT)[0].instruction == "good"
 
 
-def test_continue_records_the_instruction_that_it_resumes(tmp_path):
+def test_continue_records_the_instruction_that_it_resumes(tmp_path: Path) -> None:
     """As live: what was superseded before it succeeded; with nothing to resume the same episode goes on."""
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
@@ -140,9 +140,10 @@ def test_continue_records_the_instruction_that_it_resumes(tmp_path):
     assert [(e.instruction, len(e.stamps)) for e in episodes] == expected
 
 
-def test_recorders_that_begin_in_one_second_get_a_bag_each(tmp_path):
+def test_recorders_that_begin_in_one_second_get_a_bag_each(tmp_path: Path) -> None:
     """They find the same name free, and only one can make it."""
-    barrier, paths = threading.Barrier(8), []
+    barrier = threading.Barrier(8)
+    paths: list[Path] = []
 
     def record() -> None:
         recorder = Recorder(CONTRACT, tmp_path)
@@ -160,7 +161,7 @@ def test_recorders_that_begin_in_one_second_get_a_bag_each(tmp_path):
     assert len(set(paths)) == 8 and set(paths) == set(tmp_path.iterdir())
 
 
-def test_a_folder_deleted_while_recording_ends_it_and_is_no_crash(tmp_path):
+def test_a_folder_deleted_while_recording_ends_it_and_is_no_crash(tmp_path: Path) -> None:
     for act in (Recorder.stop, Recorder.discard):
         recorder = Recorder(CONTRACT, tmp_path / "bags")
         recorder.start(START)
@@ -171,7 +172,7 @@ def test_a_folder_deleted_while_recording_ends_it_and_is_no_crash(tmp_path):
     assert not (tmp_path / "bags").exists()
 
 
-def test_a_clock_set_back_begins_a_new_bag(tmp_path):
+def test_a_clock_set_back_begins_a_new_bag(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(after(1000))
     feed(recorder, demonstration(20, start=after(1000), text="go"))
@@ -182,7 +183,7 @@ def test_a_clock_set_back_begins_a_new_bag(tmp_path):
     assert first.instruction == second.instruction == "go" and len(first.stamps) == len(second.stamps) == 20
 
 
-def test_a_full_disk_ends_it_and_keeps_what_was_flushed(tmp_path):
+def test_a_full_disk_ends_it_and_keeps_what_was_flushed(tmp_path: Path) -> None:
     """A limit on the size of files stands in for a full disk; lifted, recording starts again."""
     script = f"""
 import resource, signal
@@ -219,7 +220,7 @@ def live(out: dict[str, Any], seconds: float, text: str) -> None:
         out[item.topic].publish(cdr(item))
 
 
-def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
+def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path: Path) -> None:
     with bench() as stage:
         process = stage.start("recorder_node", folder=tmp_path)
         statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
@@ -251,7 +252,7 @@ def test_over_dds_killed_with_at_most_the_last_second_lost(tmp_path):
     assert len(list(mcap_file.messages(file, Counter()))) >= expected > 100
 
 
-def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_path):
+def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_path: Path) -> None:
     with bench() as stage:
         process = stage.start("recorder_node", folder=tmp_path)
         statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
@@ -273,7 +274,7 @@ def test_over_dds_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_pa
     assert custom(bag)["instruction"] == "open the drawer"
 
 
-def test_an_instruction_with_the_default_qos_of_ros2_topic_pub_is_reported(tmp_path):
+def test_an_instruction_with_the_default_qos_of_ros2_topic_pub_is_reported(tmp_path: Path) -> None:
     with bench() as stage:
         stage.start("recorder_node", folder=tmp_path)
         statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
@@ -282,7 +283,7 @@ def test_an_instruction_with_the_default_qos_of_ros2_topic_pub_is_reported(tmp_p
         assert statuses[-1].level == DiagnosticStatus.WARN
 
 
-def test_a_signal_in_the_middle_of_a_write_leaves_a_complete_bag(tmp_path):
+def test_a_signal_in_the_middle_of_a_write_leaves_a_complete_bag(tmp_path: Path) -> None:
     """The process ends itself after a chunk is on the disk, before rosbags has noted so."""
     script = """
 import os, signal, sys
@@ -303,6 +304,7 @@ sys.exit(main())
         process = subprocess.Popen(
             [sys.executable, "-c", script, "--ros-args", "-p", f"folder:={tmp_path}"],
             cwd=ROOT,
+            text=True,
             env={**os.environ, "ROS_DOMAIN_ID": str(stage.domain.id)},
         )
         stage.processes.append(process)

@@ -39,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_gives_the_sensors_in_time_and_only_them(bag):
+def test_it_gives_the_sensors_in_time_and_only_them(bag: Path) -> None:
     playback = Playback(bag, CONTRACT)
     assert (playback.begin, playback.end) == (START, START + (FRAMES - 1) * STEP)
     first = playback.due(START + STEP // 2)
@@ -58,7 +58,7 @@ def test_it_gives_the_sensors_in_time_and_only_them(bag):
     assert frames == [START + t * STEP for t in range(FRAMES)]
 
 
-def test_set_points_are_compared_in_the_policys_units(bag):
+def test_set_points_are_compared_in_the_policys_units(bag: Path) -> None:
     playback = Playback(bag, CONTRACT)
     for t in range(10, 20):
         at = START + (t + 1) * STEP  # action(t) is in force then
@@ -73,7 +73,7 @@ def test_set_points_are_compared_in_the_policys_units(bag):
     assert report["joints"]["gripper"]["share_of_range"] == pytest.approx(0.25, abs=1e-4)
 
 
-def test_commands_that_cannot_be_compared_are_counted(tmp_path):
+def test_commands_that_cannot_be_compared_are_counted(tmp_path: Path) -> None:
     items = list(demonstration(20))
     command = next(i for i in items if i.topic == "arm_controller/joint_trajectory")
     command.message.points[0].positions[0] = np.nan
@@ -82,14 +82,14 @@ def test_commands_that_cannot_be_compared_are_counted(tmp_path):
     assert count == 1 and "not a finite number" in reason
 
 
-def test_a_bag_of_another_robot_is_refused(tmp_path):
+def test_a_bag_of_another_robot_is_refused(tmp_path: Path) -> None:
     items = [i for i in demonstration(5) if i.topic != "joint_states"]
     path = write(tmp_path / "a", items, [c for c in channels(CONTRACT) if c.topic != "joint_states"])
     with pytest.raises(InputError, match="no message on joint_states"):
         Playback(path, CONTRACT)
 
 
-def test_a_policy_is_compared_over_dds(bag, model, tmp_path):
+def test_a_policy_is_compared_over_dds(bag: Path, model: Path, tmp_path: Path) -> None:
     """The tiny policy moves the first joint where the demonstration does not: the report has by how much."""
     with bench() as stage:
         stage.node(PolicyNode, model=str(model), autostart=True, use_sim_time=True, sensor_timeout=5.0)
@@ -104,7 +104,7 @@ def test_a_policy_is_compared_over_dds(bag, model, tmp_path):
     assert all(moved[f"panda_joint{i}"] < 0.05 for i in range(2, 8))
 
 
-def test_it_refuses_where_a_robot_or_a_safety_node_is_live(bag):
+def test_it_refuses_where_a_robot_or_a_safety_node_is_live(bag: Path) -> None:
     for kind, words in ((Robot, "another node publishes"), (SafetyNode, "another node subscribes to")):
         with bench() as stage:
             if kind is Robot:
@@ -119,7 +119,7 @@ def test_it_refuses_where_a_robot_or_a_safety_node_is_live(bag):
                 assert not received  # not one message was played
 
 
-def test_a_policy_that_commands_nothing_is_reported(bag, model, tmp_path):
+def test_a_policy_that_commands_nothing_is_reported(bag: Path, model: Path, tmp_path: Path) -> None:
     with bench() as stage:
         node = stage.node(PolicyNode, model=str(model), use_sim_time=True)
         node.trigger_configure()  # and never active
@@ -129,21 +129,21 @@ def test_a_policy_that_commands_nothing_is_reported(bag, model, tmp_path):
     assert not (tmp_path / "report.json").exists()
 
 
-def test_a_missing_bag_is_refused(tmp_path):
+def test_a_missing_bag_is_refused(tmp_path: Path) -> None:
     with bench() as stage:
         process = stage.start("replay_node", bag=tmp_path / "nothing")
         output, _ = process.communicate(timeout=4 * LONG)
         assert process.returncode == 2 and "no bag at" in output
 
 
-def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(bag, tmp_path):
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(bag: Path, tmp_path: Path) -> None:
     with bench() as stage:
         process = stage.start("replay_node", bag=bag, report=tmp_path / "nothing" / "report.json")
         output, _ = process.communicate(timeout=4 * LONG)
         assert process.returncode == 2 and "no folder for the report" in output
 
 
-def test_another_clock_is_refused(bag):
+def test_another_clock_is_refused(bag: Path) -> None:
     with bench() as stage:
         stage.ears.create_publisher(Clock, "/clock", 10)
         process = stage.start("replay_node", bag=bag)
@@ -151,7 +151,7 @@ def test_another_clock_is_refused(bag):
         assert process.returncode == 2 and "/clock is published by /ears too" in output, output
 
 
-def test_launched_it_ends_with_the_bag():
+def test_launched_it_ends_with_the_bag() -> None:
     """`ros2 launch` is not on PyPI: tried by hand with launch 3.4.3; here, that the file asks for it."""
     tree = ElementTree.parse(Path(__file__).parent.parent / "launch" / "replay.launch.xml")
     (node,) = [n for n in tree.iter("node") if n.attrib["exec"] == "replay_node"]
