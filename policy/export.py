@@ -56,7 +56,7 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")
         if policy.spec.switches:  # the session compares an instruction with these and refuses an unknown one
-            (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.words}))
+            (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.sentence_embeddings}))
         figures = {
             "difference": difference,
             "frames": FRAMES,

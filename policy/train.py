@@ -52,7 +52,7 @@ def train(
     if found:
         _check_same(found, checkpoint.describe(chosen, replace(robot.spec, switches=chosen.switches)))
     cache = open_cache(bags, robot, picture_size(chosen))
-    _obey(cache.findings, accelerator.is_main_process)
+    _report(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
     policy = Policy(chosen, robot.spec, statistics(cache))
     if weights is not None and not found:
@@ -76,12 +76,12 @@ def train(
     trainer.run(samples or chosen.training.samples, minutes)
 
 
-def _obey(findings: list[Finding], loud: bool) -> None:
-    """Print what is wrong with the data; `InputError` if something would be learnt wrongly."""
-    for finding in findings if loud else ():
+def _report(findings: list[Finding], is_main_process: bool) -> None:
+    """Print the findings about the data; `InputError` if one is an error, which the policy would learn."""
+    for finding in findings if is_main_process else ():
         print(f"{finding.severity}: {finding}", file=sys.stderr, flush=True)
-    if wrong := [finding for finding in findings if finding.severity == "error"]:
-        raise InputError(f"{len(wrong)} of the {len(findings)} findings are errors, and would be learnt: {wrong[0]}")
+    if errors := [finding for finding in findings if finding.severity == "error"]:
+        raise InputError(f"{len(errors)} of the {len(findings)} findings are errors, and would be learned: {errors[0]}")
 
 
 def _check_same(found: Path, described: dict[str, Any]) -> None:

@@ -68,27 +68,27 @@ def test_the_tracking_lag_is_found() -> None:
 
 def test_the_reversed_path_goes_through_recorded_frames() -> None:
     demo = grasp()
-    way = reverse_segment(CONTRACT, demo, 60, to_start=True)
-    assert way.frames[0] == 60 and way.frames[-1] == 0
-    step = np.abs(np.diff(demo.state[way.frames], axis=0))
+    segment = reverse_segment(CONTRACT, demo, 60, to_start=True)
+    assert segment.frames[0] == 60 and segment.frames[-1] == 0
+    step = np.abs(np.diff(demo.state[segment.frames], axis=0))
     assert step[:, ~CONTRACT.grippers].max() <= PACE + 1e-6  # also across the pause
-    undone = np.array(way.frames) > TAKEN - APPROACH_STEPS
-    assert set(way.mode[undone]) == {ROLLBACK} and set(way.mode[~undone]) == {ADVANCE}
-    assert sum(k == 45 for k in way.frames) <= 1  # pauses are left out
+    rollback = np.array(segment.frames) > TAKEN - APPROACH_STEPS
+    assert set(segment.mode[rollback]) == {ROLLBACK} and set(segment.mode[~rollback]) == {ADVANCE}
+    assert sum(k == 45 for k in segment.frames) <= 1  # pauses are left out
     # once the motion is blended, set-points are the states that lie the lag ahead
-    ahead = demo.state[way.frames][LAG:, 0]
-    np.testing.assert_allclose(way.actions[10:-LAG, 0], ahead[10:], atol=1e-6)
+    ahead = demo.state[segment.frames][LAG:, 0]
+    np.testing.assert_allclose(segment.actions[10:-LAG, 0], ahead[10:], atol=1e-6)
 
 
 def test_the_gripper_is_commanded_to_open_before_the_frames_show_it() -> None:
     demo, hand = grasp(), CONTRACT.spec.action.index("gripper")
-    way = reverse_segment(CONTRACT, demo, 60, to_start=False)
+    segment = reverse_segment(CONTRACT, demo, 60, to_start=False)
     low, high = CONTRACT.limits.low[hand], CONTRACT.limits.high[hand]
-    told, seen = way.actions[:, hand], demo.state[way.frames][:, hand]
-    opened, moves = int(np.argmax(told == high)), int(np.argmax(seen == high))
-    assert (told[:opened] == low).all() and (told[opened:] == high).all()
+    commanded, seen = segment.actions[:, hand], demo.state[segment.frames][:, hand]
+    opened, moves = int(np.argmax(commanded == high)), int(np.argmax(seen == high))
+    assert (commanded[:opened] == low).all() and (commanded[opened:] == high).all()
     assert moves - opened == LAG + 1
-    still = demo.state[way.frames][opened - LAG : moves, 0]
+    still = demo.state[segment.frames][opened - LAG : moves, 0]
     assert np.ptp(still) == 0  # the arm has arrived and waits
 
 
@@ -103,22 +103,22 @@ def test_the_reversed_path_ends_where_the_hand_is_free() -> None:
     assert (
         reverse_segment(CONTRACT, twice, 60, to_start=True).frames[-1] == TAKEN - APPROACH_STEPS
     )  # the result of an earlier contact stays
-    way = retreat_segment(demo, RELEASED + 2)
-    assert way.frames == list(range(RELEASED + 2, RELEASED + RETREAT_STEPS)) and set(way.mode) == {ADVANCE}
-    assert np.array_equal(way.actions, demo.actions[way.frames])
+    segment = retreat_segment(demo, RELEASED + 2)
+    assert segment.frames == list(range(RELEASED + 2, RELEASED + RETREAT_STEPS)) and set(segment.mode) == {ADVANCE}
+    assert np.array_equal(segment.actions, demo.actions[segment.frames])
 
 
-def two_tasks(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, told: bool = True) -> Path:
-    record(folder / "a", grasp(contract), "take it", contract=contract, told=told)
-    record(folder / "b", grasp(contract, joint=1, at=at), "take the other", contract=contract, told=told)
+def two_tasks(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, labels: bool = True) -> Path:
+    record(folder / "a", grasp(contract), "take it", contract=contract, told=labels)
+    record(folder / "b", grasp(contract, joint=1, at=at), "take the other", contract=contract, told=labels)
     return folder
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
-@pytest.mark.parametrize("told", [True, False])
-def test_bags_of_any_robot_become_switches(name: str, told: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", [True, False])
+def test_bags_of_any_robot_become_switches(name: str, labels: bool, tmp_path: Path) -> None:
     contract = tiny(name)
-    bags = two_tasks(tmp_path / "bags", contract, float(grasp(contract).state[0, 1]), told)
+    bags = two_tasks(tmp_path / "bags", contract, float(grasp(contract).state[0, 1]), labels)
     counts = synthesise(bags, bags / "switches", contract)
     assert counts["mid: kept"] == 2 and counts["early: kept"] == 2
     assert synthesise(bags, bags / "switches", contract) == counts  # neither its own output nor a second time

@@ -1,4 +1,4 @@
-"""Batches for training: which windows, in which order, with which words: a pure function of seed and step."""
+"""Batches for training: which windows, in which order, in which phrasings; a pure function of seed and step."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -18,14 +18,14 @@ from policy.learning.recipe import Recipe
 from policy.running.text import Text
 from policy.spec import MODES
 
-AHEAD = 3  # batches made while the model works
+PREFETCH = 3  # batches made while the model trains
 
 
 class Batches:
     """The windows of a cache, split by recording into those trained on and those held out.
 
-    A step's batch depends on the recipe's seed, the step and the process alone, so that a run that is resumed
-    sees what it would have seen.
+    A batch depends on the recipe's seed, the step and the process alone, so that a resumed run sees the same batches.
+    It holds the graph's inputs (B, ...), actions (B, H, A), mask (B, H) and the labels of the recipe's objectives.
     """
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
@@ -35,8 +35,8 @@ class Batches:
         self.cache = cache
         self.windows = Windows(cache, cache.contract.spec.horizon)
         self.labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
-        self.words, self.phrasings = _words(cache)
-        self.history = ContextLabels(cache) if recipe.switches else None
+        self.sentence_embeddings, self.phrasings = _phrasings(cache)
+        self.context = ContextLabels(cache) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
         held_out, trained = _split(cache, self.recipe.held_out, self.seed)
         left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]
@@ -56,16 +56,16 @@ class Batches:
         return self._make(indices, rng, self.recipe.random_shift)
 
     def ahead(self, step: int, process: int = 0, processes: int = 1) -> Generator[dict[str, Tensor], None, None]:
-        """The batches from a step on, made by a thread while the caller works on the last one."""
+        """The batches from a step on, made by a thread while the caller uses the last one."""
         with ThreadPoolExecutor(1) as pool:
-            queue = deque(pool.submit(self.at, step + i, process, processes) for i in range(AHEAD))
+            queue = deque(pool.submit(self.at, step + i, process, processes) for i in range(PREFETCH))
             while True:
                 queue.append(pool.submit(self.at, step + len(queue), process, processes))
                 step += 1
                 yield queue.popleft().result()
 
     def validation(self, most: int) -> Iterator[dict[str, Tensor]]:
-        """At most `most` held-out windows, evenly spread, unmoved, in batches."""
+        """At most `most` held-out windows, evenly spread, without random shift, in batches."""
         chosen = (
             self.held_out[np.unique(np.linspace(0, len(self.held_out) - 1, most).astype(int))]
             if len(self.held_out)
@@ -80,9 +80,9 @@ class Batches:
         return self._make(indices, np.random.default_rng([self.seed, 2]), 0)
 
     def _order(self, step: int) -> np.ndarray:
-        """The windows of a step's whole batch: epoch after epoch, each in its own random order."""
-        place = np.arange(step * self.recipe.batch_size, (step + 1) * self.recipe.batch_size)
-        epochs, within = np.divmod(place, len(self.train))
+        """The windows of a step's batch over all processes: epoch after epoch, each in its own random order."""
+        positions = np.arange(step * self.recipe.batch_size, (step + 1) * self.recipe.batch_size)
+        epochs, within = np.divmod(positions, len(self.train))
         shuffled = np.concatenate([self._epoch(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)])
         indices: np.ndarray = self.train[shuffled]
         return indices
@@ -95,18 +95,19 @@ class Batches:
 
     def _make(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
         batch = self.windows.batch(indices, rng, shift)
-        batch["instruction"] = self._said(batch.pop("episode"), rng)
-        if self.history is not None:
-            past = self.history.draw(indices, rng)
-            batch |= past | {"previous_instruction": self._said(past["previous_instruction"], rng)}
+        batch["instruction"] = self._instruction_embeddings(batch.pop("episode"), rng)
+        if self.context is not None:
+            context = self.context.draw(indices, rng)
+            previous = self._instruction_embeddings(context["previous_instruction"], rng)
+            batch |= context | {"previous_instruction": previous}
         batch |= {name: values[indices] for name, values in self.labels.items()}
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
 
-    def _said(self, episodes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A point between two phrasings of each episode's task: more ways of saying it than were recorded."""
-        known = [self.phrasings[episode] for episode in episodes]
-        first, second = (self.words[[rng.choice(said) for said in known]] for _ in range(2))
-        mixed = first + rng.random((len(known), 1), np.float32) * (second - first)
+    def _instruction_embeddings(self, episodes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Embeddings (B, D), each between two phrasings of its episode's task: more phrasings than were recorded."""
+        phrasings = [self.phrasings[episode] for episode in episodes]
+        first, second = (self.sentence_embeddings[[rng.choice(numbers) for numbers in phrasings]] for _ in range(2))
+        mixed = first + rng.random((len(phrasings), 1), np.float32) * (second - first)
         embeddings: np.ndarray = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
         return embeddings
 
@@ -132,15 +133,18 @@ def _split(cache: Cache, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
     )
 
 
-def _words(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Embeddings (sentences, D) and, by episode, which of them say its task (its own alone if unlabelled)."""
+def _phrasings(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Embeddings (N, D) of all N sentences and, by episode, the numbers of those of its task.
+
+    An episode without a task label has its own sentence alone.
+    """
     sentences = sorted(set(cache.instructions))
     number = {sentence: i for i, sentence in enumerate(sentences)}
     tasks: dict[str, set[int]] = {}
     for task, sentence in zip(cache.tasks, cache.instructions, strict=True):
         if task is not None:
             tasks.setdefault(task, set()).add(number[sentence])
-    groups = {task: np.array(sorted(said)) for task, said in tasks.items()}
+    groups = {task: np.array(sorted(numbers)) for task, numbers in tasks.items()}
     return Text().embed(sentences), [
         np.array([number[sentence]]) if task is None else groups[task]
         for task, sentence in zip(cache.tasks, cache.instructions, strict=True)
