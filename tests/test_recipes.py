@@ -128,6 +128,7 @@ class _Cache:
     bounds, episode = np.array([0, 6, 10]), np.repeat([0, 1], [6, 4])
     contact = np.arange(10) == 4
     mode, broken, bags = np.zeros(10, np.uint8), np.array([False, False]), ["a", "b"]
+    contract = load("tabletop")
 
 
 STRUCTURE = "2f5f27b1e919"  # hash of the parameter shapes of `chunk`, as in the published weights
