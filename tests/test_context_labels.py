@@ -1,6 +1,7 @@
-"""The past that training draws: previous instruction, contact, origin, and what is to be told."""
+"""The tracker inputs that training draws, previous instruction, contact and origin, and the targets of the estimate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.learning.context_labels import AGE, DONE, KEPT, OPENING, OTHER, WRONG, ContextLabels
+from policy.learning.context_labels import OTHER_PROBABILITY, WRONG_PROBABILITY, ContextLabels
+from policy.robot.contract import load
 from policy.spec import MODES
 from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 
 DRAWS = 4000
+CONTRACT = load("tabletop")  # 20 Hz, and the default runtime settings:
+INTERVAL, KEPT, START, DONE = 8, (16, 33), 32, 12  # steps
 
 
 class Part(NamedTuple):
@@ -35,6 +39,7 @@ def cached(*bags: Sequence[Part], broken: Sequence[bool] | None = None) -> Simpl
             mode[first + at : first + part.steps] = which
     last = [i == len(bag) - 1 for bag in bags for i in range(len(bag))]
     return SimpleNamespace(
+        contract=CONTRACT,
         state=np.arange(bounds[-1], dtype=np.float32)[:, None],
         contact=contact,
         mode=mode,
@@ -49,112 +54,123 @@ SWITCH = (Part(40, [(20, 40)]), Part(100, [(0, 15), (80, 90)], [(0, ROLLBACK), (
 PLAIN = (Part(100, [(50, 60)]),)
 
 
-def drawn(history: ContextLabels, frame: int) -> dict[str, np.ndarray]:
-    return history.draw(np.full(DRAWS, frame), np.random.default_rng(0))
+def drawn(labels: ContextLabels, frame: int) -> dict[str, np.ndarray]:
+    return labels.draw(np.full(DRAWS, frame), np.random.default_rng(0))
 
 
-def test_told_is_contact_done_and_one_mode() -> None:
+def test_the_targets_are_contact_done_and_one_mode() -> None:
     cache = cached(SWITCH, PLAIN)
-    told = ContextLabels(cache).execution_targets
-    assert told.shape == (240, 2 + len(MODES)) and told.dtype == np.float32
-    assert np.array_equal(told[:, 0], cache.contact) and (told[:, 2:].sum(1) == 1).all()
-    assert told[:, 2:].argmax(1).tolist() == cache.mode.tolist()
-    assert np.flatnonzero(told[:, 1]).tolist() == [*range(140 - DONE, 140), *range(240 - DONE, 240)]
+    targets = ContextLabels(cache).execution_targets
+    assert targets.shape == (240, 2 + len(MODES)) and targets.dtype == np.float32
+    assert np.array_equal(targets[:, 0], cache.contact) and (targets[:, 2:].sum(1) == 1).all()
+    assert targets[:, 2:].argmax(1).tolist() == cache.mode.tolist()
+    assert np.flatnonzero(targets[:, 1]).tolist() == [*range(140 - DONE, 140), *range(240 - DONE, 240)]
 
 
-def test_what_is_broken_off_or_ends_on_the_way_is_never_done() -> None:
+def test_a_truncated_episode_is_never_done() -> None:
     assert not ContextLabels(cached(SWITCH, broken=[True, True])).execution_targets[:, 1].any()
 
 
-def test_contact_is_filled_within_a_bag_and_not_beyond() -> None:
-    history = ContextLabels(cached((Part(20, [(15, 17), (19, 20)]), Part(20, [(2, 10)])), (Part(20, [(0, 5)]),)))
-    assert np.flatnonzero(history.contact).tolist() == [*range(15, 30), *range(40, 45)]
-    assert history.onset[29] == 15 and history.onset[42] == 40 and history.onset[35] == -1
+def test_gaps_of_contact_are_filled_within_a_bag_only() -> None:
+    labels = ContextLabels(cached((Part(20, [(15, 17), (19, 20)]), Part(20, [(2, 10)])), (Part(20, [(0, 5)]),)))
+    assert np.flatnonzero(labels.contact).tolist() == [*range(15, 30), *range(40, 45)]
+    assert labels.onset[29] == 15 and labels.onset[42] == 40 and labels.onset[35] == -1
 
 
-def test_contact_told_is_some_steps_old_and_now_and_then_wrong() -> None:
-    history = ContextLabels(cached(PLAIN))
-    share = {frame: drawn(history, frame)["contact"].mean() for frame in (30, 50, 51, 54, 59, 61, 70)}
-    assert drawn(history, 30)["contact"].shape == (DRAWS, 1)
-    spread = 4 * np.sqrt(WRONG / DRAWS)
-    for frame in (30, 50, 70):  # at the onset itself it was not told yet
-        assert share[frame] == pytest.approx(WRONG, abs=spread)
-    assert share[59] == pytest.approx(1 - WRONG, abs=spread)
-    for frame, right in ((51, 1 / AGE), (54, 4 / AGE), (61, 1 - 1 / AGE)):  # and not let go at once
-        assert share[frame] == pytest.approx(right + WRONG * (1 - 2 * right), abs=0.05)
+def test_contact_is_up_to_one_interval_old_and_sometimes_wrong() -> None:
+    labels = ContextLabels(cached(PLAIN))
+    share = {frame: drawn(labels, frame)["contact"].mean() for frame in (30, 50, 51, 54, 59, 61, 70)}
+    assert drawn(labels, 30)["contact"].shape == (DRAWS, 1)
+    spread = 4 * np.sqrt(WRONG_PROBABILITY / DRAWS)
+    for frame in (30, 50, 70):  # at the onset itself it is not estimated yet
+        assert share[frame] == pytest.approx(WRONG_PROBABILITY, abs=spread)
+    assert share[59] == pytest.approx(1 - WRONG_PROBABILITY, abs=spread)
+    for frame, right in (
+        (51, 1 / INTERVAL),
+        (54, 4 / INTERVAL),
+        (61, 1 - 1 / INTERVAL),
+    ):  # and it lasts a little after its end
+        assert share[frame] == pytest.approx(right + WRONG_PROBABILITY * (1 - 2 * right), abs=0.05)
 
 
-def test_nothing_is_told_at_the_beginning_of_a_bag() -> None:
-    history = ContextLabels(cached(SWITCH, (Part(50, [(0, 50)]),)))
-    first = drawn(history, 140)
-    assert first["contact"].mean() == pytest.approx(WRONG, abs=4 * np.sqrt(WRONG / DRAWS))
+def test_there_is_no_contact_at_the_beginning_of_a_bag() -> None:
+    labels = ContextLabels(cached(SWITCH, (Part(50, [(0, 50)]),)))
+    first = drawn(labels, 140)
+    assert first["contact"].mean() == pytest.approx(WRONG_PROBABILITY, abs=4 * np.sqrt(WRONG_PROBABILITY / DRAWS))
     assert set(first["contact_origin"][:, 0]) == {140.0}
 
 
-def test_the_origin_is_where_the_contact_began_or_the_present_state() -> None:
-    history = ContextLabels(cached(SWITCH, PLAIN))
-    held = drawn(history, 50)  # ten steps into B: A's contact goes on
+def test_the_origin_is_where_the_contact_began_or_the_current_state() -> None:
+    labels = ContextLabels(cached(SWITCH, PLAIN))
+    held = drawn(labels, 50)  # ten steps into B: A's contact goes on
     assert held["contact_origin"].shape == (DRAWS, 1)
-    assert set(held["contact_origin"][:, 0]) == set(range(20, 20 + AGE))
-    over = drawn(history, 70)
+    assert set(held["contact_origin"][:, 0]) == set(range(20, 20 + INTERVAL))
+    over = drawn(labels, 70)
     wrong = over["contact"][:, 0] == 1
     assert set(over["contact_origin"][~wrong, 0]) == {70.0} and set(over["contact_origin"][wrong, 0]) == set(range(71))
-    barely = drawn(history, 22)
+    barely = drawn(labels, 22)
     wrong = barely["contact"][:, 0] == 0
     assert (barely["contact_origin"][:, 0] <= 22).all()
-    assert (
-        np.isin(barely["contact_origin"][~wrong, 0], [20, 21, 22]).mean() > 0.6
-    )  # the others are told a contact wrongly
+    # the others have a wrong contact
+    assert np.isin(barely["contact_origin"][~wrong, 0], [20, 21, 22]).mean() > 0.6
 
 
-def test_after_a_switch_the_previous_is_the_one_before_until_nothing_of_it_is_left() -> None:
-    history = ContextLabels(cached(SWITCH, PLAIN))
-    share = [(drawn(history, frame)["previous_instruction"] == 0).mean() for frame in range(40, 140)]
-    free = 40  # forward and free from this frame of B on: three inferences later it is let go
+def test_after_a_switch_the_previous_instruction_stays_until_it_is_undone() -> None:
+    labels = ContextLabels(cached(SWITCH, PLAIN))
+    share = [(drawn(labels, frame)["previous_instruction"] == 0).mean() for frame in range(40, 140)]
+    free = 40  # forward and free from this frame of B on: dropped once the estimates confirm it
     assert min(share[: free + KEPT[0]]) == 1.0
     assert np.all(np.diff(share[free + KEPT[0] : free + KEPT[1]]) <= 0) and share[free + KEPT[1]] == 0.0
-    assert set(drawn(history, 139)["previous_instruction"]) == {1}
+    assert set(drawn(labels, 139)["previous_instruction"]) == {1}
 
 
-def test_a_new_contact_lets_the_previous_go_at_once() -> None:
+def test_a_new_contact_drops_the_previous_instruction() -> None:
     soon = (SWITCH[0], Part(100, [(0, 15), (45, 60)], SWITCH[1].modes))
-    history = ContextLabels(cached(soon))
-    share = [(drawn(history, 40 + frame)["previous_instruction"] == 0).mean() for frame in range(100)]
-    assert share[45] == 1.0 and 0 < share[46 + AGE // 2] < 1 and share[45 + AGE] == 0.0
+    labels = ContextLabels(cached(soon))
+    share = [(drawn(labels, 40 + frame)["previous_instruction"] == 0).mean() for frame in range(100)]
+    assert share[45] == 1.0 and 0 < share[46 + INTERVAL // 2] < 1 and share[45 + INTERVAL] == 0.0
 
 
-def test_on_the_way_back_it_is_never_let_go() -> None:
-    back = (SWITCH[0], Part(60, [(0, 15)], [(0, ROLLBACK), (25, ADVANCE)]))
-    history = ContextLabels(cached(back, broken=[True, True]))
-    assert set(drawn(history, 99)["previous_instruction"]) == {0}
+def test_during_rollback_the_previous_instruction_stays() -> None:
+    rollback = (SWITCH[0], Part(60, [(0, 15)], [(0, ROLLBACK), (25, ADVANCE)]))
+    labels = ContextLabels(cached(rollback, broken=[True, True]))
+    assert set(drawn(labels, 99)["previous_instruction"]) == {0}
 
 
-def test_at_the_very_beginning_there_may_be_any_previous_instruction() -> None:
-    history = ContextLabels(cached(PLAIN, *[(Part(10),)] * 9))
-    seen = drawn(history, 5)["previous_instruction"]
+def test_at_the_start_there_may_be_any_previous_instruction() -> None:
+    labels = ContextLabels(cached(PLAIN, *[(Part(10),)] * 9))
+    seen = drawn(labels, 5)["previous_instruction"]
     assert set(seen) == set(range(10))
-    assert (seen != 0).mean() == pytest.approx(OTHER * 0.9, abs=0.04)
-    for frame in (OPENING, 55, 99):
-        assert set(drawn(history, frame)["previous_instruction"]) == {0}
+    assert (seen != 0).mean() == pytest.approx(OTHER_PROBABILITY * 0.9, abs=0.04)
+    for frame in (START, 55, 99):
+        assert set(drawn(labels, frame)["previous_instruction"]) == {0}
     early = ContextLabels(cached((Part(100, [(10, 30)]),), PLAIN))
     assert set(drawn(early, 9)["previous_instruction"]) == {0, 1} and set(drawn(early, 10)["previous_instruction"]) == {
         0
     }
 
 
-def test_what_is_broken_off_has_only_its_own_instruction() -> None:
+def test_a_truncated_episode_has_only_its_own_instruction() -> None:
     assert set(drawn(ContextLabels(cached(SWITCH, PLAIN)), 3)["previous_instruction"]) == {0}
 
 
-def test_a_draw_is_a_function_of_its_generator() -> None:
-    history, frames = ContextLabels(cached(SWITCH, PLAIN)), np.arange(240)
-    first, again = (history.draw(frames, np.random.default_rng(7)) for _ in range(2))
+def test_a_draw_depends_on_its_generator_alone() -> None:
+    labels, frames = ContextLabels(cached(SWITCH, PLAIN)), np.arange(240)
+    first, again = (labels.draw(frames, np.random.default_rng(7)) for _ in range(2))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert set(first) == {"previous_instruction", "contact", "contact_origin"} and first["contact"].dtype == np.float32
 
 
-def test_bags_that_do_not_tell_contact_are_refused() -> None:
+def test_bags_without_contact_are_refused() -> None:
     cache = cached(PLAIN)
     cache.contact = None
-    with pytest.raises(InputError, match="some bags do not tell contact"):
+    with pytest.raises(InputError, match="some bags give no contact"):
         ContextLabels(cache)
+
+
+def test_times_are_seconds_at_any_rate() -> None:
+    cache = cached(SWITCH, PLAIN)
+    cache.contract = replace(CONTRACT, rate=CONTRACT.rate / 2)
+    slow, usual = ContextLabels(cache), ContextLabels(cached(SWITCH, PLAIN))
+    assert (slow.interval, slow.kept, slow.start_steps, slow.done_steps) == (4, (8, 17), 16, 6)
+    assert (usual.interval, usual.kept, usual.start_steps, usual.done_steps) == (INTERVAL, KEPT, START, DONE)

@@ -1,34 +1,36 @@
-"""What a switching policy is told of its own past while it learns: the session's book, drawn from recordings.
+"""The tracker's inputs for training: what a robot's tracker might hold at each frame of a recording.
 
     bag           A: forward ........|B: rollback ... advance ... forward .............
     contact              ____________ ______                           _______
     previous      A, or another at   |A                           until here|B
                   the very beginning |
 
-On the robot (policy.running.tracker) all of this is some steps old and now and then wrong; so it is here.
+On the robot (policy.running.tracker) all of this is up to one inference interval old and sometimes wrong; so it is
+here. Letters as in policy/spec.py, and N frames, E episodes.
 """
 
+import math
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
 from policy.errors import InputError
+from policy.robot.contract import Contract
 from policy.spec import MODES
 from policy.switching.demonstration import fill_gaps
 
-AGE = 8  # steps between two inferences, the most that what is told of the past is old
-KEPT = (16, 33)  # steps without contact and forward, until the previous instruction is let go: three inferences
-OPENING = 32  # steps at the start of an episode in which there may be a previous instruction
-OTHER = 0.5  # chance that there is one; otherwise it is the present one, in other words
-WRONG = 0.15  # chance that the contact told is wrong: told on, it must not keep itself on
-DONE = 12  # last steps of an episode in which it is done
-NOWHERE = -1
+START_S = 1.6  # s at the start of an episode in which there may be another previous instruction
+OTHER_PROBABILITY = 0.5  # that there is one there; otherwise it is the current one, in other words
+WRONG_PROBABILITY = 0.15  # that contact is wrong: the policy reads its own estimate, which must not sustain itself
+DONE_S = 0.6  # s at the end of an episode in which it is done
+NONE = -1
 
 
 class Recorded(Protocol):
-    """What is read of policy.data.cache.Cache: N frames, E episodes."""
+    """What is read of policy.data.cache.Cache."""
 
+    contract: Contract
     state: np.ndarray  # (N, S)
     contact: np.ndarray | None  # (N,) bool
     mode: np.ndarray  # (N,) into MODES
@@ -39,19 +41,24 @@ class Recorded(Protocol):
 
 
 class ContextLabels:
-    """The past of every frame of a cache; `InputError` if bags do not tell contact."""
+    """Inputs and targets of the execution state for all frames of a cache; `InputError` without contact in the bags."""
 
     def __init__(self, cache: Recorded) -> None:
         if cache.contact is None:
             raise InputError(
-                "some bags do not tell contact, which a switching policy learns from: no label, no "
+                "some bags give no contact, which a switching policy learns from: no label, no "
                 "gripper in the contract, no efforts in their joint states; mark the gripper in the "
                 "contract (gripper: true), or train a recipe that does not switch"
             )
-        frames = len(cache.contact)
+        frames, spec = len(cache.contact), cache.contract.spec
         self.cache = cache
+        self.start_steps, self.done_steps = round(START_S * spec.rate), round(DONE_S * spec.rate)
+        # The tracker's inputs are up to one interval old. It drops the previous instruction once the estimates of
+        # `confirm_s` agree; the first of them comes up to one interval late, and so does the inference after the last.
+        self.interval = max(1, round(spec.runtime.replan_s * spec.rate))
+        confirm = math.ceil(spec.runtime.confirm_s / spec.runtime.replan_s) * self.interval
+        self.kept = confirm, confirm + 2 * self.interval + 1
         self.contact = np.zeros(frames, bool)
-        self.onset = np.full(frames, NOWHERE)  # frame in which the present contact began
         self.first = np.zeros(frames, np.int64)  # first frame of the bag
         starts = [e for e in range(len(cache.bags)) if e == 0 or cache.bags[e] != cache.bags[e - 1]]
         for e, following in pairwise([*starts, len(cache.bags)]):
@@ -60,47 +67,52 @@ class ContextLabels:
             self.contact[begin:end] = fill_gaps(cache.contact[begin:end])
         begins = self.contact & ~np.roll(self.contact, 1)
         begins |= self.contact & (self.first == np.arange(frames))
-        self.onset = np.where(self.contact, np.maximum.accumulate(np.where(begins, np.arange(frames), 0)), NOWHERE)
+        # (N,) frame in which the current contact began
+        self.onset = np.where(self.contact, np.maximum.accumulate(np.where(begins, np.arange(frames), 0)), NONE)
         episodes = range(len(cache.bags))
         self.switched = np.array([e > 0 and cache.bags[e] == cache.bags[e - 1] for e in episodes])
         ends = [self._ends(e, begins) for e in episodes]
-        self.free, self.taken = np.array([free for free, _ in ends]), np.array([taken for _, taken in ends])
+        self.free, self.next_onset = np.array([free for free, _ in ends]), np.array([onset for _, onset in ends])
 
     def _ends(self, e: int, begins: np.ndarray) -> tuple[int, int]:
-        """Frames from which a previous instruction has nothing left to undo, and of the next contact's onset."""
+        """Frames in which an episode is free of the previous instruction, and in which its first contact begins."""
         begin, end = int(self.cache.bounds[e]), int(self.cache.bounds[e + 1])
         free = np.flatnonzero((self.cache.mode[begin:end] == 0) & ~self.contact[begin:end])
-        taken = np.flatnonzero(begins[begin:end])
-        return begin + int(free[0]) if len(free) else end, begin + int(taken[0]) if len(taken) else end
+        onsets = np.flatnonzero(begins[begin:end])
+        return begin + int(free[0]) if len(free) else end, begin + int(onsets[0]) if len(onsets) else end
 
     @property
     def execution_targets(self) -> np.ndarray:
-        """What the policy is to tell, float32 (N, 5): contact, done, one of the modes."""
+        """Targets of the execution estimate, float32 (N, 5): contact, done, one-hot mode."""
         left = np.repeat(self.cache.bounds[1:], np.diff(self.cache.bounds)) - np.arange(len(self.contact))
-        done = (left <= DONE) & ~self.cache.broken[self.cache.episode]
+        done = (left <= self.done_steps) & ~self.cache.broken[self.cache.episode]
         modes = np.arange(len(MODES)) == self.cache.mode[:, None]
         return np.concatenate([self.contact[:, None], done[:, None], modes], 1).astype(np.float32)
 
     def draw(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """One possible past of each frame: previous (B,) episode, contact (B, 1), origin (B, S)."""
+        """Possible tracker inputs for B frames.
+
+        previous_instruction (B,), an episode of that instruction; contact (B, 1); contact_origin (B, S).
+        """
         indices = np.asarray(indices)
-        before = np.maximum(indices - rng.integers(1, AGE + 1, len(indices)), self.first[indices])
-        touching = self.contact[before] & (before < indices)
-        late = np.minimum(self.onset[before] + rng.integers(0, AGE, len(indices)), before)
-        wrong = rng.random(len(indices)) < WRONG
-        earlier = rng.integers(self.first[indices], indices + 1)  # where a contact began that is over
-        row = np.where(touching, late, np.where(wrong, earlier, indices))
-        told = (touching ^ wrong).astype(np.float32)[:, None]
+        before = np.maximum(indices - rng.integers(1, self.interval + 1, len(indices)), self.first[indices])
+        in_contact = self.contact[before] & (before < indices)
+        late = np.minimum(self.onset[before] + rng.integers(0, self.interval, len(indices)), before)
+        wrong = rng.random(len(indices)) < WRONG_PROBABILITY
+        earlier = rng.integers(self.first[indices], indices + 1)  # origin of a contact that is wrongly estimated
+        origin = np.where(in_contact, late, np.where(wrong, earlier, indices))
         return {
             "previous_instruction": self._previous(indices, rng),
-            "contact": told,
-            "contact_origin": self.cache.state[row],
+            "contact": (in_contact ^ wrong).astype(np.float32)[:, None],
+            "contact_origin": self.cache.state[origin],
         }
 
     def _previous(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An episode (B,) whose instruction is the previous one."""
         e, n = self.cache.episode[indices], len(indices)
-        until = np.minimum(self.free[e] + rng.integers(*KEPT, n), self.taken[e] + rng.integers(1, AGE + 1, n))
+        dropped = self.free[e] + rng.integers(*self.kept, n)
+        until = np.minimum(dropped, self.next_onset[e] + rng.integers(1, self.interval + 1, n))
         switched = self.switched[e] & (indices < until)
-        opening = np.minimum(self.cache.bounds[e] + OPENING, self.taken[e])
-        at_first = ~self.switched[e] & ~self.cache.broken[e] & (indices < opening) & (rng.random(n) < OTHER)
-        return np.where(switched, e - 1, np.where(at_first, rng.integers(0, len(self.cache.bags), n), e))
+        start = np.minimum(self.cache.bounds[e] + self.start_steps, self.next_onset[e])
+        at_start = ~self.switched[e] & ~self.cache.broken[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
+        return np.where(switched, e - 1, np.where(at_start, rng.integers(0, len(self.cache.bags), n), e))
