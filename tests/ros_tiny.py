@@ -1,4 +1,4 @@
-"""What the tests of the nodes share: a domain of their own, a spinner, a robot without physics, ears."""
+"""What the tests of the nodes share: a domain of their own, an executor, a robot without physics, a listener."""
 
 import os
 import subprocess
@@ -32,11 +32,11 @@ from ros_nodes.domain import claim_domain  # noqa: E402
 from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
-LONG = 30.0  # s to wait for what should take a tenth of one: other work may have the machine
+LONG = 30.0  # s to wait for what takes a tenth of one on an idle machine
 
 
 class Ears(Node):
-    """Hears topics and keeps what it heard; asks services."""
+    """Subscribes to topics and keeps their messages; calls services."""
 
     def __init__(self, context: Context) -> None:
         super().__init__("ears", context=context)
@@ -44,7 +44,7 @@ class Ears(Node):
         self.at: dict[str, list[float]] = {}
 
     def listen(self, topic: str, kind: type, qos: Any = 10) -> list[Any]:
-        """The messages of a topic from now on; when each came is in `at`."""
+        """The messages of a topic from now on; `at` has the monotonic time at which each arrived."""
         kept, times = self.heard.setdefault(topic, []), self.at.setdefault(topic, [])
 
         def keep(message: Any) -> None:
@@ -55,7 +55,7 @@ class Ears(Node):
         return kept
 
     def call(self, name: str, kind: Any, **fields: Any) -> Any:
-        """Ask a service and wait for its answer."""
+        """Call a service and wait for its answer."""
         client = self.create_client(kind, name)
         assert client.wait_for_service(LONG), f"no service {name}"
         future = client.call_async(kind.Request(**fields))
@@ -64,12 +64,12 @@ class Ears(Node):
 
 
 class Robot(Node):
-    """A robot without physics: joints follow the controllers at once, pictures change with the joints.
+    """A robot without physics: joints follow the controllers at once, every image differs from the last.
 
-    Attributes are faults to play: `mute` topics say nothing; `mangle` changes messages on their way out;
-    `frozen` cameras repeat their picture; `lag` is subtracted from all stamps. `tells` is what its pictures
-    let a switching model tell. With `clock` it publishes /clock, which goes slower where other work has the
-    machine, and no message is late.
+    Attributes inject faults: `mute` topics publish nothing; `mangle` changes messages before they are published;
+    `frozen` cameras repeat their image; `lag` is subtracted from all stamps. `tells` is the execution estimate that
+    its images make a switching model of tests/tiny.py return. With `clock` it publishes /clock, which slows down with
+    the machine, so that no message is late.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Robot(Node):
         clock: bool = False,
     ) -> None:
         super().__init__("robot", context=context)
-        self._time = 10**12 if clock else None  # ns, where the robot is the one who says what time it is
+        self._time = 10**12 if clock else None  # ns, where the robot publishes the time
         self.contract = load(contract)
         spec = self.contract.spec
         low, high = self.contract.limits.low, self.contract.limits.high
@@ -92,7 +92,7 @@ class Robot(Node):
         self.frozen: set[str] = set()
         self.mangle: dict[str, Callable[[Any], Any]] = {}
         self.lag = 0.0
-        self.shade = 255  # of the pictures
+        self.shade = 255  # of the images
         self.tells: dict[str, Any] = {}
         self._still: dict[str, np.ndarray] = {}
         now = self._now()
@@ -193,7 +193,7 @@ def jpeg(pixels: np.ndarray, ns: int, frame: str) -> CompressedImage:
 
 
 class Bench:
-    """Nodes of one test in one process, spun by one thread over real DDS; processes beside it."""
+    """Nodes of one test in this process, spun by one thread, and in processes of their own, over real DDS."""
 
     def __init__(self) -> None:
         self.domain = claim_domain()
@@ -202,7 +202,7 @@ class Bench:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.processes: list[subprocess.Popen[str]] = []
         self.ears = self.add(Ears(self.context))
-        self.robot: Any = None  # where a test sets one up for all
+        self.robot: Any = None  # for fixtures that keep their robot here
         self._on = True
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -214,7 +214,7 @@ class Bench:
         return node
 
     def node(self, kind: type, **parameters: Any) -> Any:
-        """A node of ours in this process, with parameters."""
+        """A node of ros_nodes in this process, with parameters."""
         return self.add(
             kind(
                 context=self.context,
@@ -223,7 +223,7 @@ class Bench:
         )
 
     def start(self, module: str, *remaps: str, **parameters: Any) -> subprocess.Popen[str]:
-        """A node of ours in a process of its own."""
+        """A node of ros_nodes in a process of its own."""
         arguments = [
             w for k, v in parameters.items() for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")
         ]
@@ -240,7 +240,7 @@ class Bench:
         return process
 
     def publish(self, topic: str, kind: type, message: Any, qos: Any = 10) -> Any:
-        """Publish once, on a publisher that stays; returns it. What is not latched waits for a subscription."""
+        """Publish once, after a subscription is there unless it is latched; the publisher is kept and returned."""
         publisher = self.ears.create_publisher(kind, topic, qos)
         if qos is not bridge.LATCHED:
             until(publisher.get_subscription_count, f"somebody subscribes to {topic}")
@@ -248,7 +248,7 @@ class Bench:
         return publisher
 
     def close(self) -> None:
-        """End everything."""
+        """End processes, nodes and executor, and release the domain."""
         for process in self.processes:
             process.terminate()  # a killed one leaves shared memory behind
         for process in self.processes:
@@ -273,7 +273,7 @@ class Bench:
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """A bench that is cleared away."""
+    """A bench that is closed."""
     made = Bench()
     try:
         yield made
@@ -282,7 +282,7 @@ def bench() -> Iterator[Bench]:
 
 
 def until(true: Callable[[], Any], why: str, seconds: float = LONG) -> Any:
-    """Wait until something is so; fails with `why`."""
+    """Wait until `true()` is true and return its value; fails with `why`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := true():
@@ -292,7 +292,7 @@ def until(true: Callable[[], Any], why: str, seconds: float = LONG) -> Any:
 
 
 def within_limits(robot: Robot) -> None:
-    """No set-point was beyond the limits of position, nor faster than a cubic at those of velocity."""
+    """Assert that no set-point was beyond a position limit, nor faster than a cubic at the velocity limits."""
     limits = robot.contract.limits
     times = np.array([t for t, _ in robot.setpoints])
     points = np.array([a for _, a in robot.setpoints])
