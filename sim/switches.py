@@ -102,8 +102,7 @@ def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[Job
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
     layouts: dict[int, list[tuple[str, Path]]] = {}
     for bag in find_bags(demonstrations):
-        metadata = yaml.load((bag / "metadata.yaml").read_text(), yaml.CSafeLoader)
-        custom = metadata["rosbag2_bagfile_information"].get("custom_data") or {}
+        custom = _custom_data(bag)
         if custom.get("start") == "home" and custom.get("pushed") == "False":
             layouts.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
     every = [(task, seed, bag) for seed, shown in sorted(layouts.items()) for task, bag in shown]
@@ -118,6 +117,15 @@ def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[Job
         for seed, shown in sorted(layouts.items())
     ]
     return [job for job in jobs if len(job.shown) > 1 or job.opposites]
+
+
+def _custom_data(bag: Path) -> dict[str, str]:
+    """What sim.record noted about a bag; empty for a bag of another origin."""
+    metadata = bag / "metadata.yaml"
+    if not metadata.is_file():
+        return {}
+    information = yaml.load(metadata.read_text(), yaml.CSafeLoader)["rosbag2_bagfile_information"]
+    return information.get("custom_data") or {}
 
 
 def main() -> None:

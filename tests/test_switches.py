@@ -208,6 +208,7 @@ def test_only_undisturbed_demonstrations_from_home_in_one_layout_are_paired(tmp_
     pretend(tmp_path, "c", task="lamp_on", seed="8", **home)
     pretend(tmp_path, "d", task="lamp_off", seed="7", start="other", pushed="False")
     pretend(tmp_path, "e", task="lamp_off", seed="7", start="home", pushed="True")
+    (tmp_path / "recorded_elsewhere.mcap").touch()
     out = tmp_path / "out"
     assert plan(tmp_path, out) == [Job(7, (("put_red", tmp_path / "a"), ("put_blue", tmp_path / "b")), (), out, True)]
 
