@@ -122,11 +122,11 @@ def _write(switch: PlannedSwitch, episode: Episode, contract: Contract) -> None:
             stamp = start + i * dt
             if i in (0, switched):
                 active = switch.other if i == switched else switch.recording
-                writer.say(contract.instruction, active.instruction, stamp)
+                writer.text(contract.instruction, active.instruction, stamp)
                 if contract.labels.task is not None and active.task != active.instruction:
-                    writer.say(contract.labels.task, active.task, stamp)
+                    writer.text(contract.labels.task, active.task, stamp)
             if i == 0 or mode[i] != mode[i - 1]:
-                writer.say(contract.labels.mode, MODES[mode[i]], stamp)
+                writer.text(contract.labels.mode, MODES[mode[i]], stamp)
             writer.contact(bool(episode.contact[k]), stamp)
             writer.frame(stamp, {name: images[k] for name, images in episode.images.items()}, episode.state[k])
             writer.command(stamp, action)

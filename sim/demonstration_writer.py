@@ -29,13 +29,13 @@ class DemonstrationWriter:
     def instruction(self, instruction: str, task: str) -> None:
         """The instruction, and the label that names its task."""
         assert self._contract.labels.task is not None
-        self._messages.say(self._contract.instruction, instruction, self._now())
-        self._messages.say(self._contract.labels.task, task, self._now())
+        self._messages.text(self._contract.instruction, instruction, self._now())
+        self._messages.text(self._contract.labels.task, task, self._now())
 
     def mode(self, mode: str) -> None:
         """The label of the mode, one of policy.spec.MODES."""
         assert self._contract.labels.mode is not None
-        self._messages.say(self._contract.labels.mode, mode, self._now())
+        self._messages.text(self._contract.labels.mode, mode, self._now())
 
     def observation(self) -> None:
         """The joint states since the last control step, the images, the contact label."""

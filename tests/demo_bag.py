@@ -143,9 +143,9 @@ def record(
     """A bag of what `grasp` shows; image k is as bright as k; without labels unless `told`."""
     with EpisodeWriter(folder, channels(contract)) as bag:
         encoder = MessageWriter(bag, contract)
-        encoder.say(contract.instruction, text, START)
+        encoder.text(contract.instruction, text, START)
         if task:
-            encoder.say(str(contract.labels.task), task, START)
+            encoder.text(str(contract.labels.task), task, START)
         for k, (state, set_point) in enumerate(zip(demo.state, demo.actions, strict=True)):
             stamp = START + (k + (missing is not None and k >= missing)) * contract.spec.dt_ns
             images = {n: np.full((c.height, c.width, 3), 2 * k, np.uint8) for n, c in contract.cameras.items()}

@@ -49,7 +49,7 @@ def test_a_written_bag_reads_back(name: str, tmp_path: Path) -> None:
     }
     with EpisodeWriter(tmp_path / "bag", channels(contract)) as bag:
         encoder = MessageWriter(bag, contract)
-        encoder.say(contract.instruction, "do it", START)
+        encoder.text(contract.instruction, "do it", START)
         for k in range(steps):
             encoder.frame(START + k * dt, {n: of[k] for n, of in images.items()}, states[k])
             encoder.command(START + k * dt, actions[k])

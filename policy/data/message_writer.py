@@ -22,8 +22,8 @@ class MessageWriter:
     def __init__(self, bag: EpisodeWriter, contract: Contract) -> None:
         self._bag, self._contract, self._dt = bag, contract, contract.spec.dt_ns
 
-    def say(self, topic: str, text: str, stamp: int) -> None:
-        """An instruction, or a label in words."""
+    def text(self, topic: str, text: str, stamp: int) -> None:
+        """An instruction, or a label that is a String."""
         self._bag.write(topic, MESSAGES["std_msgs/msg/String"](data=text), stamp)
 
     def contact(self, touched: bool, stamp: int) -> None:
