@@ -1,7 +1,10 @@
 """Recording of demonstrations: bags from physics, read by two libraries, and continued after a stop."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +67,30 @@ def test_existing_bags_are_not_recorded_again(recorded: Path, capsys: pytest.Cap
     main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(recorded)])
     assert "0 episodes to record, 3 exist already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_complete_bags_and_says_how_to_continue(tmp_path: Path) -> None:
+    arguments = ["--tasks", "lamp_on", "--episodes", "8", "--processes", "1", "--out", str(tmp_path)]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "sim.record", *arguments],
+        cwd=Path(__file__).parents[1],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # as a terminal does: the signal goes to the whole group
+    )
+    until = time.monotonic() + 120
+    while not (tmp_path / "lamp_on_0000").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(command.pid, signal.SIGINT)
+    _, printed = command.communicate(timeout=120)
+    assert command.returncode == 130 and "Traceback" not in printed
+    assert printed.splitlines()[-1] == "stopped; the same command continues where it stopped"
+    assert not (tmp_path / ".writing").exists()
+    bags = find_bags(tmp_path)
+    assert 1 <= len(bags) < 8
+    for bag in bags:
+        assert len(read_episodes(bag, contracts.load("tabletop"))) == 1
 
 
 def test_a_plan_mixes_initial_states_and_keeps_to_training_seeds(tmp_path: Path) -> None:
