@@ -1,25 +1,26 @@
-"""Latency of `Session.infer`, batch 1, against the bare ONNX Session session with its default options.
+"""Latency of `Tracker.infer`, batch 1, against a bare ONNX Runtime session with its default options.
 
     python -m benchmarks.latency models/tabletop
 
-The two take turns, so whatever else the machine does touches both alike.
+The two take turns, so that other load on the machine affects both alike.
 """
 
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
 import onnxruntime as ort
 
 from policy.errors import exit_code
+from policy.running.models import find_model
 from policy.running.session import Session
+from policy.running.tracker import Tracker
 from policy.spec import Frame
 
 THREADS = 2
-ROUNDS = 1000
+ROUNDS, WARM_UP = 1000, 50
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -33,9 +34,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", default="models/tabletop")
-    folder = Path(parser.parse_args().model)
+    folder = find_model(parser.parse_args().model)
     session = Session(folder, THREADS, "cpu")
-    session.instruct("put the red block in the bowl")
+    tracker = Tracker(session)
+    tracker.instruct("put the red block in the bowl")
     rng, spec = np.random.default_rng(0), session.spec
     frame = Frame(
         0,
@@ -47,18 +49,18 @@ def main() -> None:
     bare = ort.InferenceSession(str(folder / "policy.onnx"), options, providers=["CPUExecutionProvider"])
     feed = {node.name: np.zeros([1, *node.shape[1:]], np.float32) for node in bare.get_inputs()}
     feed |= {f"image_{n}": image[None] for n, image in frame.images.items()}
-    rows = {"Session.infer": lambda: session.infer(frame), "bare session": lambda: bare.run(None, feed)}
-    times: dict[str, list[float]] = {name: [] for name in rows}
-    for i in range(ROUNDS + 50):
-        for name, call in rows.items():
-            took = milliseconds(call)
-            if i >= 50:
-                times[name].append(took)
+    calls = {"Tracker.infer": lambda: tracker.infer(frame), "bare session": lambda: bare.run(None, feed)}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(WARM_UP + ROUNDS):
+        for name, call in calls.items():
+            duration = milliseconds(call)
+            if i >= WARM_UP:
+                times[name].append(duration)
     print(f"{folder}: batch 1, {THREADS} threads, {ROUNDS} calls each, taking turns")
-    for name, took in times.items():
-        print(f"  {name:14} median {np.median(took):.2f} ms, p99 {np.percentile(took, 99):.2f} ms")
-    ours, bare_ms = (float(np.median(times[name])) for name in rows)
-    print(f"  ratio of the medians {ours / bare_ms:.2f}")
+    for name, measured in times.items():
+        print(f"  {name:14} median {np.median(measured):.2f} ms, p99 {np.percentile(measured, 99):.2f} ms")
+    ours, yardstick = (float(np.median(times[name])) for name in calls)
+    print(f"  ratio of the medians {ours / yardstick:.2f}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from policy.running.session import Session
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim.initial_states import start
-from sim.rollout import Driver
+from sim.rollout import SimulatedLoop
 from sim.tasks import HOLD, TASKS, Task
 from sim.world import World
 
@@ -110,7 +110,7 @@ def main() -> None:
         jobs = [(task, SEED + i) for i in range(args.episodes) for task in TASKS.values()]
         for task, seed in tqdm(jobs, unit="episode"):
             start(world, task, seed, "home")
-            alone = Driver(world, session).perform(task.phrasings[0], task).success
+            alone = SimulatedLoop(world, session).perform(task.phrasings[0], task).success
             rows.append((task.name, alone, stack.perform(task, seed)))
     finally:
         stack.close()

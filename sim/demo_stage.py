@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from policy.running.session import Session
-from sim.rollout import Driver
+from sim.rollout import SimulatedLoop
 from sim.tasks import Task
 from sim.video import RATE, Video
 from sim.world import World
@@ -35,7 +35,7 @@ class DemoStage:
 
     def __init__(self, world: World, session: Session, film: Video, console: Console) -> None:
         self._world, self._film, self._console = world, film, console
-        self._driver = Driver(world, session)
+        self._driver = SimulatedLoop(world, session)
 
     def perform(self, instruction: str, task: Task | None, number: str) -> Step:
         """Follow one instruction until its task is done or its time is up; without a task for UNJUDGED_STEPS."""
@@ -61,7 +61,7 @@ class DemoStage:
         for _ in range(task.steps):
             self._driver.step()
             self._shoot(f"{number} {instruction}")
-            contact_steps += self._driver.session.touching
+            contact_steps += self._driver.loop.tracker.in_contact
             if contact_steps > after or task.success(self._world):
                 break
         success = True if task.success(self._world) else None if contact_steps > after else False
@@ -81,8 +81,8 @@ class DemoStage:
         return step
 
     def _shoot(self, text: str) -> None:
-        estimate = self._driver.newest and self._driver.newest.execution_estimate
+        estimate = self._driver.loop.estimate
         if estimate is not None:
-            contact = ", in contact" if self._driver.session.touching else ""
+            contact = ", in contact" if self._driver.loop.tracker.in_contact else ""
             text += f" [{estimate.mode}{contact}]"
         self._film.add(self._world.render("show", *SIZE), text)

@@ -9,7 +9,7 @@ import numpy as np
 
 from policy.running.session import Session
 from sim.initial_states import start
-from sim.rollout import Driver, Watch
+from sim.rollout import SimulatedLoop, Watch
 from sim.tasks import TASKS
 from sim.world import World
 
@@ -62,7 +62,7 @@ def _single(
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
     on_instruction(instructed.name, instruction)
-    outcome = Driver(world, session).perform(instruction, task, watch)
+    outcome = SimulatedLoop(world, session).perform(instruction, task, watch)
     return {
         "run": job.run,
         "task": job.task,
@@ -86,7 +86,7 @@ def _chain(
 ) -> Record:
     """Up to CHAIN tasks in one scene, until the first failure."""
     world.reset(np.random.default_rng(job.seed))
-    driver, subtasks = Driver(world, session), list[Record]()
+    driver, subtasks = SimulatedLoop(world, session), list[Record]()
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
         possible = [t for t in TASKS.values() if t.possible(world)]
         task = possible[rng.integers(len(possible))]

@@ -1,20 +1,23 @@
-"""The road of the robot on the simulated clock: frame -> chunk -> schedule -> guard -> world."""
+"""The robot's control loop on the simulated clock: frame -> chunk -> schedule -> safety monitor -> controller -> world.
 
-from collections import deque
+What runs here is what runs on a robot (policy/running): only the clock is simulated, and an inference takes a given
+time of it.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from policy.errors import InputError
-from policy.running.safety import Guard
-from policy.running.schedule import Schedule
+from policy.robot.trajectory_controller import TrajectoryController
+from policy.running.loop import Embedding, InferenceLoop, Work
+from policy.running.plan import Plan
+from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
-from policy.spec import Chunk
 from sim.tasks import HOLD, Task
 from sim.world import World
 
-EXECUTE = 8  # actions executed of each chunk before a new one is asked for (receding horizon)
 Watch = Callable[[], None]
 
 
@@ -24,83 +27,90 @@ class Outcome:
 
     success: bool
     steps: int  # control steps taken
-    interventions: dict[str, int]  # reason of the guard -> control steps
+    interventions: dict[str, int]  # limit or reason of a hold -> control steps
 
 
-class Driver:
-    """A policy at the controls of a world; instructions may change while it drives.
+class SimulatedLoop:
+    """A policy at the controls of a world; instructions may change at any time.
 
-    An inference takes `delay_ns` of the simulated clock, in whole control steps; meanwhile the former chunk goes on.
-    As on the robot there is one at a time, and it cannot be broken off.
+    An inference takes `delay_ns` of the simulated clock, rounded up to whole control steps; meanwhile the former
+    chunk goes on. As on the robot there is one at a time, and it cannot be broken off.
     """
 
     def __init__(self, world: World, session: Session, delay_ns: int = 0) -> None:
-        session.reset()
         self.world, self.session = world, session
+        self.loop = InferenceLoop(session, world.frame)
+        self.monitor = SafetyMonitor(session.contract)
         self.interventions: dict[str, int] = {}
-        self.refused = ""  # why the policy did not take the newest instruction
-        self.command = np.empty(0)  # (A,) the set-point sent last
-        self.newest: Chunk | None = None  # inferred last
-        self.served = 0  # id of the instruction that the newest scheduled chunk serves
+        self.command = world.setpoint()  # (A,) the set-point sent last
         self._dt = session.spec.dt_ns
         self._delay = -(-delay_ns // self._dt) * self._dt
-        self._schedule = Schedule()
-        self._guard = Guard(session.contract)
-        self._flying: deque[Chunk] = deque()  # inferred, and not there yet
-        self._free = 0  # ns, when the next inference can begin
-        self._left = 0  # control steps until the next inference
+        self._in_flight: tuple[Work, int] | None = None  # and when it is there [ns]
+        self._refused = ""
+        self._controllers = {
+            topic: TrajectoryController(joints, position, world.time_ns)
+            for topic, joints, position in session.contract.split(self.command)
+        }
+
+    @property
+    def refused(self) -> str:
+        """Why the newest instruction was not taken, "" if it was."""
+        loop = self.loop
+        return self._refused or ("" if loop.text or loop.pending else loop.reason)
+
+    @property
+    def answers(self) -> bool:
+        """Whether what is scheduled answers the newest instruction."""
+        return not self.loop.pending and bool(self.loop.text)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether something is still to come."""
+        return len(self.loop.set_points(self.world.time_ns)[0]) > 0
 
     def instruct(self, text: str) -> None:
         """Change the instruction now: it is inferred from at once, and the old chunk goes on only until then.
 
-        One that the policy does not take is told by `refused`; the arm is held, unless the old one is still in force.
+        `refused` holds the reason of one that is not taken; the arm is held, unless the old one is still in force.
         """
-        self.interventions, self.refused = {}, ""
+        self.interventions, self._refused = {}, ""
         try:
-            begin = max(self.world.time_ns, self._free)
-            self._schedule.switch(self.session.instruct(text), begin + self._delay)
-            self._left = 0
+            self.loop.instruct(text, self.world.time_ns)
         except InputError as error:
-            self.refused = str(error)
-            if not self.session.text:
-                self.drop()
+            self._refused = str(error)
 
     def step(self) -> None:
         """One control step; a frame is rendered only where one is inferred from."""
         now = self.world.time_ns
-        if self._left <= 0 and self._free <= now and self.session.text:
-            self.newest = self.session.infer(self.world.frame())
-            self._flying.append(self.newest)
-            self._free = now + self._delay
-            self._left = EXECUTE
-        self._left -= 1
-        while self._flying and self._flying[0].stamp + self._delay <= now:
-            chunk = self._flying.popleft()
-            if self._schedule.add(chunk):
-                self.served = chunk.instruction
+        if self._in_flight is not None and self._in_flight[1] <= now:
+            self._finish(self._in_flight[0], now)
+        while self._in_flight is None and (work := self.loop.begin(now)) is not None:
+            self._run(work, now)
+            if not isinstance(work, Embedding):
+                break
         self.coast()
 
     def coast(self) -> None:
         """One control step on what is scheduled already."""
-        # The step that begins now ends one dt later: it works towards the set-point of that time.
-        self.send(self._schedule.at(self.world.time_ns + self._dt))
+        self.follow(*self.loop.set_points(self.world.time_ns))
 
-    def send(self, target: np.ndarray | None) -> None:
-        """One control step towards a set-point (A,), through the guard; None holds."""
-        self.command, reason = self._guard.check(target, self.world.state(), self.world.time_ns)
-        if reason is not None:
+    def follow(self, times: np.ndarray, actions: np.ndarray) -> None:
+        """One control step with set-points (N, A) at times (N,) ns, through safety monitor and controller."""
+        now = self.world.time_ns
+        self.monitor.measured(self.world.state(), now)
+        self._send(self.monitor.watch(now, now))
+        if len(times):
+            self._send(self.monitor.command(times, actions, now, now))
+        for reason in [self.monitor.reason] if self.monitor.reason else self.monitor.met if len(times) else []:
             self.interventions[reason] = self.interventions.get(reason, 0) + 1
+        # The step that begins now ends one dt later: it works towards the set-point of that time.
+        parts = [(topic, c.joints, c.at(now + self._dt)) for topic, c in self._controllers.items()]
+        self.command = self.session.contract.join(parts)
         self.world.step(self.command)
 
-    @property
-    def scheduled(self) -> bool:
-        """Something is still to come."""
-        return len(self._schedule.ahead(self.world.time_ns)[0]) > 0
-
-    def drop(self) -> None:
-        """Forget what is scheduled and what is being inferred: the arm is held until the next chunk."""
-        self._schedule.clear()
-        self._flying.clear()
+    def rest(self) -> None:
+        """Forget what is scheduled and bring the arm to rest until the next chunk."""
+        self.loop.fault("the chunk is dropped", self.world.time_ns)
 
     def perform(self, text: str, task: Task, watch: Watch | None = None) -> Outcome:
         """Follow one instruction until `task` has been true for HOLD steps, or its time is over."""
@@ -113,6 +123,36 @@ class Driver:
         self.instruct(text)
         took = until(task, self.world, step, task.steps)
         return Outcome(took is not None, took or task.steps, self.interventions)
+
+    def _run(self, work: Work, now: int) -> None:
+        """Compute at once; an inference is there when its time has passed."""
+        error: Exception | None = None
+        try:
+            work.run()
+        except InputError as raised:
+            error = raised
+        if isinstance(work, Embedding) or self._delay == 0 or error is not None:
+            self._finish(work, now, error)
+        else:
+            self._in_flight = work, now + self._delay
+
+    def _finish(self, work: Work, now: int, error: Exception | None = None) -> None:
+        self._in_flight = None
+        self.loop.finish(work, now, 0.0 if isinstance(work, Embedding) else self._delay * 1e-9, error)
+
+    def _send(self, plan: Plan | None) -> None:
+        """A plan to the controllers, as the safety node sends it."""
+        if plan is None:
+            return
+        contract = self.session.contract
+        for (topic, joints, points), (_, _, speeds) in zip(
+            contract.split(plan.points), contract.split(plan.speeds, rates=True), strict=True
+        ):
+            rejected = self._controllers[topic].command(
+                list(joints), plan.times - plan.stamp, points, speeds, plan.stamp, self.world.time_ns
+            )
+            if rejected:
+                raise RuntimeError(f"the controller of {topic} rejects a plan of the safety monitor: {rejected}")
 
 
 def until(task: Task, world: World, step: Callable[[], None], most: int) -> int | None:

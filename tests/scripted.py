@@ -1,76 +1,75 @@
-"""Policies without a network, for tests of what drives them."""
+"""Policies without a network, for tests of what drives them: each takes the place of a `Session`."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from policy.errors import InputError
 from policy.robot.contract import load
-from policy.spec import Chunk, ExecutionEstimate, Frame
+from policy.spec import MODES, Frame, RuntimeSettings, Spec
 from sim.kinematics import Kinematics
 from sim.tasks import TASKS, Expert
 from sim.world import World
 
+EVERY_STEP = RuntimeSettings(replan_s=0.05)
 
-class Script:
+
+class Scripted:
+    """What the control loop asks of a session; an instruction is embedded as its number."""
+
+    def __init__(self, runtime: RuntimeSettings, switches: bool) -> None:
+        self.contract = load("tabletop")
+        self.spec: Spec = replace(self.contract.spec, switches=switches, runtime=runtime)
+        self.instructions: list[str] = []
+
+    def embed(self, text: str) -> np.ndarray:
+        self.instructions.append(text)
+        return np.array([len(self.instructions)], np.float32)
+
+    def observation(self, frame: Frame) -> dict[str, np.ndarray]:
+        return {"state": frame.state[None]}
+
+
+class Script(Scripted):
     """Answers a frame with the expert's next set-point: what a perfect policy would do.
 
-    It knows what was left unfinished, never says that it is done, and tells the mode `upset` from the second
-    instruction on.
+    It never estimates that it is done, and is in the mode `upset` from the second instruction on.
     """
 
-    finished = False
-
-    def __init__(self, world: World, upset: str = "forward") -> None:
-        self.contract = load("tabletop")
-        self.spec = self.contract.spec
-        self.instruction = self.frames = 0
-        self.text = self.unfinished = ""
+    def __init__(self, world: World, upset: str = "forward", runtime: RuntimeSettings = EVERY_STEP) -> None:
+        super().__init__(runtime, switches=True)
+        self.frames = 0
         self._world, self._upset = world, upset
 
-    def reset(self) -> None:
-        self.text = self.unfinished = ""
-
-    def instruct(self, text: str) -> int:
-        before, self.text = self.text, self.unfinished if text == "continue" else text
-        self.unfinished = before
-        self._mode = self._upset if before else "forward"
-        task = next(t for t in TASKS.values() if self.text in (*t.phrasings, *t.reworded))
+    def embed(self, text: str) -> np.ndarray:
+        task = next(t for t in TASKS.values() if text in (*t.phrasings, *t.reworded))
         self._expert, self._last = Expert(self._world, task.motion(self._world), Kinematics()), self._world.setpoint()
-        self.instruction += 1
-        return self.instruction
+        return super().embed(text)
 
-    def infer(self, frame: Frame) -> Chunk:
+    def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.frames += 1
         action = self._expert.act()
         self._last = self._last if action is None else action
-        actions = np.tile(np.asarray(self._last, np.float32), (self.spec.horizon, 1))
-        return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction, ExecutionEstimate(0.0, self._mode, 0.0))
+        actions = np.tile(np.asarray(self._last, np.float32), (1, self.spec.horizon, 1))
+        mode = self._upset if feed["previous_instruction"][0, 0] != feed["instruction"][0, 0] else "forward"
+        return {"actions": actions, "execution_estimate": np.array([[0, 0, *(mode == m for m in MODES)]], np.float32)}
 
 
-class Levels:
+class Levels(Scripted):
     """Wants the first joint at one level for each instruction, and knows no other than "one" and "two"."""
 
     level: ClassVar[dict[str, float]] = {"one": 0.02, "two": -0.02}  # rad
 
     def __init__(self) -> None:
-        self.contract = load("tabletop")
-        self.spec = self.contract.spec
-        self.instruction, self.text = 0, ""
+        super().__init__(RuntimeSettings(), switches=False)
 
-    def reset(self) -> None:
-        self.text = ""
-
-    def instruct(self, text: str) -> int:
-        if text == "continue":
-            raise InputError("nothing is unfinished")
-        self.instruction += 1
-        self.text = text if text in self.level else ""
-        if not self.text:
+    def embed(self, text: str) -> np.ndarray:
+        if text not in self.level:
             raise InputError("unknown instruction")
-        return self.instruction
+        return super().embed(text)
 
-    def infer(self, frame: Frame) -> Chunk:
-        actions = np.tile(frame.state, (self.spec.horizon, 1))
-        actions[:, 0] = self.level[self.text]
-        return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction)
+    def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        actions = np.tile(feed["state"], (self.spec.horizon, 1))
+        actions[:, 0] = self.level[self.instructions[int(feed["instruction"][0, 0]) - 1]]
+        return {"actions": actions[None]}

@@ -1,102 +1,259 @@
+"""The safety monitor: what it lets through, when it holds, and from where it begins again."""
+
 import numpy as np
 import pytest
 
-from policy.errors import InputError
 from policy.robot.contract import load
-from policy.running.safety import Guard
+from policy.running.plan import Plan
+from policy.running.safety import SafetyMonitor
+from policy.running.schedule import Schedule
+from policy.spec import Chunk
 
 CONTRACT = load("tabletop")
-DT = CONTRACT.spec.dt_ns
 LIMITS = CONTRACT.limits
-HOME = ((LIMITS.low + LIMITS.high) / 2).astype(np.float32)
+HOME = ((LIMITS.low + LIMITS.high) / 2).astype(float)
+DT = CONTRACT.spec.dt_ns
+TIMES = DT * np.arange(1, 17)
+MS = 10**6
+NOW = 10**12
+
+
+def moving(speed: float = 0.5, start: np.ndarray = HOME) -> np.ndarray:
+    """A chunk (16, 8) whose first joint moves at some rad/s."""
+    points = np.tile(start, (16, 1))
+    points[:, 0] += speed * TIMES * 1e-9
+    return points
+
+
+class Arm:
+    """A monitor, and an arm that is wherever its set-point is, one step at a time."""
+
+    def __init__(self, position: np.ndarray = HOME) -> None:
+        self.monitor, self.position, self.now = SafetyMonitor(CONTRACT), position.copy(), NOW
+        self.plan: Plan | None = None
+
+    def step(self, actions: np.ndarray | None = None, speed: float = 0.5, silent: bool = False) -> Plan | None:
+        """One control step with a command, by default one that moves on from here."""
+        self.monitor.measured(self.position, self.now)
+        plan = self.monitor.watch(self.now, self.now)
+        if not silent:
+            points = moving(speed, self.position) if actions is None else actions
+            plan = self.monitor.command(self.now + TIMES, points, self.now, self.now) or plan
+        self.plan = plan or self.plan
+        self.now += DT
+        if self.monitor._planner.known:
+            self.position = self.monitor._planner.at(self.now)[0]
+        return plan
+
+    def follow(self, steps: int = 4, speed: float = 0.5) -> None:
+        for _ in range(steps):
+            self.step(speed=speed)
+        assert not self.monitor.reason
 
 
 @pytest.fixture
-def guard() -> Guard:
-    return Guard(CONTRACT)
+def arm() -> Arm:
+    return Arm()
 
 
-def test_what_is_within_the_limits_passes_unchanged(guard: Guard) -> None:
-    action = HOME + 0.9 * LIMITS.velocity * DT * 1e-9
-    action[-1] = HOME[-1]
-    command, reason = guard.check(action, HOME, 0)
-    assert reason is None
-    np.testing.assert_array_equal(command, action.astype(np.float32))
+def test_only_the_beginning_goes_on_and_ends_at_rest(arm: Arm) -> None:
+    plan = arm.step()
+    assert plan is not None and plan.stamp == NOW and plan.times[-1] == NOW + 5 * DT
+    assert (plan.speeds[-1] == 0).all()
 
 
-def test_a_leap_becomes_steps_within_the_velocity_limit_and_still_arrives(guard: Guard) -> None:
-    goal = HOME.copy()
-    goal[3] += 0.5
-    last, reasons = HOME, []
-    for i in range(12):
-        command, reason = guard.check(goal, HOME, i * DT)
-        assert (np.abs(command - last) <= LIMITS.velocity * DT * 1e-9 + 1e-6).all()
-        last = command
-        reasons.append(reason)
-    np.testing.assert_allclose(last, goal, atol=1e-6)
-    assert reasons[0] == f"velocity limit of {CONTRACT.spec.action[3]}" and reasons[-1] is None
+@pytest.mark.parametrize("speed", [0.5, 5.0, -5.0])
+def test_a_curve_never_leaves_the_limits_between_two_points(arm: Arm, speed: float) -> None:
+    fastest = 0.0
+    for _ in range(60):
+        arm.step(speed=speed)
+        positions, velocities = arm.monitor._planner._curves[-1][1].sample(arm.now - np.arange(0, DT, 5 * MS))
+        assert (positions >= LIMITS.low - 1e-6).all() and (positions <= LIMITS.high + 1e-6).all()
+        assert (np.abs(velocities) <= 1.5 * LIMITS.velocity + 1e-6).all()
+        fastest = max(fastest, float(np.abs(velocities[:, 0]).max()))
+    assert fastest > 0.9 * min(abs(speed), LIMITS.velocity[0]), "and is no slower than asked for"
 
 
-def test_after_a_pause_the_arm_does_not_leap(guard: Guard) -> None:
-    guard.check(HOME, HOME, 0)
-    command, _ = guard.check(HOME + 1, HOME, 10_000_000_000)
-    assert (np.abs(command - HOME) <= LIMITS.velocity * DT * 1e-9 + 1e-6).all()
+def test_following_begins_slowly(arm: Arm) -> None:
+    arm.step(speed=2.0)
+    arm.step(speed=2.0)
+    slow = abs(arm.position[0] - HOME[0]) / 0.1
+    assert 0 < slow < 0.35 * LIMITS.velocity[0] and "velocity limit of panda_joint1" in arm.monitor.limited
+    for _ in range(12):
+        arm.step(speed=2.0)
+    before = arm.position[0]
+    arm.step(speed=2.0)
+    assert (arm.position[0] - before) / 0.05 == pytest.approx(2.0, rel=0.02)
 
 
-def test_positions_stay_within_their_limits(guard: Guard) -> None:
-    edge = HOME.copy()
-    edge[0] = LIMITS.high[0] - 0.01
-    beyond = edge.copy()
-    beyond[0] = LIMITS.high[0] + 0.05
-    command, reason = guard.check(beyond, edge, 0)
-    assert command[0] == LIMITS.high[0] and reason == f"position limit of {CONTRACT.spec.action[0]}"
+def test_silent_commands_brake_the_arm_and_it_goes_on_with_the_next(arm: Arm) -> None:
+    arm.follow(8)
+    assert all(arm.step(silent=True) is None and not arm.monitor.reason for _ in range(3))
+    assert arm.step(silent=True) is not None and arm.monitor.reason == "commands are silent"
+    before = arm.position[0]
+    for _ in range(4):
+        assert arm.step(silent=True) is None, "it is held once"
+    assert 0 <= arm.position[0] - before < 0.06 and np.ptp([arm.position[0], before]) < 0.06
+    arm.follow(2)
 
 
-def test_with_nothing_scheduled_the_last_command_is_held_and_following_resumes(guard: Guard) -> None:
-    moved, _ = guard.check(HOME + 0.02, HOME, 0)
-    held, reason = guard.check(None, HOME, DT)
-    np.testing.assert_array_equal(held, moved)
-    assert reason is not None and "held" in reason
-    assert guard.check(moved, HOME, 2 * DT)[1] is None
+def test_a_command_that_changes_nothing_is_not_sent_again(arm: Arm) -> None:
+    chunk = moving(0.2)
+    arm.monitor.measured(HOME, NOW)
+    sent = 0
+    for i in range(8):
+        arm.monitor.measured(arm.position, arm.now)
+        plan = arm.monitor.command(NOW + TIMES[i:], chunk[i:], arm.now, arm.now)
+        sent += plan is not None
+        assert arm.monitor._planner._curves[-1][1].times[-1] - arm.now >= 150 * MS, (
+            "whoever listens is never out of points"
+        )
+        arm.now += DT
+        arm.position = arm.monitor._planner.at(arm.now)[0]
+    assert sent < 8 and not arm.monitor.reason
 
 
-@pytest.mark.parametrize("bad", [np.full(len(HOME), np.nan), np.full(len(HOME), np.inf), np.zeros(len(HOME) - 1)])
-def test_nonsense_stops_the_arm_until_released(guard: Guard, bad: np.ndarray) -> None:
-    moved, _ = guard.check(HOME + 0.02, HOME, 0)
-    command, reason = guard.check(bad, HOME, DT)
-    np.testing.assert_array_equal(command, moved)
-    assert reason is not None and reason.startswith("stopped")
-    assert guard.check(HOME, HOME, 2 * DT)[1] == reason  # latched
-    guard.release()
-    assert guard.check(HOME, HOME, 3 * DT)[1] is None
+def test_silent_joints_brake_the_arm(arm: Arm) -> None:
+    arm.follow()
+    late = arm.now + 200 * MS
+    assert arm.monitor.command(late + TIMES, moving(start=arm.position), late, late) is not None
+    assert arm.monitor.reason == "joint states are silent on joint_states"
 
 
-def test_a_stop_holds_and_its_first_reason_stays(guard: Guard) -> None:
-    guard.check(HOME, HOME, 0)
-    guard.stop("operator")
-    guard.stop("later")
-    command, reason = guard.check(HOME + 0.02, HOME, DT)
-    np.testing.assert_array_equal(command, HOME)
-    assert reason == "operator"
+def test_each_source_of_joints_has_a_watchdog_of_its_own() -> None:
+    contract = load("aloha2")
+    monitor, home = SafetyMonitor(contract), ((contract.limits.low + contract.limits.high) / 2).astype(float)
+    times = contract.spec.dt_ns * np.arange(1, 11)
+    left = [i for i, source in enumerate(contract.state) if "left" in source.topic]
+    state = np.zeros(len(contract.spec.state))
+    state[[contract.spec.state.index(name) for name in contract.spec.action]] = home
+    monitor.measured(state, NOW)
+    assert monitor.command(NOW + times, np.tile(home, (10, 1)), NOW, NOW) is not None and not monitor.reason
+    now = NOW + 160 * MS
+    for i, part in enumerate(monitor._sources):
+        if i not in left:
+            monitor.measured_part(i, state[part], now)
+    monitor.command(now + times, np.tile(home, (10, 1)), now, now)
+    assert "silent" in monitor.reason and "left" in monitor.reason
 
 
-def test_a_release_measures_from_where_the_arm_is(guard: Guard) -> None:
-    guard.check(HOME, HOME, 0)
-    guard.stop("operator")
-    guard.release()
-    pushed = HOME + np.float32(0.03)
-    command, _ = guard.check(None, pushed, DT)
-    np.testing.assert_array_equal(command, pushed)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_no_number_latches_a_stop(arm: Arm, bad: float) -> None:
+    arm.follow()
+    actions = moving(start=arm.position)
+    actions[9, 3] = bad
+    assert arm.step(actions) is not None and arm.monitor.reason.startswith("stopped")
+    assert arm.step() is None and arm.monitor.reason.startswith("stopped")
+    assert arm.monitor.reset() is None
+    arm.follow(1)
 
 
-def test_a_clock_that_stands_or_runs_back_moves_nothing(guard: Guard) -> None:
-    guard.check(HOME, HOME, DT)
-    for now in (DT, 0):
-        command, reason = guard.check(HOME + 0.02, HOME, now)
-        np.testing.assert_array_equal(command, HOME)
-        assert reason is not None and "clock" in reason
+def test_a_command_of_another_shape_latches_a_stop(arm: Arm) -> None:
+    arm.follow()
+    arm.step(np.zeros((16, 7)))
+    assert arm.monitor.reason == "stopped: set-points of shape (16, 7), expected (N, 8)"
 
 
-def test_an_unknown_pose_is_refused(guard: Guard) -> None:
-    with pytest.raises(InputError, match="joint topic"):
-        guard.check(HOME, np.full(len(CONTRACT.spec.state), np.nan), 0)
+@pytest.mark.parametrize("times", [NOW + TIMES[::-1], np.full(16, NOW + 10**12)])
+def test_times_that_do_not_rise_are_held(arm: Arm, times: np.ndarray) -> None:
+    arm.follow()
+    assert arm.monitor.command(times, moving(), arm.now, arm.now) is not None and "rise" in arm.monitor.reason
+
+
+def test_a_command_that_is_over_is_held_and_of_one_that_is_late_the_rest_counts(arm: Arm) -> None:
+    arm.follow()
+    arm.monitor.measured(arm.position, arm.now)
+    points = np.tile(arm.position, (16, 1))
+    arm.monitor.command(arm.now + TIMES - 3 * DT, points, arm.now, arm.now)
+    assert not arm.monitor.reason
+    arm.monitor.command(arm.now + TIMES - 17 * DT, points, arm.now, arm.now)
+    assert "ends in the past" in arm.monitor.reason
+
+
+def test_an_estop_stays_through_a_reset_and_needs_one(arm: Arm) -> None:
+    arm.follow(8)
+    assert arm.monitor.estop(True, arm.now) is not None
+    assert "release" in str(arm.monitor.reset()) and arm.step() is None
+    arm.monitor.estop(False, arm.now)
+    assert arm.step() is None and arm.monitor.reason == "stopped: e-stop"
+    assert arm.monitor.reset() is None
+    arm.follow(1)
+
+
+def test_far_from_the_start_is_refused_until_it_is_near(arm: Arm) -> None:
+    far = moving(start=HOME + 0.6 * np.eye(8)[1])
+    assert arm.step(far) is None and arm.monitor.reason.startswith("refused: panda_joint2")
+    arm.position = HOME + 0.5 * np.eye(8)[1]
+    assert arm.step(far) is not None
+
+
+@pytest.mark.parametrize("hold", ["silent", "refuse", "report", "stop"])
+def test_wherever_following_begins_again_it_begins_at_the_measured_state(arm: Arm, hold: str) -> None:
+    """Held for any reason, moved by hand, followed again: no point is far from where the arm is."""
+    arm.follow(8)
+    monitor = arm.monitor
+    if hold == "silent":
+        while not monitor.reason:
+            arm.step(silent=True)
+    elif hold == "refuse":
+        monitor.refuse("a command that cannot be understood", arm.now)
+    elif hold == "report":
+        monitor.report("graph", "nobody listens", arm.now)
+        monitor.report("graph", "", arm.now)
+    else:
+        monitor.stop("on request", arm.now)
+        assert monitor.reset() is None
+    moved = arm.position + 1.2 * np.eye(8)[0]
+    arm.now += 10**9
+    monitor.measured(moved, arm.now)
+    plan = monitor.command(arm.now + TIMES, np.tile(moved, (16, 1)), arm.now, arm.now)
+    assert plan is not None and not monitor.reason
+    np.testing.assert_allclose(plan.points, np.tile(moved, (len(plan.points), 1)), atol=1e-6)
+
+
+def test_an_arm_that_does_not_follow_is_stopped_and_a_gripper_that_holds_something_is_not(arm: Arm) -> None:
+    stuck, now, held = HOME.copy(), NOW, SafetyMonitor(CONTRACT)
+    gripping = moving(0.0)
+    for _ in range(60):
+        arm.monitor.measured(stuck, now)
+        arm.monitor.watch(now, now)
+        arm.monitor.command(now + TIMES, moving(0.4, HOME + np.eye(8)[0] * 0.4 * (now - NOW) * 1e-9), now, now)
+        held.measured(HOME, now)
+        held.watch(now, now)
+        gripping[:, 7] = max(0.0, HOME[7] - 0.01 * (now - NOW) // (10 * DT))
+        held.command(now + TIMES, gripping, now, now)
+        now += DT
+        if arm.monitor.reason:
+            break
+    assert arm.monitor.reason.startswith("stopped: panda_joint1 does not follow: it is at 0.000, its set-point is 0.")
+    assert now - NOW > 500 * MS and not held.reason
+
+
+def test_a_fault_that_others_see_holds_as_long_as_it_lasts(arm: Arm) -> None:
+    arm.follow(8)
+    assert arm.monitor.report("graph", "two publishers on action_chunk: a, b", arm.now) is not None
+    assert arm.step() is None and arm.monitor.reason.startswith("two publishers")
+    assert arm.monitor.report("graph", "", arm.now) is None
+    arm.follow(1)
+
+
+def test_after_a_clock_set_back_following_begins_where_the_arm_is(arm: Arm) -> None:
+    arm.follow()
+    moved = HOME + 0.3 * np.eye(8)[0]
+    arm.monitor.measured(moved, arm.now)
+    assert arm.monitor.watch(0, arm.now) is None and arm.monitor.reason == "the clock was set back"
+    plan = arm.monitor.command(TIMES, moving(2.0, moved), 0, arm.now)
+    assert plan is not None and 0 < plan.points[0, 0] - moved[0] < 0.12, "slowly again"
+
+
+def test_a_schedule_and_the_monitor_agree_on_the_step_in_which_a_point_is_due(arm: Arm) -> None:
+    schedule, now = Schedule(), NOW
+    schedule.switch(1, 0)
+    schedule.add(Chunk(now, DT, moving(0.2).astype(np.float32), 1), now)
+    for i in range(10):
+        arm.monitor.measured(arm.position, now)
+        arm.monitor.command(*schedule.ahead(now), now, now)
+        now += DT
+        arm.position = arm.monitor._planner.at(now)[0]
+        if i > 1:
+            np.testing.assert_allclose(arm.position[0], HOME[0] + 0.2 * (i + 1) * 0.05, atol=1e-5)

@@ -6,9 +6,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from policy.errors import InputError
-from policy.running.session import Session
+from policy.running.session import EMBEDDINGS, Session
+from policy.running.tracker import Tracker
 from policy.spec import Spec
-from tests.tiny import frame, write_model
+from tests.tiny import TAUGHT, frame, write_model
 
 
 @pytest.fixture
@@ -19,10 +20,11 @@ def model(tmp_path: Path) -> Path:
 
 def test_a_frame_becomes_the_chunk_that_the_graph_computes(model: Path) -> None:
     session = Session(model)
-    number = session.instruct("put the red block in the bowl")
+    tracker = Tracker(session)
+    number = tracker.instruct("put the red block in the bowl")
     seen = frame(session.spec, 51)
-    chunk = session.infer(seen)
-    assert (chunk.stamp, chunk.dt, chunk.instruction) == (7, session.spec.dt_ns, number)
+    chunk = tracker.infer(seen)
+    assert (chunk.stamp, chunk.dt, chunk.instruction) == (seen.stamp, session.spec.dt_ns, number)
     expected = np.tile(seen.state, (session.spec.horizon, 1))
     expected[:, 0] += 0.2 * 0.01 * np.arange(1, session.spec.horizon + 1)
     np.testing.assert_allclose(chunk.actions, expected, atol=1e-6)
@@ -30,19 +32,54 @@ def test_a_frame_becomes_the_chunk_that_the_graph_computes(model: Path) -> None:
 
 
 def test_every_instruction_has_its_own_id_and_an_empty_one_is_refused(model: Path) -> None:
-    session = Session(model)
+    tracker = Tracker(Session(model))
     with pytest.raises(InputError, match="no instruction"):
-        session.infer(frame(session.spec))
-    first, second = session.instruct("open the drawer"), session.instruct("open the drawer")
+        tracker.infer(frame(tracker.session.spec))
+    first, second = tracker.instruct("open the drawer"), tracker.instruct("open the drawer")
     assert first != second
     with pytest.raises(InputError):
-        session.instruct("  ")
-    assert session.infer(frame(session.spec)).instruction == second
+        tracker.instruct("  ")
+    assert tracker.infer(frame(tracker.session.spec)).instruction == second
 
 
-def test_frames_that_do_not_fit_are_told(model: Path) -> None:
+def test_one_session_serves_two_robots_that_know_nothing_of_each_other(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", switches=True)
+    session = Session(tmp_path / "model")
+    one, other = Tracker(session), Tracker(session)
+    one.instruct(TAUGHT[0])
+    other.instruct(TAUGHT[1])
+    one.infer(frame(session.spec, contact=1))
+    assert one.in_contact and not other.in_contact
+    assert (one.text, other.text) == TAUGHT[:2]
+
+
+def test_a_batch_of_robots_is_one_run_and_equals_one_by_one(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", switches=True)
+    session = Session(tmp_path / "model")
+    feeds = []
+    for i, text in enumerate(TAUGHT[:3]):
+        tracker = Tracker(session)
+        tracker.instruct(text)
+        feeds.append(tracker.inputs(frame(session.spec, 40 * i, contact=i / 4)))
+    together = session.run({name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]})
+    for i, feed in enumerate(feeds):
+        for name, value in session.run(feed).items():
+            np.testing.assert_allclose(together[name][i : i + 1], value, atol=1e-6)
+
+
+def test_an_embedding_is_computed_once_and_old_ones_are_forgotten(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, calls = Session(model), list[str]()
+    monkeypatch.setattr(session._text, "embed", lambda texts: (calls.extend(texts), np.ones((1, 384), np.float32))[1])
+    for i in range(EMBEDDINGS + 1):
+        session.embed(f"open drawer {i}")
+    session.embed(f"open drawer {EMBEDDINGS}")
+    assert len(calls) == EMBEDDINGS + 1 == len(session._embeddings) + 1
+    session.embed("open drawer 0")
+    assert len(calls) == EMBEDDINGS + 2
+
+
+def test_frames_that_do_not_fit_are_refused(model: Path) -> None:
     session = Session(model)
-    session.instruct("open the drawer")
     camera = next(iter(session.spec.cameras))
     small = frame(session.spec)
     small.images[camera] = small.images[camera][:50]
@@ -50,15 +87,15 @@ def test_frames_that_do_not_fit_are_told(model: Path) -> None:
     del blind.images[camera]
     for bad in (small, blind):
         with pytest.raises(InputError, match=f"camera '{camera}'"):
-            session.infer(bad)
+            session.observation(bad)
     numb, short = frame(session.spec), frame(session.spec)
     numb.state[2], short.state = np.nan, short.state[:-1]
     for bad in (numb, short):
         with pytest.raises(InputError, match="state"):
-            session.infer(bad)
+            session.observation(bad)
 
 
-def test_a_folder_that_cannot_be_run_is_told(model: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_run_is_refused(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no model folder"):
         Session(tmp_path / "nowhere")
     graph = (model / "policy.onnx").read_bytes()
@@ -73,14 +110,14 @@ def test_a_folder_that_cannot_be_run_is_told(model: Path, tmp_path: Path) -> Non
         Session(model)
 
 
-def test_a_spec_that_does_not_fit_the_graph_is_told(model: Path) -> None:
+def test_a_spec_that_does_not_fit_the_graph_is_refused(model: Path) -> None:
     spec = Spec.load(model / "spec.json")
     Spec(spec.cameras, spec.state, spec.action, spec.rate, spec.horizon + 1).save(model / "spec.json")
     with pytest.raises(InputError, match=r"actions.*\(B, 16, 8\).*\(B, 17, 8\)"):
         Session(model)
 
 
-def test_a_graph_without_a_camera_is_told(model: Path) -> None:
+def test_a_graph_without_a_camera_is_refused(model: Path) -> None:
     graph = onnx.load(model / "policy.onnx")
     gone = next(i for i in graph.graph.input if i.name == "image_wrist")
     graph.graph.input.remove(gone)
@@ -110,7 +147,7 @@ def test_a_switching_policy_needs_the_sentences_it_was_taught(tmp_path: Path) ->
         Session(tmp_path / "model")
 
 
-def test_a_contract_of_another_robot_is_told(model: Path) -> None:
+def test_a_contract_of_another_robot_is_refused(model: Path) -> None:
     text = (model / "contract.yaml").read_text()
     (model / "contract.yaml").write_text(text.replace("rate: 20", "rate: 10"))
     with pytest.raises(InputError, match=r"contract\.yaml does not fit"):

@@ -8,7 +8,6 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame
-from sim import rollout
 from sim.layout import HOME
 from sim.switch_evaluation import metrics, stage, switch_episode
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
@@ -29,7 +28,6 @@ def world() -> World:
 @pytest.fixture
 def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An expert infers in every control step, at once and without images."""
-    monkeypatch.setattr(rollout, "EXECUTE", 1)
     monkeypatch.setattr(stage, "DELAY", 0)
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     yield
@@ -128,7 +126,7 @@ def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.
     assert reacted["retreat"] == 0 and reacted["ours"] == reacted["flush"]
     assert reacted["ours"] in (0.1, 0.15, 0.2)  # later by as much as an inference was under way
     # the rest of a chunk, and then an inference
-    assert reacted["keep"] >= 0.1 + (Script(world).spec.horizon - rollout.EXECUTE - 2) / RATE
+    assert reacted["keep"] >= 0.1 + (Script(world).spec.horizon - 1 - 2) / RATE
 
 
 # -- whole switches

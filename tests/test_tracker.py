@@ -1,4 +1,4 @@
-"""The book of an execution, rule by rule, and the same through ONNX Session with the tiny switching model."""
+"""The memory of an execution, rule by rule, and the same through ONNX Runtime with the tiny switching model."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 
 from policy.errors import InputError
 from policy.running.session import Session
-from policy.running.tracker import Execution
-from policy.spec import MODES
+from policy.running.tracker import Memory, Tracker
+from policy.spec import MODES, RuntimeSettings
 from tests.tiny import TAUGHT, frame, read, write_model
 
 A, B, C = np.eye(3, dtype=np.float32)
@@ -17,41 +17,43 @@ HORIZON, JOINTS = 4, 2
 
 
 class Story:
-    """A book and the shortest words to fill it."""
+    """A memory and the shortest words to fill it; inferences are 0.4 s apart."""
 
     def __init__(self, *instructions: str) -> None:
-        self.book, self.place = Execution(), 0.0
+        self.memory, self.place = Memory(RuntimeSettings()), 0.0
         for name in instructions:
             self.instruct(name)
 
     def instruct(self, name: str) -> None:
-        meant = self.book.meant(name)
-        self.book.instruct(meant, NAMES[meant])
+        resolved = self.memory.resolve(name)
+        self.memory.instruct(resolved, NAMES[resolved])
 
     def sees(self, contact: float = 0, mode: str = "forward", done: float = 0, times: int = 1) -> np.ndarray:
         """Some inferences, each one further on; the last one's actions."""
         for _ in range(times):
             self.place += 1.0
-            told = np.array([contact, done, *(mode == m for m in MODES)], np.float32)
+            estimate = np.array([contact, done, *(mode == m for m in MODES)], np.float32)
             actions = self.place + np.arange(HORIZON * JOINTS, dtype=np.float32).reshape(HORIZON, JOINTS)
-            said, kept = self.book.enter(np.full(JOINTS, self.place, np.float32), told, actions)
-            assert (said.contact, said.mode, said.done) == (pytest.approx(contact), mode, pytest.approx(done))
+            found, kept = self.memory.update(
+                round(4e8 * self.place), np.full(JOINTS, self.place, np.float32), estimate, actions
+            )
+            assert (found.contact, found.mode, found.done) == (pytest.approx(contact), mode, pytest.approx(done))
         return kept
 
     @property
     def previous(self) -> str:
-        fed = self.book.inputs(np.zeros(JOINTS))["previous_instruction"][0]
+        fed = self.memory.inputs(np.zeros(JOINTS))["previous_instruction"][0]
         return next(name for name, embedding in NAMES.items() if np.array_equal(embedding, fed))
 
     @property
     def origin(self) -> float:
         """-1 stands for the present state."""
-        return float(self.book.inputs(np.full(JOINTS, -1.0))["contact_origin"][0, 0])
+        return float(self.memory.inputs(np.full(JOINTS, -1.0))["contact_origin"][0, 0])
 
 
 def test_at_first_the_previous_instruction_is_the_present_one_and_there_is_no_contact() -> None:
     story = Story("A")
-    fed = story.book.inputs(np.array([0.5, 0.25]))
+    fed = story.memory.inputs(np.array([0.5, 0.25]))
     assert {k: (v.shape, v.dtype.name) for k, v in fed.items()} == {
         "previous_instruction": ((1, 3), "float32"),
         "contact": ((1, 1), "float32"),
@@ -133,7 +135,7 @@ def test_a_contact_first_seen_with_a_new_instruction_began_under_the_former() ->
 
 def test_contact_has_hysteresis_and_the_origin_is_where_it_began() -> None:
     story = Story("A")
-    for contact, touching, origin in (
+    for contact, in_contact, origin in (
         (0.59, False, -1),
         (0.61, True, 2),
         (0.41, True, 2),
@@ -143,8 +145,8 @@ def test_contact_has_hysteresis_and_the_origin_is_where_it_began() -> None:
         (0.61, True, 7),
     ):
         story.sees(contact)
-        assert (story.book.touching, story.origin) == (touching, origin)
-        assert story.book.inputs(np.zeros(JOINTS))["contact"][0, 0] == np.float32(contact)
+        assert (story.memory.in_contact, story.origin) == (in_contact, origin)
+        assert story.memory.inputs(np.zeros(JOINTS))["contact"][0, 0] == np.float32(contact)
 
 
 def test_done_three_times_in_a_row_is_done_and_the_arm_rests_until_a_new_instruction() -> None:
@@ -152,16 +154,16 @@ def test_done_three_times_in_a_row_is_done_and_the_arm_rests_until_a_new_instruc
     story.sees(done=0.9, times=2)
     story.sees(done=0.5)
     moving = story.sees(done=0.9, times=2)
-    assert not story.book.finished and len(np.unique(moving[:, 0])) == HORIZON
+    assert not story.memory.finished and len(np.unique(moving[:, 0])) == HORIZON
     resting = story.sees(done=0.9)
-    assert story.book.finished and np.array_equal(resting, np.tile([6.0, 7.0], (HORIZON, 1)))
+    assert story.memory.finished and np.array_equal(resting, np.tile([6.0, 7.0], (HORIZON, 1)))
     assert np.array_equal(story.sees(0.9, done=0.1), resting), "and stays so, whatever is told"
-    assert story.book.touching, "the estimates go on"
+    assert story.memory.in_contact, "the estimates go on"
     story.instruct("B")
-    assert not story.book.finished and not np.array_equal(story.sees(done=0.9, times=2), resting)
+    assert not story.memory.finished and not np.array_equal(story.sees(done=0.9, times=2), resting)
     story.sees(done=0.9)
     story.instruct("B")
-    assert not story.book.finished, "the same one again begins anew"
+    assert not story.memory.finished, "the same one again begins anew"
 
 
 def test_continue_is_one_level_deep() -> None:
@@ -169,109 +171,107 @@ def test_continue_is_one_level_deep() -> None:
     with pytest.raises(InputError, match="no instruction was left unfinished"):
         story.instruct("continue")
     story.instruct("B")
-    assert story.book.unfinished == "A"
+    assert story.memory.unfinished == "A"
     story.instruct("C")
-    assert story.book.unfinished == "B"
+    assert story.memory.unfinished == "B"
     story.sees(done=0.9, times=3)
     for word in ("Continue", " continue. "):
-        assert story.book.meant(word) == "B"
+        assert story.memory.resolve(word) == "B"
     story.instruct("continue")
-    assert story.book.text == "B" and story.book.unfinished == ""
+    assert story.memory.text == "B" and story.memory.unfinished == ""
 
 
 def test_what_was_done_is_not_left_unfinished() -> None:
     story = Story("A")
     story.sees(done=0.9, times=3)
     story.instruct("B")
-    assert story.book.unfinished == ""
+    assert story.memory.unfinished == ""
     story.instruct("C")
     story.sees(done=0.9, times=3)
     story.instruct("A")
-    assert story.book.unfinished == "B", "until it is taken up again"
+    assert story.memory.unfinished == "B", "until it is taken up again"
     story.instruct("B")
-    assert story.book.unfinished == "A"
+    assert story.memory.unfinished == "A"
     story.instruct("B")
-    assert story.book.unfinished == "A", "the same one again supersedes nothing"
+    assert story.memory.unfinished == "A", "the same one again supersedes nothing"
 
 
 def test_withdrawn_it_is_unfinished_and_its_contact_remains() -> None:
     story = Story("A")
     story.sees(0.9)
-    story.book.withdraw()
-    assert (story.book.text, story.book.unfinished) == ("", "A")
-    story.book.withdraw()
-    assert story.book.unfinished == "A"
+    story.memory.withdraw()
+    assert (story.memory.text, story.memory.unfinished) == ("", "A")
+    story.memory.withdraw()
+    assert story.memory.unfinished == "A"
     story.instruct("B")
-    assert (story.previous, story.book.unfinished) == ("A", "A")
+    assert (story.previous, story.memory.unfinished) == ("A", "A")
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
+def tracker(tmp_path: Path) -> Tracker:
     write_model(tmp_path / "model", switches=True)
-    return Session(tmp_path / "model", threads=1, provider="cpu")
+    return Tracker(Session(tmp_path / "model", threads=1, provider="cpu"))
 
 
-def test_the_graph_reads_the_book_and_the_chunk_tells(session: Session) -> None:
+def test_the_graph_reads_the_execution_state_and_estimates_it(tracker: Tracker) -> None:
     first, second, *_ = TAUGHT
-    session.instruct(first)
-    seen = frame(session.spec, contact=1)
-    told = session.infer(seen).execution_estimate
-    assert told is not None and (told.contact, told.mode, told.done) == (1, "forward", 0)
-    moved = frame(session.spec, contact=0.8, mode="rollback")
+    tracker.instruct(first)
+    seen = frame(tracker.session.spec, contact=1)
+    estimate = tracker.infer(seen).execution_estimate
+    assert estimate is not None and (estimate.contact, estimate.mode, estimate.done) == (1, "forward", 0)
+    moved = frame(tracker.session.spec, contact=0.8, mode="rollback")
     moved.state += 0.25
-    number = session.instruct(second)
-    likeness, contact, distance = read(session, moved)
+    number = tracker.instruct(second)
+    likeness, contact, distance = read(tracker, moved)
     assert 0.5 < likeness < 0.99 and (contact, distance) == (1, 0.25), "likeness is that of the two sentences"
-    chunk = session.infer(moved)
+    chunk = tracker.infer(moved)
     assert (
         chunk.execution_estimate is not None
         and chunk.execution_estimate.mode == "rollback"
         and chunk.instruction == number
     )
-    calm = frame(session.spec)
     for _ in range(3):
-        session.infer(calm)
-    assert read(session, calm) == (1, 0, 0), "let go"
+        tracker.infer(frame(tracker.session.spec))
+    assert read(tracker, frame(tracker.session.spec)) == (1, 0, 0), "nothing is left of the previous one"
 
 
-def test_done_the_arm_rests_and_continue_takes_the_unfinished_up(session: Session) -> None:
+def test_done_the_arm_rests_and_continue_takes_the_unfinished_up(tracker: Tracker) -> None:
     first, second, *_ = TAUGHT
-    session.instruct(first)
-    session.instruct(second)
-    done = frame(session.spec, done=1)
-    moving = [session.infer(done).actions for _ in range(2)]
-    assert np.ptp(moving[1][:, 0]) > 0.1 and not session.finished
+    tracker.instruct(first)
+    tracker.instruct(second)
+    moving = [tracker.infer(frame(tracker.session.spec, done=1)).actions for _ in range(2)]
+    assert np.ptp(moving[1][:, 0]) > 0.1 and not tracker.finished
     for _ in range(2):
-        resting = session.infer(done).actions
-        assert session.finished and np.ptp(resting, axis=0).max() == 0
-    number = session.instruct("Continue.")
-    assert (session.text, session.unfinished, session.finished) == (first, "", False)
-    assert session.infer(done).instruction == number
+        resting = tracker.infer(frame(tracker.session.spec, done=1)).actions
+        assert tracker.finished and np.ptp(resting, axis=0).max() == 0
+    number = tracker.instruct("Continue.")
+    assert (tracker.text, tracker.unfinished, tracker.finished) == (first, "", False)
+    assert tracker.infer(frame(tracker.session.spec, done=1)).instruction == number
     with pytest.raises(InputError, match="unfinished"):
-        session.instruct("continue")
-    assert session.text == first and session.instruction == number
+        tracker.instruct("continue")
+    assert tracker.text == first and tracker.instruction == number
 
 
-def test_an_unknown_instruction_is_refused_and_what_was_in_force_can_be_continued(session: Session) -> None:
+def test_an_unknown_instruction_is_refused_and_what_was_in_force_can_be_continued(tracker: Tracker) -> None:
     first = TAUGHT[0]
-    before = session.instruct(first)
+    before = tracker.instruct(first)
     with pytest.raises(InputError, match=r"unknown instruction 'make coffee'.*expected 0\.53 or more"):
-        session.instruct("make coffee")
-    assert (session.text, session.unfinished) == ("", first) and session.instruction == before + 1
+        tracker.instruct("make coffee")
+    assert (tracker.text, tracker.unfinished) == ("", first) and tracker.instruction == before + 1
     with pytest.raises(InputError, match="no instruction"):
-        session.infer(frame(session.spec))
-    session.instruct("pull the drawer open")  # another way to say what was taught
-    session.instruct("continue")
-    assert session.text == first
+        tracker.infer(frame(tracker.session.spec))
+    tracker.instruct("pull the drawer open")  # another way to say what was taught
+    tracker.instruct("continue")
+    assert tracker.text == first
 
 
-def test_a_reset_forgets_all_but_the_count(session: Session) -> None:
-    before = session.instruct(TAUGHT[0])
-    session.infer(frame(session.spec, contact=1))
-    session.instruct(TAUGHT[1])
-    session.reset()
-    assert (session.text, session.unfinished, session.touching) == ("", "", False)
+def test_a_reset_forgets_all_but_the_count(tracker: Tracker) -> None:
+    before = tracker.instruct(TAUGHT[0])
+    tracker.infer(frame(tracker.session.spec, contact=1))
+    tracker.instruct(TAUGHT[1])
+    tracker.reset()
+    assert (tracker.text, tracker.unfinished, tracker.in_contact) == ("", "", False)
     with pytest.raises(InputError, match="no instruction"):
-        session.infer(frame(session.spec))
-    assert session.instruct(TAUGHT[1]) == before + 2
-    assert read(session, frame(session.spec)) == (1, 0, 0)
+        tracker.infer(frame(tracker.session.spec))
+    assert tracker.instruct(TAUGHT[1]) == before + 2
+    assert read(tracker, frame(tracker.session.spec)) == (1, 0, 0)

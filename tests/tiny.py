@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from policy.robot.contract import FOLDER, load
-from policy.running.session import Session
+from policy.running.tracker import Tracker
 from policy.running.text import Text
 from policy.spec import MODES, Frame, Spec
 
 TAUGHT = ("open the drawer", "close the drawer", "put the red block in the bowl", "press the green button")
 SHOWN = (4, 5, 6)  # joints whose actions show the inputs that a switching model has read
 SCALE = 1e-3  # rad
+STAMPS = count(7, 400_000_000)
 
 
 def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot: str = "tabletop") -> Spec:
@@ -65,17 +67,20 @@ def tell(image: np.ndarray, contact: float = 0, done: float = 0, mode: str = "fo
     return shown
 
 
-def frame(spec: Spec, brightness: int = 255, stamp: int = 7, **told: Any) -> Frame:
-    """A frame with different joint positions, and with this execution estimate for a switching model."""
+def frame(spec: Spec, brightness: int = 255, **told: Any) -> Frame:
+    """A frame with different joint positions, and with this execution estimate for a switching model.
+
+    Each is 0.4 s later than the one made before it.
+    """
     images = {n: np.full((h, w, 3), brightness, np.uint8) for n, (h, w) in spec.cameras.items()}
     last = list(spec.cameras)[-1]
     images[last] = tell(images[last], **told)
-    return Frame(stamp, images, np.linspace(0, 0.07, len(spec.state), dtype=np.float32))
+    return Frame(next(STAMPS), images, np.linspace(0, 0.07, len(spec.state), dtype=np.float32))
 
 
-def read(session: Session, seen: Frame) -> tuple[float, float, float]:
+def read(tracker: Tracker, seen: Frame) -> tuple[float, float, float]:
     """Cosine of the instructions, contact and distance to the origin that a switching model reads with this frame."""
-    moved = session.infer(seen).actions[0, SHOWN] - seen.state[list(SHOWN)]
+    moved = tracker.infer(seen).actions[0, SHOWN] - seen.state[list(SHOWN)]
     likeness, contact, distance = np.round(moved / SCALE, 2)
     return float(likeness), float(contact), float(distance)
 

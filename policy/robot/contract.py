@@ -76,6 +76,7 @@ class Command:
     scale: float = 1.0
     offset: float = 0.0
     gripper: bool = False  # opens and closes: its command may jump, and says what is held
+    tracking_max: tuple[float, ...] | None = None  # error of a joint that follows; what velocity_max covers in 0.3 s
     demonstration: Joints | None = None  # where a demonstration's action is read; this topic unless given
 
     @property
@@ -143,6 +144,13 @@ class Contract:
         )
 
     @functools.cached_property
+    def tracking_max(self) -> np.ndarray:
+        """How far a joint may be from its set-point for long, (A,) in units of the policy."""
+        return np.array(
+            [v for c in self.action for v in c.tracking_max or [0.3 * v for v in c.velocity_max]], np.float32
+        )
+
+    @functools.cached_property
     def grippers(self) -> np.ndarray:
         """Which actions are grippers, (A,) bool."""
         return np.array([c.gripper for c in self.action for _ in c.joints])
@@ -166,14 +174,17 @@ class Contract:
         raw.pop("horizon")
         return hashlib.sha256(json.dumps(raw).encode()).hexdigest()[:12]
 
-    def split(self, action: np.ndarray) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
-        """An action (A,), or several (..., A), as (topic, joint names, positions in the robot's units)."""
+    def split(self, action: np.ndarray, rates: bool = False) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
+        """An action (A,), or several (..., A), as (topic, joint names, positions in the robot's units).
+
+        `rates`: these are velocities, which no offset shifts.
+        """
         parts: dict[str, tuple[tuple[str, ...], list[np.ndarray]]] = {}
         start = 0
         for c in self.action:
             names, values = parts.get(c.topic, ((), []))
             end = start + len(c.joints)
-            part = np.asarray(action, np.float64)[..., start:end] * c.scale + c.offset
+            part = np.asarray(action, np.float64)[..., start:end] * c.scale + (0.0 if rates else c.offset)
             parts[c.topic] = (names + c.joints, [*values, part])
             start = end
         return [(topic, names, np.concatenate(v, axis=-1)) for topic, (names, v) in parts.items()]
@@ -299,6 +310,7 @@ def _check(contract: Contract, where: str) -> None:
             ("position_min", c.position_min),
             ("position_max", c.position_max),
             ("velocity_max", c.velocity_max),
+            ("tracking_max", c.velocity_max if c.tracking_max is None else c.tracking_max),
         ):
             need(
                 len(given) == len(c.joints),

@@ -40,9 +40,20 @@ class Curve:
         return cls(np.array([now]), position[None].astype(float), np.zeros((1, len(position))))
 
     def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
-        """Position and velocity (J,) at a time [ns]."""
-        position, velocity = self.sample(np.array([now]))
-        return position[0], velocity[0]
+        """Position and velocity (J,) at a time [ns]: `sample` of one time, several times as fast."""
+        i = int(np.searchsorted(self.times, now))
+        if i == 0 or i == len(self.times) or (i == len(self.times) - 1 and now == self.times[-1]):
+            end = self.positions[min(i, len(self.times) - 1)]
+            return end.copy(), np.zeros_like(end)
+        p, q = self.positions[i - 1], self.positions[i]
+        span = (self.times[i] - self.times[i - 1]) * 1e-9
+        s = (now - self.times[i - 1]) * 1e-9 / span
+        step = q - p
+        if self.velocities is None:
+            return p + s * step, step / span
+        a, b = self.velocities[i - 1] * span, self.velocities[i] * span
+        second, third = 3 * step - 2 * a - b, a + b - 2 * step
+        return p + s * (a + s * (second + s * third)), (a + s * (2 * second + 3 * s * third)) / span
 
     def sample(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions and velocities (M, J) at times (M,) ns."""
@@ -57,9 +68,9 @@ class Curve:
             position, velocity = p + s * (q - p), (q - p) / span
         else:
             a, b = self.velocities[i - 1] * span, self.velocities[i] * span
-            # Hermite basis, and its derivative
-            position = p + s * a + s * s * (3 * (q - p) - 2 * a - b) + s**3 * (2 * (p - q) + a + b)
-            velocity = (a + 2 * s * (3 * (q - p) - 2 * a - b) + 3 * s * s * (2 * (p - q) + a + b)) / span
+            second, third = 3 * (q - p) - 2 * a - b, 2 * (p - q) + a + b  # cubic Hermite, in powers of s
+            position = p + s * (a + s * (second + s * third))
+            velocity = (a + s * (2 * second + 3 * s * third)) / span
         resting = ((at <= self.times[0]) | (at >= self.times[-1]))[:, None]
         return position, np.where(resting, 0.0, velocity)
 

@@ -1,253 +1,243 @@
-"""The policy at work on a live robot: one thread that infers, woken by a frame or by a new instruction.
+"""The control loop without a thread and without a clock of its own: a robot and a simulator drive the same one.
 
-    caller's thread   observe(frame)  instruct(text)  watch()     never wait for an inference
-    inference thread        infer -> schedule -> publish
+    instruct, fault, reset ---> |            |  set_points(now)  ---> safety monitor ---> controller
+                                | Inference- |
+    observe() <--- frame -----  |    Loop    |  begin(now) ---> work ---> work.run() ---> finish(work, ...)
+                                                                          slow, outside any lock
 
-Every frame leads to a publication of all that is still to come, so that whoever listens can tell silence from
-rest; only every `replan`-th one is inferred from. An instruction is an event: it wakes the thread at once,
-and what was being inferred under the former one is dropped. Once an instruction is done, the policy's chunks
-are one set-point, and go on.
+An instruction is an event: the next work is its embedding and then an inference from the frame at hand; what is
+being inferred under the former one is outdated by its id. Of the old chunk only what cannot be taken back goes on.
 """
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic_ns
+from dataclasses import dataclass
 
 import numpy as np
 
 from policy.errors import InputError
 from policy.running.schedule import Schedule
 from policy.running.session import Session
+from policy.running.tracker import Tracker
 from policy.spec import ExecutionEstimate, Frame
 
-LOG = logging.getLogger("midstream.pilot")
+LOG = logging.getLogger("midstream.loop")
 LONGEST = 1000  # characters of an instruction; the sentence encoder reads about as many
-NOTHING = "no instruction yet"
+NO_INSTRUCTION = "no instruction yet"
 KEPT = 512  # latencies that the percentiles are of
-UNMOVED = 0.1  # rad: when a joint has moved further than this, a camera sees another picture
-
-Publish = Callable[[np.ndarray, np.ndarray], None]  # times (N,) ns from now, set-points (N, A)
 
 
-class Pilot:
-    """Frames and instructions in, set-points out through `publish`; `close` ends its thread.
+@dataclass(slots=True)
+class Embedding:
+    """Work: an instruction becomes a vector."""
 
-    `clock` gives the robot's time in ns. `reason` says why nothing is commanded, "" while something is.
+    session: Session
+    text: str
+    at: int  # ns, when the instruction came
+    vector: np.ndarray | None = None
+
+    def run(self) -> None:
+        """About 20 ms."""
+        self.vector = self.session.embed(self.text)
+
+
+@dataclass(slots=True)
+class Inference:
+    """Work: a frame becomes a chunk."""
+
+    session: Session
+    frame: Frame
+    feed: dict[str, np.ndarray]
+    instruction: int
+    outputs: dict[str, np.ndarray] | None = None
+
+    def run(self) -> None:
+        """One run of the graph."""
+        self.outputs = self.session.run(self.feed)
+
+
+Work = Embedding | Inference
+
+
+class InferenceLoop:
+    """Frames and instructions in, set-points out; times are ns of the robot's clock, passed in.
+
+    `observe` gives the newest usable frame, None if there is none: it is asked only where one is inferred from.
+    `reason` says why nothing is commanded, "" while something is. Not for several threads at once.
     """
 
-    def __init__(
-        self, session: Session, clock: Callable[[], int], publish: Publish, replan: int = 8, stale: float = 0.15
-    ) -> None:
-        self.session, self._clock, self._publish = session, clock, publish
-        session.reset()
-        self._dt = session.spec.dt_ns
-        self._replan, self._stale = replan * self._dt - self._dt // 2, round(stale * 1e9)
-        self.reason = NOTHING
-        self.text = ""  # instruction in force
-        self.served = ""  # the one that the newest chunk serves
-        self.execution_estimate: ExecutionEstimate | None = (
-            None  # of the newest chunk; None with a policy that does not tell
-        )
-        self.touching = False  # contact as told, with hysteresis
-        self.finished = False  # whether the instruction in force is done
+    def __init__(self, session: Session, observe: Callable[[], Frame | None], replan_s: float | None = None) -> None:
+        self.session, self.tracker = session, Tracker(session)
+        self._observe, self._dt = observe, session.spec.dt_ns
+        replan = session.spec.runtime.replan_s if replan_s is None else replan_s
+        self._replan = round(replan * 1e9) - self._dt // 2
+        self.reason = NO_INSTRUCTION
+        self.served = ""  # the instruction that the newest chunk serves
+        self.estimate: ExecutionEstimate | None = None  # of the newest chunk; None with a policy that does not switch
         self.switches = self.inferences = self.failures = self.outdated = 0
-        self.waiting: deque[float] = deque(maxlen=KEPT)  # s, frame's stamp to publication, less inference
-        self.inferring: deque[float] = deque(maxlen=KEPT)  # s
-        self.reacting: deque[float] = deque(maxlen=KEPT)  # s, instruction to its first chunk
+        self.inference_s: deque[float] = deque(maxlen=KEPT)
+        self.waiting_s: deque[float] = deque(maxlen=KEPT)  # frame's stamp to its chunk, less inference
+        self.reaction_s: deque[float] = deque(maxlen=KEPT)  # instruction to its first chunk
         self._schedule = Schedule()
-        self._scheduled = 0  # id of the instruction that is scheduled
-        self._keep_until = 0  # ns, of the former one once a new one has come
-        self._wake = threading.Condition(threading.RLock())
-        self._frame: Frame | None = None
-        self._frame_at = 0  # steady ns
-        self._said = ""  # words of the newest instruction
-        self._asked: tuple[str, int] | None = None  # instruction that waits, and when it came
-        self._due = self._busy = self._closed = False
+        self._asked: Embedding | None = None  # the instruction that waits to be embedded
+        self._words = ""  # of the newest instruction, as it was given
+        self._answering: int | None = None  # ns, when the instruction came that has no chunk yet
+        self._wanted = self._busy = False
+        self._keep_until = 0  # ns, of the former instruction's set-points once a new one has come
         self._inferred = -(2**62)  # stamp of the frame last inferred from
-        self._still: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # camera -> its picture, the state then
-        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
-        self._thread.start()
 
     @property
-    def unfinished(self) -> str:
-        """What "continue" would take up again, "" if nothing."""
-        return self.session.unfinished
+    def text(self) -> str:
+        """The instruction in force, "" if none."""
+        return self.tracker.text
 
-    def observe(self, frame: Frame) -> None:
-        """Take the newest frame: infer from it if it is time to, else publish what is still to come."""
-        with self._wake:
-            if self._frame is not None and frame.stamp < self._frame.stamp:  # the clock was set back
-                self._schedule.clear()
-                self._still.clear()
-                self._inferred = -(2**62)
-                if self.text:  # in a simulation begun anew, so does the instruction
-                    self.session.reset()
-                    self._asked = self._asked or (self.text, monotonic_ns())
-            if frozen := self._frozen(frame):
-                self._idle(frozen)
-                return
-            self._frame, self._frame_at = frame, monotonic_ns()
-            if frame.stamp - self._inferred >= self._replan or self.reason:
-                self._due = bool(self.text)
-            if self._due and not self._busy:
-                self._wake.notify()
-            else:
-                self._flush()
+    @property
+    def pending(self) -> bool:
+        """An instruction has come that no chunk serves yet."""
+        return self._answering is not None
 
-    def instruct(self, text: str) -> None:
+    @property
+    def urgent(self) -> bool:
+        """There is work that does not wait for the next frame."""
+        return self._asked is not None or self._wanted
+
+    # -- events
+
+    def instruct(self, text: str, now: int) -> None:
         """Change the instruction; the same one again changes nothing, unless it is done.
 
-        "continue" takes the unfinished one up again. Raises `InputError`, and what is under way goes on, for
-        one that is empty, too long or not text and where nothing is unfinished. One that the policy does not
-        know is refused later: the arm comes to rest, and `reason` says so.
+        "continue" resumes the unfinished one. Raises `InputError`, and what is under way goes on, for one that is
+        empty, too long or not text and where nothing is unfinished. One that the policy does not know is refused
+        by `finish`: the arm comes to rest, and `reason` says so.
         """
         text = text.strip()
-        if not text:
-            raise InputError("got an empty instruction, expected a sentence")
-        if len(text) > LONGEST:
-            raise InputError(f"got an instruction of {len(text)} characters, expected at most {LONGEST}")
-        if "\ufffd" in text or not text.isprintable():
-            raise InputError("got an instruction that is not readable, expected UTF-8 without control characters")
-        with self._wake:
-            present = self._asked[0] if self._asked else self.text
-            if text in (self._said, present) and (self._asked or not self.finished):
-                return
-            meant = self.session.meant(text)
-            if self._scheduled == self.session.instruction:  # a second one does not prolong the first
-                slack = float(np.median(self.inferring)) if self.inferring else 0.0
-                self._keep_until = self._clock() + 2 * self._dt + round(2e9 * slack)
-            self._said, self._asked = text, (meant, monotonic_ns())
-            self._still.clear()
-            self._wake.notify()
+        check_instruction(text)
+        current = self._asked.text if self._asked else self.tracker.text
+        if text in (self._words, current) and (self._asked or not self.tracker.finished):
+            return
+        meant = self.tracker.resolve(text)
+        if not self.pending:  # a second one does not prolong the first
+            latency = round(2e9 * float(np.median(self.inference_s))) if self.inference_s else 0
+            self._keep_until = now + 2 * self._dt + latency
+        self._words, self._asked, self._answering = text, Embedding(self.session, meant, now), now
+        self._schedule.switch(-1, self._keep_until)  # the id is known once it is accepted
 
-    def reset(self) -> None:
-        """Forget the instruction and all that is scheduled; the arm comes to rest."""
-        with self._wake:
-            self._idle(NOTHING)
-            self._still.clear()
-            self.session.reset()
-            self._asked, self._said, self.text, self.served, self.reason = None, "", "", "", NOTHING
-            self.execution_estimate, self.touching, self.finished = None, False, False
+    def fault(self, reason: str, now: int) -> None:
+        """Command nothing until the next chunk: the sensors cannot be trusted."""
+        self._rest(reason, now)
 
-    def fault(self, reason: str) -> None:
-        """Command nothing until the next frame: the sensors cannot be trusted."""
-        with self._wake:
-            self._idle(reason)
+    def reset(self, now: int, reason: str = NO_INSTRUCTION) -> None:
+        """Forget the instruction and all that is scheduled; the arm comes to rest and `reason` says why."""
+        self._rest(reason, now)
+        self.tracker.reset()
+        self.tracker.instruction += 1  # what is being inferred is outdated
+        self._asked, self._words, self._answering, self._wanted = None, "", None, False
+        self.served, self.reason, self.estimate = "", reason, None
 
-    def close(self) -> None:
-        """Bring the arm to rest and end the thread, after the inference that it is in."""
-        with self._wake:
-            self._idle("closed")
-            self._closed = True
-            self._wake.notify()
-        self._thread.join()
+    def clock_set_back(self, now: int) -> None:
+        """A simulation has begun anew, and so does the instruction in force."""
+        self._schedule.clear()
+        self._inferred = -(2**62)
+        if text := self.tracker.text:
+            self.tracker.reset()
+            self.tracker.instruction += 1
+            self._asked = self._asked or Embedding(self.session, text, now)
+            self._answering = now
+            self._schedule.switch(-1, 0)
 
-    # -- with the lock held
+    # -- work
 
-    def _idle(self, reason: str) -> None:
-        """Bring the arm to rest within two steps, and forget what is scheduled: it will be outdated."""
+    def begin(self, now: int) -> Work | None:
+        """What is to be computed next, None if nothing is; `now`: the stamp of the newest frame there can be."""
+        if self._busy:
+            return None
+        if self._asked:
+            self._busy = True
+            return self._asked
+        due = self._wanted or self.reason or now - self._inferred >= self._replan
+        if not self.tracker.text or not due:
+            return None
+        frame = self._observe()
+        if frame is None:
+            return None
+        self._busy, self._wanted = True, False
+        try:
+            return Inference(self.session, frame, self.tracker.inputs(frame), self.tracker.instruction)
+        except InputError as error:
+            self._fail(error, now)
+            return None
+
+    def finish(self, work: Work, now: int, took_s: float, error: Exception | None = None) -> None:
+        """Take what `work.run()` gave after `took_s` seconds, or the error that it raised."""
+        self._busy = False
+        if isinstance(work, Embedding):
+            if work is self._asked:
+                self._accept(work, now, error)
+        elif error is not None:
+            self._fail(error, now)
+        elif self._asked or work.instruction != self.tracker.instruction:  # another instruction came, or a reset
+            self.outdated += 1
+            self._wanted = True
+        else:
+            self._take_chunk(work, max(now, work.frame.stamp), took_s)
+
+    def set_points(self, now: int) -> tuple[np.ndarray, np.ndarray]:
+        """All that is still to come: times (N,) ns and set-points (N, A); N = 0 where nothing is commanded."""
+        return self._schedule.ahead(now)
+
+    # -- within
+
+    def _accept(self, work: Embedding, now: int, error: Exception | None) -> None:
+        self._asked = None
+        self.switches += self.tracker.text not in ("", work.text)
+        if error is not None or work.vector is None:
+            self.tracker.withdraw()
+            refused = str(error) if isinstance(error, InputError) else f"the instruction could not be embedded: {error}"
+            self._rest(refused, now)
+            self.reason, self._words, self._answering = refused, "", None
+            return
+        self._schedule.switch(self.tracker.accept(work.text, work.vector), self._keep_until)
+        self._wanted = True
+
+    def _take_chunk(self, work: Inference, now: int, took_s: float) -> None:
+        assert work.outputs is not None
+        chunk = self.tracker.update(work.frame, work.outputs)
+        self.estimate = chunk.execution_estimate
+        self.inference_s.append(took_s)
+        if not self._schedule.add(chunk, now):
+            self.outdated += 1
+            self._rest(f"nothing of a chunk is still to come: inference took {took_s:.2f} s", now)
+            return
+        if self.reason:
+            LOG.info("commanding: %s", self.tracker.text)
+        self._inferred, self.reason, self.served = work.frame.stamp, "", self.tracker.text
+        self.inferences += 1
+        self.waiting_s.append((now - work.frame.stamp) * 1e-9 - took_s)
+        if self._answering is not None:
+            self.reaction_s.append((now - self._answering) * 1e-9)
+            self._answering = None
+
+    def _fail(self, error: Exception, now: int) -> None:
+        """Whatever a graph raises, the next frame is another try."""
+        self._busy = False
+        self.failures += 1
+        self._rest(f"inference failed: {error}", now)
+
+    def _rest(self, reason: str, now: int) -> None:
+        """Bring the arm to rest within two steps; what is scheduled is outdated."""
         if not self.reason:
             LOG.warning("holding: %s", reason)
-            now = self._clock()
-            rest = self._schedule.at(now + self._dt)
-            if rest is not None:
-                self._publish(np.array([2 * self._dt]), rest[None])
-        if self.text:
+            self._schedule.rest(now + self._dt, now + 2 * self._dt)
+        if self.tracker.text or self._asked:
             self.reason = reason
-        self._schedule.clear()
 
-    def _flush(self) -> None:
-        """Publish what is still to come; of a former instruction only what cannot be taken back."""
-        now = max(self._clock(), self._frame.stamp if self._frame else 0)  # a frame proves its time
-        times, actions = self._schedule.ahead(now)
-        if self._asked or self._scheduled != self.session.instruction:
-            keep = int(np.searchsorted(times, self._keep_until, "right"))
-            times, actions = times[:keep], actions[:keep]
-        if len(times) and not self.reason:
-            self._publish(times - now, actions)
 
-    def _frozen(self, frame: Frame) -> str:
-        """Whether a camera repeats one picture while the joints move."""
-        frozen = ""
-        for name, image in frame.images.items():
-            seen = self._still.get(name)
-            if seen is None or not np.array_equal(seen[0], image):
-                self._still[name] = image, frame.state
-            elif np.abs(frame.state - seen[1]).max() > UNMOVED:
-                frozen = f"camera {name} is frozen: the same picture while the joints move"
-        return frozen
-
-    # -- the inference thread
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._closed or self._asked or self._due)
-                if self._closed:
-                    return
-                asked, self._busy = self._asked, True
-            try:
-                if asked:
-                    self._take(asked)
-                if frame := self._newest():
-                    self._infer(frame, asked)
-            except Exception as error:  # whatever a graph throws, the next frame is another try
-                self.failures += 1
-                with self._wake:
-                    self._idle(f"inference failed: {error}")
-            with self._wake:
-                self._busy = False
-
-    def _take(self, asked: tuple[str, int]) -> None:
-        refused = ""
-        try:
-            self.session.instruct(asked[0])
-        except Exception as error:  # unknown, or whatever the sentence encoder throws
-            refused = str(error)
-        with self._wake:
-            if self._asked is asked:
-                self._asked = None
-            self.switches += self.text not in ("", asked[0])
-            if refused:
-                self._idle(refused)
-                self.reason = refused
-            self.text, self.finished = self.session.text, False
-
-    def _newest(self) -> Frame | None:
-        """The frame to infer from, unless it is stale or nothing is to be done."""
-        with self._wake:
-            self._due = False
-            return self._frame if self.text and monotonic_ns() - self._frame_at < self._stale else None
-
-    def _infer(self, frame: Frame, asked: tuple[str, int] | None) -> None:
-        began = monotonic_ns()
-        chunk = self.session.infer(frame)
-        took = (monotonic_ns() - began) * 1e-9
-        with self._wake:
-            if self._asked or not self.text:  # another instruction came meanwhile, or a reset
-                self.outdated += 1
-                return
-            self.execution_estimate, self.touching, self.finished = (
-                chunk.execution_estimate,
-                self.session.touching,
-                self.session.finished,
-            )
-            now = max(self._clock(), frame.stamp)
-            if chunk.instruction != self._scheduled:
-                self._schedule.switch(chunk.instruction, now)
-                self._scheduled = chunk.instruction
-            if not self._schedule.add(chunk) or not len(self._schedule.ahead(now)[0]):
-                self.outdated += 1
-                self._idle(f"nothing of a chunk is still to come: inference took {took:.2f} s")
-                return
-            if self.reason:
-                LOG.warning("commanding: %s", self.text)
-            self._inferred, self.reason, self.served = frame.stamp, "", self.text
-            self.inferences += 1
-            self._flush()
-            self.inferring.append(took)
-            self.waiting.append((self._clock() - frame.stamp) * 1e-9 - took)
-            if asked:
-                self.reacting.append((monotonic_ns() - asked[1]) * 1e-9)
+def check_instruction(text: str) -> None:
+    """`InputError` for what is no sentence, before anything else is done with it."""
+    if not text:
+        raise InputError("got an empty instruction, expected a sentence such as 'open the drawer'")
+    if len(text) > LONGEST:
+        raise InputError(f"got an instruction of {len(text)} characters, expected at most {LONGEST}")
+    if "\ufffd" in text or not text.isprintable():
+        raise InputError("got an instruction that is not readable, expected UTF-8 without control characters")

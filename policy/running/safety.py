@@ -1,79 +1,212 @@
-"""The last thing between a policy and the arm; robot and simulator pass the same one, outside the network."""
+"""The safety monitor: the last thing between a policy and a controller; robot and simulator pass the same one.
+
+    set-points of the policy -> limits, ramp -> the first `lookahead_s` of them -> Plan -> controller
+                                    |
+    silent commands, silent joints, NaN, far away, not followed, two publishers, stop, e-stop -> brake and hold
+
+The robot's clock (`now`, which a simulation may stop or set back) says where on the plan the controller is; a steady
+clock (`steady`) says who is silent. Only the beginning of a trajectory goes on, so that the arm comes to rest by
+itself if this process dies. Wherever following begins or begins again, it begins at the measured state.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.robot.bounded_counter import BoundedCounter
 from policy.robot.contract import Contract
+from policy.running.plan import Plan, Planner
+
+FIRST_SPEED = 0.2  # of the velocity limits, where following begins; whole after `ramp_s`
+UNFOLLOWED = 500_000_000  # ns that the arm may be far from its set-point
+NO_COMMAND = "no command yet"
 
 
-def bound(contract: Contract, action: np.ndarray, last: np.ndarray, elapsed: float) -> tuple[np.ndarray, str | None]:
-    """The set-point (A,) nearest to `action` within the limits, `elapsed` s after `last`, and what it met."""
-    limits, names = contract.limits, contract.spec.action
-    bounded = np.clip(action, limits.low, limits.high)
-    step = limits.velocity * np.float32(elapsed)
-    command = np.clip(bounded, last - step, last + step)
-    if not np.array_equal(bounded, action):
-        return command, f"position limit of {names[int(np.argmax(bounded != action))]}"
-    if not np.allclose(command, bounded, rtol=0, atol=1e-6):
-        return command, f"velocity limit of {names[int(np.argmax(np.abs(command - bounded)))]}"
-    return command, None
+class SafetyMonitor:
+    """Set-points in, plans for the controller out; `reason` says why the arm is held, "" if it is not.
 
-
-class Guard:
-    """Position and velocity limits of a contract, hold when nothing is commanded, latched stop.
-
-    Steps are measured from the last command and not from the measured state, as an arm under load lags
-    behind its set-points; the first one is measured from the state.
+    `command_timeout_s`, `state_timeout_s`: silence until hold. `lookahead_s`: how much of a trajectory goes on.
+    `start_within_s`: the time in which the arm, at its velocity limits, must be able to reach the first point where
+    following begins. `ramp_s`: the time in which the velocity limits rise to their full value.
     """
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        command_timeout_s: float = 0.15,
+        state_timeout_s: float = 0.15,
+        lookahead_s: float = 0.25,
+        start_within_s: float = 0.25,
+        ramp_s: float = 0.5,
+    ) -> None:
         spec = contract.spec
-        self._contract = contract
-        self._limits = contract.limits
-        self._measured = [spec.state.index(name) for name in spec.action]  # a contract has them all
-        self._dt = spec.dt_ns
-        self._last: np.ndarray | None = None  # (A,) the command in force
-        self._last_ns = 0
-        self._stopped: str | None = None
+        self._contract, self._planner = contract, Planner(contract)
+        self._commanded = [spec.state.index(name) for name in spec.action]
+        self._command_timeout, self._state_timeout = round(command_timeout_s * 1e9), round(state_timeout_s * 1e9)
+        self._lookahead, self._start_within, self._ramp = round(lookahead_s * 1e9), start_within_s, ramp_s
+        self.reason = NO_COMMAND
+        self.met: list[str] = []  # limits that the newest command met
+        self.limited = BoundedCounter()  # limit -> plans that it has changed
+        self.holds = BoundedCounter()  # why -> times that the arm was held
+        self.estopped = False
+        self._stopped = ""
+        self._faults: dict[str, str] = {}  # what others report, by who does: the arm is held while one is not ""
+        self._state = np.full(len(spec.state), np.nan)  # newest measured
+        ends = np.cumsum([len(source.names or source.joints) for source in contract.state])
+        self._sources = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        self._state_at: list[int | None] = [None] * len(self._sources)  # steady ns, for each source
+        self._command_at = self._followed_at = self._near_at = -(2**62)  # steady ns
+        self._now = -(2**62)  # newest time of the robot's clock
 
-    def stop(self, reason: str) -> None:
-        """Hold from now on, whatever is asked for, until `release`."""
-        self._stopped = self._stopped or reason
+    def measured(self, state: np.ndarray, steady: int) -> None:
+        """Take the measured state (S,) of all sources at once."""
+        for i, part in enumerate(self._sources):
+            self.measured_part(i, state[part], steady)
 
-    def release(self) -> None:
-        """End a stop; the next step is measured from the state, as the arm may have been moved by hand."""
-        self._stopped = self._last = None
+    def measured_part(self, source: int, values: np.ndarray | Sequence[float], steady: int) -> None:
+        """Take what one source of the contract's state measured: each source has a watchdog of its own."""
+        self._state[self._sources[source]], self._state_at[source] = values, steady
 
-    def check(self, action: np.ndarray | None, state: np.ndarray, now_ns: int) -> tuple[np.ndarray, str | None]:
-        """What may be commanded now, (A,) float32, and why it differs from `action` (None where it does not).
+    def command(self, times: np.ndarray, actions: np.ndarray, now: int, steady: int) -> Plan | None:
+        """Take set-points (N, A) at times (N,) ns on the robot's clock; returns what the controller gets.
 
-        `action` is a set-point (A,), or None where the schedule has none: then the last command is held.
-        An action of wrong shape or with NaN latches the stop: a policy that says so will not recover.
-        Raises `InputError` where there is no command yet and the state is not finite.
+        None: it gets nothing new; where the arm is held, `reason` says why. A set-point that is no finite number
+        latches a stop.
         """
-        if self._last is None:
-            self._last = np.clip(np.asarray(state, np.float32)[self._measured], self._limits.low, self._limits.high)
-            self._last_ns = now_ns - self._dt
-            if not np.isfinite(self._last).all():
-                self._last = None
-                raise InputError(
-                    f"state: got {np.asarray(state).tolist()}, expected finite numbers; the arm "
-                    "cannot be held where it is not known to be: check the joint topic"
-                )
-        elapsed = min(now_ns - self._last_ns, self._dt)  # after a pause the arm must not leap
-        if action is not None and self._stopped is None:
-            action = np.asarray(action, np.float32)
-            if action.shape != self._last.shape:
-                self.stop(f"stopped: action of shape {action.shape}, expected {self._last.shape}")
-            elif not np.isfinite(action).all():
-                self.stop("stopped: the action has NaN or infinite values")
-        if self._stopped is not None:
-            return self._last.copy(), self._stopped
-        if action is None:
-            self._last_ns = now_ns
-            return self._last.copy(), "held: nothing is scheduled"
-        if elapsed <= 0:
-            return self._last.copy(), "held: the clock did not go forward"
-        command, reason = bound(self._contract, action, self._last, elapsed * 1e-9)
-        self._last, self._last_ns = command, now_ns
-        return command.copy(), reason
+        self._clock(now)
+        if actions.ndim != 2 or actions.shape[1:] != (len(self._commanded),) or len(times) != len(actions):
+            return self.stop(f"set-points of shape {actions.shape}, expected (N, {len(self._commanded)})", now)
+        if not np.isfinite(actions).all():
+            return self.stop("a set-point that is not a finite number", now)
+        if self._stopped:
+            return None
+        if len(times) == 0 or (np.diff(times) <= 0).any():
+            return self.refuse("times of the command do not rise", now)
+        coming = times > now
+        if not coming.any():
+            return self.refuse("the command ends in the past: late, or clocks that disagree", now)
+        times, actions = times[coming], np.asarray(actions[coming], float)
+        if fault := self._fault(steady):
+            return self._hold(fault, now)
+        if self.reason:
+            if far := self._far(actions[0]):
+                return self._hold(far, now)
+            self._planner.begin(now, self._state[self._commanded])
+            self._followed_at = self._near_at = steady
+        self.reason, self._command_at = "", steady
+        keep = max(1, int(np.searchsorted(times, now + self._lookahead, "right")))
+        times, actions = times[:keep], actions[:keep]
+        if self._planner.follows(times, actions, now):
+            return None
+        plan, met = self._planner.follow(times, actions, now, self._shares(times - now, steady))
+        self.met = sorted(met)
+        for limit in self.met:
+            self.limited.add(limit)
+        return plan
+
+    def watch(self, now: int, steady: int) -> Plan | None:
+        """Look at clocks and arm; returns how to brake where someone has fallen silent or the arm does not follow."""
+        self._clock(now)
+        if self.reason:
+            return None
+        if unfollowed := self._unfollowed(now, steady):
+            return self.stop(unfollowed, now)
+        if fault := self._fault(steady):
+            return self._hold(fault, now)
+        if steady - self._command_at > self._command_timeout:
+            return self._hold("commands are silent", now)
+        return None
+
+    def report(self, who: str, fault: str, now: int) -> Plan | None:
+        """Take a fault that others see ("" where there is none): the arm is held as long as there is one."""
+        self._faults[who] = fault
+        return self._hold(fault, now) if fault and not self._stopped else None
+
+    def refuse(self, reason: str, now: int) -> Plan | None:
+        """Hold until a command comes that can be understood."""
+        return None if self._stopped else self._hold(reason, now)
+
+    def stop(self, reason: str, now: int) -> Plan | None:
+        """Hold from now on, whatever is asked for, until `reset`; the first reason stays."""
+        self._stopped = self._stopped or f"stopped: {reason}"
+        return self._hold(self._stopped, now)
+
+    def estop(self, engaged: bool, now: int) -> Plan | None:
+        """Engage the latched stop, or let go of it: the arm stays stopped until `reset`."""
+        self.estopped = engaged
+        return self.stop("e-stop", now) if engaged else None
+
+    def reset(self) -> str | None:
+        """End a stop, or return why not."""
+        if self.estopped:
+            return "the e-stop is engaged: release it first"
+        if self._stopped:
+            self._stopped, self.reason = "", "no command since the stop"
+        return None
+
+    @property
+    def stopped(self) -> str:
+        """Why the arm is stopped until `reset`, "" if it is not."""
+        return self._stopped
+
+    # -- within
+
+    def _fault(self, steady: int) -> str:
+        for fault in self._faults.values():
+            if fault:
+                return fault
+        for source, at in zip(self._contract.state, self._state_at, strict=True):
+            if at is None:
+                return f"no joint states yet on {source.topic}"
+            if steady - at > self._state_timeout:
+                return f"joint states are silent on {source.topic}"
+        return "" if np.isfinite(self._state).all() else "joint states that are not finite numbers"
+
+    def _shares(self, ahead: np.ndarray, steady: int) -> np.ndarray:
+        """Of the velocity limits, at times (N,) ns from now: less where following has just begun."""
+        if not self._ramp:
+            return np.ones(len(ahead))
+        since = (steady - self._followed_at + ahead) * 1e-9
+        return np.minimum(1.0, FIRST_SPEED + (1 - FIRST_SPEED) * since / self._ramp)
+
+    def _far(self, action: np.ndarray) -> str:
+        state = self._state[self._commanded]
+        seconds = np.abs(action - state) / self._contract.limits.velocity
+        i = int(np.argmax(seconds))
+        if seconds[i] <= self._start_within:
+            return ""
+        return (
+            f"refused: {self._contract.spec.action[i]} is at {state[i]:.3f}, too far from the "
+            f"first set-point {action[i]:.3f}; move the arm there first"
+        )
+
+    def _unfollowed(self, now: int, steady: int) -> str:
+        """Whether the arm has been far from its set-point for long; a gripper that holds something is."""
+        error = np.abs(self._state[self._commanded] - self._planner.at(now)[0]) - self._contract.tracking_max
+        error[self._contract.grippers] = -1
+        if (error <= 0).all():
+            self._near_at = steady
+        if steady - self._near_at <= UNFOLLOWED:
+            return ""
+        i = int(np.argmax(error))
+        return (
+            f"{self._contract.spec.action[i]} does not follow: it is at {self._state[self._commanded][i]:.3f}, its "
+            f"set-point is {self._planner.at(now)[0][i]:.3f}; look at the controller and at what blocks the arm"
+        )
+
+    def _hold(self, reason: str, now: int) -> Plan | None:
+        """Brake; None where the arm is held already."""
+        held, self.reason = bool(self.reason), reason
+        if held:
+            return None
+        self.holds.add(reason)
+        return self._planner.brake(now) if self._planner.known else None
+
+    def _clock(self, now: int) -> None:
+        """Where the robot's clock goes back, a simulation has begun anew: the arm is wherever it is measured to be."""
+        if now < self._now:
+            if not self.reason:
+                self.reason = "the clock was set back"
+                self.holds.add(self.reason)
+            self._planner.forget()
+        self._now = now

@@ -1,5 +1,10 @@
-"""An exported policy under ONNX Session: frame in, chunk out. The same object serves robot and simulator."""
+"""An exported policy under ONNX Runtime: loaded, checked, warm, and shared; it remembers no robot.
 
+Session   graph, provider, text encoder        one for any number of robots
+Tracker   instruction, contact, mode, done     one for each robot (policy/running/tracker.py)
+"""
+
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -10,127 +15,108 @@ from safetensors.numpy import load_file
 from policy.errors import InputError, unknown
 from policy.robot.contract import Contract
 from policy.robot.contract import load as load_contract
+from policy.running.models import find_model
 from policy.running.text import Text
-from policy.running.tracker import Execution
-from policy.spec import MODES, Chunk, Frame, Spec
+from policy.spec import Frame, Spec, Tensor
 
 PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-Node = tuple[str, list[int]]  # dtype and shape less the batch
 ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
-KNOWN = 0.53  # cosine with the nearest sentence that was taught, below which an instruction is unknown
+EMBEDDINGS = 256  # sentences whose embeddings are kept
 EXPORT_AGAIN = "export it again with `python -m policy.export <run> --out <folder>`"
 
 
 class Session:
     """A model folder (policy.onnx, spec.json, contract.yaml), loaded, checked and warm.
 
-    `provider` "auto" takes the first of TensorRT, CUDA and CPU that this machine can run; the attribute
-    `provider` says which it is. Raises `InputError` for a folder that cannot be run.
+    `model` is a folder, or the name of a shipped model. `provider` "auto" takes the first of TensorRT, CUDA and
+    CPU that this machine can run; the attribute `provider` says which it is. Raises `InputError` for a folder
+    that cannot be run. It may be used from several threads.
     """
 
-    def __init__(self, model_dir: str | Path, threads: int = 2, provider: str = "auto") -> None:
-        folder = Path(model_dir)
-        if not folder.is_dir():
-            raise InputError(
-                f"no model folder at {folder}: expected policy.onnx, spec.json and contract.yaml; {EXPORT_AGAIN}"
-            )
+    def __init__(self, model: str | Path, threads: int = 2, provider: str = "auto") -> None:
+        folder = find_model(model)
         self.spec = Spec.load(folder / "spec.json")
         self.contract: Contract = load_contract(folder / "contract.yaml")
-        _check_contract(self.contract.spec, self.spec, folder)
-        self._session = _session(folder / "policy.onnx", threads, provider)
-        self.provider = next(k for k, v in PROVIDERS.items() if v == self._session.get_providers()[0])
-        _check_graph(self._session, self.spec, folder)
+        check_robot(self.contract.spec, self.spec, f"{folder}: contract.yaml does not fit spec.json", EXPORT_AGAIN)
+        self._graph = _open(folder / "policy.onnx", threads, provider)
+        self.provider = next(k for k, v in PROVIDERS.items() if v == self._graph.get_providers()[0])
+        _check_graph(self._graph, self.spec, folder)
+        self._outputs = list(self.spec.outputs())
         self._taught = _taught(folder, self.spec) if self.spec.switches else None  # (N, D)
         self._text = Text()
-        self._embeddings: dict[str, np.ndarray] = {}
-        self._execution = Execution()
-        self.instruction = 0  # id of the newest instruction; 0 before the first
+        self._embeddings: OrderedDict[str, np.ndarray] = OrderedDict()
         self._warm_up()
 
-    @property
-    def text(self) -> str:
-        """The instruction in force, "" if none."""
-        return self._execution.text
+    def embed(self, text: str) -> np.ndarray:
+        """The embedding (D,) of an instruction; about 20 ms for a new sentence, nothing for a recent one.
 
-    @property
-    def unfinished(self) -> str:
-        """What "continue" would take up again, "" if nothing."""
-        return self._execution.unfinished
-
-    @property
-    def finished(self) -> bool:
-        """Whether the instruction in force is done; only a switching policy can tell."""
-        return self._execution.finished
-
-    @property
-    def touching(self) -> bool:
-        """Whether the hand holds or touches something, as a switching policy told last, with hysteresis."""
-        return self._execution.touching
-
-    def instruct(self, text: str) -> int:
-        """Take a new instruction and return its id; the sentence is embedded here, never per frame.
-
-        "continue" takes the unfinished one up again. Raises `InputError` for an empty sentence and where
-        nothing is unfinished: the instruction in force stays; and, with a switching policy, for a sentence
-        unlike all that it was taught: then none is in force any more.
+        Raises `InputError` for an empty sentence and, with a switching policy, for one unlike all that it was
+        taught; a plain policy cannot know.
         """
-        book = self._execution
-        text = book.meant(text)
-        if text not in self._embeddings:
-            self._embeddings[text] = self._text.embed([text])[0]
-        embedding = self._embeddings[text]
-        self.instruction += 1
-        nearest = 1.0 if self._taught is None else float((self._taught @ embedding).max())
-        if nearest < KNOWN:
-            book.withdraw()
+        embedding = self._embeddings.pop(text, None)
+        if embedding is None:
+            embedding = self._text.embed([text])[0]
+            while len(self._embeddings) >= EMBEDDINGS:
+                self._embeddings.popitem(last=False)
+        self._embeddings[text] = embedding
+        likeness, least = self.likeness(embedding), self.spec.runtime.likeness
+        if likeness < least:
             raise InputError(
-                f"unknown instruction {text[:80]!r}: nearest of what was taught is a sentence "
-                f"with likeness {nearest:.2f}, expected {KNOWN} or more; use other words, or "
-                "teach it"
+                f"unknown instruction {text[:80]!r}: its likeness with the nearest sentence that was taught is "
+                f"{likeness:.2f}, expected {least} or more; use other words, or teach it"
             )
-        book.instruct(text, embedding)
-        return self.instruction
+        return embedding
 
-    def meant(self, text: str) -> str:
-        """The sentence itself; for "continue" the unfinished one, `InputError` if there is none."""
-        return self._execution.meant(text)
+    def likeness(self, embedding: np.ndarray) -> float:
+        """Cosine of an embedding (D,) with the nearest sentence that was taught; 1 where a policy does not know."""
+        return 1.0 if self._taught is None else float((self._taught @ embedding).max())
 
-    def reset(self) -> None:
-        """Forget the instruction and all about its execution; ids go on. Other threads may call it too."""
-        self._execution = Execution()
+    def observation(self, frame: Frame) -> dict[str, np.ndarray]:
+        """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""
+        feed = {}
+        for name, (h, w) in self.spec.cameras.items():
+            image = frame.images.get(name)
+            if image is None or image.shape != (h, w, 3) or image.dtype != np.uint8:
+                got = "none" if image is None else f"{image.dtype} {image.shape}"
+                raise InputError(
+                    f"camera {name!r}: got {got}, expected uint8 {(h, w, 3)} RGB; "
+                    "check the camera's topic, size and encoding in the contract"
+                )
+            feed[f"image_{name}"] = image[None]
+        state = np.asarray(frame.state, np.float32)
+        if state.shape != (len(self.spec.state),) or not np.isfinite(state).all():
+            raise InputError(
+                f"state: got {state.tolist()}, expected {len(self.spec.state)} finite numbers "
+                f"({', '.join(self.spec.state)}); check the joint topic in the contract"
+            )
+        feed["state"] = state[None]
+        return feed
 
-    def infer(self, frame: Frame) -> Chunk:
-        """The chunk that answers this frame under the instruction in force.
-
-        Raises `InputError` for a frame that does not fit the spec (image size or type, NaN or missing
-        joint) and where no instruction is in force.
-        """
-        book = self._execution
-        if not book.text:
-            raise InputError("no instruction is in force; call `instruct` (or publish one) first")
-        feed = {"instruction": self._embeddings[book.text][None], **_tensors(frame, self.spec)}
-        if not self.spec.switches:
-            actions = self._session.run(["actions"], feed)[0][0]
-            return Chunk(frame.stamp, self.spec.dt_ns, actions, self.instruction)
-        feed |= book.inputs(feed["state"][0])
-        actions, told = self._session.run(["actions", "execution_estimate"], feed)
-        said, kept = book.enter(feed["state"][0], told[0], actions[0])
-        return Chunk(frame.stamp, self.spec.dt_ns, kept, self.instruction, said)
+    def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Inputs by name, each with batch B -> outputs by name, as `Spec.inputs` and `Spec.outputs` describe them."""
+        return dict(zip(self._outputs, self._graph.run(self._outputs, feed), strict=True))
 
     def _warm_up(self) -> None:
         """Two runs: allocations and kernel choices happen here and not in the first control step."""
-        inputs, outputs = _nodes(self.spec)
-        feed = {name: np.zeros((1, *shape), kind) for name, (kind, shape) in inputs.items()}
         for _ in range(2):
-            self._session.run(list(outputs), feed)
+            self.run({name: np.zeros((1, *shape), kind) for name, (kind, shape) in self.spec.inputs().items()})
         self._text.embed(["be ready"])
 
 
-def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
+def check_robot(robot: Spec, policy: Spec, what: str, advice: str) -> None:
+    """`InputError` unless the robot gives what the policy takes; the horizon is the policy's own."""
+    for key in ("cameras", "state", "action", "rate"):
+        if getattr(robot, key) != getattr(policy, key):
+            raise InputError(
+                f"{what} ({key}: the contract has {getattr(robot, key)}, the policy {getattr(policy, key)}); {advice}"
+            )
+
+
+def _open(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     """Open the graph on the provider asked for; "auto" walks down to the CPU."""
     if provider != "auto" and provider not in PROVIDERS:
         raise unknown("provider", provider, ["auto", *PROVIDERS])
@@ -142,7 +128,7 @@ def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     wanted = [name for key, name in PROVIDERS.items() if provider in ("auto", key) and name in here]
     if not wanted:
         raise InputError(
-            f"provider {provider!r} is not in the installed ONNX Session (it has "
+            f"provider {provider!r} is not in the installed ONNX Runtime (it has "
             f'{", ".join(here)}); take "auto", or install the extra `gpu` in place of `cpu`'
         )
     options = ort.SessionOptions()
@@ -150,12 +136,12 @@ def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     # Spinning makes an inference a fifth faster; between two of them threads sleep, as a robot shares its cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 4  # a provider that cannot start is told by `provider`, not by its log
+    options.log_severity_level = 4  # the attribute `provider` reports one that cannot start
     try:
         session = ort.InferenceSession(str(path), options, providers=wanted)
-    except Exception as error:  # ONNX Session raises many unrelated types for a file it cannot read
+    except Exception as error:  # ONNX Runtime raises many unrelated types for a file it cannot read
         raise InputError(
-            f"{path} cannot be loaded by ONNX Session ({str(error).splitlines()[0][:200]}); "
+            f"{path} cannot be loaded by ONNX Runtime ({str(error).splitlines()[0][:200]}); "
             f"the file may be truncated: {EXPORT_AGAIN}"
         ) from None
     if provider != "auto" and session.get_providers()[0] != PROVIDERS[provider]:
@@ -166,37 +152,11 @@ def _session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
     return session
 
 
-def _check_contract(robot: Spec, spec: Spec, folder: Path) -> None:
-    """The robot of the contract must give what the policy takes; the horizon is the policy's own."""
-    for key in ("cameras", "state", "action", "rate"):
-        if getattr(robot, key) != getattr(spec, key):
-            raise InputError(
-                f"{folder}: contract.yaml does not fit spec.json ({key}: {getattr(robot, key)} "
-                f"there, {getattr(spec, key)} in the spec); {EXPORT_AGAIN}"
-            )
-
-
-def _nodes(spec: Spec) -> tuple[dict[str, Node], dict[str, Node]]:
-    """Inputs and outputs of a graph, without their batch size."""
-    states, text = [len(spec.state)], [spec.text]
-    inputs: dict[str, Node] = {f"image_{name}": ("uint8", [h, w, 3]) for name, (h, w) in spec.cameras.items()}
-    inputs |= {"state": ("float32", states), "instruction": ("float32", text)}
-    outputs: dict[str, Node] = {"actions": ("float32", [spec.horizon, len(spec.action)])}
-    if spec.switches:
-        inputs |= {
-            "previous_instruction": ("float32", text),
-            "contact": ("float32", [1]),
-            "contact_origin": ("float32", states),
-        }
-        outputs["execution_estimate"] = ("float32", [2 + len(MODES)])
-    return inputs, outputs
-
-
 def _taught(folder: Path, spec: Spec) -> np.ndarray:
     """Embeddings (N, D) of the sentences that a switching policy was taught."""
     path = folder / "instructions.safetensors"
     try:
-        taught = load_file(path)["instructions"]
+        taught: np.ndarray = load_file(path)["instructions"]
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}); the folder of a switching policy "
@@ -209,40 +169,21 @@ def _taught(folder: Path, spec: Spec) -> np.ndarray:
     return taught
 
 
-def _check_graph(session: ort.InferenceSession, spec: Spec, folder: Path) -> None:
-    """Hold the graph's inputs and outputs against the spec; -1 stands for any batch."""
-    inputs, outputs = _nodes(spec)
-    for kind, nodes, expected in (("input", session.get_inputs(), inputs), ("output", session.get_outputs(), outputs)):
-        found = {n.name: (ONNX_TYPES.get(n.type, n.type), list(n.shape[1:])) for n in nodes}
+def _check_graph(graph: ort.InferenceSession, spec: Spec, folder: Path) -> None:
+    """Hold the graph's inputs and outputs against the spec, whatever the batch."""
+    for kind, nodes, expected in (
+        ("input", graph.get_inputs(), spec.inputs()),
+        ("output", graph.get_outputs(), spec.outputs()),
+    ):
+        found = {n.name: (ONNX_TYPES.get(n.type, n.type), tuple(n.shape[1:])) for n in nodes}
         if found != expected:
             wrong = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
             what = "; ".join(
-                f"{kind} {n}: graph has {_say(found.get(n))}, spec says {_say(expected.get(n))}" for n in wrong
+                f"{kind} {n}: graph has {_describe(found.get(n))}, spec says {_describe(expected.get(n))}"
+                for n in wrong
             )
             raise InputError(f"{folder}: spec.json does not fit policy.onnx ({what}); {EXPORT_AGAIN}")
 
 
-def _say(entry: Node | None) -> str:
-    return f"{entry[0]} (B, {', '.join(map(str, entry[1]))})" if entry else "none"
-
-
-def _tensors(frame: Frame, spec: Spec) -> dict[str, np.ndarray]:
-    """The frame as graph inputs with B = 1, checked."""
-    feed = {}
-    for name, (h, w) in spec.cameras.items():
-        image = frame.images.get(name)
-        if image is None or image.shape != (h, w, 3) or image.dtype != np.uint8:
-            got = "none" if image is None else f"{image.dtype} {image.shape}"
-            raise InputError(
-                f"camera {name!r}: got {got}, expected uint8 {(h, w, 3)} RGB; "
-                "check the camera's topic, size and encoding in the contract"
-            )
-        feed[f"image_{name}"] = image[None]
-    state = np.asarray(frame.state, np.float32)
-    if state.shape != (len(spec.state),) or not np.isfinite(state).all():
-        raise InputError(
-            f"state: got {state.tolist()}, expected {len(spec.state)} finite numbers "
-            f"({', '.join(spec.state)}); check the joint topic in the contract"
-        )
-    feed["state"] = state[None]
-    return feed
+def _describe(tensor: Tensor | None) -> str:
+    return f"{tensor[0]} (B, {', '.join(map(str, tensor[1]))})" if tensor else "none"

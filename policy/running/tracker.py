@@ -1,59 +1,58 @@
-"""What has become of the instruction in force: the book that the session keeps for a switching policy.
+"""What one robot's execution remembers: instruction, contact, mode and done, from one frame to the next.
 
-The policy decides; the book only remembers what one frame cannot show and hands it back with the next:
+The policy estimates; the tracker only carries what a single frame cannot show, and hands it back with the next:
 
-    previous   whose doing the present contact is, or what was superseded just now
-    contact    the policy's own last estimate
-    origin     the state in which that contact began
+    previous_instruction   the one under which the current contact began, or the one that was just superseded
+    contact                the policy's own last estimate
+    contact_origin         the state in which that contact began
 
-        instruct(A)   contact on        instruct(B)    contact off   1  2  3 forward    done 1  2  3
-    previous  A ----------- A -------------- A -------------- A --------- B ----------------- B
-    origin    now           here             here             now         now                 now, held
-
-Pure numpy; `Session` calls it from one thread.
+                    A, contact begins    B arrives       contact ends   forward, confirmed   done, confirmed
+    previous_instruction  A ----------- A -------------- A -------------- B --------------------- B
+    contact_origin        current       onset            onset            current                 current, rest
 """
 
 import numpy as np
 
 from policy.errors import InputError
 from policy.robot.instructions import continues
-from policy.spec import MODES, ExecutionEstimate
-
-ON, OFF = 0.6, 0.4  # chance of contact from which it is taken as on, and as off
-SURE = 3  # inferences in a row until a previous instruction is let go, and until one is done
+from policy.running.session import Session
+from policy.spec import MODES, Chunk, ExecutionEstimate, Frame, RuntimeSettings
 
 
-class Execution:
-    """The instruction in force, the one before it, the contact and whether it is done.
+class Memory:
+    """The execution state of a switching policy, for one robot; pure numpy.
 
     D width of the instruction embedding, S state, A action, H horizon, as in policy/spec.py.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: RuntimeSettings) -> None:
         self.text = ""  # instruction in force; "" if none
         self.unfinished = ""  # the one that was superseded before it was done; "" if none
-        self.touching = False  # contact, with hysteresis
+        self.in_contact = False  # with hysteresis
+        self._on, self._off = settings.contact_on, settings.contact_off
+        self._confirm = round(settings.confirm_s * 1e9)
         self._contact = 0.0  # the newest estimate
         self._mode = MODES[0]  # the newest one
         self._current = np.empty(0)  # (D,) of the newest known instruction; empty before the first
         self._previous = np.empty(0)  # (D,)
-        self._acting = np.empty(0)  # (D,) that of the newest chunk: what the arm is doing
+        self._acting = np.empty(0)  # (D,) of the newest chunk: what the arm is doing
         self._owner = np.empty(0)  # (D,) the instruction under which the contact began
         self._origin = np.empty(0)  # (S,) the state in which it began
         self._rest: np.ndarray | None = None  # (A,) the set-point at which a finished instruction rests
-        self._free = self._done = 0  # inferences in a row, of nothing left to undo and of done
+        self._free_since: int | None = None  # ns, since when nothing is left to undo
+        self._done_since: int | None = None  # ns, since when it is estimated done
 
     @property
     def finished(self) -> bool:
         """Whether the instruction in force is done."""
         return self._rest is not None
 
-    def meant(self, text: str) -> str:
+    def resolve(self, text: str) -> str:
         """The sentence itself; for "continue" the unfinished one, `InputError` if there is none."""
         if not continues(text):
             return text
         if not self.unfinished:
-            raise InputError(f"got {text.strip()!r}, but no instruction was left unfinished; say what to do")
+            raise InputError(f"got {text.strip()!r}, but no instruction was left unfinished; give one in words")
         return self.unfinished
 
     def instruct(self, text: str, embedding: np.ndarray) -> None:
@@ -61,35 +60,34 @@ class Execution:
         self._supersede(text)
         superseded = self._current if self._current.size else embedding
         undoing_it = self._mode == "rollback" and np.array_equal(self._previous, embedding)
-        self._previous = self._owner if self.touching else embedding if undoing_it else superseded
+        self._previous = self._owner if self.in_contact else embedding if undoing_it else superseded
         self.text, self._current = text, embedding
 
     def withdraw(self) -> None:
-        """No instruction is in force any more; the next one is told of the last."""
+        """No instruction is in force any more; the next one has the last as its previous one."""
         self._supersede("")
         self.text = ""
 
     def inputs(self, state: np.ndarray) -> dict[str, np.ndarray]:
-        """What the policy reads beside the frame, state (S,), and the instruction.
-
-        previous (1, D), contact (1, 1), origin (1, S).
-        """
-        origin = self._origin if self.touching else state
+        """What a switching policy reads beside the observation, state (S,), and the instruction; B = 1."""
+        origin = self._origin if self.in_contact else state
         return {
             "previous_instruction": self._previous[None],
             "contact": np.array([[self._contact]], np.float32),
             "contact_origin": np.asarray(origin, np.float32)[None],
         }
 
-    def enter(self, state: np.ndarray, told: np.ndarray, actions: np.ndarray) -> tuple[ExecutionEstimate, np.ndarray]:
-        """Book the answer to a frame: state (S,), told (5,), actions (H, A) -> what it tells, actions (H, A).
+    def update(
+        self, stamp: int, state: np.ndarray, estimate: np.ndarray, actions: np.ndarray
+    ) -> tuple[ExecutionEstimate, np.ndarray]:
+        """Take the answer to a frame of a time [ns]: state (S,), execution_estimate (5,), actions (H, A).
 
-        Once the instruction is done the actions are one set-point, repeated.
+        Returns the estimate and the actions; once the instruction is done these are one set-point, repeated.
         """
-        self._contact, done, self._mode = float(told[0]), float(told[1]), MODES[int(np.argmax(told[2:]))]
-        self._feel(state)
-        self._let_go()
-        self._finish(done, actions[0])
+        self._contact, done, self._mode = float(estimate[0]), float(estimate[1]), MODES[int(np.argmax(estimate[2:]))]
+        self._track_contact(state)
+        self._track_previous(stamp)
+        self._track_done(stamp, done, actions[0])
         self._acting = self._current
         if self._rest is not None:
             actions = np.tile(self._rest, (len(actions), 1))
@@ -100,22 +98,122 @@ class Execution:
             self.unfinished = self.text
         elif self.unfinished == text:
             self.unfinished = ""
-        self._rest, self._free, self._done = None, 0, 0
+        self._rest = self._free_since = self._done_since = None
 
-    def _feel(self, state: np.ndarray) -> None:
-        """Contact with hysteresis; an onset belongs to the instruction that brought the arm to this frame."""
-        before, self.touching = self.touching, self._contact > OFF if self.touching else self._contact >= ON
-        if self.touching and not before:
+    def _track_contact(self, state: np.ndarray) -> None:
+        """Hysteresis; an onset belongs to the instruction that brought the arm to this frame."""
+        before, self.in_contact = (
+            self.in_contact,
+            (self._contact > self._off if self.in_contact else self._contact >= self._on),
+        )
+        if self.in_contact and not before:
             self._owner = self._previous = self._acting if self._acting.size else self._current
             self._origin = np.array(state, np.float32)
 
-    def _let_go(self) -> None:
-        """Nothing of the previous instruction is left to undo."""
-        self._free = self._free + 1 if not self.touching and self._mode == MODES[0] else 0
-        if self._free >= SURE:
+    def _track_previous(self, stamp: int) -> None:
+        """Forget the previous instruction once nothing of it has been left to undo for `confirm_s`."""
+        if self.in_contact or self._mode != MODES[0]:
+            self._free_since = None
+            return
+        self._free_since = stamp if self._free_since is None else self._free_since
+        if stamp - self._free_since >= self._confirm:
             self._previous = self._current
 
-    def _finish(self, done: float, action: np.ndarray) -> None:
-        self._done = self._done + 1 if done > 0.5 else 0
-        if self._rest is None and self._done >= SURE:
+    def _track_done(self, stamp: int, done: float, action: np.ndarray) -> None:
+        if done <= 0.5:
+            self._done_since = None
+            return
+        self._done_since = stamp if self._done_since is None else self._done_since
+        if self._rest is None and stamp - self._done_since >= self._confirm:
             self._rest = action.copy()
+
+
+class Tracker:
+    """One robot at a session: instructions in, frames in, chunks out; not for several threads at once.
+
+    tracker = Tracker(Session("tabletop"))
+    tracker.instruct("open the drawer")
+    chunk = tracker.infer(frame)
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.instruction = 0  # id of the newest instruction; 0 before the first
+        self._embedding = np.empty(0)  # (D,) of the instruction in force
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the instruction and all about its execution; ids go on."""
+        self._memory = Memory(self.session.spec.runtime)
+
+    @property
+    def text(self) -> str:
+        """The instruction in force, "" if none."""
+        return self._memory.text
+
+    @property
+    def unfinished(self) -> str:
+        """What "continue" would resume, "" if nothing."""
+        return self._memory.unfinished
+
+    @property
+    def finished(self) -> bool:
+        """Whether the instruction in force is done; only a switching policy knows."""
+        return self._memory.finished
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the hand holds or touches something, as a switching policy estimates, with hysteresis."""
+        return self._memory.in_contact
+
+    def resolve(self, text: str) -> str:
+        """The sentence itself; for "continue" the unfinished one, `InputError` if there is none."""
+        return self._memory.resolve(text)
+
+    def instruct(self, text: str) -> int:
+        """Take a new instruction and return its id; the sentence is embedded here, never per frame.
+
+        "continue" resumes the unfinished one. Raises `InputError` for an empty sentence and where nothing is
+        unfinished: the instruction in force stays; and, with a switching policy, for a sentence unlike all that
+        it was taught: then none is in force any more.
+        """
+        text = self.resolve(text)
+        if not text.strip():
+            raise InputError("got an empty instruction, expected a sentence such as 'open the drawer'")
+        try:
+            embedding = self.session.embed(text)
+        except InputError:
+            self.withdraw()
+            raise
+        return self.accept(text, embedding)
+
+    def accept(self, text: str, embedding: np.ndarray) -> int:
+        """Take a new instruction that is embedded already, (D,), and return its id."""
+        self.instruction += 1
+        self._memory.instruct(text, embedding)
+        self._embedding = embedding
+        return self.instruction
+
+    def withdraw(self) -> None:
+        """No instruction is in force any more."""
+        self.instruction += 1
+        self._memory.withdraw()
+
+    def inputs(self, frame: Frame) -> dict[str, np.ndarray]:
+        """What the graph reads for a frame, B = 1; `InputError` for one that does not fit and without instruction."""
+        if not self.text:
+            raise InputError("no instruction is in force; call `instruct` (or publish one) first")
+        feed = self.session.observation(frame) | {"instruction": self._embedding[None]}
+        return feed | (self._memory.inputs(feed["state"][0]) if self.session.spec.switches else {})
+
+    def update(self, frame: Frame, outputs: dict[str, np.ndarray]) -> Chunk:
+        """The chunk of the graph's answer (B = 1) to `inputs(frame)`, once the execution state is updated by it."""
+        actions, estimate = outputs["actions"][0], None
+        if self.session.spec.switches:
+            state = np.asarray(frame.state, np.float32)
+            estimate, actions = self._memory.update(frame.stamp, state, outputs["execution_estimate"][0], actions)
+        return Chunk(frame.stamp, self.session.spec.dt_ns, actions, self.instruction, estimate)
+
+    def infer(self, frame: Frame) -> Chunk:
+        """The chunk that answers this frame under the instruction in force; errors as in `inputs`."""
+        return self.update(frame, self.session.run(self.inputs(frame)))

@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from sim.layout import HOME
-from sim.rollout import Driver
+from sim.rollout import SimulatedLoop
 from sim.world import OPEN, RATE
 
 OPENING = RATE // 2  # control steps that the hand opens in place
 
-Method = Callable[[Driver, str], Iterator[bool]]
+Method = Callable[[SimulatedLoop, str], Iterator[bool]]
 
 
-def ours(driver: Driver, words: str) -> Iterator[bool]:
+def ours(driver: SimulatedLoop, words: str) -> Iterator[bool]:
     """The policy is told at once, and chooses; of the old chunk only what cannot be taken back is executed."""
     driver.instruct(words)
     yield from ()
 
 
-def keep(driver: Driver, words: str) -> Iterator[bool]:
+def keep(driver: SimulatedLoop, words: str) -> Iterator[bool]:
     """The text is swapped and the chunk is kept: it is executed to its end before the next inference."""
     while driver.scheduled:
         driver.coast()
@@ -31,18 +31,20 @@ def keep(driver: Driver, words: str) -> Iterator[bool]:
     driver.instruct(words)
 
 
-def flush(driver: Driver, words: str) -> Iterator[bool]:
+def flush(driver: SimulatedLoop, words: str) -> Iterator[bool]:
     """The text is swapped and the chunk is thrown away: the arm is held until the new one is there."""
-    driver.drop()
+    driver.rest()
     driver.instruct(words)
     yield from ()
 
 
-def retreat(driver: Driver, words: str) -> Iterator[bool]:
+def retreat(driver: SimulatedLoop, words: str) -> Iterator[bool]:
     """A script opens the hand where it is and goes home, as fast as the limits allow; then the policy is told."""
-    driver.drop()
-    for target in way_home(driver.command, driver.session.contract.limits.velocity):
-        driver.send(target)
+    driver.rest()
+    way = way_home(driver.command, driver.session.contract.limits.velocity)
+    times = driver.world.time_ns + driver.session.spec.dt_ns * np.arange(1, len(way) + 1)
+    for i in range(len(way)):
+        driver.follow(times[i:], way[i:])
         yield True
     driver.instruct(words)
 

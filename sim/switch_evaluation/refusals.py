@@ -47,9 +47,8 @@ def _rate(refused: Iterable[bool]) -> dict[str, Any]:
 
 
 def _refuses(session: Session, text: str) -> bool:
-    session.reset()
     try:
-        session.instruct(text)
+        session.embed(text)
     except InputError:
         return True
     return False

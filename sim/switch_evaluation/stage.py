@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.running.session import Session
-from sim.rollout import Driver, until
+from sim.rollout import SimulatedLoop, until
 from sim.switch_evaluation.methods import Method
 from sim.tasks import HOLD, Task
 from sim.world import RATE, World
@@ -26,7 +26,7 @@ class Stage:
     def __init__(
         self, world: World, session: Session, words: str, method: Method, watch: Callable[["Stage"], None] | None = None
     ) -> None:
-        self.world, self.driver = world, Driver(world, session, DELAY)
+        self.world, self.driver = world, SimulatedLoop(world, session, DELAY)
         self.said = [words]
         self.began = world.state()
         self.sent: list[np.ndarray] = []  # (A,) set-points after the guard
@@ -48,17 +48,13 @@ class Stage:
         answers = next(self._takeover, None)
         if answers is None:
             self.driver.step()
-            answers = self.driver.served == self.driver.session.instruction
+            answers = self.driver.answers
         self.answers.append(answers)
         self.sent.append(self.driver.command)
         self.contact.append(self.world.contact)
-        newest = self.driver.newest
-        if (
-            newest is not None
-            and newest.execution_estimate is not None
-            and newest.instruction == self.driver.session.instruction
-        ):
-            self.modes[newest.execution_estimate.mode] += 1
+        estimate = self.driver.loop.estimate
+        if estimate is not None and self.driver.answers:
+            self.modes[estimate.mode] += 1
         if self._watch is not None:
             self._watch(self)
 

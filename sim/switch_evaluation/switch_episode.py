@@ -92,7 +92,7 @@ def _measure(
         "reaction_s": metrics.reaction_time(setpoints, np.array(stage.answers), counterfactual.sent, steps[-1]),
         "jerk_ratio": metrics.jerk_ratio(setpoints, counterfactual.sent, steps[-1]),
         "mode_steps": dict(stage.modes),
-        "estimated_done": session.finished,
+        "estimated_done": stage.driver.loop.tracker.finished,
         "refused": stage.driver.refused,
         "interventions": stage.driver.interventions,
     }

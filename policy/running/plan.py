@@ -1,0 +1,249 @@
+"""What goes to a controller next, safe whenever it arrives.
+
+    the plan before   o----o----o----o____          sent 50 ms ago; the controller follows it
+    this plan              |  late |  o----o----o____
+                          now
+
+A message may be late by up to `LATE`, and two may overtake each other; a joint_trajectory_controller then goes from
+wherever it is to the first point that is still to come. So a plan that departs from the one before has no point
+within `LATE`, and from every state in which it may find the controller the way to its first point keeps the limits.
+Where no such plan exists, the plan before goes on: each ends at rest by itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from policy.robot.contract import Contract
+from policy.robot.trajectory import Curve, extremes, velocities
+
+MS = 1_000_000  # ns
+LATE = 80 * MS  # 60 ms on the way, and clocks that are 20 ms apart
+EARLY = 20 * MS  # of the controller's clock
+GAP = 8 * MS  # from there to the first point of a plan that departs
+SAME = 1e-4  # rad, m: plans closer than this are one
+REFRESH = 150 * MS  # before the end of a plan the next one is sent: it may be late, and the last step brakes
+MEAN = 1.0  # of the velocity limits, averaged over two halves of the steps beside a point
+DOUBT = 1.1  # of its velocity: one that was late before is not quite where it is taken to be
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # times (N,) ns, positions (N, A), speeds (N, A)
+ARRIVALS = np.array([-20, -10, 0, 10, 20, 35, 50, 65, 80]) * MS  # at which a plan is examined
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Points for a controller, in units of the policy."""
+
+    stamp: int  # ns, when it was made
+    times: np.ndarray  # (N,) ns, on the robot's clock
+    points: np.ndarray  # (N, A)
+    speeds: np.ndarray  # (N, A) per second, the last zero
+
+
+class Planner:
+    """Makes plans within the limits of a contract and remembers what the controller may be following."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._limits, self._names = contract.limits, contract.spec.action
+        self._low, self._high = contract.limits.low.astype(float), contract.limits.high.astype(float)
+        self._velocity = contract.limits.velocity.astype(float)
+        self._curves: list[tuple[int, Curve]] = []  # when sent, and what is followed from then on; the newest last
+        self._wanted: tuple[np.ndarray, np.ndarray] | None = None  # times and set-points that the newest plan follows
+
+    def begin(self, now: int, position: np.ndarray) -> None:
+        """Following begins at a measured position (A,)."""
+        self._curves = [(-(2**62), Curve.rest(now, np.clip(position, self._low, self._high)))]
+
+    def forget(self) -> None:
+        """Where the controller is is not known any more."""
+        self._curves, self._wanted = [], None
+
+    @property
+    def known(self) -> bool:
+        """Whether following has begun."""
+        return bool(self._curves)
+
+    def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
+        """Set-point and its velocity (A,) at a time [ns], if nothing was late."""
+        return self._curves[-1][1].at(now)
+
+    def follows(self, times: np.ndarray, actions: np.ndarray, now: int) -> bool:
+        """Whether the newest plan does already what is asked, and goes on for long enough."""
+        if self._wanted is None or self._wanted[0][-1] - now <= REFRESH:
+            return False
+        asked, wanted = times <= self._wanted[0][-1], self._wanted[0] > now
+        return np.array_equal(times[asked], self._wanted[0][wanted]) and np.array_equal(
+            actions[asked], self._wanted[1][wanted]
+        )
+
+    def follow(
+        self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray
+    ) -> tuple[Plan | None, set[str]]:
+        """The plan through set-points (N, A) at times (N,) ns, as far as limits allow, and the limits that it met.
+
+        On the way to each point, `shares` (N,) of the velocity limits is used. None: the plan before goes on.
+        """
+        self._wanted = times, actions
+        start, speed = self.at(now)
+        points, met = self._bounded(times, actions, now, start, shares)
+        speeds = self._speeds(times, points, now, start)
+        if self._continues(times, points, speeds, now):
+            # from where it is now, so that a controller whose clock is behind does not turn earlier
+            times, points, speeds = np.insert(times, 0, now), np.vstack([start, points]), np.vstack([speed, speeds])
+            return self._send(now, times, points, speeds), met
+        safe = [plan for plan in self._departures(times, points, now) if plan is not None]
+        slower = (self._slower(times, actions, now, shares, reach) for reach in (0.95, 0.8, 0.65))
+        safe += [plan for plan in (next((plan for plan in slower if plan is not None), None),) if plan is not None]
+        if committed := self._committed(times, actions, now, shares):
+            safe.append(committed)
+        if not safe:
+            self._wanted = None
+            return None, met
+        # the one that comes nearest to what is asked, each joint measured by its velocity limit
+        away = [
+            float((np.abs(self._curve(plan, now).sample(times)[0] - points) / self._velocity).max(1).sum())
+            for plan in (safe if len(safe) > 1 else ())
+        ]
+        return self._send(now, *safe[int(np.argmin(away)) if away else 0]), met
+
+    def brake(self, now: int) -> Plan | None:
+        """The plan that brings the arm to rest as soon as it can; None: the plan before does."""
+        self._wanted = None
+        position, velocity = self.at(now)
+        for end in (120 * MS, 160 * MS, 200 * MS):
+            point = np.clip(position + velocity * end * 0.5e-9, self._low, self._high)
+            if plan := self._departure(np.array([now + end]), point[None], now):
+                return self._send(now, *plan)
+        return None
+
+    # -- one kind of plan each
+
+    def _continues(self, times: np.ndarray, points: np.ndarray, speeds: np.ndarray, now: int) -> bool:
+        """Whether a plan is the one before within `LATE`, from wherever the controller may be."""
+        new = self._curve((times, points, speeds), now)
+        for curve, at in self._followed(now):
+            at = at[at >= now]
+            if float(np.abs(new.sample(at)[0] - curve.sample(at)[0]).max()) > SAME:
+                return False
+        return True
+
+    def _departures(self, times: np.ndarray, points: np.ndarray, now: int) -> Iterator[Points | None]:
+        """Plans through the points that begin later than `LATE`."""
+        later = int(np.searchsorted(times, now + LATE + GAP))
+        for first in range(later, min(later + 2, len(times))):
+            yield self._departure(times[first:], points[first:], now)
+
+    def _slower(
+        self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray, reach: float
+    ) -> Points | None:
+        """A plan that begins later than `LATE` where the arm can be by then at `reach` of the velocity limits."""
+        later = int(np.searchsorted(times, now + LATE + GAP))
+        first = min(later + 1, len(times) - 1)
+        reached = self._reachable(times[first], actions[first], now, reach) if later < len(times) else None
+        if reached is None:
+            return None
+        rest, _ = self._bounded(times[first + 1 :], actions[first + 1 :], times[first], reached, shares[first + 1 :])
+        return self._departure(times[first:], np.vstack([reached, rest]), now)
+
+    def _departure(self, times: np.ndarray, points: np.ndarray, now: int) -> Points | None:
+        """A plan that begins later than `LATE`, if the way to it is safe from wherever the controller may be."""
+        speeds = self._speeds(times, points, now, self.at(now)[0])
+        for overtaken in (False, True):
+            for curve, at in self._followed(now, overtaken):
+                span = ((times[0] - at) * 1e-9)[:, None]
+                position, velocity = curve.sample(at)
+                low, high, _ = extremes(position, DOUBT * velocity, points[0], speeds[0], span)
+                speed = extremes(position, velocity, points[0], speeds[0], span)[2]
+                if (low < np.minimum(self._low, position) - 1e-6).any() or (
+                    high > np.maximum(self._high, position) + 1e-6
+                ).any():
+                    return None
+                fastest = np.maximum(MEAN * self._velocity, np.abs(velocity))
+                if not overtaken and (
+                    (speed > fastest).any() or (np.abs(points[0] - position) / span > self._velocity).any()
+                ):
+                    return None
+        return times, points, speeds
+
+    def _committed(self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray) -> Points | None:
+        """The plan before until `LATE`, and only then the new points."""
+        until, curve = now + LATE, self._curves[-1][1]
+        later = int(np.searchsorted(times, until + 40 * MS))
+        if later == len(times) or any(
+            float(np.abs(other.sample(at)[0] - curve.sample(at)[0]).max()) > SAME for other, at in self._followed(now)
+        ):
+            return None
+        kept = np.concatenate([[now], curve.times[(curve.times > now + MS) & (curve.times < until - MS)], [until]])
+        old, old_speeds = curve.sample(kept)
+        points, _ = self._bounded(times[later:], actions[later:], until, old[-1], shares[later:])
+        speeds = self._speeds(times[later:], points, until, old[-1])
+        low, high, speed = extremes(
+            old[-1], old_speeds[-1], points[0], speeds[0], np.array((times[later] - until) * 1e-9)
+        )
+        if (low < self._low - 1e-6).any() or (high > self._high + 1e-6).any() or (speed > MEAN * self._velocity).any():
+            return None
+        times = np.concatenate([kept, times[later:]])
+        return times, np.vstack([old, points]), np.vstack([old_speeds, speeds])
+
+    # -- within
+
+    def _followed(self, now: int, overtaken: bool = False) -> list[tuple[Curve, np.ndarray]]:
+        """What the controller may be following, each with the times (M,) ns at which it may still do so.
+
+        A plan is over once the next one must have arrived; where messages may be `overtaken`, once one must have
+        arrived that was sent more than `LATE` after it.
+        """
+        followed = []
+        for i, (sent, curve) in enumerate(self._curves):
+            after = [s for s, _ in self._curves[i + 1 :] if not overtaken or s > sent + LATE]
+            over = after[0] + LATE if after else now + LATE
+            if over > now:
+                followed.append((curve, now + ARRIVALS[now + ARRIVALS <= over]))
+        return followed
+
+    def _bounded(
+        self, times: np.ndarray, actions: np.ndarray, now: int, start: np.ndarray, shares: np.ndarray
+    ) -> tuple[np.ndarray, set[str]]:
+        """Points (N, A) within the limits of position and, from one to the next, of velocity; and what they met."""
+        wanted = np.clip(actions, self._low, self._high)
+        met = {f"position limit of {self._names[i]}" for i in np.flatnonzero((np.abs(wanted - actions) > 1e-6).any(0))}
+        points, last = np.empty(actions.shape), start
+        reach = self._velocity * (np.diff(times, prepend=now) * 1e-9 * shares)[:, None]
+        for i in range(len(times)):
+            points[i] = last = np.clip(wanted[i], last - reach[i], last + reach[i])
+        met |= {f"velocity limit of {self._names[i]}" for i in np.flatnonzero((np.abs(points - wanted) > 1e-6).any(0))}
+        return points, met
+
+    def _speeds(self, times: np.ndarray, points: np.ndarray, now: int, start: np.ndarray) -> np.ndarray:
+        """Velocities (N, A) at points; near the limit so low that the middle of two steps keeps it, too.
+
+        Where the arm starts or stops at full speed a cubic is 1.5 times as fast between two points as from one to
+        the other. Half a step before a point and half a step after it the arm moves by
+        (slope before + slope after) / 2 + v / 4 - (v before + v after) / 8, each times the step.
+        """
+        speeds = velocities(times, points, now, start)
+        slopes = np.diff(points, axis=0, prepend=start[None]) / (np.diff(times, prepend=now) * 1e-9)[:, None]
+        if (np.abs(slopes) < 0.8 * self._velocity).all():
+            return speeds
+        for _ in range(2):
+            around = np.abs(np.vstack([speeds[:1], speeds[:-2], np.zeros_like(speeds[:1])])[: len(speeds) - 1])
+            around = around + np.abs(speeds[1:])
+            most = (MEAN * self._velocity - np.abs(slopes[:-1] + slopes[1:]) / 2) * 4 + around / 2
+            speeds[:-1] = np.clip(speeds[:-1], -np.maximum(most, 0), np.maximum(most, 0))
+        return speeds
+
+    def _reachable(self, time: int, action: np.ndarray, now: int, share: float) -> np.ndarray | None:
+        """The point nearest to a set-point (A,) that the controller reaches by `time` from wherever it may be."""
+        low, high = self._low, self._high
+        for curve, at in self._followed(now):
+            position, reach = curve.sample(at)[0], share * self._velocity * ((time - at) * 1e-9)[:, None]
+            low, high = np.maximum(low, (position - reach).max(0)), np.minimum(high, (position + reach).min(0))
+        return np.clip(action, low, high) if (low <= high).all() else None
+
+    def _curve(self, plan: Points, now: int) -> Curve:
+        """What is followed if a plan is not late."""
+        return self._curves[-1][1].replaced(now, *plan)
+
+    def _send(self, now: int, times: np.ndarray, points: np.ndarray, speeds: np.ndarray) -> Plan:
+        self._curves = [*self._curves[-7:], (now, self._curve((times, points, speeds), now))]
+        return Plan(now, times, points, speeds)

@@ -1,0 +1,144 @@
+"""Plans that arrive late, early or out of order at a joint_trajectory_controller: the limits hold all the same."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from policy.robot.contract import load
+from policy.robot.trajectory import Curve, extremes, velocities
+from policy.robot.trajectory_controller import TrajectoryController
+from policy.running.safety import SafetyMonitor
+
+CONTRACT = load("tabletop")
+LIMITS = CONTRACT.limits
+DT = CONTRACT.spec.dt_ns
+TIMES = DT * np.arange(1, 17)
+MS = 10**6
+NOW = 10**12
+SEEDS = 200
+START = ((LIMITS.low + LIMITS.high) / 2).astype(float)
+START[0] = LIMITS.high[0] - 0.6
+
+Chunks = Callable[[np.ndarray, int], np.ndarray]
+
+
+def towards_the_limit(position: np.ndarray, step: int) -> np.ndarray:
+    points = np.tile(position, (16, 1))
+    points[:, 0] += 5.0 * TIMES * 1e-9
+    return points
+
+
+def run(chunks: Chunks, seed: int, late_ms: float, skew_ms: int, seconds: float = 1.5) -> np.ndarray:
+    """Set-points (T, A) of the controller, one each ms; each message is late by up to `late_ms` of its own."""
+    rng, skew = np.random.default_rng(seed), skew_ms * MS
+    monitor, controller = SafetyMonitor(CONTRACT), TrajectoryController(CONTRACT.spec.action, START, NOW + skew)
+    on_the_way, setpoints = [], []
+    for ms in range(round(seconds * 1000)):
+        now = NOW + ms * MS
+        position = controller.at(now + skew)
+        monitor.measured(position, now)
+        plan = monitor.watch(now, now)
+        if ms % 50 == 0:
+            plan = monitor.command(now + TIMES, chunks(position, ms // 50), now, now) or plan
+        if plan is not None:
+            on_the_way.append((now + round(rng.uniform(0, late_ms) * MS), plan))
+        for message in [one for one in on_the_way if one[0] <= now]:
+            on_the_way.remove(message)
+            times = message[1].times - message[1].stamp
+            rejected = controller.command(
+                list(CONTRACT.spec.action), times, message[1].points, message[1].speeds, message[1].stamp, now + skew
+            )
+            assert rejected is None
+        setpoints.append(controller.at(now + skew))
+    assert not monitor.reason
+    return np.array(setpoints)
+
+
+def beyond(setpoints: np.ndarray) -> float:
+    return float(np.maximum(setpoints - LIMITS.high, LIMITS.low - setpoints).max())
+
+
+@pytest.mark.parametrize("skew_ms", [-20, 0, 20])
+def test_no_set_point_is_beyond_a_limit_however_late_messages_are(skew_ms: int) -> None:
+    """Full speed at a position limit; delays of 0 to 60 ms, in which messages overtake each other."""
+    rng = np.random.default_rng(skew_ms + 20)
+    for seed in range(SEEDS // 3 + 1):
+        setpoints = run(towards_the_limit, seed, float(rng.uniform(0, 60)), skew_ms, 0.8)
+        assert beyond(setpoints) < 1e-6
+        assert setpoints[-1, 0] > LIMITS.high[0] - 1e-3, "and it gets there"
+
+
+@pytest.mark.parametrize("skew_ms", [-20, 0, 20])
+def test_a_policy_that_changes_its_mind_at_any_moment_keeps_the_limits(skew_ms: int) -> None:
+    for seed in range(8):
+        rng = np.random.default_rng([seed, 1])
+        speeds = rng.uniform(-1.5, 1.5, (60, 7))
+
+        def wild(position: np.ndarray, step: int, speeds: np.ndarray = speeds) -> np.ndarray:
+            points = np.tile(position, (16, 1))
+            points[:, :7] += speeds[step // 3] * TIMES[:, None] * 1e-9
+            return points
+
+        setpoints = run(wild, seed, 60.0, skew_ms, 2.0)
+        speed = np.abs(np.diff(setpoints, axis=0)) * 1000 / LIMITS.velocity
+        mean = np.abs(setpoints[50:] - setpoints[:-50]) * 20 / LIMITS.velocity
+        assert beyond(setpoints) < 1e-6 and speed[:, :7].max() < 1.5
+        assert skew_ms or mean[:, :7].max() < 1.05  # with clocks that agree
+
+
+def test_undelayed_motion_is_not_slowed() -> None:
+    """From rest to a limit 0.6 rad away: 0.50 s when each plan replaced the one before at once (November 2026)."""
+    arrived = int(np.argmax(run(towards_the_limit, 0, 0.0, 0)[:, 0] > LIMITS.high[0] - 2e-3))
+    assert 0 < arrived <= 500
+
+
+def test_a_new_direction_is_taken_at_once() -> None:
+    """What a controller receives in time changes its next set-point, not only the one after the delay allowed for."""
+
+    def turns(position: np.ndarray, step: int) -> np.ndarray:
+        points = np.tile(position, (16, 1))
+        points[:, 0] += (0.4 if step < 20 else -0.4) * TIMES * 1e-9
+        return points
+
+    setpoints = run(turns, 0, 0.0, 0)
+    straight = setpoints[999, 0] + 0.4e-3 * np.arange(1, 51)
+    assert np.abs(setpoints[1000:1050, 0] - straight).max() > 1e-3
+    assert setpoints[1200, 0] < setpoints[1060, 0] - 0.03
+
+
+def test_velocities_end_at_rest_and_never_overshoot() -> None:
+    rng = np.random.default_rng(0)
+    points, start = rng.normal(size=(12, 3)), rng.normal(size=3)
+    times = np.sort(rng.choice(1000, 12, replace=False) + 1) * MS
+    speeds = velocities(times, points, 0, start)
+    assert (speeds[-1] == 0).all()
+    curve = Curve(np.insert(times, 0, 0), np.vstack([start, points]), np.vstack([np.zeros(3), speeds]))
+    all_points = np.vstack([start, points])
+    for i, (a, b) in enumerate(zip([0, *times[:-1]], times, strict=True)):
+        low, high = np.minimum(*all_points[i : i + 2]), np.maximum(*all_points[i : i + 2])
+        positions, _ = curve.sample(np.linspace(a, b, 20).astype(int))
+        assert (positions >= low - 1e-9).all() and (positions <= high + 1e-9).all()
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_one_time_and_many_are_sampled_alike(linear: bool) -> None:
+    rng = np.random.default_rng(1)
+    curve = Curve(np.array([0, 40, 90, 200]) * MS, rng.normal(size=(4, 3)), None if linear else rng.normal(size=(4, 3)))
+    at = np.array([-5, 0, 7, 40, 63, 90, 199, 200, 400]) * MS
+    positions, speeds = curve.sample(at)
+    for i, time in enumerate(at.tolist()):
+        np.testing.assert_allclose(curve.at(time)[0], positions[i], atol=1e-12)
+        np.testing.assert_allclose(curve.at(time)[1], speeds[i], atol=1e-9)
+
+
+def test_extremes_are_those_of_the_curve() -> None:
+    rng = np.random.default_rng(2)
+    p, q, v, w = rng.normal(size=(4, 300))
+    v[:20], w[20:40], q[40:60] = 0, 0, p[40:60]
+    low, high, speed = extremes(p, 20 * v, q, 20 * w, np.array(0.1))
+    curve = Curve(np.array([0, 100 * MS]), np.stack([p, q]), np.stack([20 * v, 20 * w]))
+    positions, speeds = curve.sample(np.linspace(1, 100 * MS - 1, 4001).astype(int))
+    np.testing.assert_allclose(low, positions.min(0), atol=1e-4)
+    np.testing.assert_allclose(high, positions.max(0), atol=1e-4)
+    np.testing.assert_allclose(speed, np.abs(speeds).max(0), rtol=1e-3)
