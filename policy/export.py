@@ -29,6 +29,7 @@ from policy.learning.onnx_graph import check_parity, write_graph
 from policy.learning.recipe import parse
 from policy.robot import contract
 from policy.running.session import Session
+from policy.running.tracker import Tracker
 from policy.spec import Frame
 
 FRAMES, THREADS = 64, 2
@@ -79,13 +80,14 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
 def latency(folder: Path, batch: dict[str, torch.Tensor], instruction: str, times: int = 300) -> float:
     """Median milliseconds of one inference, batch 1, through the session that the robot uses."""
     session = Session(folder, threads=THREADS, provider="cpu")
-    session.instruct(instruction)
+    tracker = Tracker(session)
+    tracker.instruct(instruction)
     images = {name: batch[f"image_{name}"][0].numpy() for name in session.spec.cameras}
     frame = Frame(0, images, batch["state"][0].numpy())
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
-        session.infer(frame)
+        tracker.infer(frame)
         seconds.append(time.perf_counter() - start)
     return 1e3 * float(np.median(seconds))
 

@@ -16,6 +16,7 @@ from policy.errors import InputError
 from policy.learning import checkpoint
 from policy.running.session import Session
 from policy.running.text import Text
+from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame, RuntimeSettings, Spec
 from tests import small
 
@@ -115,11 +116,12 @@ def test_its_folder_holds_the_instructions_of_its_training_and_runs(switching: t
     )
     session = Session(model)
     assert session.spec.switches
+    tracker = Tracker(session)
     with pytest.raises(InputError, match="unknown instruction"):
-        session.instruct("make coffee")
-    session.instruct(small.INSTRUCTIONS[0][0])
+        tracker.instruct("make coffee")
+    tracker.instruct(small.INSTRUCTIONS[0][0])
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in session.spec.cameras.items()}
-    chunk = session.infer(Frame(0, images, np.zeros(len(session.spec.state), np.float32)))
+    chunk = tracker.infer(Frame(0, images, np.zeros(len(session.spec.state), np.float32)))
     assert chunk.actions.shape == (16, 8) and chunk.execution_estimate is not None
     assert (
         0 < chunk.execution_estimate.contact < 1

@@ -24,6 +24,7 @@ from policy.learning.objectives import OBJECTIVES, ExecutionEstimation
 from policy.learning.onnx_graph import DTYPES, TOLERANCE
 from policy.robot.contract import load
 from policy.running.session import Session
+from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame
 from tests import small
 
@@ -44,7 +45,7 @@ def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) 
         train.train(path, bags, tmp_path / "run", samples=samples)
         assert checkpoint.load(tmp_path / "run")[1]["samples"] == samples
     assert export(tmp_path / "run", tmp_path / "model")["difference"] <= TOLERANCE
-    tracker = Session(tmp_path / "model")
+    tracker = Tracker(Session(tmp_path / "model"))
     tracker.instruct("open the drawer")
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in SPEC.cameras.items()}
     frame = Frame(0, images, np.zeros(len(SPEC.state), np.float32))
