@@ -9,12 +9,15 @@ class InputError(Exception):
 
 
 def exit_code(main: Callable[[], None]) -> int:
-    """Run a command's `main`: 0 when it returns, 2 with one line on stderr for an `InputError`."""
+    """Run a command's `main`: 0 when it returns; one line on stderr and 2 for an `InputError`, 130 for Ctrl-C."""
     try:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -138,7 +138,13 @@ def record(path: Path, items: Iterable[Message], plugin: StoragePlugin = Storage
 
 
 def record_mcap(
-    path: Path, items: Iterable[Message], profile: str = "ros2", short: bool = False, foreign: bool = False, **how: Any
+    path: Path,
+    items: Iterable[Message],
+    profile: str = "ros2",
+    encoding: str = "cdr",
+    short: bool = False,
+    foreign: bool = False,
+    **how: Any,
 ) -> Path:
     """A bare MCAP file, as the mcap library writes it; with short type names, or a channel of another encoding."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +161,7 @@ def record_mcap(
                 definition, _ = TYPES.generate_msgdef(kind, ros_version=2)
                 name = kind.replace("/msg/", "/") if short else kind
                 schema = writer.register_schema(name, "ros2msg", definition.encode())
-                channels[topic] = writer.register_channel(topic, "cdr", schema)
+                channels[topic] = writer.register_channel(topic, encoding, schema)
             writer.add_message(channels[topic], ns, bytes(TYPES.serialize_cdr(message, kind)), ns)
         writer.finish()
     return path

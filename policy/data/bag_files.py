@@ -8,7 +8,7 @@ anything.mcap, .db3, .mcap.zstd, .db3.zstd a file by itself
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,13 @@ def find_bags(folder: Path) -> list[Path]:
 
 def passed_over(folder: Path) -> list[Finding]:
     """What lies among the bags of a folder and is not read, with what to do."""
-    findings = []
-    for directory, files in _walk(folder) if folder.is_dir() else ():
+    findings: list[Finding] = []
+
+    def unreadable(error: OSError) -> None:
+        do = "mend its permissions or its disk, or take it away"
+        findings.append(Finding("warning", "not read", f"{error.filename}: {error.strerror}", do))
+
+    for directory, files in _walk(folder, unreadable) if folder.is_dir() else ():
         for name in files:
             if name.endswith((".bag", ".bag.active")):
                 findings.append(
@@ -109,10 +114,10 @@ def decompressed(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+def _walk(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
     """Directories and their files, links followed, none twice, hidden ones left out."""
     seen: set[str] = set()
-    for directory, below, files in os.walk(folder, followlinks=True):
+    for directory, below, files in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(directory)
         if real in seen:
             below.clear()

@@ -28,8 +28,10 @@ def messages(bag: Path, wanted: Mapping[str, str], lost: Counter[str]) -> Iterat
                     if raw.topic.lstrip("/") in wanted:
                         _check_type(bag, raw, wanted)
                         yield raw
-        except (OSError, ValueError, MemoryError) as error:
-            raise InputError(f"{path} cannot be read ({type(error).__name__}: {error}); take it away") from error
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror or error}); mend its permissions or its disk, or take it away"
+            ) from error
     missing = promised - got - own[DAMAGED] - own[UNCOUNTED] if isinstance(promised, int) else 0
     if missing > 0:
         own[CUT_OFF if own[CUT_OFF] else UNCOUNTED] += missing - bool(own[CUT_OFF])

@@ -184,6 +184,8 @@ def _decode_one(bag: Path, name: str, contract: Contract, size: int | None, fold
         cached_bag.write(bag, name, contract, size, folder)
     except InputError as error:
         return str(error), Counter()
+    except MemoryError:
+        return f"{bag}: memory ran out while it was read; end other programs and give the command again", Counter()
     return "", Counter((cached_bag.described(folder) or {}).get("lost", {}))
 
 

@@ -17,6 +17,7 @@ NEAR_TURN = 0.5  # rad: a difference this close to a whole turn is one
 BEYOND = 0.5  # of a joint's range: what lies further outside its limits is in another unit
 RARE = 0.01  # of the frames: what is rarer is reported and no reason to refuse
 MOVES = 0.05  # of a joint's range: what moves less says nothing of its scale
+FAR = 0.25  # of a joint's range between command and state
 SLOPES = (0.5, 2.0)  # how a state may follow its command
 LIKENESS = 0.9  # correlation from which a state follows its command at all
 SLOW_HZ = 5.0  # a slower command is a staircase
@@ -64,6 +65,15 @@ def check_rates(contract: Contract, hertz: dict[str, float]) -> list[Finding]:
                 )
             )
     return findings
+
+
+def check_whole(missing: dict[str, int], frames: int) -> list[Finding]:
+    """What a bag promises and does not hold: reason -> messages; `frames` are used all the same."""
+    what = "a bag is not whole"
+    return [
+        Finding("warning", what, f"{n} x {reason}; {frames} frames are used", "record it again if that is too little")
+        for reason, n in missing.items()
+    ]
 
 
 def check_motion(contract: Contract, stamps: np.ndarray, state: np.ndarray, actions: np.ndarray) -> list[Finding]:
@@ -114,7 +124,12 @@ def _units(
                     "its limits",
                 )
             )
-    if findings or gripper or np.ptp(measured) == 0 or np.ptp(commanded) < MOVES * span:
+    if (
+        findings
+        or gripper
+        or min(np.ptp(measured), np.ptp(commanded)) == 0
+        or max(np.ptp(measured), np.ptp(commanded)) < MOVES * span
+    ):
         return findings
     likeness = float(np.corrcoef(measured, commanded)[0, 1])
     slope = float(np.std(measured) / np.std(commanded)) * (1 if likeness > 0 else -1)
@@ -125,6 +140,16 @@ def _units(
                 f"state and command of {joint} are on different scales",
                 f"the state moves {slope:.3g} times as far as the command",
                 "give `scale` in the contract for the one that is not in the policy's unit",
+            )
+        )
+    apart = float(np.median(np.abs(commanded - measured)))
+    if not findings and apart > FAR * span and np.abs(commanded - measured).max() < np.pi:
+        findings.append(
+            Finding(
+                "warning",
+                f"state and command of {joint} are far apart",
+                f"{apart:.3g} in half of the frames, its range is {span:.3g}",
+                "compare the joints' order, names and `offset` in the contract with the robot's",
             )
         )
     return findings

@@ -4,10 +4,12 @@
     reception        |   |   |   |
 
 What has no header (an instruction, an array of commands) is known by its reception alone. Where the clocks differ by
-a constant, header stamps are moved onto the recorder's clock; where the difference changes, nothing can be aligned.
+a constant, everything is moved onto the clock in the headers of the camera that leads; where the difference changes,
+nothing can be aligned.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,32 +24,42 @@ WINDOWS, WINDOW = 20, 50  # parts of a bag that are compared, and the messages e
 FLOOR = 0.05  # quantile of reception - header: the delay is least there
 
 
+class Alignment(NamedTuple):
+    """What is added to times [ns] so that all are of one clock."""
+
+    reception: int = 0
+    headers: Mapping[str, int] = {}  # by topic
+
+
 def align(
     bag: str, contract: Contract, times: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> tuple[dict[str, int], list[Finding]]:
-    """What to add to the header stamps of each topic [ns], and what was found.
+) -> tuple[Alignment, list[Finding]]:
+    """How to bring the times of a bag onto one clock, and what was found.
 
     `times`: topic -> reception and header (N,) ns, 0 where a header is unset. `InputError` where the clocks drift.
     """
     offsets = {}
     for topic, joints in stamped(contract).items():
         received, header = times.get(topic, (np.empty(0, np.int64),) * 2)
-        set_ = header != 0
-        if set_.any():
-            offsets[topic] = joints, _constant(bag, topic, received[set_], header[set_])
-    corrections: dict[str, int] = {}
+        known = header != 0
+        if known.any():
+            offsets[topic] = joints, _constant(bag, topic, received[known], header[known])
+    apart: dict[str, int] = {}  # topic -> reception - header, where that is no delay
     for clock in _clocks({topic: offset for topic, (_, offset) in offsets.items()}):
         least = min(offsets[topic][1] for topic in clock)
         late = JOINTS_LATE if any(offsets[topic][0] for topic in clock) else IMAGES_LATE
         if not -JOINTS_LATE < least * 1e-9 < late:
-            corrections |= dict.fromkeys(clock, least)
-    corrections |= _trajectories(contract, times, corrections)
-    if not corrections:
-        return {}, []
-    figures = ", ".join(f"{topic} {-by * 1e-9:+.3f} s" for topic, by in sorted(corrections.items()))
+            apart |= dict.fromkeys(clock, least)
+    apart |= _trajectories(contract, times, apart)
+    if not apart:
+        return Alignment(), []
+    lead = apart.get(next(iter(contract.cameras.values())).topic.lstrip("/"), 0)
+    topics = {*offsets, *(c.source.topic.lstrip("/") for c in contract.action)}
+    headers = {topic: by for topic in sorted(topics) if (by := apart.get(topic, 0) - lead)}
+    figures = ", ".join(f"{topic} {-by * 1e-9:+.3f} s" for topic, by in sorted(apart.items()))
     do = "synchronise the clocks (chrony, or --use-sim-time), or give `stamp: receive` in the contract"
-    return corrections, [
-        Finding("warning", "header stamps are on another clock than reception, and were moved", figures, do)
+    return Alignment(-lead, headers), [
+        Finding("warning", "header stamps are on another clock than reception, and were aligned", figures, do)
     ]
 
 

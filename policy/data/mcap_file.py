@@ -161,7 +161,11 @@ class _Reader:
             self.damaged += 1
             return None
         topic, kind, encoding = self._channels[number]
-        return Raw(topic, kind, unpacked(content[22:]), received, encoding)
+        data = unpacked(content[22:])
+        if data is None:
+            self.damaged += 1
+            return None
+        return Raw(topic, kind, data, received, encoding)
 
     def _learn(self, opcode: int, content: bytes) -> None:
         try:

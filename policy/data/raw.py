@@ -29,6 +29,9 @@ def full_type(name: str) -> str:
     return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", name)
 
 
-def unpacked(data: bytes) -> bytes:
-    """A message's bytes; rosbag2 may have compressed each message by itself."""
-    return zstd.decompress(data) if data[:4] == ZSTD else data
+def unpacked(data: bytes) -> bytes | None:
+    """A message's bytes, None where they are damaged; rosbag2 may have compressed each message by itself."""
+    try:
+        return zstd.decompress(data) if data[:4] == ZSTD else data
+    except zstd.ZstdError:
+        return None

@@ -20,6 +20,7 @@ from policy.data import checks, clocks
 from policy.data.bag_files import metadata
 from policy.data.bags import messages, summary
 from policy.data.checks import Finding
+from policy.data.clocks import Alignment
 from policy.data.instruction_timeline import Active, timeline
 from policy.data.raw import CUT_OFF, TYPES
 from policy.data.survey import hertz, survey
@@ -91,15 +92,16 @@ def read(bag: Path, contract: Contract, take: Callable[[Pictures], None]) -> Rec
     """
     wanted = _wanted(contract)
     topics, lost = survey(bag, wanted)
-    corrections, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
+    alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
     findings += checks.check_rates(contract, hertz(topics))
-    reader = _Reader(contract, corrections, take)
+    reader = _Reader(contract, alignment, take)
     for raw in messages(bag, wanted, Counter()):
         reader.push(raw.topic.lstrip("/"), raw.type, raw.data, raw.stamp)
     reader.streams.flush()
     reader.collect()
     cut = bool(lost[CUT_OFF])
     runs = reader.runs(cut)
+    findings += checks.check_whole(dict(lost), sum(len(run.stamps) for run in runs))
     for run in runs:
         findings += checks.check_motion(contract, run.stamps, run.state, run.actions)
     lost = +(lost + reader.lost + reader.streams.lost)
@@ -139,16 +141,18 @@ def _check_topics(bag: Path, contract: Contract, seen: set[str]) -> None:
 class _Reader:
     """Plays a bag's messages into streams and gathers what episodes are made of."""
 
-    def __init__(self, contract: Contract, corrections: dict[str, int], take: Callable[[Pictures], None]) -> None:
+    def __init__(self, contract: Contract, alignment: Alignment, take: Callable[[Pictures], None]) -> None:
         self.contract, self.lost = contract, Counter[str]()
         self._motors = Motors(contract)
-        self.streams = Streams(contract, self._motors, corrections)
+        self.streams = Streams(contract, self._motors, alignment.headers)
+        self._reception = alignment.reception
         self._take = take
         self._text: dict[str, list[tuple[int, Any]]] = {}  # instruction and labels: topic -> (time, value)
         self._frames: list[_Seen] = []
 
     def push(self, topic: str, kind: str, data: bytes, received: int) -> None:
         """Take one message."""
+        received += self._reception
         try:
             message: Any = TYPES.deserialize_cdr(data, kind)
         except Exception as error:  # rosbags raises whatever the damaged bytes lead to

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from policy.data.raw import CUT_OFF, Raw, full_type, unpacked
+from policy.data.raw import CUT_OFF, DAMAGED, Raw, full_type, unpacked
 from policy.errors import InputError
 
 QUERY = (
@@ -28,7 +28,10 @@ def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
         try:
             for topic, kind, encoding, stamp, data in connection.execute(QUERY):
                 got += 1
-                yield Raw(topic, full_type(kind), unpacked(data), stamp, encoding)
+                if (whole := unpacked(data)) is None:
+                    lost[DAMAGED] += 1
+                else:
+                    yield Raw(topic, full_type(kind), whole, stamp, encoding)
         finally:
             connection.close()
     except sqlite3.Error as error:

@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from threading import Thread
+from contextlib import contextmanager
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 
@@ -17,7 +18,12 @@ def pool(
     Ctrl-C is left to the parent. When the parent is gone, however it ended, so are they: a killed command would
     otherwise leave its pool computing for nobody.
     """
-    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _enlist, (begin, *arguments))
+    processes = processes or os.cpu_count() or 1
+    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _enlist, (begin, *arguments))
+    with _interrupts_ignored():  # which the new processes inherit, from their first moment on
+        for _ in range(processes):
+            executor.submit(int)
+    return executor
 
 
 def end(pool: ProcessPoolExecutor) -> None:
@@ -27,8 +33,20 @@ def end(pool: ProcessPoolExecutor) -> None:
         process.terminate()
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if current_thread() is not main_thread():  # only that one may set signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _enlist(begin: Callable[..., None] | None, *arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the pool was not begun by the main thread
     Thread(target=_follow, daemon=True).start()
     if begin is not None:
         begin(*arguments)

@@ -248,9 +248,7 @@ def _absent(stream: Stream) -> str:
     if stream.others is None or not isinstance(stream.source, Joints):
         return "nothing yet"
     wanted = ", ".join(stream.source.joints)
-    return (
-        f"got the joints {', '.join(stream.others) or '(no name)'}, expected {wanted}; correct the contract's `joints`"
-    )
+    return f"got the joints {', '.join(stream.others) or '(no name)'}, expected {wanted}"
 
 
 def _names(stream: Stream) -> tuple[str, ...]:

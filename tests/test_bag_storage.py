@@ -1,0 +1,283 @@
+"""Every message of a readable file is read, however it was stored; what is not is counted, and named."""
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mcap.writer import CompressionType, IndexType
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from policy.data.bag_files import find_bags, passed_over
+from policy.data.cache import open_cache
+from policy.data.episodes import read_episodes
+from policy.data.raw import CUT_OFF, DAMAGED, TYPES, UNCOUNTED
+from policy.data.zstd import zstd
+from policy.errors import InputError
+from tests import small_robot as small
+
+CONTRACT = small.contract()
+FRAMES = 80
+QOS = """- history: 3
+  depth: 0
+  reliability: 1
+  durability: 1
+  deadline: {sec: 0, nsec: 0}
+  lifespan: {sec: 0, nsec: 0}
+  liveliness: 1
+  liveliness_lease_duration: {sec: 0, nsec: 0}
+  avoid_ros_namespace_conventions: false"""
+
+
+@pytest.fixture(scope="module")
+def items() -> list[small.Message]:
+    return small.moving()
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory, items: list[small.Message]) -> Path:
+    return small.record(tmp_path_factory.mktemp("bag") / "run", items)
+
+
+def assert_whole(bag: Path) -> None:
+    (episode,) = read_episodes(bag, CONTRACT, lost := Counter())
+    assert len(episode.stamps) == FRAMES and not lost
+
+
+def edited(bag: Path, **changed: object) -> Path:
+    """Its metadata with other values."""
+    path = bag / "metadata.yaml"
+    raw = yaml.safe_load(path.read_text())
+    raw["rosbag2_bagfile_information"] |= changed
+    path.write_text(yaml.safe_dump(raw))
+    return bag
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"index_types": IndexType.NONE},
+        {"index_types": IndexType.CHUNK, "compression": CompressionType.ZSTD},
+        {"index_types": IndexType.CHUNK, "compression": CompressionType.NONE},
+        {"index_types": IndexType.CHUNK, "use_statistics": False, "use_summary_offsets": False},
+        {"repeat_channels": False, "repeat_schemas": False, "index_types": IndexType.NONE, "use_statistics": False},
+        {"use_chunking": False},
+        {"profile": ""},
+        {"short": True},
+        {"foreign": True},
+        {"enable_crcs": False},
+    ],
+    ids=lambda how: "-".join(f"{k}={getattr(v, 'name', v)}" for k, v in how.items()),
+)
+@pytest.mark.parametrize("cut", [0, 8])
+def test_a_file_of_the_mcap_library(tmp_path: Path, items: list[small.Message], how: dict, cut: int) -> None:
+    """Without indexes, statistics, profile or chunks, with types in short or a channel in JSON; and without its end."""
+    path = small.record_mcap(tmp_path / "x.mcap", items, **({"chunk_size": 60_000} | how))
+    if not cut:
+        return assert_whole(path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    (episode,) = read_episodes(path, CONTRACT, lost := Counter())
+    assert len(episode.stamps) == FRAMES and lost == {CUT_OFF: 1}
+    return None
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_messages_that_are_not_in_the_order_of_their_times(
+    tmp_path: Path, items: list[small.Message], chunked: bool
+) -> None:
+    late = np.argsort(np.arange(len(items)) + np.random.default_rng(0).uniform(0, 9, len(items)))
+    mixed = [items[i] for i in late]
+    assert_whole(small.record_mcap(tmp_path / "x.mcap", mixed, use_chunking=chunked, chunk_size=20_000))
+
+
+def test_chunks_in_another_order_and_channels_named_in_a_later_one(tmp_path: Path, items: list[small.Message]) -> None:
+    """The second half first: its chunks come after, in time, and have the only channel records."""
+    half = len(items) // 2
+    how = {"repeat_channels": False, "index_types": IndexType.NONE, "chunk_size": 20_000}
+    assert_whole(small.record_mcap(tmp_path / "x.mcap", items[half:] + items[:half], **how))
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("topics", ["all", "/instruction"])
+def test_metadata_with_another_quality_of_service(
+    tmp_path: Path, items: list[small.Message], plugin: StoragePlugin, topics: str
+) -> None:
+    bag = small.record(tmp_path / "run", items, plugin, 8)
+    raw = yaml.safe_load((bag / "metadata.yaml").read_text())
+    for topic in raw["rosbag2_bagfile_information"]["topics_with_message_count"]:
+        if topics in ("all", topic["topic_metadata"]["name"]):
+            topic["topic_metadata"]["offered_qos_profiles"] = QOS
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(raw))
+    assert_whole(bag)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"storage_identifier": ""}, {"version": 99}, {"relative_file_paths": ["moved/run.mcap"]}, None]
+)
+def test_metadata_that_says_little_or_was_never_written(tmp_path: Path, bag: Path, changed: dict | None) -> None:
+    copy = Path(shutil.copytree(bag, tmp_path / "run"))
+    if changed is None:
+        (copy / "metadata.yaml").write_text("")  # after a power cut
+    else:
+        edited(copy, **changed)
+    assert find_bags(tmp_path) == [copy]
+    assert_whole(copy)
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("mode", [CompressionMode.FILE, CompressionMode.MESSAGE])
+@pytest.mark.parametrize("metadata", [True, False])
+def test_compressed_files_and_messages(
+    tmp_path: Path, items: list[small.Message], plugin: StoragePlugin, mode: CompressionMode, metadata: bool
+) -> None:
+    path = tmp_path / "run"
+    writer = Writer(path, version=9, storage_plugin=plugin)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    with writer:
+        connections = {}
+        for topic, message, ns in items:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, message.__msgtype__, typestore=TYPES)
+            writer.write(connections[topic], ns, TYPES.serialize_cdr(message, message.__msgtype__))
+    if not metadata:
+        (path / "metadata.yaml").unlink()
+    assert find_bags(tmp_path) == [path]
+    assert_whole(path)
+
+
+def test_a_database_whose_recorder_was_killed(tmp_path: Path, items: list[small.Message]) -> None:
+    """No metadata.yaml, and the newest messages in the write-ahead log."""
+    source = small.record(tmp_path / "source" / "run", items, StoragePlugin.SQLITE3)
+    killed = tmp_path / "bags" / "run"
+    killed.mkdir(parents=True)
+    connection = sqlite3.connect(source / "run.db3")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("UPDATE messages SET timestamp = timestamp")
+    connection.commit()
+    for file in source.glob("run.db3*"):  # as they lie while the recorder runs
+        shutil.copy(file, killed / file.name)
+    connection.close()
+    assert (killed / "run.db3-wal").stat().st_size > 0
+    assert find_bags(tmp_path / "bags") == [killed]
+    assert_whole(killed)
+
+
+def test_a_killed_split_recording_is_one_bag(tmp_path: Path, items: list[small.Message]) -> None:
+    run, middle = tmp_path / "run", small.START + 2 * small.SECOND
+    run.mkdir()
+    for i, part in enumerate(([m for m in items if m[2] < middle], [m for m in items if m[2] >= middle])):
+        (file,) = small.record(tmp_path / f"part{i}", part).glob("*.mcap")
+        (run / f"run_{i}.mcap").write_bytes(file.read_bytes()[: None if i == 0 else -2000])
+    for folder in (run, tmp_path / "part0", tmp_path / "part1"):
+        if folder != run:
+            shutil.rmtree(folder)
+    for given in (run, tmp_path):
+        assert find_bags(given) == [run]
+    (episode,) = read_episodes(run, CONTRACT, lost := Counter())
+    assert len(episode.stamps) == FRAMES and lost == {CUT_OFF: 1}
+
+
+def test_links_are_followed_and_no_bag_is_found_twice(tmp_path: Path, bag: Path) -> None:
+    (tmp_path / "bags" / "below").mkdir(parents=True)
+    shutil.copytree(bag, tmp_path / "bags" / "a")
+    (tmp_path / "bags" / "linked").symlink_to(bag)
+    (tmp_path / "bags" / "below" / "up").symlink_to(tmp_path / "bags")
+    assert find_bags(tmp_path / "bags") == [tmp_path / "bags" / "a", tmp_path / "bags" / "linked"]
+
+
+def test_what_is_passed_over_is_named_with_what_to_do(tmp_path: Path, bag: Path) -> None:
+    shutil.copytree(bag, tmp_path / "a")
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
+    (tmp_path / "x.mcap.lz4").write_bytes(b"?")
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "empty_0.mcap.zstd").write_bytes(b"(compressed)")
+    told = "\n".join(map(str, passed_over(tmp_path)))
+    for words in ("old.bag: a ROS 1 bag; convert it with rosbags-convert", "x.mcap.lz4; decompress it", "gone: a link"):
+        assert words in told
+    with pytest.raises(InputError, match=r"empty_0.mcap.zstd is not zstd"):
+        open_cache(tmp_path, CONTRACT)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "old.bag"])
+def test_a_file_that_is_no_bag(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("?")
+    with pytest.raises(InputError, match=r"is no bag: expected rosbag2 directories, or \.mcap or \.db3 files"):
+        find_bags(tmp_path / name)
+
+
+def test_a_zstd_file_that_is_cut_off(tmp_path: Path, bag: Path) -> None:
+    (file,) = bag.glob("*.mcap")
+    packed = zstd.compress(file.read_bytes())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run_0.mcap.zstd").write_bytes(packed[: len(packed) // 2])
+    (episode,) = read_episodes(tmp_path / "run", CONTRACT, lost := Counter())
+    assert 5 < len(episode.stamps) < FRAMES and lost[CUT_OFF] >= 1
+
+
+def test_a_damaged_chunk_is_not_believed_and_the_others_are_read(tmp_path: Path, items: list[small.Message]) -> None:
+    """Not compressed, so that nothing but the checksum tells; the walk goes on, or the summary knows the rest."""
+    path = small.record_mcap(tmp_path / "x.mcap", items, chunk_size=60_000, compression=CompressionType.NONE)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(data)
+    (episode,) = read_episodes(path, CONTRACT, lost := Counter())
+    assert FRAMES / 2 < len(episode.stamps) < FRAMES and lost[DAMAGED] > 1
+    assert lost[DAMAGED] < len(items) / 4
+
+
+def _chunks(data: bytes) -> Iterator[int]:
+    """Where the chunks of a file begin."""
+    at = 8
+    while at < len(data) - 8:
+        if data[at] == 6:
+            yield at
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+
+
+def test_records_behind_a_damaged_length_are_found_by_the_summary(tmp_path: Path, items: list[small.Message]) -> None:
+    path = small.record_mcap(tmp_path / "x.mcap", items, chunk_size=60_000)
+    data = bytearray(path.read_bytes())
+    at = next(at for i, at in enumerate(_chunks(data)) if i == 1)
+    data[at + 1 : at + 9] = (1 << 40).to_bytes(8, "little")
+    path.write_bytes(data)
+    (episode,) = read_episodes(path, CONTRACT, lost := Counter())
+    assert len(episode.stamps) >= FRAMES - 1 and lost.total() <= 10
+
+
+def test_counts_are_held_against_the_file_s_and_the_metadata_s(tmp_path: Path, bag: Path) -> None:
+    copy = Path(shutil.copytree(bag, tmp_path / "bags" / "run"))
+    (file,) = copy.glob("*.mcap")
+    data = bytearray(file.read_bytes())
+    summary = int.from_bytes(data[-28:-20], "little")
+    at = summary
+    while data[at] != 11:  # the statistics record
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    count = int.from_bytes(data[at + 9 : at + 17], "little")
+    data[at + 9 : at + 17] = (count + 7).to_bytes(8, "little")
+    file.write_bytes(data)
+    read_episodes(copy, CONTRACT, lost := Counter())
+    assert lost == {UNCOUNTED: 7}
+    edited(copy, message_count=count + 20)
+    read_episodes(copy, CONTRACT, lost := Counter())
+    assert lost == {UNCOUNTED: 20}
+    (finding,) = open_cache(tmp_path / "bags", CONTRACT).findings
+    assert finding.severity == "warning" and "run: 20 x" in finding.figures and "80 frames" in finding.figures
+
+
+def test_a_recording_that_was_cut_off_is_not_taken_for_carried_out(tmp_path: Path, items: list[small.Message]) -> None:
+    path = small.record_mcap(tmp_path / "x.mcap", items)
+    assert open_cache(path, CONTRACT).broken.tolist() == [False]
+    path.write_bytes(path.read_bytes()[:-8])
+    assert open_cache(path, CONTRACT).broken.tolist() == [True]
+
+
+def test_a_topic_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = small.record_mcap(tmp_path / "x.mcap", small.moving(1.0), encoding="ros1")
+    with pytest.raises(InputError, match=r"in the encoding ros1, expected cdr.*rosbags-convert"):
+        read_episodes(path, CONTRACT)

@@ -1,0 +1,154 @@
+"""What is wrong with data is found before it is learnt: units, wraps, scales, rates; and training obeys."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from policy.data import checks
+from policy.data.cache import open_cache
+from policy.data.checks import Finding
+from policy.data.episodes import read_episodes
+from policy.errors import InputError
+from policy.robot.contract import load
+from policy.train import train
+from tests import small
+from tests import small_robot as robot
+from tests.demo_bag import CONTRACT, demonstration, write
+
+SMALL = robot.contract()
+T = np.arange(200) / 20
+
+
+def found(measured: np.ndarray, commanded: np.ndarray, joint: int = 0) -> list[Finding]:
+    """What is said of one joint of the small robot, the others as they should be."""
+    state, actions = (robot.position(T).astype(np.float32) for _ in range(2))
+    state[:, joint], actions[:, joint] = measured, commanded
+    stamps = robot.START + (T * 1e9).astype(np.int64)
+    return checks.check_motion(SMALL, stamps, state, actions)
+
+
+def wrapped(values: np.ndarray) -> np.ndarray:
+    return (values + np.pi) % (2 * np.pi) - np.pi
+
+
+def test_nothing_is_said_of_data_that_is_right() -> None:
+    way = 0.5 * np.sin(T)
+    assert not found(way, way + 0.02)
+    assert not found(np.full(200, 0.7), np.full(200, 0.7))  # a joint that is not moved
+    holds = np.where(T < 5, 0.05, 0.0)
+    assert not found(np.maximum(holds, 0.03), holds, joint=2)  # a gripper that is kept from closing
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_a_joint_that_wraps_while_the_other_goes_on(state: bool) -> None:
+    way = 2.5 + 0.1 * T
+    one, other = (wrapped(way), way) if state else (way, wrapped(way))
+    (finding,) = found(one, other)
+    assert finding.severity == "error" and "whole turns apart" in finding.what
+    assert "6.28 rad" in finding.figures and "%" in finding.figures and "3.14" in finding.figures
+
+
+def test_a_joint_whose_state_and_command_both_wrap() -> None:
+    way = 2.5 + 0.1 * T
+    findings = found(wrapped(way), wrapped(way))
+    assert findings and all(f.severity == "error" and "wraps" in f.what for f in findings)
+    assert "1 jumps of a whole turn" in findings[0].figures
+
+
+@pytest.mark.parametrize(("state", "command"), [(True, True), (True, False), (False, True)])
+def test_degrees_under_a_contract_of_radians(state: bool, command: bool) -> None:
+    way = 1.2 * np.sin(T)
+    findings = found(np.rad2deg(way) if state else way, np.rad2deg(way) if command else way)
+    assert len(findings) == state + command and all(f.severity == "error" for f in findings)
+    assert "degrees?" in findings[0].what and "68." in findings[0].figures and "0.017453" in findings[0].do
+
+
+@pytest.mark.parametrize(("factor", "words"), [(57.3, "57.3"), (0.0175, "0.0175"), (-1.0, "-1 times")])
+def test_a_state_on_another_scale_than_its_command_within_the_limits(factor: float, words: str) -> None:
+    """Small motions: no value is beyond a limit."""
+    way = 0.05 * np.sin(3 * T) if factor > 1 else 0.9 * np.sin(3 * T)
+    (finding,) = found(factor * way, way)
+    assert finding.severity == "error" and "different scales" in finding.what and words in finding.figures
+
+
+def test_state_and_command_of_other_joints_are_far_apart() -> None:
+    way = 0.5 * np.sin(3 * T)
+    (finding,) = found(way + 1.9, way)
+    assert finding.severity == "warning" and "far apart" in finding.what and "1.9" in finding.figures
+
+
+def test_a_camera_that_is_slower_than_a_chunk_is_refused_with_the_figures(tmp_path: Path) -> None:
+    robot.record(tmp_path / "a", robot.moving(8, camera=2))
+    findings = open_cache(tmp_path, SMALL).findings
+    assert [f.severity for f in findings] == ["error"]
+    assert "every 0.5 s" in findings[0].figures and "8 actions at 20 Hz lasts 0.4 s" in findings[0].figures
+
+
+def test_rare_commands_that_are_held_are_reported() -> None:
+    leader = SimpleNamespace(source=SimpleNamespace(topic="leader", type="sensor_msgs/msg/JointState"))
+    contract = SimpleNamespace(cameras=SMALL.cameras, horizon=8, rate=20.0, action=[leader])
+    (finding,) = checks.check_rates(contract, {"cam/image_raw": 20.0, "leader": 2.0})
+    assert finding.severity == "warning" and "2 Hz for a policy of 20 Hz" in finding.figures
+    assert not checks.check_rates(contract, {"cam/image_raw": 20.0, "leader": 10.0})
+
+
+def test_findings_of_many_bags_are_one_that_names_some() -> None:
+    one = Finding("warning", "what", "3 of it", "mend it")
+    worse = Finding("error", "worse", "4", "stop")
+    merged = checks.merge([*((f"bag{i}", one) for i in range(5)), ("b", worse)])
+    assert [str(f) for f in merged] == [
+        "worse: b: 4; stop",
+        "what: bag0: 3 of it; bag1: 3 of it; bag2: 3 of it; and 2 more bags; mend it",
+    ]
+
+
+def edited(items: list[robot.Message], change: Callable[[float], np.ndarray]) -> list[robot.Message]:
+    """The joint states replaced by `change(seconds)`."""
+    return [
+        (t, robot.joints(ns, change((ns - robot.START) * 1e-9)) if t == "/joint_states" else m, ns)
+        for t, m, ns in items
+    ]
+
+
+def test_training_refuses_what_would_be_learnt_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Joints in degrees: reported with the figures before a step is made, and nothing is written."""
+    items = list(demonstration(30))
+    for item in items:
+        if item.topic == "joint_states":
+            item.message.position[:7] = np.rad2deg(item.message.position[:7] + 1.0)
+    write(tmp_path / "bags" / "a", items)
+    recipe = small.write(tmp_path / "small.yaml", small.shrink("chunk"))
+    with pytest.raises(
+        InputError, match=r"are errors, and would be learn\w+: state of panda_joint\d is in another unit"
+    ):
+        train(str(recipe), tmp_path / "bags", tmp_path / "run", samples=4)
+    assert "error: state of panda_joint1 is in another unit" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert load("tabletop") == CONTRACT
+
+
+@pytest.mark.parametrize("names", [["left_j1", "left_j2", "left_grip"], []])
+def test_joints_that_the_contract_does_not_name_are_told(tmp_path: Path, names: list[str]) -> None:
+    items = [
+        (t, robot.joints(ns, m.position, names) if t == "/joint_states" else m, ns) for t, m, ns in robot.moving(1)
+    ]
+    robot.record(tmp_path / "a", items)
+    arrived = ", ".join(names) or r"\(no name\)"
+    with pytest.raises(
+        InputError, match=rf"20 x frame without state .* got the joints {arrived}, expected j1, j2, grip"
+    ):
+        read_episodes(tmp_path / "a", SMALL)
+
+
+def test_commands_that_the_contract_does_not_name_are_told(tmp_path: Path) -> None:
+    robot.record(tmp_path / "a", robot.moving(1))
+    arm = {"topic": "arm/joint_trajectory", "joints": ["arm_j1", "arm_j2"], "names": ["j1", "j2"]}
+    arm |= {"position_min": [-3, -3], "position_max": [3, 3], "velocity_max": [3, 3]}
+    contract = robot.contract(action=[arm])
+    with pytest.raises(
+        InputError, match=r"without a command: action j1\.\.j2 .* got the joints j1, j2, grip, expected arm_j1"
+    ):
+        read_episodes(tmp_path / "a", contract)

@@ -1,0 +1,108 @@
+"""Headers on the robot's clock, reception on the recorder's: measured, aligned where constant, else refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy.data.cache import open_cache
+from policy.data.episodes import read_episodes
+from policy.errors import InputError
+from policy.robot.contract import Contract
+from tests import small_robot as small
+
+S = small.SECOND
+ARRAY = {"topic": "arm/commands", "type": "std_msgs/msg/Float64MultiArray"}
+ARM, GRIP = (
+    {"topic": "arm/joint_trajectory", "joints": ["j1", "j2"], "position_min": [-3.2] * 2, "position_max": [3.2] * 2},
+    {"topic": "arm/joint_trajectory", "joints": ["grip"], "position_min": [0], "position_max": [0.05]},
+)
+
+
+def arrays() -> Contract:
+    """Commands that have no header."""
+    arm = ARM | {"velocity_max": [3, 3], "demonstration": ARRAY | {"indices": [0, 1], "names": ["j1", "j2"]}}
+    grip = GRIP | {"velocity_max": [1], "gripper": True, "demonstration": ARRAY | {"indices": [2], "names": ["grip"]}}
+    return small.contract(action=[arm, grip])
+
+
+def received(items: list[small.Message], by: float, *topics: str) -> list[small.Message]:
+    """The same messages, received `by` seconds later (all topics, or some)."""
+    moved = [(t, m, ns + round(by * S) if not topics or t in topics else ns) for t, m, ns in items]
+    return sorted(moved, key=lambda item: item[2])
+
+
+def two_instructions() -> list[small.Message]:
+    said = [
+        ("/instruction", small.string(text), small.START + at * S - 1) for text, at in (("first", 0), ("second", 4))
+    ]
+    return sorted([*small.moving(8, text=""), *said], key=lambda item: item[2])
+
+
+@pytest.mark.parametrize("by", [0, -30, -1, -0.3, 0.4, 30, 1e7])
+def test_an_instruction_is_of_the_frames_that_were_recorded_under_it(tmp_path: Path, by: float) -> None:
+    """It has no header: its reception is moved onto the clock in the headers, 10^7 s for a simulation's."""
+    small.record(tmp_path / "bags" / "a", received(two_instructions(), by))
+    cache = open_cache(tmp_path / "bags", small.contract())
+    assert list(zip(cache.instructions, np.diff(cache.bounds).tolist(), strict=True)) == [("first", 80), ("second", 80)]
+    assert cache.stamps[0] == small.START  # headers are kept
+    assert [f.severity for f in cache.findings] == (["warning"] if by else [])
+    if by:
+        assert f"{-by:+.3f} s" in cache.findings[0].figures and "stamp: receive" in cache.findings[0].do
+
+
+@pytest.mark.parametrize("by", [0, 0.5, -0.5])
+def test_commands_without_a_header_are_of_the_frames_of_their_time(tmp_path: Path, by: float) -> None:
+    items = [item for item in small.moving(8) if "traj" not in item[0]]
+    sent = [small.START + k * S // 20 - S // 100 for k in range(160)]  # between two frames
+    items += [("/arm/commands", small.array(small.position(np.array(k / 20))), ns) for k, ns in enumerate(sent)]
+    small.record(tmp_path / "a", received(sorted(items, key=lambda item: item[2]), by))
+    (episode,) = read_episodes(tmp_path / "a", arrays())
+    t = (episode.stamps - small.START) * 1e-9
+    assert np.abs(episode.actions - small.position(np.minimum(t + 0.05, 7.95))).max() < 1e-6
+
+
+def test_one_topic_on_a_clock_of_its_own_is_aligned_with_the_camera(tmp_path: Path) -> None:
+    """The arm's computer is 5 s ahead of the camera's and the recorder's."""
+    items = [
+        (t, small.joints(ns + 5 * S, m.position) if t == "/joint_states" else m, ns) for t, m, ns in small.moving(4)
+    ]
+    small.record(tmp_path / "bags" / "a", items)
+    cache = open_cache(tmp_path / "bags", small.contract())
+    t = (cache.stamps - small.START) * 1e-9
+    assert len(t) == 80 and np.abs(cache.state - small.position(t)).max() < 0.01
+    (finding,) = cache.findings
+    assert "joint_states +5.000 s" in finding.figures and "cam/image_raw" not in finding.figures
+
+
+def test_trajectories_take_the_clock_of_the_joints(tmp_path: Path) -> None:
+    def ahead(message: object, ns: int) -> object:
+        if hasattr(message, "points"):
+            point = message.points[0]
+            return small.trajectory(ns + 5 * S, (point.time_from_start.nanosec * 1e-9, point.positions))
+        return small.joints(ns + 5 * S, message.position)
+
+    items = [(t, m if "cam" in t or "inst" in t else ahead(m, ns), ns) for t, m, ns in small.moving(4)]
+    small.record(tmp_path / "a", items)
+    (episode,) = read_episodes(tmp_path / "a", small.contract())
+    t = (episode.stamps - small.START) * 1e-9
+    assert len(t) == 80 and np.abs(episode.actions - small.position(t + 0.05)).max() < 1e-5
+
+
+def test_a_delay_is_no_other_clock(tmp_path: Path) -> None:
+    """An image that is received 150 ms after its header was late; its header is right."""
+    small.record(tmp_path / "bags" / "a", received(small.moving(4), 0.15, "/cam/image_raw"))
+    cache = open_cache(tmp_path / "bags", small.contract())
+    t = (cache.stamps - small.START) * 1e-9
+    assert not cache.findings and np.abs(cache.state - small.position(t)).max() < 0.006
+
+
+@pytest.mark.parametrize("how", ["drift", "step"])
+def test_an_offset_that_changes_is_refused_with_the_figures(tmp_path: Path, how: str) -> None:
+    items = small.moving(20)
+    end = items[-1][2] - small.START
+    late = [(ns - small.START) / end if how == "drift" else float(ns - small.START > end / 2) for *_, ns in items]
+    moved = [(t, m, ns + round(0.5 * S * by)) for (t, m, ns), by in zip(items, late, strict=True)]
+    small.record(tmp_path / "bags" / "a", moved)
+    with pytest.raises(InputError, match=r"drift apart: reception is 0\.0\d\d to 0\.\d+ s after .*stamp: receive"):
+        open_cache(tmp_path / "bags", small.contract())
