@@ -62,17 +62,33 @@ def test_commands_without_a_header_are_of_the_frames_of_their_time(tmp_path: Pat
     assert np.abs(episode.actions - small.position(np.minimum(t + 0.05, 7.95))).max() < 1e-6
 
 
-def test_one_topic_on_a_clock_of_its_own_is_aligned_with_the_camera(tmp_path: Path) -> None:
-    """The arm's computer is 5 s ahead of the camera's and the recorder's."""
+@pytest.mark.parametrize("by", [5, -5, 0.2, -0.2])
+def test_one_topic_on_a_clock_of_its_own_is_aligned_with_the_camera(tmp_path: Path, by: float) -> None:
+    """The arm's computer is ahead of the camera's and the recorder's."""
+    moved = round(by * S)
     items = [
-        (t, small.joints(ns + 5 * S, m.position) if t == "/joint_states" else m, ns) for t, m, ns in small.moving(4)
+        (t, small.joints(ns + moved, m.position) if t == "/joint_states" else m, ns) for t, m, ns in small.moving(4)
     ]
     small.record(tmp_path / "bags" / "a", items)
     cache = open_cache(tmp_path / "bags", small.contract())
     t = (cache.stamps - small.START) * 1e-9
     assert len(t) == 80 and np.abs(cache.state - small.position(t)).max() < 0.01
     (finding,) = cache.findings
-    assert "joint_states +5.000 s" in finding.figures and "cam/image_raw" not in finding.figures
+    assert f"joint_states {by:+.3f} s" in finding.figures and "cam/image_raw" not in finding.figures
+
+
+def test_a_camera_whose_clock_is_a_little_ahead(tmp_path: Path) -> None:
+    """By 0.2 s, which is no delay: nothing is received before it was sent."""
+    ahead = S // 5
+    items = [
+        (t, small.image(ns + ahead, m.data.reshape(48, 64, 3)) if t == "/cam/image_raw" else m, ns)
+        for t, m, ns in small.moving(4)
+    ]
+    small.record(tmp_path / "a", items)
+    (episode,) = read_episodes(tmp_path / "a", small.contract())
+    t = (episode.stamps - ahead - small.START) * 1e-9
+    assert len(t) == 80 and np.abs(episode.state - small.position(t)).max() < 0.006
+    assert np.abs(episode.actions - small.position(t + 0.05)).max() < 1e-5
 
 
 def test_trajectories_take_the_clock_of_the_joints(tmp_path: Path) -> None:

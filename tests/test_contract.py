@@ -156,10 +156,3 @@ def test_not_a_contract(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"robot\.yaml"):
         load(path)
-
-
-def test_only_what_decides_the_reading_changes_the_fingerprint(tmp_path):
-    known = load("tabletop").reading
-    assert load(changed(tmp_path, lambda r: r["action"][0].update(velocity_max=[1.0] * 7))).reading == known
-    assert load(changed(tmp_path, lambda r: r.update(horizon=8))).reading == known
-    assert load(changed(tmp_path, lambda r: r["cameras"]["front"].update(max_age=0.1))).reading != known

@@ -17,11 +17,11 @@ from policy.data.checks import Finding, stamped
 from policy.errors import InputError
 from policy.robot.contract import TRAJECTORY, Contract
 
-JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s: a smaller offset is a delay of the topic, no other clock
-APART = 0.25  # s: topics closer than this have one clock
-CHANGES = 0.1  # s that an offset may change within a bag
+JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s that a message takes at most; more is another clock
+CHANGES = 0.1  # s that an offset of joints may change within a bag, with the load of a computer
 WINDOWS, WINDOW = 20, 50  # parts of a bag that are compared, and the messages each should have
 FLOOR = 0.05  # quantile of reception - header: the delay is least there
+NONE = np.empty(0, np.int64)
 
 
 class Alignment(NamedTuple):
@@ -38,24 +38,25 @@ def align(
 
     `times`: topic -> reception and header (N,) ns, 0 where a header is unset. `InputError` where the clocks drift.
     """
-    offsets = {}
-    for topic, joints in stamped(contract).items():
-        received, header = times.get(topic, (np.empty(0, np.int64),) * 2)
+    joints: dict[str, int] = {}  # topic -> reception - header [ns]
+    images: dict[str, int] = {}
+    for topic, of_joints in stamped(contract).items():
+        received, header = times.get(topic, (NONE, NONE))
         known = header != 0
         if known.any():
-            offsets[topic] = joints, _constant(bag, topic, received[known], header[known])
+            offset = _constant(bag, topic, received[known], header[known], CHANGES if of_joints else IMAGES_LATE)
+            (joints if of_joints else images)[topic] = offset
     apart: dict[str, int] = {}  # topic -> reception - header, where that is no delay
-    for clock in _clocks({topic: offset for topic, (_, offset) in offsets.items()}):
-        least = min(offsets[topic][1] for topic in clock)
-        late = JOINTS_LATE if any(offsets[topic][0] for topic in clock) else IMAGES_LATE
-        if not -JOINTS_LATE < least * 1e-9 < late:
-            apart |= dict.fromkeys(clock, least)
+    for base, topics in _clocks(joints, images):
+        late = JOINTS_LATE if any(topic in joints for topic in topics) else IMAGES_LATE
+        if not -JOINTS_LATE < base * 1e-9 < late:
+            apart |= dict.fromkeys(topics, base)
     apart |= _trajectories(contract, times, apart)
     if not apart:
         return Alignment(), []
     lead = apart.get(next(iter(contract.cameras.values())).topic.lstrip("/"), 0)
-    topics = {*offsets, *(c.source.topic.lstrip("/") for c in contract.action)}
-    headers = {topic: by for topic in sorted(topics) if (by := apart.get(topic, 0) - lead)}
+    every = {*joints, *images, *(c.source.topic.lstrip("/") for c in contract.action)}
+    headers = {topic: by for topic in sorted(every) if (by := apart.get(topic, 0) - lead)}
     figures = ", ".join(f"{topic} {-by * 1e-9:+.3f} s" for topic, by in sorted(apart.items()))
     do = "synchronise the clocks (chrony, or --use-sim-time), or give `stamp: receive` in the contract"
     return Alignment(-lead, headers), [
@@ -63,12 +64,12 @@ def align(
     ]
 
 
-def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray) -> int:
+def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray, changes: float) -> int:
     """The offset of a topic [ns]; `InputError` if it changes within the bag."""
     offset = received - header
     parts = np.array_split(offset, int(np.clip(len(offset) // WINDOW, 1, WINDOWS)))
     floors = np.array([np.quantile(part, FLOOR) for part in parts])
-    if np.ptp(floors) > CHANGES * 1e9:
+    if np.ptp(floors) > changes * 1e9:
         raise InputError(
             f"{bag}: the clock in the headers of {topic} and the recorder's drift apart: reception is "
             f"{floors.min() * 1e-9:.3f} to {floors.max() * 1e-9:.3f} s after the header; record again with both on one "
@@ -77,16 +78,29 @@ def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray) ->
     return round(float(np.quantile(offset, FLOOR)))
 
 
-def _clocks(offsets: dict[str, int]) -> list[list[str]]:
-    """Topics grouped by clock: sorted by offset, a new one begins at a gap."""
-    clocks: list[list[str]] = []
+def _clocks(joints: dict[str, int], images: dict[str, int]) -> list[tuple[int, list[str]]]:
+    """(offset, topics) of each clock: joints that are close, the images that follow them closest, and the rest."""
+    clocks = [(0, []), *_grouped(joints, JOINTS_LATE)]  # the first one is the recorder's
+    alone = {}
+    for topic, offset in images.items():
+        near = [clock for clock in clocks if -JOINTS_LATE < (offset - clock[0]) * 1e-9 < IMAGES_LATE]
+        if near:
+            min(near, key=lambda clock: abs(offset - clock[0]))[1].append(topic)
+        else:
+            alone[topic] = offset
+    return clocks + _grouped(alone, IMAGES_LATE)
+
+
+def _grouped(offsets: dict[str, int], gap: float) -> list[tuple[int, list[str]]]:
+    """Topics by offset, the least one first; a new group begins at a gap."""
+    groups: list[tuple[int, list[str]]] = []
     last = 0
     for topic, offset in sorted(offsets.items(), key=lambda item: item[1]):
-        if not clocks or offset - last > APART * 1e9:
-            clocks.append([])
-        clocks[-1].append(topic)
+        if not groups or offset - last > gap * 1e9:
+            groups.append((offset, []))
+        groups[-1][1].append(topic)
         last = offset
-    return clocks
+    return groups
 
 
 def _trajectories(
@@ -95,7 +109,7 @@ def _trajectories(
     """The same for trajectories, whose headers may say a later start: they take the clock that is nearest."""
     found = {}
     for topic in {c.source.topic.lstrip("/") for c in contract.action if c.source.type == TRAJECTORY}:
-        received, header = times.get(topic, (np.empty(0, np.int64),) * 2)
+        received, header = times.get(topic, (NONE, NONE))
         if corrections and (header != 0).any():
             offset = float(np.median((received - header)[header != 0]))
             by = min([0, *corrections.values()], key=lambda clock: abs(clock - offset))

@@ -4,12 +4,10 @@ One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one 
 """
 
 import functools
-import hashlib
-import json
 import math
 import types
 import typing
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -165,14 +163,6 @@ class Contract:
     def commanded(self) -> dict[str, str]:
         """Topic -> message type of what the actions of a demonstration are read from."""
         return {c.source.topic: c.source.type for c in self.action}
-
-    @property
-    def reading(self) -> str:
-        """Fingerprint of all that decides how a bag is read: another one means another cache."""
-        raw = asdict(self)
-        raw["action"] = [asdict(c.source) for c in self.action]
-        raw.pop("horizon")
-        return hashlib.sha256(json.dumps(raw).encode()).hexdigest()[:12]
 
     def split(self, action: np.ndarray, rates: bool = False) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
         """An action (A,), or several (..., A), as (topic, joint names, positions in the robot's units).
