@@ -13,7 +13,7 @@ from policy.errors import InputError
 from ros_nodes import bridge
 from ros_nodes.graph import node_name
 
-DISCOVERY_NS = 2_000_000_000  # until the publishers that were there before are known
+DISCOVERY_NS = 4_000_000_000  # Fast DDS finds other nodes at once or with its next announcement, every 3 s
 
 
 class ClockPublisher:
@@ -22,18 +22,18 @@ class ClockPublisher:
     def __init__(self, node: Node) -> None:
         self._node, self._created = node, monotonic_ns()
         self._publisher = node.create_publisher(Clock, "/clock", 10)
-        self._started = False
+        self._published = False
 
     def ready(self) -> bool:
         """Whether publishing may begin; `InputError` where another node publishes already."""
-        if not self._started and monotonic_ns() - self._created > DISCOVERY_NS:
-            if conflict := self.conflict():
-                raise InputError(
-                    f"{conflict}; end the other node, or start this one with another ROS_DOMAIN_ID "
-                    "(a process that was killed stays known for 20 s)"
-                )
-            self._started = True
-        return self._started
+        if monotonic_ns() - self._created < DISCOVERY_NS:
+            return False
+        if not self._published and (conflict := self.conflict()):
+            raise InputError(
+                f"{conflict}; end the other node, or start this one with another ROS_DOMAIN_ID "
+                "(a process that was killed stays known for 20 s)"
+            )
+        return True
 
     def conflict(self) -> str:
         """A sentence where another node publishes too, "" where none does."""
@@ -46,4 +46,5 @@ class ClockPublisher:
 
     def publish(self, now: int) -> None:
         """The simulated time is now this."""
+        self._published = True
         self._publisher.publish(Clock(clock=bridge.stamp(now)))

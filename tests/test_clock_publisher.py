@@ -27,8 +27,9 @@ def test_two_simulated_robots_in_one_domain_the_second_refuses_the_first_reports
         assert times == sorted(times), "the first robot's clock was never set back"
 
         stage.ears.create_publisher(Clock, "/clock", 10)
-        until(lambda: any("ears too" in s.message for m in statuses for s in m.status), "it is reported")
-        assert {s.hardware_id for m in statuses for s in m.status} == {"/left"}
+        third = f"{stage.ears.get_fully_qualified_name()} too"
+        until(lambda: any(third in s.message for m in statuses for s in m.status), "it is reported")
+        assert {s.hardware_id for m in statuses for s in m.status if third in s.message} == {"/left"}
         assert first.poll() is None
 
 

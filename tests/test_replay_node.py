@@ -91,7 +91,7 @@ def test_another_clock_is_refused(bag: Path) -> None:
         stage.ears.create_publisher(Clock, "/clock", 10)
         process = stage.start("replay_node", bag=bag)
         output, _ = process.communicate(timeout=4 * LONG)
-        assert process.returncode == 2 and "/clock is published by /ears too" in output, output
+        assert process.returncode == 2 and "/clock is published by" in output, output
 
 
 def test_launched_it_ends_with_the_bag() -> None:
