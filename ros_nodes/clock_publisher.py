@@ -11,7 +11,7 @@ from rosgraph_msgs.msg import Clock
 
 from policy.errors import InputError
 from ros_nodes import bridge
-from ros_nodes.graph import node_name
+from ros_nodes.node_names import node_name
 
 DISCOVERY_NS = 4_000_000_000  # Fast DDS finds other nodes at once or with its next announcement, every 3 s
 

@@ -12,7 +12,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible, qos_policy_name_from_kind
 
-from ros_nodes.graph import node_name
+from ros_nodes.node_names import node_name
 
 SHOWN_NS = 5_000_000_000  # a mismatch is reported for so long, also where the other node has ended
 LOOK_NS = 500_000_000  # between two looks at the graph
