@@ -27,6 +27,7 @@ class InstructedDemonstration(NamedTuple):
 
     demo: Demonstration
     instruction: str
+    bag: str  # its name
 
 
 # The demonstration of B that fits a switch at this step of A; None where none fits.
@@ -50,6 +51,7 @@ class Candidate(NamedTuple):
     actions: np.ndarray  # (N, A)
     mode: np.ndarray  # (N,) into MODES
     restores: bool  # every object must be back in its place at `join_step`
+    bags: tuple[str, ...] = ()  # the demonstrations that it is made of
 
 
 def read_demonstration(bag: Path, contract: Contract) -> InstructedDemonstration:
@@ -58,7 +60,7 @@ def read_demonstration(bag: Path, contract: Contract) -> InstructedDemonstration
     assert episode.contact is not None
     commanded = [contract.spec.state.index(name) for name in contract.spec.action]
     return InstructedDemonstration(
-        Demonstration(episode.state[:, commanded], episode.actions, episode.contact), episode.instruction
+        Demonstration(episode.state[:, commanded], episode.actions, episode.contact), episode.instruction, bag.name
     )
 
 
@@ -124,6 +126,7 @@ def _stitch(
         actions=np.concatenate([demo.actions[:t], switch.actions]),
         mode=np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
         restores=early or ROLLBACK in switch.mode,
+        bags=(shown.bag, other.bag),
     )
 
 

@@ -36,6 +36,7 @@ def keep(world: World, contract: Contract, bag: Path, phase: str, seed: int, can
         "seed": str(seed),
         "switch": phase,
         "pushed": str(bool(number % 2)),
+        "from": ",".join(candidate.bags),
     }
     try:
         replay(world, seed, candidate, number)

@@ -2,6 +2,7 @@
 
 import array
 import logging
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 
 from policy.errors import InputError
 from policy.robot.contract import ARRAY, COMPRESSED, JOINT_STATE, Joints
+from policy.robot.motors import Motors
 from policy.robot.streams import RESTART, Streams
 from policy.spec import Frame
 from tests.demo_bag import (
@@ -231,6 +233,28 @@ def test_messages_as_rclpy_gives_them():
         return item._replace(message=m)
 
     assert_equal(play([live(i) for i in demonstration(5)])[0], play(demonstration(5))[0])
+
+
+def test_a_joint_message_is_converted_once_for_all_that_read_it():
+    """Arm, gripper, motors and a leader's action: four readers of one topic."""
+    leader = replace(CONTRACT.action[0], demonstration=Joints("joint_states", JOINT_STATE, joints=ARM))
+    contract = replace(CONTRACT, action=(leader, CONTRACT.action[1]))
+    motors = Motors(contract)
+    streams, read = Streams(contract, motors), Counter()
+
+    class Message:
+        header, name = header(START), joints(START, qpos(0)).name
+
+        def __getattr__(self, field):
+            read[field] += 1
+            return np.arange(9.0)
+
+    streams.push("joint_states", Message(), START)
+    assert read == {"position": 1, "velocity": 1, "effort": 1}
+    assert motors.at(START)[:, 0].tolist() == list(range(7))
+    assert [len(s.values) for s in streams._state] == [1, 1] and streams.setpoints()[0].positions.tolist() == [
+        [*range(7)]
+    ]
 
 
 def test_image_encodings_all_give_rgb():

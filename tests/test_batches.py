@@ -1,0 +1,64 @@
+"""Batches keep what is held out away from training, and key frames see every gripper."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from policy.data.cache import open_cache
+from policy.learning import recipe
+from policy.learning.batches import Batches, _split
+from policy.learning.objectives import Keyframe
+from policy.robot.contract import load
+from policy.synthesise import synthesise
+from tests import small
+from tests.demo_bag import CONTRACT, grasp, record
+
+
+def test_switches_are_held_out_with_the_demonstration_they_were_made_of(tmp_path: Path) -> None:
+    bags = tmp_path / "bags"
+    for i in range(6):
+        record(bags / f"ep{i}", grasp(joint=i % 2, at=0.001 * i), ("take it", "take the other")[i % 2])
+    synthesise(bags, bags / "switches", CONTRACT)
+    raw = small.shrink("switch")
+    raw["training"]["held_out"] = 0.3
+    chosen = recipe.parse(raw)
+    cache = open_cache(bags, CONTRACT, 16)
+    batches = Batches(cache, chosen)
+    source = [Path(bag).name.split("_")[0] for bag in cache.bags]
+    held, trained = ({source[e] for e in cache.episode[rows]} for rows in (batches.held_out, batches.train))
+    assert len(held) == 2 and held.isdisjoint(trained) and held | trained == set(source)
+    assert any(bag.startswith("switches/") and source[e] in held for e, bag in enumerate(cache.bags))
+    pixels = [(*cache.state[i].round(5), int(cache.images["front"][i][0, 0, 0])) for i in range(len(cache.state))]
+    assert {pixels[i] for i in batches.held_out}.isdisjoint(pixels[i] for i in batches.train)
+
+
+def test_a_bag_of_two_recordings_is_in_neither_part_where_they_are_in_both() -> None:
+    cache = SimpleNamespace(sources=[("a",), ("b",), ("a", "b"), ("a",)])
+    held_out, trained = _split(cache, 0.5, 0)
+    assert sorted([held_out.tolist(), trained.tolist()]) == [[False, True, False, False], [True, False, False, True]]
+
+
+def test_key_frames_of_every_gripper_and_of_no_noise() -> None:
+    contract = load("aloha2")
+    grippers = np.flatnonzero(contract.grippers)
+    assert len(grippers) == 2
+    state = np.repeat(np.arange(10.0)[:, None], len(contract.spec.state), 1)
+
+    def labels(actions: np.ndarray) -> list[float]:
+        cache = SimpleNamespace(contract=contract, state=state, actions=actions, bounds=np.array([0, 10]))
+        return Keyframe.labels(cache)[:, 0].tolist()
+
+    still = np.zeros((10, len(contract.spec.action)), np.float32)
+    assert labels(still) == [9] * 10
+    for hand, other in (grippers, grippers[::-1]):
+        moved = still.copy()
+        moved[3:, hand] = 0.1
+        assert labels(moved) == [3] * 3 + [9] * 7
+        moved[6:, other] = 0.1
+        assert labels(moved) == [3] * 3 + [6] * 3 + [9] * 4
+    noise = still + 1e-7 * np.random.default_rng(0).normal(size=still.shape)
+    assert labels(noise) == [9] * 10
+    arm = still.copy()
+    arm[4:, 0] = 1.0
+    assert labels(arm) == [9] * 10
