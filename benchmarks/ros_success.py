@@ -28,7 +28,7 @@ from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
-from sim.tasks import HOLD, TASKS, Task
+from sim.tasks import SUCCESS_STEPS, TASKS, Task
 from sim.world import World
 
 SEED = 1_000_000
@@ -76,9 +76,9 @@ class Stack:
         self._call("safety_node/reset")
         self._voice.publish(String(data=task.phrasings[0]))
         self.robot.begin(task)
-        while self.robot.steps < task.steps and self.robot.held < HOLD:
+        while self.robot.steps < task.steps and self.robot.held < SUCCESS_STEPS:
             self.executor.spin_once(timeout_sec=0.05)
-        return self.robot.held >= HOLD
+        return self.robot.held >= SUCCESS_STEPS
 
     def close(self) -> None:
         """End the nodes."""

@@ -35,7 +35,7 @@ class DemoStage:
 
     def __init__(self, world: World, session: Session, film: Video, console: Console) -> None:
         self._world, self._film, self._console = world, film, console
-        self._driver = SimulatedLoop(world, session)
+        self._robot = SimulatedLoop(world, session)
 
     def perform(self, instruction: str, task: Task | None, number: str) -> Step:
         """Follow one instruction until its task is done or its time is up; without a task for UNJUDGED_STEPS."""
@@ -43,13 +43,13 @@ class DemoStage:
         success: bool | None = None
         with self._console.status(f"{number} [bold]{escape(instruction)}[/]"):
             if task is None:
-                self._driver.instruct(instruction)
+                self._robot.instruct(instruction)
                 for _ in range(UNJUDGED_STEPS):
-                    self._driver.step()
+                    self._robot.step()
                     self._shoot(title)
             else:
-                success = self._driver.perform(instruction, task, lambda: self._shoot(title)).success
-        outcome = f"refused: {self._driver.refused}" if self._driver.refused else OUTCOMES[success]
+                success = self._robot.perform(instruction, task, lambda: self._shoot(title)).success
+        outcome = f"refused: {self._robot.refused}" if self._robot.refused else OUTCOMES[success]
         for _ in range(LINGER):
             self._shoot(f"{title}: {outcome}")
         return self._print(Step(instruction, task.name if task else None, success, self._since(began), outcome), number)
@@ -57,11 +57,11 @@ class DemoStage:
     def interrupt(self, instruction: str, task: Task, number: str, after: int) -> Step:
         """Follow one instruction until the hand has been in contact for `after` control steps, or the task is done."""
         began, contact_steps = self._world.time_ns, 0
-        self._driver.instruct(instruction)
+        self._robot.instruct(instruction)
         for _ in range(task.steps):
-            self._driver.step()
+            self._robot.step()
             self._shoot(f"{number} {instruction}")
-            contact_steps += self._driver.loop.tracker.in_contact
+            contact_steps += self._robot.loop.tracker.in_contact
             if contact_steps > after or task.success(self._world):
                 break
         success = True if task.success(self._world) else None if contact_steps > after else False
@@ -81,8 +81,8 @@ class DemoStage:
         return step
 
     def _shoot(self, text: str) -> None:
-        estimate = self._driver.loop.estimate
+        estimate = self._robot.loop.estimate
         if estimate is not None:
-            contact = ", in contact" if self._driver.loop.tracker.in_contact else ""
+            contact = ", in contact" if self._robot.loop.tracker.in_contact else ""
             text += f" [{estimate.mode}{contact}]"
         self._film.add(self._world.render("show", *SIZE), text)

@@ -86,13 +86,13 @@ def _chain(
 ) -> Record:
     """Up to CHAIN tasks in one scene, until the first failure."""
     world.reset(np.random.default_rng(job.seed))
-    driver, subtasks = SimulatedLoop(world, session), list[Record]()
+    robot, subtasks = SimulatedLoop(world, session), list[Record]()
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
         possible = [t for t in TASKS.values() if t.possible(world)]
         task = possible[rng.integers(len(possible))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
         on_instruction(task.name, instruction)
-        outcome = driver.perform(instruction, task, watch)
+        outcome = robot.perform(instruction, task, watch)
         subtasks.append(
             {
                 "task": task.name,

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from sim.kinematics import Kinematics
-from sim.tasks import HOLD, TASKS, Expert, Task, demonstrate
+from sim.tasks import SUCCESS_STEPS, TASKS, Expert, Task, demonstrate
 from sim.tasks.motions import grip, rise
 from sim.tasks.task import Motion
 from sim.world import OPEN, World
@@ -52,7 +52,7 @@ def _miss(
     held = list(demonstrate(world, task, kinematics))
     if not any(held):
         return False
-    steps = held.index(True) + 1 - HOLD - int(rng.integers(*MISSED))
+    steps = held.index(True) + 1 - SUCCESS_STEPS - int(rng.integers(*MISSED))
     world.reset(layout)
     expert = Expert(world, _let_go(world, task, steps, int(rng.integers(*LEAVING))), kinematics)
     while (action := expert.act()) is not None:

@@ -26,7 +26,7 @@ from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.job_queue import run_jobs
 from sim.kinematics import Kinematics
-from sim.tasks import HOLD, TASKS, Expert
+from sim.tasks import SUCCESS_STEPS, TASKS, Expert
 from sim.world import World
 
 TRAINING = 1_000_000  # seeds from here on are for evaluation
@@ -83,7 +83,7 @@ def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: Job,
                 writer.command(action)
                 world.step(action, disturbance() if disturbance else None)
                 held = held + 1 if task.success(world) else 0
-            if held < HOLD:
+            if held < SUCCESS_STEPS:
                 raise _ExpertFailed
     except _ExpertFailed:
         return False

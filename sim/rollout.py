@@ -15,7 +15,7 @@ from policy.running.loop import Embedding, InferenceLoop, Work
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
-from sim.tasks import HOLD, Task
+from sim.tasks import SUCCESS_STEPS, Task
 from sim.world import World
 
 Watch = Callable[[], None]
@@ -23,7 +23,7 @@ Watch = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one instruction went."""
+    """The outcome of one instruction."""
 
     success: bool
     steps: int  # control steps taken
@@ -31,10 +31,10 @@ class Outcome:
 
 
 class SimulatedLoop:
-    """A policy at the controls of a world; instructions may change at any time.
+    """A policy in control of a world; the instruction may change at any time.
 
     An inference takes `delay_ns` of the simulated clock, rounded up to whole control steps; meanwhile the former
-    chunk goes on. As on the robot there is one at a time, and it cannot be broken off.
+    chunk goes on. As on the robot there is one inference at a time, and it is not aborted.
     """
 
     def __init__(self, world: World, session: Session, delay_ns: int = 0) -> None:
@@ -45,7 +45,7 @@ class SimulatedLoop:
         self.command = world.setpoint()  # (A,) the set-point sent last
         self._dt = session.spec.dt_ns
         self._delay = -(-delay_ns // self._dt) * self._dt
-        self._in_flight: tuple[Work, int] | None = None  # and when it is there [ns]
+        self._in_flight: tuple[Work, int] | None = None  # and when it is done [ns]
         self._refused = ""
         self._controllers = {
             topic: TrajectoryController(joints, position, world.time_ns)
@@ -54,24 +54,24 @@ class SimulatedLoop:
 
     @property
     def refused(self) -> str:
-        """Why the newest instruction was not taken, "" if it was."""
+        """Why the newest instruction was refused, "" if it was not."""
         loop = self.loop
         return self._refused or ("" if loop.text or loop.pending else loop.reason)
 
     @property
-    def answers(self) -> bool:
-        """Whether what is scheduled answers the newest instruction."""
+    def serves_newest(self) -> bool:
+        """Whether the scheduled set-points serve the newest instruction."""
         return not self.loop.pending and bool(self.loop.text)
 
     @property
     def scheduled(self) -> bool:
-        """Whether something is still to come."""
+        """Whether set-points are left."""
         return len(self.loop.set_points(self.world.time_ns)[0]) > 0
 
     def instruct(self, text: str) -> None:
-        """Change the instruction now: it is inferred from at once, and the old chunk goes on only until then.
+        """Change the instruction: an inference begins at once, and the old chunk goes on only until its end.
 
-        `refused` holds the reason of one that is not taken; the arm is held, unless the old one is still in force.
+        For a refused one `refused` says why; the arm rests, unless the old instruction is still in force.
         """
         self.interventions, self._refused = {}, ""
         try:
@@ -80,7 +80,7 @@ class SimulatedLoop:
             self._refused = str(error)
 
     def step(self) -> None:
-        """One control step; a frame is rendered only where one is inferred from."""
+        """One control step; a frame is rendered only for an inference."""
         now = self.world.time_ns
         if self._in_flight is not None and self._in_flight[1] <= now:
             self._finish(self._in_flight[0], now)
@@ -88,10 +88,10 @@ class SimulatedLoop:
             self._run(work, now)
             if not isinstance(work, Embedding):
                 break
-        self.coast()
+        self.follow_schedule()
 
-    def coast(self) -> None:
-        """One control step on what is scheduled already."""
+    def follow_schedule(self) -> None:
+        """One control step towards the scheduled set-points."""
         self.follow(*self.loop.set_points(self.world.time_ns))
 
     def follow(self, times: np.ndarray, actions: np.ndarray) -> None:
@@ -108,12 +108,12 @@ class SimulatedLoop:
         self.command = self.session.contract.join(parts)
         self.world.step(self.command)
 
-    def rest(self) -> None:
-        """Forget what is scheduled and bring the arm to rest until the next chunk."""
+    def drop_chunk(self) -> None:
+        """Discard the scheduled set-points and bring the arm to rest until the next chunk."""
         self.loop.fault("the chunk is dropped", self.world.time_ns)
 
     def perform(self, text: str, task: Task, watch: Watch | None = None) -> Outcome:
-        """Follow one instruction until `task` has been true for HOLD steps, or its time is over."""
+        """Follow one instruction until the success of `task` has held, or its time is over."""
 
         def step() -> None:
             self.step()
@@ -121,11 +121,11 @@ class SimulatedLoop:
                 watch()
 
         self.instruct(text)
-        took = until(task, self.world, step, task.steps)
-        return Outcome(took is not None, took or task.steps, self.interventions)
+        steps = steps_until_success(task, self.world, step, task.steps)
+        return Outcome(steps is not None, steps or task.steps, self.interventions)
 
     def _run(self, work: Work, now: int) -> None:
-        """Compute at once; an inference is there when its time has passed."""
+        """Compute at once; the result of an inference is used when its time has passed."""
         error: Exception | None = None
         try:
             work.run()
@@ -155,12 +155,12 @@ class SimulatedLoop:
                 raise RuntimeError(f"the controller of {topic} rejects a plan of the safety monitor: {rejected}")
 
 
-def until(task: Task, world: World, step: Callable[[], None], most: int) -> int | None:
-    """Call `step` until `task` has been true for HOLD steps; how often that was, None where `most` was too few."""
+def steps_until_success(task: Task, world: World, step: Callable[[], None], most: int) -> int | None:
+    """Call `step` until success has held for SUCCESS_STEPS; the number of calls, None if `most` are not enough."""
     held = 0
     for done in range(1, most + 1):
         step()
         held = held + 1 if task.success(world) else 0
-        if held == HOLD:
+        if held == SUCCESS_STEPS:
             return done
     return None

@@ -14,7 +14,7 @@ from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.scene import BLOCKS
 from sim.switch_candidates import Candidate
-from sim.tasks import HOLD, TASKS
+from sim.tasks import SUCCESS_STEPS, TASKS
 from sim.world import World
 
 MOVED = 0.025  # m: an object that has been put back lies this close to its former place
@@ -73,7 +73,7 @@ def replay(
         if mode == ROLLBACK and any(world.data.joint(body).qvel[2] < -FALLING for body in BLOCKS):
             raise Rejected("an object was dropped")
         held = held + 1 if b.success(world) else 0
-    if held < HOLD:
+    if held < SUCCESS_STEPS:
         raise Rejected("B failed")
 
 

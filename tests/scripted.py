@@ -1,4 +1,4 @@
-"""Policies without a network, for tests of what drives them: each takes the place of a `Session`."""
+"""Policies without a network, each in the place of a `Session`."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -15,8 +15,8 @@ from sim.world import World
 EVERY_STEP = RuntimeSettings(replan_s=0.05)
 
 
-class Scripted:
-    """What the control loop asks of a session; an instruction is embedded as its number."""
+class ScriptedSession:
+    """What the control loop needs of a session; the embedding of an instruction is its number."""
 
     def __init__(self, runtime: RuntimeSettings, switches: bool) -> None:
         self.contract = load("tabletop")
@@ -31,16 +31,16 @@ class Scripted:
         return {"state": frame.state[None]}
 
 
-class Script(Scripted):
+class ExpertSession(ScriptedSession):
     """Answers a frame with the expert's next set-point: what a perfect policy would do.
 
-    It never estimates that it is done, and is in the mode `upset` from the second instruction on.
+    It never estimates that it is done, and estimates the mode `after_switch` from the second instruction on.
     """
 
-    def __init__(self, world: World, upset: str = "forward", runtime: RuntimeSettings = EVERY_STEP) -> None:
+    def __init__(self, world: World, after_switch: str = "forward", runtime: RuntimeSettings = EVERY_STEP) -> None:
         super().__init__(runtime, switches=True)
         self.frames = 0
-        self._world, self._upset = world, upset
+        self._world, self._after_switch = world, after_switch
 
     def embed(self, text: str) -> np.ndarray:
         task = next(t for t in TASKS.values() if text in (*t.phrasings, *t.reworded))
@@ -52,12 +52,12 @@ class Script(Scripted):
         action = self._expert.act()
         self._last = self._last if action is None else action
         actions = np.tile(np.asarray(self._last, np.float32), (1, self.spec.horizon, 1))
-        mode = self._upset if feed["previous_instruction"][0, 0] != feed["instruction"][0, 0] else "forward"
+        mode = self._after_switch if feed["previous_instruction"][0, 0] != feed["instruction"][0, 0] else "forward"
         return {"actions": actions, "execution_estimate": np.array([[0, 0, *(mode == m for m in MODES)]], np.float32)}
 
 
-class Levels(Scripted):
-    """Wants the first joint at one level for each instruction, and knows no other than "one" and "two"."""
+class LevelSession(ScriptedSession):
+    """Moves the first joint to the level of its instruction; it knows only "one" and "two"."""
 
     level: ClassVar[dict[str, float]] = {"one": 0.02, "two": -0.02}  # rad
 

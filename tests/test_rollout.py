@@ -1,5 +1,4 @@
-"""The road of the robot in the simulator, driven by the experts in place of a network."""
-
+"""The robot's control loop in the simulator, with experts in place of a network; and the jobs of an evaluation."""
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import flush, keep
 from sim.tasks import TASKS
 from sim.world import World
-from tests.scripted import Levels, Script
+from tests.scripted import ExpertSession, LevelSession
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,7 @@ def world() -> World:
     return World()
 
 
-EVERY = 8  # control steps from one inference to the next
+REPLAN = 8  # control steps from one inference to the next
 
 
 @pytest.fixture(autouse=True)
@@ -29,75 +28,75 @@ def without_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def level(world: World) -> SimulatedLoop:
-    """At the controls, with 100 ms for an inference and "one" in force for two inferences."""
+    """In control with 100 ms for an inference, after two inferences under "one"."""
     world.reset(np.random.default_rng(0))
-    driver = SimulatedLoop(world, Levels(), 100_000_000)
-    driver.instruct("one")
-    for _ in range(EVERY + 4):
-        driver.step()
-    return driver
+    robot = SimulatedLoop(world, LevelSession(), 100_000_000)
+    robot.instruct("one")
+    for _ in range(REPLAN + 4):
+        robot.step()
+    return robot
 
 
-def levels(driver: SimulatedLoop, steps: int) -> list[float]:
+def levels(robot: SimulatedLoop, steps: int) -> list[float]:
     """The set-points of the first joint in the next steps."""
     sent = []
     for _ in range(steps):
-        driver.step()
-        sent.append(round(float(driver.command[0]), 3))
+        robot.step()
+        sent.append(round(float(robot.command[0]), 3))
     return sent
 
 
 @pytest.mark.parametrize("start", ["home", "other"])
-def test_what_the_expert_wants_gets_through_schedule_monitor_and_controller(world: World, start: str) -> None:
-    record = play(Job("main", "lamp_on", 1_000_000, start), world, Script(world))
+def test_the_expert_s_set_points_pass_schedule_monitor_and_controller(world: World, start: str) -> None:
+    record = play(Job("main", "lamp_on", 1_000_000, start), world, ExpertSession(world))
     assert record["success"] and record["steps"] < TASKS["lamp_on"].steps
     assert record["instruction"] in TASKS["lamp_on"].phrasings
 
 
-def test_an_episode_is_the_same_every_time_whatever_went_before(world: World) -> None:
+def test_an_episode_is_the_same_every_time_whatever_was_played_before(world: World) -> None:
     job = Job("main", "put_red", 1_000_001, "other")
-    first, end = play(job, world, Script(world)), world.data.qpos.copy()
-    play(Job("main", "open_drawer", 1_000_002, "home"), world, Script(world))
-    assert play(job, world, Script(world)) == first
+    first, end = play(job, world, ExpertSession(world)), world.data.qpos.copy()
+    play(Job("main", "open_drawer", 1_000_002, "home"), world, ExpertSession(world))
+    assert play(job, world, ExpertSession(world)) == first
     np.testing.assert_array_equal(world.data.qpos, end)
 
 
-def test_a_chain_does_five_things_in_one_scene(world: World) -> None:
-    record = play(Job("chain", "", 1_000_003, "home"), world, Script(world))
+def test_a_chain_does_five_tasks_in_one_scene(world: World) -> None:
+    record = play(Job("chain", "", 1_000_003, "home"), world, ExpertSession(world))
     assert record["completed"] == CHAIN and all(g["success"] for g in record["subtasks"])
     assert world.time_ns == sum(g["steps"] for g in record["subtasks"]) * load("tabletop").spec.dt_ns
 
 
-def test_the_words_of_another_task_do_not_count_as_success(world: World) -> None:
-    record = play(Job("shuffled", "open_drawer", 1_000_000, "home"), world, Script(world))
+def test_the_instruction_of_another_task_does_not_count_as_success(world: World) -> None:
+    record = play(Job("shuffled", "open_drawer", 1_000_000, "home"), world, ExpertSession(world))
     assert record["instructed_task"] != "open_drawer" and not record["success"]
     assert record["steps"] == TASKS["open_drawer"].steps
 
 
-def test_a_frame_is_taken_only_where_one_is_inferred_from(world: World) -> None:
+def test_a_frame_is_rendered_only_for_an_inference(world: World) -> None:
     world.reset(np.random.default_rng(0))
-    script = Script(world, runtime=RuntimeSettings())
-    driver = SimulatedLoop(world, script)
-    driver.instruct("open the drawer")
-    for _ in range(EVERY * 3):
-        driver.step()
-    assert script.frames == 3
-    driver.instruct("turn on the lamp")  # an event: it does not wait for the old chunk to be used up
-    driver.step()
-    driver.instruct("switch the lamp off")
-    driver.step()
-    assert script.frames == 5
+    session = ExpertSession(world, runtime=RuntimeSettings())
+    robot = SimulatedLoop(world, session)
+    robot.instruct("open the drawer")
+    for _ in range(REPLAN * 3):
+        robot.step()
+    assert session.frames == 3
+    robot.instruct("turn on the lamp")  # an event: it does not wait for the next inference
+    robot.step()
+    robot.instruct("switch the lamp off")
+    robot.step()
+    assert session.frames == 5
 
 
-def test_while_a_new_instruction_is_inferred_the_old_one_goes_on(level: SimulatedLoop) -> None:
+def test_the_old_chunk_goes_on_during_the_first_inference_of_a_new_instruction(level: SimulatedLoop) -> None:
     level.instruct("two")
-    first, second, *turning, arrived = levels(level, 5)
-    assert first == second == 0.02 > turning[0] > turning[1] > -0.02 and arrived == -0.02
-    assert not level.interventions  # at no time was the arm held
+    first, second, *moving, arrived = levels(level, 5)
+    assert first == second == 0.02 > moving[0] > moving[1] > -0.02 and arrived == -0.02
+    assert not level.interventions  # the arm was never held
 
 
-def test_an_inference_that_is_under_way_delays_the_next(level: SimulatedLoop) -> None:
-    levels(level, EVERY - 3)  # the last of these steps begins an inference
+def test_an_inference_in_flight_delays_the_next(level: SimulatedLoop) -> None:
+    levels(level, REPLAN - 3)  # the last of these steps begins an inference
     level.instruct("two")
     *before, first, second, arrived = levels(level, 6)
     assert before == [0.02] * 3 and 0.02 > first > second > -0.02 and arrived == -0.02
@@ -105,24 +104,24 @@ def test_an_inference_that_is_under_way_delays_the_next(level: SimulatedLoop) ->
 
 
 def test_a_delay_is_whole_control_steps(world: World, level: SimulatedLoop) -> None:
-    driver = SimulatedLoop(world, level.session, 60_000_000)
-    driver.instruct("one")
-    levels(driver, 8)
-    driver.instruct("two")
-    *before, first, second, arrived = levels(driver, 5)
+    robot = SimulatedLoop(world, level.session, 60_000_000)
+    robot.instruct("one")
+    levels(robot, 8)
+    robot.instruct("two")
+    *before, first, second, arrived = levels(robot, 5)
     assert before == [0.02] * 2 and 0.02 > first > second > -0.02 and arrived == -0.02
 
 
-def test_a_chunk_may_be_thrown_away_or_kept_to_its_end(level: SimulatedLoop) -> None:
+def test_a_chunk_may_be_discarded_or_kept_to_its_end(level: SimulatedLoop) -> None:
     assert list(flush(level, "two")) == []
     assert levels(level, 5)[-1] == -0.02
-    levels(level, 1)  # six steps after the frame that the newest chunk answers
+    levels(level, 1)  # six steps after the frame of the newest chunk
     assert list(keep(level, "one")) == [False] * (level.session.spec.horizon - 6)
     assert round(float(level.command[0]), 3) == -0.02 and not level.scheduled
     assert levels(level, 5)[-1] == 0.02
 
 
-def test_an_instruction_that_is_refused_holds_the_arm(level: SimulatedLoop) -> None:
+def test_a_refused_instruction_holds_the_arm(level: SimulatedLoop) -> None:
     level.instruct("make coffee")
     assert levels(level, 3) == [0.02] * 3 and level.refused == "unknown instruction" and not level.scheduled
     assert levels(level, 9) == [0.02] * 9 and level.interventions["commands are silent"] >= 7
@@ -130,20 +129,20 @@ def test_an_instruction_that_is_refused_holds_the_arm(level: SimulatedLoop) -> N
     assert not level.refused and levels(level, 8)[-1] == -0.02
 
 
-def test_a_refusal_that_leaves_the_instruction_in_force_disturbs_nothing(level: SimulatedLoop) -> None:
+def test_a_refusal_that_leaves_the_instruction_in_force_changes_nothing(level: SimulatedLoop) -> None:
     level.instruct("continue")
     assert "no instruction was left unfinished" in level.refused
     assert levels(level, 12) == [0.02] * 12 and not level.interventions
 
 
-def test_a_new_episode_knows_nothing_of_the_last(world: World, level: SimulatedLoop) -> None:
-    driver = SimulatedLoop(world, level.session)
-    assert driver.loop.text == ""
-    driver.step()
-    assert driver.interventions == {"no command yet": 1}
+def test_a_new_episode_remembers_nothing_of_the_last(world: World, level: SimulatedLoop) -> None:
+    robot = SimulatedLoop(world, level.session)
+    assert robot.loop.text == ""
+    robot.step()
+    assert robot.interventions == {"no command yet": 1}
 
 
-def test_a_plan_mixes_starts_and_gives_every_episode_its_own_seed() -> None:
+def test_a_plan_mixes_initial_states_and_gives_each_episode_its_own_seed() -> None:
     jobs = plan(["lamp_on", "put_red"], episodes=6, held_out=3, chains=2, seed=1_000_000)
     assert len({j.seed for j in jobs}) == len(jobs) == 2 * (6 + 3 * 3) + 2
     main = [j for j in jobs if j.run == "main" and j.task == "put_red"]

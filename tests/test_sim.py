@@ -11,7 +11,7 @@ from policy.errors import InputError
 from policy.robot.contract import load
 from sim.initial_states import start
 from sim.kinematics import Kinematics
-from sim.tasks import HOLD, TASKS, Expert, demonstrate
+from sim.tasks import SUCCESS_STEPS, TASKS, Expert, demonstrate
 from sim.world import RATE, World
 
 UNSEEN = 1_500_000
@@ -100,7 +100,7 @@ def test_doing_nothing_does_not_succeed(name: str, world: World) -> None:
     task = TASKS[name]
     start(world, task, UNSEEN, "home")
     still = world.setpoint()
-    for _ in range(2 * HOLD):
+    for _ in range(2 * SUCCESS_STEPS):
         world.step(still)
         assert not task.success(world)
 

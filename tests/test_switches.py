@@ -21,7 +21,7 @@ from sim.record import main as record_all
 from sim.switch_candidates import LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
 from sim.switch_replay import MOVED, Rejected, replay
 from sim.switches import Job, plan
-from sim.tasks import HOLD, TASKS
+from sim.tasks import SUCCESS_STEPS, TASKS
 from sim.world import World
 from tests.demo_bag import CONTRACT
 
@@ -98,7 +98,7 @@ def test_replayed_b_succeeds_and_the_object_of_a_is_back_in_its_place(demonstrat
                     assert np.linalg.norm(world.position("blue") - place) < MOVED
                 world.step(action)
                 held = held + 1 if TASKS[tags["task"]].success(world) else 0
-        assert held >= HOLD
+        assert held >= SUCCESS_STEPS
 
 
 def test_existing_bags_are_kept_and_a_deleted_one_is_made_again_identically(

@@ -9,13 +9,14 @@ import pytest
 from policy.robot.contract import load
 from policy.spec import Frame
 from sim.layout import HOME
-from sim.switch_evaluation import metrics, stage, switch_episode
+from sim.switch_evaluation import counterfactual, metrics, recorded_episode, switch_episode
+from sim.switch_evaluation.counterfactual import Counterfactual
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
 from sim.switch_evaluation.switch_episode import GRACE, LAYOUTS, play
 from sim.switch_evaluation.switch_jobs import PHASES, Job, ordered_pairs, plan
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE, World
-from tests.scripted import Script
+from tests.scripted import ExpertSession
 
 LIMITS = load("tabletop").limits
 
@@ -28,7 +29,7 @@ def world() -> World:
 @pytest.fixture
 def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An expert infers in every control step, at once and without images."""
-    monkeypatch.setattr(stage, "DELAY", 0)
+    monkeypatch.setattr(recorded_episode, "DELAY", 0)
     monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     yield
 
@@ -70,35 +71,35 @@ def test_fewer_pairs_are_drawn_by_the_seed() -> None:
     assert len(drawn(1_000_000)) == 5 and drawn(1_000_000) == drawn(1_000_000) != drawn(1_000_001)
 
 
-def undisturbed(contact: str, held: int | None, askable: str = "") -> stage.Twin:
+def undisturbed(contact: str, success_step: int | None, can_switch: str = "") -> Counterfactual:
     """A counterfactual with a mark for each control step, "1" in contact, and enough steps after them."""
-    steps = [mark == "1" for mark in contact] + [False] * stage.AFTER
-    may_ask = [mark == "1" for mark in askable] or [True] * len(steps)
-    return stage.Twin(np.zeros((len(steps), 8)), np.array(steps), np.array(may_ask), held)
+    steps = [mark == "1" for mark in contact] + [False] * counterfactual.AFTER
+    possible = [mark == "1" for mark in can_switch] or [True] * len(steps)
+    return Counterfactual(np.zeros((len(steps), 8)), np.array(steps), np.array(possible), success_step)
 
 
 def test_a_switch_is_drawn_within_its_phase() -> None:
-    made = undisturbed("0000011110000000000", held=18)
-    assert made.moments("early").tolist() == [2, 3, 4, 5]  # control steps that have been taken
-    assert made.moments("mid").tolist() == [6, 7, 8, 9]
-    assert made.moments("late").tolist() == list(range(10, 10 + RATE))
+    made = undisturbed("0000011110000000000", success_step=18)
+    assert made.switch_steps("early").tolist() == [2, 3, 4, 5]  # control steps that have been taken
+    assert made.switch_steps("mid").tolist() == [6, 7, 8, 9]
+    assert made.switch_steps("late").tolist() == list(range(10, 10 + RATE))
 
 
 def test_a_contact_that_outlasts_the_success_is_still_one_and_a_later_one_is_not() -> None:
-    made = undisturbed("00000" + "1" * 5 + "00" + "1" * 3 + "0" * 10 + "11", held=8)
-    assert made.moments("mid").tolist() == [6, 7, 8, 9, 10, 13, 14, 15]
-    assert made.moments("late").tolist() == [s for s in range(16, 16 + RATE) if s not in (26, 27)]
+    made = undisturbed("00000" + "1" * 5 + "00" + "1" * 3 + "0" * 10 + "11", success_step=8)
+    assert made.switch_steps("mid").tolist() == [6, 7, 8, 9, 10, 13, 14, 15]
+    assert made.switch_steps("late").tolist() == [s for s in range(16, 16 + RATE) if s not in (26, 27)]
 
 
 def test_there_is_no_late_switch_without_success_and_none_without_contact() -> None:
-    assert len(undisturbed("0000111000", held=None).moments("late")) == 0
-    assert all(len(undisturbed("0" * 12, held=11).moments(phase)) == 0 for phase in PHASES)
+    assert len(undisturbed("0000111000", success_step=None).switch_steps("late")) == 0
+    assert all(len(undisturbed("0" * 12, success_step=11).switch_steps(phase)) == 0 for phase in PHASES)
 
 
 def test_a_task_that_is_already_done_is_not_asked_for() -> None:
     contact = "0001111000"
-    made = undisturbed(contact, 9, askable="0000010" + "1" * (len(contact) - 7 + stage.AFTER))
-    assert made.moments("early").tolist() == [] and made.moments("mid").tolist() == [6]
+    made = undisturbed(contact, 9, can_switch="0000010" + "1" * (len(contact) - 7 + counterfactual.AFTER))
+    assert made.switch_steps("early").tolist() == [] and made.switch_steps("mid").tolist() == [6]
 
 
 # -- the methods
@@ -116,7 +117,7 @@ def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
 
 def reactions(world: World, a: str, b: str) -> dict[str, float | None]:
     """The reaction time of each method, with 100 ms for an inference."""
-    return {method: play(job("early", a, b, method), world, Script(world))["reaction_s"] for method in METHODS}
+    return {method: play(job("early", a, b, method), world, ExpertSession(world))["reaction_s"] for method in METHODS}
 
 
 def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +127,7 @@ def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.
     assert reacted["retreat"] == 0 and reacted["ours"] == reacted["flush"]
     assert reacted["ours"] in (0.1, 0.15, 0.2)  # later by as much as an inference was under way
     # the rest of a chunk, and then an inference
-    assert reacted["keep"] >= 0.1 + (Script(world).spec.horizon - 1 - 2) / RATE
+    assert reacted["keep"] >= 0.1 + (ExpertSession(world).spec.horizon - 1 - 2) / RATE
 
 
 # -- whole switches
@@ -137,42 +138,44 @@ def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.
     [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"), ("late", "open_drawer", "close_drawer")],
 )
 def test_an_expert_switches_the_same_way_every_time(world: World, by_experts: None, run: str, a: str, b: str) -> None:
-    record = play(job(run, a, b), world, Script(world))
+    record = play(job(run, a, b), world, ExpertSession(world))
     assert not record["skipped"] and record["success"] and record["limit_violations"] == 0
     assert record["tasks"] == [a, b] and record["reaction_s"] == 0
     assert 0 < record["time_to_b_s"] < (TASKS[b].steps + GRACE) / RATE
-    play(job("mid", "puck_white", "lamp_off"), world, Script(world))
-    assert play(job(run, a, b), world, Script(world)) == record
+    play(job("mid", "puck_white", "lamp_off"), world, ExpertSession(world))
+    assert play(job(run, a, b), world, ExpertSession(world)) == record
 
 
 def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_experts: None) -> None:
     never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
-    spared = play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, Script(world))
+    spared = play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, ExpertSession(world))
     assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= LAYOUTS
-    skipped = play(Job("ours", "early", 1_000_000, (never,)), world, Script(world))
+    skipped = play(Job("ours", "early", 1_000_000, (never,)), world, ExpertSession(world))
     assert skipped["skipped"] and skipped["counterfactual_successes"] == []
 
 
 def test_an_unfinished_task_is_resumed(world: World, by_experts: None) -> None:
     jobs = [job("mid", "slider_left", "put_green", seed=1_000_000 + i) for i in range(8)]
-    unfinished = [r for j in jobs if (r := play(j, world, Script(world))["resumed"])]
+    unfinished = [r for j in jobs if (r := play(j, world, ExpertSession(world))["resumed"])]
     assert {r["by"] for r in unfinished} >= {"continue", "phrasing"}
     assert all(r["success"] for r in unfinished if r["by"])
-    flushed = play(job("mid", "slider_left", "put_green", "flush"), world, Script(world))["resumed"]
+    flushed = play(job("mid", "slider_left", "put_green", "flush"), world, ExpertSession(world))["resumed"]
     assert flushed is None or flushed["by"] != "continue"  # only ours knows this word
 
 
 def test_opening_the_hand_in_place_drops_the_object(world: World, by_experts: None) -> None:
     records = [
-        play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, Script(world)) for i in range(4)
+        play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, ExpertSession(world))
+        for i in range(4)
     ]
     assert not all(r["object_safe"] for r in records)
-    assert play(job("mid", "slider_left", "put_green"), world, Script(world))["object_safe"] is None
+    assert play(job("mid", "slider_left", "put_green"), world, ExpertSession(world))["object_safe"] is None
 
 
 def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts: None) -> None:
     calm, upset = (
-        play(job("false_switch", "lamp_on", "put_red"), world, Script(world, mode)) for mode in ("forward", "rollback")
+        play(job("false_switch", "lamp_on", "put_red"), world, ExpertSession(world, mode))
+        for mode in ("forward", "rollback")
     )
     assert calm["instructions"][0] != calm["instructions"][1] and set(calm["mode_steps"]) == {"forward"}
     assert calm["counterfactual_success"] and calm["success"] and set(upset["mode_steps"]) == {"rollback"}
@@ -181,10 +184,10 @@ def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts:
 def test_three_switches_come_within_two_seconds_and_the_first_instruction_comes_again(
     world: World, by_experts: None
 ) -> None:
-    three = play(job("three_switches", "put_red", "lamp_on"), world, Script(world))
+    three = play(job("three_switches", "put_red", "lamp_on"), world, ExpertSession(world))
     assert len(set(three["tasks"])) == len(three["switch_steps"]) + 1 == 4 and three["success"]
     assert 0 < three["switch_steps"][-1] - three["switch_steps"][0] <= 2 * RATE
-    back = play(job("switch_back", "slider_left", "lamp_on"), world, Script(world))
+    back = play(job("switch_back", "slider_left", "lamp_on"), world, ExpertSession(world))
     assert back["tasks"] == ["slider_left", "lamp_on", "slider_left"] and back["success"]
     assert (
         back["instructions"][0] == back["instructions"][2]

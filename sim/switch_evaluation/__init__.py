@@ -1,8 +1,12 @@
 """The evaluation of switches: `python -m sim.evaluate <model> --switch early,mid,late`.
 
-switch_jobs -> scenario -> switch_episode -> metrics, object_safety     plan, draw, play and measure an episode
-                                 |
-                           stage, methods      one episode; what each method does when the instruction changes
-
-switch_report -> switch_page, switch_films     figures of all episodes, and how they are shown
+switch_jobs                 which episodes
+  |
+switch_episode              plays one: its scenario, its counterfactual, then the episode itself
+  |- scenario                 layout, tasks, instructions, when they change
+  |- counterfactual           the same episode without the switch
+  |- recorded_episode         step by step; methods: what ours and the baselines do when the instruction changes
+  |- metrics, object_safety   what is measured
+  |
+switch_report               figures of all episodes; switch_page, switch_films: how they are shown
 """

@@ -1,7 +1,7 @@
-"""What becomes of the arm when the instruction changes: ours, and three ways that know nothing of what it holds.
+"""What each method does when the instruction changes: ours, and three baselines that ignore what the hand holds.
 
-A method takes the controls when something is said. It yields after each control step of its own, and says whether
-that step answered the instruction; when it is over the policy drives on.
+A method takes control when an instruction is given. It yields after each of its own control steps: whether that step
+serves the instruction. When it is exhausted, the policy is in control again.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,49 +12,49 @@ from sim.layout import HOME
 from sim.rollout import SimulatedLoop
 from sim.world import OPEN, RATE
 
-OPENING = RATE // 2  # control steps that the hand opens in place
+OPENING = RATE // 2  # control steps for which the hand opens in place
 
 Method = Callable[[SimulatedLoop, str], Iterator[bool]]
 
 
-def ours(driver: SimulatedLoop, words: str) -> Iterator[bool]:
-    """The policy is told at once, and chooses; of the old chunk only what cannot be taken back is executed."""
-    driver.instruct(words)
+def ours(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
+    """The policy gets the instruction at once; of the old chunk only what an inference cannot replace is executed."""
+    robot.instruct(instruction)
     yield from ()
 
 
-def keep(driver: SimulatedLoop, words: str) -> Iterator[bool]:
-    """The text is swapped and the chunk is kept: it is executed to its end before the next inference."""
-    while driver.scheduled:
-        driver.coast()
+def keep(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
+    """The current chunk is executed to its end; then the policy gets the instruction."""
+    while robot.scheduled:
+        robot.follow_schedule()
         yield False
-    driver.instruct(words)
+    robot.instruct(instruction)
 
 
-def flush(driver: SimulatedLoop, words: str) -> Iterator[bool]:
-    """The text is swapped and the chunk is thrown away: the arm is held until the new one is there."""
-    driver.rest()
-    driver.instruct(words)
+def flush(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
+    """The current chunk is discarded: the arm rests until the chunk of the new instruction arrives."""
+    robot.drop_chunk()
+    robot.instruct(instruction)
     yield from ()
 
 
-def retreat(driver: SimulatedLoop, words: str) -> Iterator[bool]:
-    """A script opens the hand where it is and goes home, as fast as the limits allow; then the policy is told."""
-    driver.rest()
-    way = way_home(driver.command, driver.session.contract.limits.velocity)
-    times = driver.world.time_ns + driver.session.spec.dt_ns * np.arange(1, len(way) + 1)
+def retreat(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
+    """A script opens the hand in place and moves home at the velocity limits; then the policy gets the instruction."""
+    robot.drop_chunk()
+    way = way_home(robot.command, robot.session.contract.limits.velocity)
+    times = robot.world.time_ns + robot.session.spec.dt_ns * np.arange(1, len(way) + 1)
     for i in range(len(way)):
-        driver.follow(times[i:], way[i:])
+        robot.follow(times[i:], way[i:])
         yield True
-    driver.instruct(words)
+    robot.instruct(instruction)
 
 
-def way_home(now: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-    """Set-points (N, A) from the one in force, `now` (A,), none faster than `velocity` (A,) rad/s and m/s.
+def way_home(current: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Set-points (N, A) from the current one (A,) to home, none faster than `velocity` (A,) [rad/s, m/s].
 
-    Minimum jerk in joint space (Flash and Hogan 1985): its peak is 1.875 times its mean.
+    Minimum jerk in joint space (Flash and Hogan, 1985): its peak velocity is 1.875 times its mean.
     """
-    opened = np.append(now[:-1], OPEN)
+    opened = np.append(current[:-1], OPEN)
     change = np.append(HOME, OPEN) - opened
     steps = max(1, int(np.ceil(1.875 * np.max(np.abs(change) / velocity) * RATE)))
     s = np.arange(1, steps + 1)[:, None] / steps

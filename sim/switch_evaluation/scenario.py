@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.initial_states import start
-from sim.switch_evaluation.stage import AFTER, EARLIEST, Twin
+from sim.switch_evaluation.counterfactual import AFTER, EARLIEST, Counterfactual
 from sim.tasks import TASKS, Task
 from sim.world import RATE, World
 
@@ -47,13 +47,13 @@ def can_switch(run: str, scenario: Scenario, world: World) -> bool:
     return not b.success(world) and not (run == "switch_back" and a.success(world))
 
 
-def draw_switch_steps(run: str, scenario: Scenario, counterfactual: Twin) -> tuple[int, ...]:
+def draw_switch_steps(run: str, scenario: Scenario, counterfactual: Counterfactual) -> tuple[int, ...]:
     """The control steps before each switch, uniform within what the run allows; empty where nothing is allowed."""
     rng = scenario.rng
     if run in ("false_switch", "three_switches"):
-        allowed = np.arange(EARLIEST, counterfactual.true or len(counterfactual.sent) - AFTER)
+        allowed = np.arange(EARLIEST, counterfactual.success_began or len(counterfactual.setpoints) - AFTER)
     else:
-        allowed = counterfactual.moments("mid" if run == "switch_back" else run)
+        allowed = counterfactual.switch_steps("mid" if run == "switch_back" else run)
     if not len(allowed):
         return ()
     first = int(rng.choice(allowed))

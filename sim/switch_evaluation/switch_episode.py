@@ -8,14 +8,15 @@ import numpy as np
 from policy.robot.instructions import CONTINUE
 from policy.running.session import Session
 from sim.initial_states import start
-from sim.rollout import until
+from sim.rollout import steps_until_success
 from sim.switch_evaluation import metrics
+from sim.switch_evaluation.counterfactual import Counterfactual, run_counterfactual
 from sim.switch_evaluation.methods import METHODS, ours
 from sim.switch_evaluation.object_safety import ObjectTrack
+from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.scenario import Scenario, can_switch, draw_scenario, draw_switch_steps
-from sim.switch_evaluation.stage import Stage, Twin, alone
 from sim.switch_evaluation.switch_jobs import Job
-from sim.tasks import HOLD
+from sim.tasks import SUCCESS_STEPS
 from sim.world import RATE, World
 
 GRACE = 5 * RATE  # control steps beyond those of a task, to leave the former one
@@ -23,7 +24,7 @@ LAYOUTS = 12  # layouts in which a pair is tried
 STRIDE = 1_000_000  # between the seeds of these layouts
 PHRASING = "phrasing"  # how A is asked for again, beside CONTINUE
 Record = dict[str, Any]
-Watch = Callable[[Stage], None]
+Watch = Callable[[RecordedEpisode], None]
 
 
 def play(job: Job, world: World, session: Session, watch: Watch | None = None) -> Record:
@@ -39,7 +40,7 @@ def play(job: Job, world: World, session: Session, watch: Watch | None = None) -
         if scenario is None:
             continue
         counterfactual = _counterfactual(job.run, scenario, world, session)
-        successes.append(counterfactual.held is not None)
+        successes.append(counterfactual.success_step is not None)
         steps = draw_switch_steps(job.run, scenario, counterfactual)
         measured = _measure(job, scenario, steps, counterfactual, world, session, watch) if steps else None
         if measured is not None:
@@ -48,17 +49,17 @@ def play(job: Job, world: World, session: Session, watch: Watch | None = None) -
     return record | {"skipped": True, "redraws": redraws, "counterfactual_successes": successes}
 
 
-def _counterfactual(run: str, scenario: Scenario, world: World, session: Session) -> Twin:
+def _counterfactual(run: str, scenario: Scenario, world: World, session: Session) -> Counterfactual:
     """The episode without a switch, by the same policy under the same first instruction."""
-    stage = Stage(world, session, scenario.instructions[0], ours)
-    return alone(stage, scenario.tasks[0], lambda: can_switch(run, scenario, world))
+    episode = RecordedEpisode(world, session, scenario.instructions[0], ours)
+    return run_counterfactual(episode, scenario.tasks[0], lambda: can_switch(run, scenario, world))
 
 
 def _measure(
     job: Job,
     scenario: Scenario,
     steps: tuple[int, ...],
-    counterfactual: Twin,
+    counterfactual: Counterfactual,
     world: World,
     session: Session,
     watch: Watch | None,
@@ -66,53 +67,52 @@ def _measure(
     """Play the episode with its switches and measure the last one; None where its task is already done then."""
     a, last = scenario.tasks[0], scenario.tasks[-1]
     start(world, a, scenario.seed, "home")
-    stage = Stage(world, session, scenario.instructions[0], METHODS[job.method], watch)
+    episode = RecordedEpisode(world, session, scenario.instructions[0], METHODS[job.method], watch)
     for step, instruction in zip(steps, scenario.instructions[1:], strict=True):
-        while len(stage.sent) < step:
-            stage.step()
+        while len(episode.setpoints) < step:
+            episode.step()
         if step == steps[-1] and last.success(world):
             return None
-        stage.say(instruction)
+        episode.instruct(instruction)
     track = ObjectTrack(world, a, last)
 
     def step_on() -> None:
-        stage.step()
+        episode.step()
         track.record()
 
-    took = until(last, world, step_on, last.steps + GRACE)
-    setpoints = np.array(stage.sent)
+    taken = steps_until_success(last, world, step_on, last.steps + GRACE)
+    setpoints, undisturbed = np.array(episode.setpoints), counterfactual.setpoints
     record = {
         "layout_seed": scenario.seed,
         "tasks": [task.name for task in scenario.tasks],
         "instructions": list(scenario.instructions),
         "switch_steps": list(steps),
-        "success": took is not None,
-        "counterfactual_success": counterfactual.held is not None,
-        "time_to_b_s": None if took is None else (took - HOLD + 1) / RATE,
-        "reaction_s": metrics.reaction_time(setpoints, np.array(stage.answers), counterfactual.sent, steps[-1]),
-        "jerk_ratio": metrics.jerk_ratio(setpoints, counterfactual.sent, steps[-1]),
-        "mode_steps": dict(stage.modes),
-        "estimated_done": stage.driver.loop.tracker.finished,
-        "refused": stage.driver.refused,
-        "interventions": stage.driver.interventions,
+        "success": taken is not None,
+        "counterfactual_success": counterfactual.success_step is not None,
+        "time_to_b_s": None if taken is None else (taken - SUCCESS_STEPS + 1) / RATE,
+        "reaction_s": metrics.reaction_time(setpoints, np.array(episode.serves_newest), undisturbed, steps[-1]),
+        "jerk_ratio": metrics.jerk_ratio(setpoints, undisturbed, steps[-1]),
+        "mode_steps": dict(episode.mode_steps),
+        "estimated_done": episode.robot.loop.tracker.finished,
+        "refused": episode.robot.refused,
+        "interventions": episode.robot.interventions,
     }
     if job.run == "mid":
-        resumed = _resume(job, scenario, stage) if record["success"] else None
+        resumed = _resume(job, scenario, episode) if record["success"] else None
         record |= {"object_safe": track.safe(), "resumed": resumed}
-    return record | {
-        "steps": len(stage.sent),
-        "limit_violations": metrics.limit_violations(np.array(stage.sent), stage.began, session.contract.limits),
-    }
+    setpoints, limits = np.array(episode.setpoints), session.contract.limits  # those of resuming as well
+    violations = metrics.limit_violations(setpoints, episode.initial_state, limits)
+    return record | {"steps": len(setpoints), "limit_violations": violations}
 
 
-def _resume(job: Job, scenario: Scenario, stage: Stage) -> Record | None:
+def _resume(job: Job, scenario: Scenario, episode: RecordedEpisode) -> Record | None:
     """After B ask for A again, by "continue" or its phrasing; None if A is done, "by" is "" if A is not possible."""
-    a, world = scenario.tasks[0], stage.world
+    a, world = scenario.tasks[0], episode.world
     if a.success(world):
         return None
     if not a.possible(world):
         return {"by": "", "success": False}
     by = CONTINUE if job.method == "ours" and bool(scenario.rng.integers(2)) else PHRASING
-    stage.say(CONTINUE if by == CONTINUE else scenario.instructions[0])
-    took = until(a, world, stage.step, a.steps + GRACE)
-    return {"by": by, "success": took is not None, "refused": stage.driver.refused}
+    episode.instruct(CONTINUE if by == CONTINUE else scenario.instructions[0])
+    taken = steps_until_success(a, world, episode.step, a.steps + GRACE)
+    return {"by": by, "success": taken is not None, "refused": episode.robot.refused}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from policy.running.session import Session
-from sim.switch_evaluation.stage import Stage
+from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.switch_episode import play
 from sim.switch_evaluation.switch_jobs import PHASES, Job
 from sim.video import RATE, Video, caption
@@ -93,9 +93,9 @@ class _Take:
         self._before: deque[np.ndarray] = deque(maxlen=BEFORE)
         self._after: list[np.ndarray] = []
 
-    def __call__(self, stage: Stage) -> None:
-        picture = caption(self._world.render("show", *SIZE), f"{self._name}: {stage.said[-1]}")
-        (self._before if len(stage.said) == 1 else self._after).append(picture)
+    def __call__(self, episode: RecordedEpisode) -> None:
+        picture = caption(self._world.render("show", *SIZE), f"{self._name}: {episode.instructions[-1]}")
+        (self._before if len(episode.instructions) == 1 else self._after).append(picture)
 
     def frames(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         return list(self._before), self._after

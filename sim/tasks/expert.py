@@ -8,7 +8,7 @@ from sim.kinematics import Kinematics
 from sim.tasks.task import Motion, Task
 from sim.world import World
 
-HOLD = 10  # control steps for which success must hold
+SUCCESS_STEPS = 10  # control steps for which success must hold
 STEP = 0.10  # rad, the most a joint set-point moves in a control step: within the real arm's 2.175 rad/s
 
 
@@ -34,7 +34,7 @@ class Expert:
 
 
 def demonstrate(world: World, task: Task, kinematics: Kinematics) -> Iterator[bool]:
-    """Let the expert do `task`, one control step for each item: whether success has held for HOLD steps."""
+    """Let the expert do `task`, one control step for each item: whether success has held for SUCCESS_STEPS steps."""
     expert, held = Expert(world, task.motion(world), kinematics), 0
     for _ in range(task.steps):
         action = expert.act()
@@ -42,4 +42,4 @@ def demonstrate(world: World, task: Task, kinematics: Kinematics) -> Iterator[bo
             return
         world.step(action)
         held = held + 1 if task.success(world) else 0
-        yield held >= HOLD
+        yield held >= SUCCESS_STEPS
