@@ -7,18 +7,18 @@ unknown name is an error that names the nearest valid one.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-
+from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.learning.encoders import ENCODERS
 from policy.learning.heads import HEADS
 from policy.learning.interfaces import Encoder, Head, Mixer
 from policy.learning.mixers import MIXERS
 from policy.learning.objectives import OBJECTIVES
-from policy.learning.strict_yaml import build, mapping, table, typed
 
+T = TypeVar("T")
+Registry = Mapping[str, type[Encoder] | type[Mixer] | type[Head]]
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABLATIONS = ("", "rollback", "advance", "mode")
 
@@ -79,25 +79,21 @@ def load(path_or_name: str | Path) -> Recipe:
         path = FOLDER / f"{path_or_name}.yaml"
         if not path.exists():
             raise unknown("recipe", str(path_or_name), [p.stem for p in FOLDER.glob("*.yaml")])
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"no recipe at {path}; give a YAML file or a name in policy/recipes") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return parse(raw, str(path))
+    if not path.is_file():
+        raise InputError(f"no recipe at {path}; give a YAML file or a name in policy/recipes")
+    return parse(strict_yaml.read(path), str(path))
 
 
 def parse(raw: Any, where: str = "recipe") -> Recipe:
     """The recipe that a mapping describes; the inverse of `dump`. `where` names it in errors."""
-    values = mapping(raw, Recipe, where)
+    values = strict_yaml.mapping(Recipe, raw, where)
     encoders = {
         name: _settings(ENCODERS, "encoder", name, settings, f"{where}: encoders.{name}")
-        for name, settings in table(values.get("encoders"), f"{where}: encoders").items()
+        for name, settings in _mapping(values.get("encoders"), f"{where}: encoders").items()
     }
     if not encoders:
         raise InputError(f"{where}: no encoders; expected at least one of {', '.join(ENCODERS)}")
-    objectives = table(values.get("objectives") or {}, f"{where}: objectives")
+    objectives = strict_yaml.value(dict[str, float], values.get("objectives") or {}, f"{where}: objectives")
     for name in objectives:
         if name not in OBJECTIVES:
             raise unknown(f"objective in {where}", name, OBJECTIVES)
@@ -106,13 +102,15 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
             f"{where}: the encoder execution_state and the objective execution_estimate go together, because the "
             "policy reads its own last estimate; name both or neither"
         )
+    width = strict_yaml.value(int, values.get("width"), f"{where}: width")
+    _check_not_negative({"width": width, **objectives}, where)
     return Recipe(
-        width=typed(values.get("width"), int, f"{where}: width"),
+        width=width,
         encoders=encoders,
         mixer=_part(MIXERS, "mixer", values.get("mixer"), where),
         head=_part(HEADS, "head", values.get("head"), where),
-        objectives={name: typed(weight, float, f"{where}: objectives.{name}") for name, weight in objectives.items()},
-        training=build(Training, values.get("training") or {}, f"{where}: training"),
+        objectives=objectives,
+        training=_build(Training, values.get("training") or {}, f"{where}: training"),
     )
 
 
@@ -124,13 +122,10 @@ def dump(recipe: Recipe) -> dict[str, Any]:
     return raw
 
 
-Registry = Mapping[str, type[Encoder] | type[Mixer] | type[Head]]
-
-
 def _part(registry: Registry, kind: str, raw: Any, where: str) -> Part:
     """A part given as `{name: ..., setting: ...}`."""
-    values = dict(table(raw, f"{where}: {kind}"))
-    name = typed(values.pop("name", None), str, f"{where}: {kind}.name")
+    values = dict(_mapping(raw, f"{where}: {kind}"))
+    name = strict_yaml.value(str, values.pop("name", None), f"{where}: {kind}.name")
     return Part(name, _settings(registry, kind, name, values, f"{where}: {kind}"))
 
 
@@ -138,4 +133,24 @@ def _settings(registry: Registry, kind: str, name: str, raw: Any, where: str) ->
     """The settings of one member of a registry."""
     if name not in registry:
         raise unknown(f"{kind} in {where}", name, registry)
-    return build(registry[name].Settings, raw or {}, where)
+    return _build(registry[name].Settings, raw or {}, where)
+
+
+def _build(cls: type[T], raw: Any, where: str) -> T:
+    """A dataclass of a mapping, none of whose numbers is negative."""
+    built = strict_yaml.build(cls, raw, where)
+    _check_not_negative(vars(built), where)
+    return built
+
+
+def _check_not_negative(values: Mapping[str, Any], where: str) -> None:
+    for key, number in values.items():
+        if isinstance(number, (int, float)) and number < 0:
+            raise InputError(f"{where}: {key}: got {number!r}, expected a number that is not negative")
+
+
+def _mapping(raw: Any, where: str) -> dict[str, Any]:
+    """`raw` if it is a mapping."""
+    if not isinstance(raw, dict):
+        raise InputError(f"{where}: got {raw!r}, expected a mapping of names to settings")
+    return raw

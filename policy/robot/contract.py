@@ -4,16 +4,13 @@ One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one 
 """
 
 import functools
-import math
-import types
-import typing
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal
 
 import numpy as np
-import yaml
 
+from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.spec import Spec
 
@@ -25,8 +22,6 @@ TRAJECTORY: Final = "trajectory_msgs/msg/JointTrajectory"
 ARRAY: Final = "std_msgs/msg/Float64MultiArray"
 STRING: Final = "std_msgs/msg/String"
 BOOL: Final = "std_msgs/msg/Bool"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -210,56 +205,9 @@ def find(name: str | Path) -> Path:
 def load(name: str | Path) -> Contract:
     """Load and check a contract; `InputError` names the key, what it holds and what it should hold."""
     path = find(name)
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    contract = _strict(Contract, raw, path.name)
+    contract = strict_yaml.build(Contract, strict_yaml.read(path), path.name)
     _check(contract, path.name)
     return contract
-
-
-def _strict(cls: type[T], raw: Any, where: str) -> T:
-    """Build a frozen dataclass from plain YAML values; unknown keys and wrong types are `InputError`."""
-    if not isinstance(raw, dict):
-        raise InputError(
-            f"{where}: got {raw!r}, expected a mapping with the keys {', '.join(typing.get_type_hints(cls))}"
-        )
-    hints, known = typing.get_type_hints(cls), fields(cls)  # type: ignore[arg-type]
-    for key in raw:
-        if key not in hints:
-            raise unknown(f"key in {where}:", key, hints)
-    missing = [f.name for f in known if f.name not in raw and f.default is MISSING and f.default_factory is MISSING]
-    if missing:
-        raise InputError(f"{where}: got the keys {', '.join(map(str, raw)) or 'none'}; add {', '.join(missing)}")
-    return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in raw.items()})
-
-
-def _value(kind: Any, raw: Any, where: str) -> Any:
-    """One YAML value as the annotated type."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # X | None
-        return None if raw is None else _value(args[0], raw, where)
-    if origin is Literal:
-        if raw not in args:
-            raise unknown(f"value in {where}:", raw, args)
-        return raw
-    if origin is tuple:
-        if not isinstance(raw, list):
-            raise InputError(f"{where}: got {raw!r}, expected a list")
-        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
-    if origin is dict:
-        if not isinstance(raw, dict):
-            raise InputError(f"{where}: got {raw!r}, expected a mapping of names")
-        return {str(k): _value(args[1], v, f"{where}.{k}") for k, v in raw.items()}
-    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
-        return _strict(kind, raw, where)
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
-        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}")
-    if kind is float and not math.isfinite(raw):
-        raise InputError(f"{where}: got {raw!r}, expected a finite number")
-    return kind(raw)
 
 
 def _check(contract: Contract, where: str) -> None:

@@ -1,0 +1,73 @@
+"""YAML as frozen dataclasses: an unknown key, a missing one or a wrong type is an `InputError` that names its place.
+
+`where` names the file and the key, for the message.
+"""
+
+import math
+import types
+import typing
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from policy.errors import InputError, unknown
+
+T = TypeVar("T")
+
+
+def read(path: Path) -> Any:
+    """The content of a YAML file; `InputError` if it is not YAML."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def build(cls: type[T], raw: Any, where: str) -> T:
+    """The dataclass `cls` of a mapping of plain values; nested dataclasses are mappings, tuples are lists."""
+    values, hints, known = mapping(cls, raw, where), typing.get_type_hints(cls), fields(cls)  # type: ignore[arg-type]
+    missing = [f.name for f in known if f.name not in values and f.default is MISSING and f.default_factory is MISSING]
+    if missing:
+        raise InputError(f"{where}: got the keys {', '.join(map(str, values)) or 'none'}; add {', '.join(missing)}")
+    return cls(**{key: value(hints[key], raw, f"{where}: {key}") for key, raw in values.items()})
+
+
+def mapping(cls: type, raw: Any, where: str) -> dict[str, Any]:
+    """`raw` if it is a mapping whose keys are all fields of the dataclass `cls`."""
+    names = typing.get_type_hints(cls)
+    if not isinstance(raw, dict):
+        raise InputError(f"{where}: got {raw!r}, expected a mapping with the keys {', '.join(names)}")
+    for key in raw:
+        if key not in names:
+            raise unknown(f"key in {where}:", key, names)
+    return raw
+
+
+def value(kind: Any, raw: Any, where: str) -> Any:
+    """One YAML value as the annotated type `kind`; an int may stand for a float."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # X | None
+        return None if raw is None else value(args[0], raw, where)
+    if origin is Literal:
+        if raw not in args:
+            raise unknown(f"value in {where}:", raw, args)
+        return raw
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise InputError(f"{where}: got {raw!r}, expected a list")
+        return tuple(value(args[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+    if origin is dict:
+        if not isinstance(raw, dict):
+            raise InputError(f"{where}: got {raw!r}, expected a mapping of names")
+        return {str(k): value(args[1], v, f"{where}.{k}") for k, v in raw.items()}
+    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
+        return build(kind, raw, where)
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
+        hint = " (write 1.0e-3, not 1e-3: YAML reads that as text)" if kind is float and isinstance(raw, str) else ""
+        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}{hint}")
+    if kind is float and not math.isfinite(raw):
+        raise InputError(f"{where}: got {raw!r}, expected a finite number")
+    return kind(raw)
