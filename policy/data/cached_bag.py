@@ -17,9 +17,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from policy.data import recording
+from policy.data.bag_reader import Pictures
 from policy.data.checks import Finding
 from policy.data.pictures import Resizer
-from policy.data.recording import Part, Pictures, Recording, Run
+from policy.data.recording import Recording
+from policy.data.runs import Part, Run
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 

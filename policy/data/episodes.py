@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from policy.data import recording
-from policy.data.recording import Pictures, Run
+from policy.data.bag_reader import Pictures
+from policy.data.runs import Run
 from policy.robot.contract import Contract
 from policy.spec import Episode
 

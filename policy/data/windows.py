@@ -9,7 +9,7 @@ import numpy as np
 
 from policy.data.cache import Cache
 from policy.data.pictures import Pictures
-from policy.data.recording import FOREVER
+from policy.data.runs import FOREVER
 from policy.robot import setpoints
 
 

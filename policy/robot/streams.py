@@ -45,16 +45,20 @@ class Streams:
     """Buffers of all topics of a contract; `push` messages, take due frames with `frame`.
 
     `motors` is filled from the same messages. `corrections` is added to the header stamps of a topic [ns].
+    `restarted` gets what was commanded before the clock was set back.
     """
 
     def __init__(
-        self, contract: Contract, motors: Motors | None = None, corrections: Mapping[str, int] | None = None
+        self,
+        contract: Contract,
+        motors: Motors | None = None,
+        corrections: Mapping[str, int] | None = None,
+        restarted: Callable[[list[SetPoints]], None] | None = None,
     ) -> None:
         self.contract = contract
         self.lost: Counter[str] = Counter()  # reason -> messages or frames that could not be used
         self.restarts = 0  # times that the clock was set back
-        self.earlier: list[list[SetPoints]] = []  # what was commanded before each restart
-        self._corrections = corrections or {}
+        self._corrections, self._restarted = corrections or {}, restarted
         self._dt = contract.spec.dt_ns
         self._slop = self._dt // 4
         self._cameras = {
@@ -188,8 +192,8 @@ class Streams:
         if stream.behind == RESTART:
             LOG.warning("%s: the clock was set back; all streams begin anew", stream.name)
             self.restarts += 1
-            if any(self._commands.values()):
-                self.earlier.append(self.setpoints())
+            if self._restarted is not None:
+                self._restarted(self.setpoints())
             self.clear()
 
     def _release(self, force: bool) -> None:

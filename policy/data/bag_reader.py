@@ -1,0 +1,77 @@
+"""A bag's messages through the same streams as a live robot's: frames, commands and words, in the order of time."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from policy.data.clocks import Alignment
+from policy.data.raw import TYPES, Raw
+from policy.robot.contract import BOOL, STRING, Contract
+from policy.robot.motors import Motors
+from policy.robot.setpoints import SetPoints
+from policy.robot.streams import Streams
+
+Pictures = dict[str, np.ndarray]  # camera -> uint8 (height, width, 3)
+
+
+class Seen(NamedTuple):
+    """A frame without its pictures."""
+
+    run: int  # of the clock: how often it was set back before
+    stamp: int  # ns
+    state: np.ndarray  # (S,)
+    motion: np.ndarray  # (J, 3), see policy.robot.motors
+
+
+class BagReader:
+    """Takes the messages of one bag; `take` gets the pictures of each frame at once, all else is kept."""
+
+    def __init__(self, contract: Contract, alignment: Alignment, take: Callable[[Pictures], None]) -> None:
+        self.frames: list[Seen] = []
+        self.texts: dict[str, list[tuple[int, Any]]] = {}  # instruction and labels: topic -> (time, value)
+        self._earlier: list[list[SetPoints]] = []  # what was commanded before the clock was set back
+        self._motors, self._take = Motors(contract), take
+        self._streams = Streams(contract, self._motors, alignment.headers, self._earlier.append)
+        self._reception = alignment.reception
+        self._lost: Counter[str] = Counter()
+
+    @property
+    def commands(self) -> list[list[SetPoints]]:
+        """What was commanded on each run of the clock, by group of the action."""
+        return [*self._earlier, self._streams.setpoints()]
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Reason -> messages and frames that could not be used."""
+        return self._lost + self._streams.lost
+
+    @property
+    def uncommanded(self) -> str:
+        """Which group of the action had no command, and what came instead; "" where each had one."""
+        return self._streams.uncommanded()
+
+    def push(self, raw: Raw) -> None:
+        """Take one message."""
+        topic, received = raw.topic.lstrip("/"), raw.stamp + self._reception
+        try:
+            message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
+        except Exception as error:  # rosbags raises whatever the damaged bytes lead to
+            self._lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
+            return
+        if raw.type in (STRING, BOOL):
+            self.texts.setdefault(topic, []).append((received, message.data))
+            return
+        self._streams.push(topic, message, received)
+        self._collect()
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+        self._streams.flush()
+        self._collect()
+
+    def _collect(self) -> None:
+        while (frame := self._streams.frame()) is not None:
+            self._take(frame.images)
+            self.frames.append(Seen(self._streams.restarts, frame.stamp, frame.state, self._motors.at(frame.stamp)))
