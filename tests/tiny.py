@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from policy.robot.contract import FOLDER, load
-from policy.running.tracker import Tracker
 from policy.running.text import Text
+from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame, Spec
 
 TAUGHT = ("open the drawer", "close the drawer", "put the red block in the bowl", "press the green button")
