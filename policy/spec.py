@@ -161,4 +161,4 @@ class Episode:
     contact: np.ndarray | None  # bool (T,), a label or an estimate; None where neither can be
     mode: np.ndarray | None  # uint8 (T,) into MODES, None where the bag has no label: all forward
     task: str | None  # None where the bag has no label
-    lost: int = 0  # messages or frames that could not be used
+    dropped: int = 0  # messages or frames that could not be used

@@ -91,7 +91,7 @@ class Playback:
                     self.lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
                     continue
                 self._setpoints.push(topic, message, raw.stamp)
-        self.lost += self._setpoints.lost
+        self.lost += self._setpoints.dropped
         missing = [t for t in (commanded | self.played) if t not in seen]
         if missing:
             raise InputError(

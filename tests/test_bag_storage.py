@@ -272,9 +272,9 @@ def test_counts_are_held_against_the_file_s_and_the_metadata_s(tmp_path: Path, b
 
 def test_a_recording_that_was_cut_off_is_not_taken_for_carried_out(tmp_path: Path, items: list[small.Message]) -> None:
     path = small.record_mcap(tmp_path / "x.mcap", items)
-    assert open_cache(path, CONTRACT).broken.tolist() == [False]
+    assert open_cache(path, CONTRACT).incomplete.tolist() == [False]
     path.write_bytes(path.read_bytes()[:-8])
-    assert open_cache(path, CONTRACT).broken.tolist() == [True]
+    assert open_cache(path, CONTRACT).incomplete.tolist() == [True]
 
 
 def test_a_topic_in_another_encoding_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bags: others can read them, they are read as the robot sees them, and what a broken one still gives."""
+"""Bags: others can read them, they are read as the robot sees them, and what a damaged one still gives."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def bag(tmp_path_factory) -> Path:
 
 def test_bag_holds_states_actions_and_labels(bag):
     (episode,) = read_episodes(bag, CONTRACT)
-    assert (episode.instruction, episode.task, episode.lost) == ("open the drawer", "open_drawer", 0)
+    assert (episode.instruction, episode.task, episode.dropped) == ("open the drawer", "open_drawer", 0)
     assert episode.stamps.tolist() == [START + t * STEP for t in range(40)]
     np.testing.assert_allclose(episode.actions, [action(t) for t in range(40)], atol=1e-6)
     np.testing.assert_allclose(episode.state[:, :7], [qpos(t)[:7] for t in range(40)], atol=1e-6)
@@ -157,7 +157,7 @@ def test_frames_without_instruction_or_command_are_counted(tmp_path):
     items = [i for i in items if not (i.topic.startswith("arm") and i.receive < START + 8 * STEP)]
     lost = Counter()
     (episode,) = read_episodes(write(tmp_path / "late", items), CONTRACT, lost)
-    assert episode.stamps[0] == START + 8 * STEP and episode.lost == lost.total() == 8
+    assert episode.stamps[0] == START + 8 * STEP and episode.dropped == lost.total() == 8
     assert lost == {"frame without a command": 8}
     items = [i for i in items if i.topic != "instruction"]
     items.append(Item("instruction", make("String", "go"), START + 10 * STEP))
@@ -239,7 +239,7 @@ def test_what_is_whole_in_a_bag_that_was_cut_off_is_kept(bag, tmp_path, share, m
     missing = lost["message in a part of the bag that is cut off"]
     if share < 0.95 and metadata:
         assert missing == pytest.approx((1 - share) * len(list(demonstration(40))), abs=40)
-    assert missing >= 1 and episode.lost == lost.total()
+    assert missing >= 1 and episode.dropped == lost.total()
 
 
 def test_nothing_but_the_beginning_of_a_bag(bag, tmp_path):
@@ -253,11 +253,11 @@ def test_damaged_bytes_never_give_a_traceback(bag, tmp_path):
     data = (bag / "episode.mcap").read_bytes()
     rng = np.random.default_rng(0)
     for i in range(12):
-        broken = bytearray(data if i % 2 else data[:-100])
-        at = int(rng.integers(20, len(broken) - 300)) if i < 10 else len(broken) - 80 * (i - 9)
-        broken[at : at + 60] = rng.bytes(60)
+        damaged = bytearray(data if i % 2 else data[:-100])
+        at = int(rng.integers(20, len(damaged) - 300)) if i < 10 else len(damaged) - 80 * (i - 9)
+        damaged[at : at + 60] = rng.bytes(60)
         path = tmp_path / f"{i}.mcap"
-        path.write_bytes(bytes(broken))
+        path.write_bytes(bytes(damaged))
         try:
             episodes = read_episodes(path, CONTRACT)
         except InputError as error:

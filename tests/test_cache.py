@@ -79,7 +79,7 @@ def test_cache_is_the_bags_and_is_read_from_disk(recorded, decoded):
     cache = open_cache(recorded, CONTRACT)
     assert_is_bags(cache, recorded, ["bag0", "bag1", "bag2"])
     assert isinstance(cache.images["front"][3], np.memmap) and not cache.images["front"][3].flags.writeable
-    assert not cache.lost and not cache.findings and not decoded
+    assert not cache.dropped and not cache.findings and not decoded
 
 
 def test_added_changed_and_removed_bags_cost_only_themselves(bags, decoded):
@@ -208,7 +208,7 @@ def test_lost_is_counted_over_all_bags(bags):
     (bags / "bag0" / "bag0.mcap").write_bytes(data[: len(data) // 2])
     cache = open_cache(bags, CONTRACT)
     assert 0 < cache.bounds[1] < STEPS[0]
-    assert cache.lost["message in a part of the bag that is cut off"] > 20
+    assert cache.dropped["message in a part of the bag that is cut off"] > 20
 
 
 def test_a_disk_that_fills_is_told_and_work_goes_on_when_there_is_room(tmp_path):

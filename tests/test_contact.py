@@ -133,7 +133,7 @@ def test_a_driver_without_efforts_or_velocities_is_passed_over() -> None:
         item = efforts(START, 1.0, 1.0)
         setattr(item.message, field, np.zeros(0))
         streams.push("joint_states", item.message, item.receive)
-        assert np.isnan(motors.at(START)).all() and not streams.lost
+        assert np.isnan(motors.at(START)).all() and not streams.dropped
 
 
 def test_a_bag_s_label_wins_and_without_one_the_contact_is_estimated(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Part(NamedTuple):
     modes: Sequence[tuple[int, int]] = ((0, FORWARD),)
 
 
-def cached(*bags: Sequence[Part], broken: Sequence[bool] | None = None) -> SimpleNamespace:
+def cached(*bags: Sequence[Part], incomplete: Sequence[bool] | None = None) -> SimpleNamespace:
     """Frames of several bags as policy.data.cache.Cache has them; the state of frame i is i."""
     parts = [part for bag in bags for part in bag]
     bounds = np.cumsum([0] + [part.steps for part in parts])
@@ -45,7 +45,7 @@ def cached(*bags: Sequence[Part], broken: Sequence[bool] | None = None) -> Simpl
         mode=mode,
         bounds=bounds,
         episode=np.repeat(np.arange(len(parts)), np.diff(bounds)),
-        broken=~np.array(last) if broken is None else np.array(broken),
+        incomplete=~np.array(last) if incomplete is None else np.array(incomplete),
         bags=[f"bag{i}" for i, bag in enumerate(bags) for _ in bag],
     )
 
@@ -68,7 +68,7 @@ def test_the_targets_are_contact_done_and_one_mode() -> None:
 
 
 def test_a_truncated_episode_is_never_done() -> None:
-    assert not ContextLabels(cached(SWITCH, broken=[True, True])).execution_targets[:, 1].any()
+    assert not ContextLabels(cached(SWITCH, incomplete=[True, True])).execution_targets[:, 1].any()
 
 
 def test_gaps_of_contact_are_filled_within_a_bag_only() -> None:
@@ -133,7 +133,7 @@ def test_a_new_contact_drops_the_previous_instruction() -> None:
 
 def test_during_rollback_the_previous_instruction_stays() -> None:
     rollback = (SWITCH[0], Part(60, [(0, 15)], [(0, ROLLBACK), (25, ADVANCE)]))
-    labels = ContextLabels(cached(rollback, broken=[True, True]))
+    labels = ContextLabels(cached(rollback, incomplete=[True, True]))
     assert set(drawn(labels, 99)["previous_instruction"]) == {0}
 
 

@@ -92,7 +92,7 @@ def on_grid(stamps: np.ndarray) -> np.ndarray:
 def test_its_bag_becomes_episodes_and_live_frames_are_the_same(tmp_path, name, messages, frames):
     contract, items, bag = recorded(tmp_path, name, messages)
     (episode,) = read_episodes(bag, contract)
-    assert abs(len(episode.stamps) - frames) <= 1 and not episode.contact.any() and episode.lost <= 1
+    assert abs(len(episode.stamps) - frames) <= 1 and not episode.contact.any() and episode.dropped <= 1
     joints, grid = len(contract.spec.state), on_grid(episode.stamps)
     arm = [i for i, n in enumerate(contract.spec.state) if "gripper" not in n or name == "so101"]
     expected = np.array([[joint(t, i) for i in range(12 if name == "aloha2" else 6)] for t in grid])

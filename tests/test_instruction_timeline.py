@@ -80,7 +80,7 @@ def test_an_instruction_that_is_given_again_and_again_is_one_episode(tmp_path: P
     ]
     robot.record(tmp_path / "a", sorted([*robot.moving(6, text=""), *said], key=lambda i: i[2]))
     cache = open_cache(tmp_path, robot.contract())
-    assert cache.instructions == ["pick"] and len(cache.stamps) == 120 and not cache.broken.any()
+    assert cache.instructions == ["pick"] and len(cache.stamps) == 120 and not cache.incomplete.any()
 
 
 def test_what_was_carried_out_before_the_next_instruction_is_not_continued(tmp_path: Path) -> None:

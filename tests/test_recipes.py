@@ -128,7 +128,7 @@ class _Cache:
     actions[:3, -1] = 0.08
     bounds, episode = np.array([0, 6, 10]), np.repeat([0, 1], [6, 4])
     contact = np.arange(10) == 4
-    mode, broken, bags = np.zeros(10, np.uint8), np.array([False, False]), ["a", "b"]
+    mode, incomplete, bags = np.zeros(10, np.uint8), np.array([False, False]), ["a", "b"]
     contract = load("tabletop")
 
 

@@ -34,7 +34,7 @@ def test_a_bag_is_an_episode_as_the_contract_describes_it(recorded: Path) -> Non
     for bag in bags:
         (episode,) = read_episodes(bag, contracts.load("tabletop"))
         assert episode.task == "lamp_on" and episode.instruction in TASKS["lamp_on"].phrasings
-        assert not episode.lost and episode.contact is not None and episode.contact.any()
+        assert not episode.dropped and episode.contact is not None and episode.contact.any()
         assert np.all(np.diff(episode.stamps) == 50_000_000)
         assert episode.images["front"].std() > 10 and episode.images["wrist"].std() > 10
         # the demonstrated set-point leads the arm: one step later the joints have moved towards it

@@ -51,7 +51,7 @@ def test_its_bags_are_those_that_training_reads(tmp_path: Path) -> None:
     (bag,) = find_bags(tmp_path / "live")
     (got,) = read_episodes(bag, CONTRACT)
     (expected,) = read_episodes(write(tmp_path / "written", demonstration(30)), CONTRACT)
-    assert (got.instruction, got.task, got.lost) == (expected.instruction, expected.task, 0)
+    assert (got.instruction, got.task, got.dropped) == (expected.instruction, expected.task, 0)
     for name in ("stamps", "state", "actions", "contact"):
         assert np.array_equal(getattr(got, name), getattr(expected, name))
     assert np.array_equal(got.images["wrist"], expected.images["wrist"])
@@ -196,5 +196,5 @@ print(recorder.stop())
     assert done.returncode == 0, done.stderr
     cut, whole = find_bags(tmp_path)
     (kept,) = read_episodes(cut, CONTRACT)
-    assert len(kept.stamps) >= 19 and kept.lost >= 1
+    assert len(kept.stamps) >= 19 and kept.dropped >= 1
     assert len(read_episodes(whole, CONTRACT)[0].stamps) == 20

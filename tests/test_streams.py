@@ -77,7 +77,7 @@ def test_a_frame_for_every_step_with_its_images_and_joints():
     )
     pixels = [i.message.data for i in demonstration(10) if i.topic == WRIST]
     assert np.array_equal(frames[3].images["wrist"].reshape(-1), pixels[3])
-    assert frames[0].state.dtype == np.float32 and not streams.lost
+    assert frames[0].state.dtype == np.float32 and not streams.dropped
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -139,10 +139,10 @@ def test_stale_or_absent_streams_give_no_frame_and_are_counted():
     )
     frames, streams = play(items)
     assert [f.stamp for f in frames] == list(times[:8])  # the wrist's last image is 200 ms old at the eighth
-    assert streams.lost == {f"frame without camera wrist ({WRIST}): older than 0.2 s": 3}
+    assert streams.dropped == {f"frame without camera wrist ({WRIST}): older than 0.2 s": 3}
     frames, streams = play(by_arrival(camera_items(times, FRONT), camera_items(times, WRIST)))
-    assert not frames and all("nothing yet" in reason for reason in streams.lost)
-    assert streams.lost.total() == 11  # the twelfth still waits
+    assert not frames and all("nothing yet" in reason for reason in streams.dropped)
+    assert streams.dropped.total() == 11  # the twelfth still waits
 
 
 def bad_joints(change):
@@ -172,7 +172,7 @@ def test_bad_message_is_dropped_counted_and_told_once(bad, words, caplog):
         frames, streams = play([*items[:at], bad, bad, *items[at:]])
     expected, _ = play(items)
     assert_equal(frames, expected)
-    assert [n for reason, n in streams.lost.items() if words in reason] == [2]
+    assert [n for reason, n in streams.dropped.items() if words in reason] == [2]
     told = [r.getMessage() for r in caplog.records if words in r.getMessage()]
     recovered = [r.getMessage() for r in caplog.records if "right again after 2 dropped" in r.getMessage()]
     assert len(told) == 1 and len(recovered) >= 1
@@ -182,7 +182,7 @@ def test_truncated_image_data_is_dropped():
     message = image(START, plain(0))
     message.data = message.data[:-1]
     _, streams = play([Item(FRONT, message, START)])
-    assert streams.lost.total() == 1
+    assert streams.dropped.total() == 1
 
 
 def test_times_that_run_backwards_are_dropped_and_counted():
@@ -190,7 +190,7 @@ def test_times_that_run_backwards_are_dropped_and_counted():
     late = [i for i in items if i.topic == FRONT][1]
     frames, streams = play([*items[:-4], late, *items[-4:]])
     assert_equal(frames, play(items)[0])
-    assert streams.lost == {f"camera front ({FRONT}): times run backwards": 1}
+    assert streams.dropped == {f"camera front ({FRONT}): times run backwards": 1}
 
 
 def test_a_clock_that_is_set_back_begins_anew():
@@ -211,7 +211,7 @@ def test_two_publishers_of_one_joint_topic():
     images = [i for i in demonstration(5) if i.topic in (FRONT, WRIST)]
     frames, streams = play(by_arrival(arm, hand, images))
     assert_equal(frames, play(demonstration(5))[0])
-    assert not streams.lost
+    assert not streams.dropped
 
 
 def test_messages_as_rclpy_gives_them():
@@ -310,7 +310,7 @@ def test_setpoints_of_a_leader_arm_and_of_an_array():
     expected = [-5.5, -4.5, -3.5, -2.5, -1.5, -0.5, 0.5, 0.07]
     assert streams.setpoint_at(START + MS).tolist() == pytest.approx(expected)
     streams.push("/leader/gripper", make("Float64MultiArray", layout, np.array([9.0])), START + 2 * MS)
-    assert streams.lost.total() == 1
+    assert streams.dropped.total() == 1
 
 
 def test_unknown_topic_is_named():

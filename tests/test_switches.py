@@ -62,7 +62,7 @@ def test_a_switch_is_a_bag_with_two_instructions_and_their_modes(demonstrations:
         tags, (first, second) = custom(bag), read_episodes(bag, CONTRACT)
         assert bag.name.startswith(f"{tags['before']}_to_{tags['task']}_") and tags["before"] != tags["task"]
         for episode, task in ((first, tags["before"]), (second, tags["task"])):
-            assert episode.task == task and episode.instruction in TASKS[task].phrasings and not episode.lost
+            assert episode.task == task and episode.instruction in TASKS[task].phrasings and not episode.dropped
         assert (np.diff(np.concatenate([first.stamps, second.stamps])) == CONTRACT.spec.dt_ns).all()
         assert not first.mode.any() and second.mode[0] != FORWARD and second.mode[-1] == FORWARD
         order = second.mode[np.flatnonzero(np.diff(second.mode.astype(int), prepend=-1))].tolist()

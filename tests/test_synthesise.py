@@ -54,7 +54,7 @@ def test_a_written_bag_reads_back(name: str, tmp_path: Path) -> None:
             encoder.frame(START + k * dt, {n: of[k] for n, of in images.items()}, states[k])
             encoder.command(START + k * dt, actions[k])
     (episode,) = read_episodes(tmp_path / "bag", contract)
-    assert episode.stamps.tolist() == [START + k * dt for k in range(steps)] and not episode.lost
+    assert episode.stamps.tolist() == [START + k * dt for k in range(steps)] and not episode.dropped
     np.testing.assert_allclose(episode.state, states, atol=1e-6)
     np.testing.assert_allclose(episode.actions, actions, atol=1e-6)
     for n, camera in contract.cameras.items():
@@ -127,7 +127,7 @@ def test_bags_of_any_robot_become_switches(name: str, labels: bool, tmp_path: Pa
         first, second = read_episodes(bag, contract)
         (source,) = read_episodes(bags / bag.name[0], contract)
         assert {first.instruction, second.instruction} == {"take it", "take the other"}
-        assert first.instruction == source.instruction and not first.lost
+        assert first.instruction == source.instruction and not first.dropped
         stamps = np.concatenate([first.stamps, second.stamps])
         assert (np.diff(stamps) == dt).all() and not first.mode.any() and second.mode.all()
         for episode in (first, second):
@@ -153,9 +153,9 @@ def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -
     done = ContextLabels(cache).execution_targets[:, 1]
     for e, bag in enumerate(cache.bags):
         last = int(cache.bounds[e + 1]) - 1
-        assert cache.broken[e] == bag.startswith("switches")
-        assert done[last] == (not cache.broken[e])
-        assert mask[last].tolist() == [True] + [not cache.broken[e]] * (CONTRACT.horizon - 1)
+        assert cache.incomplete[e] == bag.startswith("switches")
+        assert done[last] == (not cache.incomplete[e])
+        assert mask[last].tolist() == [True] + [not cache.incomplete[e]] * (CONTRACT.horizon - 1)
 
 
 def test_without_a_shared_start_the_bag_ends_where_the_hand_is_free(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_withdrawn_instruction_goes_on_with_the_set_point_of_then(tmp_path):
     items = [*small.moving(4.0, still_from=1.4, still_until=2.0), ("instruction", small.string(""), stop)]
     small.record(tmp_path / "a", sorted(items, key=lambda i: i[2]))
     cache = open_cache(tmp_path, contract)
-    assert cache.broken.tolist() == [False] and cache.stamps[-1] < stop
+    assert cache.incomplete.tolist() == [False] and cache.stamps[-1] < stop
     batch = Windows(cache, 8).batch(np.array([len(cache.stamps) - 1]), np.random.default_rng(0), 0)
     assert batch["mask"].all()
     np.testing.assert_allclose(batch["actions"][0], np.tile(small.position(np.array(1.4)), (8, 1)), atol=2e-3)
@@ -101,7 +101,7 @@ def test_an_instruction_that_is_not_carried_out_has_no_end(tmp_path):
         write(tmp_path / "bags" / name, sorted([*demonstration(20), *more], key=lambda i: i.receive))
     cache = open_cache(tmp_path / "bags", CONTRACT)
     assert cache.bags == ["arrived", "arrived", "on_the_way", "on_the_way", "whole"]
-    assert cache.broken.tolist() == [True, False, True, True, False]
+    assert cache.incomplete.tolist() == [True, False, True, True, False]
     mask = Windows(cache, 16).batch(cache.bounds[1:] - 1, np.random.default_rng(0), 0)["mask"]
     assert mask.sum(1).tolist() == [1, 16, 1, 1, 16]
     # windows never reach into the next instruction

@@ -108,7 +108,7 @@ def decompressed(path: Path) -> Iterator[Path]:
                 while block := source.read(1 << 20):
                     target.write(decoder.decompress(block))
             except (zstd.ZstdError, EOFError):
-                pass  # cut off; the copy's own reader says what is missing
+                pass  # cut off; the copy's own reader counts what is missing
         if not copy.stat().st_size:
             raise InputError(f"{path} is not zstd, or nothing of it is whole; take it away")
         yield copy

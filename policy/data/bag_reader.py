@@ -35,7 +35,7 @@ class BagReader:
         self._motors, self._take = Motors(contract), take
         self._streams = Streams(contract, self._motors, alignment.headers, self._earlier.append)
         self._reception = alignment.reception
-        self._lost: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
 
     @property
     def commands(self) -> list[list[SetPoints]]:
@@ -43,9 +43,9 @@ class BagReader:
         return [*self._earlier, self._streams.setpoints()]
 
     @property
-    def lost(self) -> Counter[str]:
+    def dropped(self) -> Counter[str]:
         """Reason -> messages and frames that could not be used."""
-        return self._lost + self._streams.lost
+        return self._dropped + self._streams.dropped
 
     @property
     def uncommanded(self) -> str:
@@ -58,7 +58,7 @@ class BagReader:
         try:
             message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
         except Exception as error:  # rosbags raises whatever the damaged bytes lead to
-            self._lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
+            self._dropped[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
             return
         if raw.type in (STRING, BOOL):
             self.texts.setdefault(topic, []).append((received, message.data))

@@ -10,10 +10,10 @@ from policy.data.raw import CUT_OFF, DAMAGED, UNCOUNTED, Raw
 from policy.errors import InputError
 
 
-def messages(bag: Path, wanted: Mapping[str, str], lost: Counter[str]) -> Iterator[Raw]:
+def messages(bag: Path, wanted: Mapping[str, str], dropped: Counter[str]) -> Iterator[Raw]:
     """The messages of some topics (without leading slash -> type) in the order of their reception.
 
-    `lost` counts what the bag promises and does not hold. `InputError` if a topic has another type or the bag
+    `dropped` counts what the bag promises and does not hold. `InputError` if a topic has another type or the bag
     cannot be read; what is whole in a bag that was cut off is given.
     """
     promised = metadata(bag).get("message_count")
@@ -35,12 +35,12 @@ def messages(bag: Path, wanted: Mapping[str, str], lost: Counter[str]) -> Iterat
     missing = promised - got - own[DAMAGED] - own[UNCOUNTED] if isinstance(promised, int) else 0
     if missing > 0:
         own[CUT_OFF if own[CUT_OFF] else UNCOUNTED] += missing - bool(own[CUT_OFF])
-    lost.update(+own)
+    dropped.update(+own)
 
 
-def summary(lost: Counter[str]) -> str:
+def summary(dropped: Counter[str]) -> str:
     """Counts by reason as one line, the largest first."""
-    return "; ".join(f"{n} x {reason}" for reason, n in lost.most_common(6))
+    return "; ".join(f"{n} x {reason}" for reason, n in dropped.most_common(6))
 
 
 def _check_type(bag: Path, raw: Raw, wanted: Mapping[str, str]) -> None:

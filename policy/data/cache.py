@@ -47,19 +47,19 @@ class Cache:
     state: np.ndarray  # float32 (N, S)
     actions: np.ndarray  # float32 (N, A): the set-points in force at stamps + dt
     stamps: np.ndarray  # int64 (N,) ns
-    contact: np.ndarray | None  # bool (N,), None unless all bags tell it
+    contact: np.ndarray | None  # bool (N,), None unless it is known of all bags
     mode: np.ndarray  # uint8 (N,) into MODES, forward where there is no label
     episode: np.ndarray  # int32 (N,)
     bounds: np.ndarray  # int64 (E + 1,): episode e is bounds[e] .. bounds[e + 1]
     instructions: list[str]  # (E,)
     tasks: list[str | None]  # (E,)
-    broken: np.ndarray  # bool (E,): not carried out: another instruction follows, or it ends on the way
+    incomplete: np.ndarray  # bool (E,): not carried out: another instruction follows, or it ends on the way
     until: np.ndarray  # int64 (E,) ns: when the next instruction was given
     bags: list[str]  # (E,) where it was recorded
     sources: list[tuple[str, ...]]  # (E,) the recordings that the bag was made of: itself where it was made of none
     recording: np.ndarray  # int32 (N,): frames of one recording follow each other without a jump of the clock
     commands: list[list[SetPoints]]  # (R,) of each group of the action, at their own rate
-    lost: Counter[str]  # reason -> messages and frames that could not be used
+    dropped: Counter[str]  # reason -> messages and frames that could not be used
     findings: list[Finding]  # what is wrong with the data
 
 
@@ -100,9 +100,9 @@ def key(contract: Contract, size: int | None) -> str:
 def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder: Path) -> Cache:
     """The frames of all bags, one after the other."""
     runs = [(bag, run) for bag in bags for run in bag.recording.runs]
-    lost = sum((bag.recording.lost for bag in bags), Counter[str]())
+    dropped = sum((bag.recording.dropped for bag in bags), Counter[str]())
     if not runs:
-        raise InputError(f"the bags of {folder} hold no whole frame: {summary(lost)}; record others")
+        raise InputError(f"the bags of {folder} hold no whole frame: {summary(dropped)}; record others")
     parts = [(bag, run, part) for bag, run in runs for part in run.parts]
     lengths = np.array([part.end - part.first for _, _, part in parts])
     frames = [len(run.stamps) for _, run in runs]
@@ -127,13 +127,13 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         bounds=np.cumsum([0, *lengths]),
         instructions=[part.instruction for _, _, part in parts],
         tasks=[part.task for _, _, part in parts],
-        broken=np.array([part.superseded for _, _, part in parts]) | np.array(ends_on_the_way),
+        incomplete=np.array([part.superseded for _, _, part in parts]) | np.array(ends_on_the_way),
         until=np.array([part.until for _, _, part in parts], np.int64),
         bags=[bag.name for bag, _, _ in parts],
         sources=[bag.recording.sources for bag, _, _ in parts],
         recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),
         commands=[run.commands for _, run in runs],
-        lost=lost,
+        dropped=dropped,
         findings=[*checks.merge([(b.name, f) for b in bags for f in b.recording.findings]), *passed_over(folder)],
     )
 
@@ -149,7 +149,7 @@ def _valid(folder: Path, name: str, bag: Path, contract: Contract, size: int | N
 def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, Path], processes: int) -> None:
     """Decode bags in other processes, each into its own folder."""
     refused: list[str] = []
-    lost: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
     pool = workers.pool(max(1, min(processes, len(todo))))
     try:
         jobs = [
@@ -157,7 +157,7 @@ def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, 
         ]
         for job in tqdm(as_completed(jobs), total=len(todo), unit="bag", desc="decoding"):
             error, unused = job.result()
-            lost.update(unused)
+            dropped.update(unused)
             if error:
                 refused.append(error)
         pool.shutdown()
@@ -169,8 +169,8 @@ def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, 
         ) from None
     finally:
         workers.end(pool)
-    if lost:
-        tqdm.write(f"not used: {summary(lost)}")
+    if dropped:
+        tqdm.write(f"not used: {summary(dropped)}")
     if refused:
         raise InputError(
             f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): {sorted(refused)[0]}"
@@ -186,7 +186,7 @@ def _decode_one(bag: Path, name: str, contract: Contract, size: int | None, fold
         return str(error), Counter()
     except MemoryError:
         return f"{bag}: memory ran out while it was read; end other programs and give the command again", Counter()
-    return "", Counter((cached_bag.described(folder) or {}).get("lost", {}))
+    return "", Counter((cached_bag.described(folder) or {}).get("dropped", {}))
 
 
 def _remove_gone(folder: Path, base: Path) -> None:

@@ -2,7 +2,7 @@
 
 image_<camera>.bin   every frame's picture, uint8 (height, width, 3), in the order of the frames
 frames.npz           all else of the frames that are used, and the commands at their own rate
-bag.json             where it was recorded, its instructions, what was found and what was lost
+bag.json             where it was recorded, its instructions, what was found and what was dropped
 """
 
 import json
@@ -60,7 +60,7 @@ def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Pa
             "name": name,
             "mark": before,
             "sources": found.sources,
-            "lost": found.lost,
+            "dropped": found.dropped,
             "findings": [asdict(one) for one in found.findings],
             "runs": [[asdict(part) for part in run.parts] for run in found.runs],
         }
@@ -95,7 +95,7 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
                 return None
         findings = [Finding(**one) for one in about["findings"]]
         return CachedBag(
-            about["name"], folder, Recording(runs, tuple(about["sources"]), findings, Counter(about["lost"]))
+            about["name"], folder, Recording(runs, tuple(about["sources"]), findings, Counter(about["dropped"]))
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None

@@ -106,7 +106,7 @@ def _grouped(offsets: dict[str, int], gap: float) -> list[tuple[int, list[str]]]
 def _trajectories(
     contract: Contract, times: Mapping[str, tuple[np.ndarray, np.ndarray]], corrections: dict[str, int]
 ) -> dict[str, int]:
-    """The same for trajectories, whose headers may say a later start: they take the clock that is nearest."""
+    """The same for trajectories, whose headers may ask for a later start: they take the clock that is nearest."""
     found = {}
     for topic in {c.source.topic.lstrip("/") for c in contract.action if c.source.type == TRAJECTORY}:
         received, header = times.get(topic, (NONE, NONE))

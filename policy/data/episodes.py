@@ -12,18 +12,18 @@ from policy.robot.contract import Contract
 from policy.spec import Episode
 
 
-def read_episodes(bag: Path, contract: Contract, lost: Counter[str] | None = None) -> list[Episode]:
-    """The episodes of one bag; `lost` counts by reason what could not be used.
+def read_episodes(bag: Path, contract: Contract, dropped: Counter[str] | None = None) -> list[Episode]:
+    """The episodes of one bag; `dropped` counts by reason what could not be used.
 
     `InputError` if a topic of the contract is missing or has another type, or if nothing fits.
     """
     pictures: list[Pictures] = []
     found = recording.read(bag, contract, pictures.append)
-    if lost is not None:
-        lost.update(found.lost)
+    if dropped is not None:
+        dropped.update(found.dropped)
     episodes = [episode for run in found.runs for episode in _episodes(run, pictures)]
     if episodes:
-        episodes[0].lost = found.lost.total()
+        episodes[0].dropped = found.dropped.total()
     return episodes
 
 

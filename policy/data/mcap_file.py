@@ -33,22 +33,22 @@ Record = tuple[int, bytes]  # opcode, content
 Channel = tuple[str, str, str]  # topic, type, encoding
 
 
-def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
-    """All messages of a file, of any type and encoding; `lost` counts what could not be read."""
+def messages(path: Path, dropped: Counter[str]) -> Iterator[Raw]:
+    """All messages of a file, of any type and encoding; `dropped` counts what could not be read."""
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            lost[CUT_OFF] += 1
+            dropped[CUT_OFF] += 1
             return
         reader, got = _Reader(file), 0
         for raw in reader.messages():
             got += 1
             yield raw
         if reader.damaged:
-            lost[DAMAGED] += reader.damaged
+            dropped[DAMAGED] += reader.damaged
         if reader.cut:
-            lost[CUT_OFF] += 1
+            dropped[CUT_OFF] += 1
         elif reader.expected > got + reader.damaged:
-            lost[UNCOUNTED] += reader.expected - got - reader.damaged
+            dropped[UNCOUNTED] += reader.expected - got - reader.damaged
 
 
 class _Reader:

@@ -45,11 +45,11 @@ class MessageWriter:
             if kind == TRAJECTORY:
                 self._bag.write(topic, _trajectory(values, _header(stamp), self._dt), stamp)
                 continue
-            at = stamp + self._dt // 2  # these say what is in force now
+            at = stamp + self._dt // 2  # these are in force at once
             self._bag.write(topic, _array(values) if kind == ARRAY else _joint_state(values, _header(at)), at)
 
 
-Values = dict[str, dict[Any, float]]  # field -> joint, or its place in an array -> raw value
+Values = dict[str, dict[Any, float]]  # field -> joint, or its index in an array -> raw value
 
 
 def _by_topic(sources: tuple[Joints, ...], vector: np.ndarray) -> dict[str, Values]:
@@ -78,21 +78,21 @@ def _joint_state(values: Values, header: Any) -> Any:
 
 
 def _trajectory(values: Values, header: Any, dt: int) -> Any:
-    (told,), none = values.values(), np.zeros(0)
+    (positions,), none = values.values(), np.zeros(0)
     point = MESSAGES["trajectory_msgs/msg/JointTrajectoryPoint"](
-        positions=np.array(list(told.values())),
+        positions=np.array(list(positions.values())),
         velocities=none,
         accelerations=none,
         effort=none,
         time_from_start=MESSAGES["builtin_interfaces/msg/Duration"](*divmod(dt, 10**9)),
     )
-    return MESSAGES["trajectory_msgs/msg/JointTrajectory"](header=header, joint_names=list(told), points=[point])
+    return MESSAGES["trajectory_msgs/msg/JointTrajectory"](header=header, joint_names=list(positions), points=[point])
 
 
 def _array(values: Values) -> Any:
-    (told,) = values.values()
-    data = np.zeros(max(told) + 1)
-    data[list(told)] = list(told.values())
+    (by_index,) = values.values()
+    data = np.zeros(max(by_index) + 1)
+    data[list(by_index)] = list(by_index.values())
     layout = MESSAGES["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
     return MESSAGES["std_msgs/msg/Float64MultiArray"](layout=layout, data=data)
 

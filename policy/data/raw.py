@@ -1,4 +1,4 @@
-"""A message as it lies in a bag's file, and what may be said of messages that are not there."""
+"""A message as it lies in a bag's file, and the reasons for those that are not there."""
 
 import re
 from typing import NamedTuple

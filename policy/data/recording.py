@@ -31,7 +31,7 @@ class Recording:
     runs: list[Run]
     sources: tuple[str, ...]  # the recordings that it was made of, itself where it was made of none
     findings: list[Finding]
-    lost: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def read(bag: Path, contract: Contract, take: Callable[[Pictures], None]) -> Recording:
@@ -40,29 +40,29 @@ def read(bag: Path, contract: Contract, take: Callable[[Pictures], None]) -> Rec
     `InputError` if a topic of the contract is missing or has another type, its clocks drift apart, or nothing fits.
     """
     wanted = _wanted(contract)
-    topics, lost = survey(bag, wanted)
+    topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
     findings += checks.check_rates(contract, hertz(topics))
     reader = BagReader(contract, alignment, take)
     for raw in messages(bag, wanted, Counter()):
         reader.push(raw)
     reader.finish()
-    cut = bool(lost[CUT_OFF])
+    cut = bool(dropped[CUT_OFF])
     groups = Runs(contract, reader, cut)
     runs = groups.grouped()
-    findings += checks.check_whole(dict(lost), sum(len(run.stamps) for run in runs))
+    findings += checks.check_whole(dict(dropped), sum(len(run.stamps) for run in runs))
     for run in runs:
         findings += checks.check_motion(contract, run.stamps, run.state, run.actions)
-    lost += reader.lost + groups.lost
+    dropped += reader.dropped + groups.dropped
     if not cut:
         _check_topics(bag, contract, set(topics))
         if not runs:
             raise InputError(
-                f"{bag} holds nothing that fits the contract: {summary(lost) or 'no frame'}; "
+                f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; "
                 "correct the contract or take the bag away"
             )
     custom = metadata(bag).get("custom_data") or {}
-    return Recording(runs, tuple(str(custom.get("from", bag.name)).split(",")), findings, lost)
+    return Recording(runs, tuple(str(custom.get("from", bag.name)).split(",")), findings, dropped)
 
 
 def _wanted(contract: Contract) -> dict[str, str]:

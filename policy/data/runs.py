@@ -54,10 +54,10 @@ class Run:
 
 
 class Runs:
-    """The frames of one bag; `cut` is whether its recorder was killed, `lost` counts frames that are not used."""
+    """The frames of one bag; `cut` is whether its recorder was killed, `dropped` counts frames that are not used."""
 
     def __init__(self, contract: Contract, reader: BagReader, cut: bool) -> None:
-        self.lost: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
         self._contract, self._texts, self._commands, self._cut = contract, reader.texts, reader.commands, cut
         frames = reader.frames
         self._run = np.array([one.run for one in frames], np.int64)
@@ -86,7 +86,7 @@ class Runs:
 
     def _count_uncommanded(self, absent: str) -> None:
         names = f": {absent}" if "got the joints" in absent else ""
-        self.lost[f"frame without a command{names}"] += int((~self._known).sum())
+        self.dropped[f"frame without a command{names}"] += int((~self._known).sum())
 
     def _grouped(self, number: int) -> Run | None:
         """The frames of one run under an instruction, None if there are none."""
@@ -96,7 +96,7 @@ class Runs:
         which = np.searchsorted([a.since for a in active], self._stamps[chosen], side="right") - 1
         used = np.array([i >= 0 and bool(active[i].text) for i in which], bool)
         for i in which[~used].tolist():
-            self.lost[f"frame {active[i].why if i >= 0 else 'before the first instruction'}"] += 1
+            self.dropped[f"frame {active[i].why if i >= 0 else 'before the first instruction'}"] += 1
         if not used.any():
             return None
         frames = chosen[used]

@@ -17,10 +17,10 @@ QUERY = (
 )
 
 
-def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
+def messages(path: Path, dropped: Counter[str]) -> Iterator[Raw]:
     """All messages, with those that a killed recorder left in a write-ahead log beside the file.
 
-    `lost` counts what could not be read; `InputError` if nothing could.
+    `dropped` counts what could not be read; `InputError` if nothing could.
     """
     got = 0
     try:
@@ -29,7 +29,7 @@ def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
             for topic, kind, encoding, stamp, data in connection.execute(QUERY):
                 got += 1
                 if (whole := unpacked(data)) is None:
-                    lost[DAMAGED] += 1
+                    dropped[DAMAGED] += 1
                 else:
                     yield Raw(topic, full_type(kind), whole, stamp, encoding)
         finally:
@@ -40,4 +40,4 @@ def messages(path: Path, lost: Counter[str]) -> Iterator[Raw]:
                 f"{path} cannot be read as a sqlite3 database ({error}); copy it with the files beside it to a "
                 "folder that can be written and try `ros2 bag reindex`, or take it away"
             ) from None
-        lost[CUT_OFF] += 1
+        dropped[CUT_OFF] += 1

@@ -1,4 +1,4 @@
-"""A first look at a bag: how many messages each topic has, when they came and what time their headers say."""
+"""A first look at a bag: how many messages each topic has, when they came, and the time in their headers."""
 
 import struct
 from array import array
@@ -31,12 +31,12 @@ class Times:
 def survey(bag: Path, wanted: Mapping[str, str]) -> tuple[dict[str, Times], Counter[str]]:
     """Topic -> its times, of the topics wanted, and what the bag promises and does not hold."""
     topics: dict[str, Times] = {}
-    lost: Counter[str] = Counter()
-    for raw in messages(bag, wanted, lost):
+    dropped: Counter[str] = Counter()
+    for raw in messages(bag, wanted, dropped):
         times = topics.setdefault(raw.topic.lstrip("/"), Times())
         times.received.append(raw.stamp)
         times.header.append(_header(raw.data) if raw.type in STAMPED else 0)
-    return topics, lost
+    return topics, dropped
 
 
 def hertz(topics: Mapping[str, Times]) -> dict[str, float]:

@@ -68,12 +68,12 @@ def targets(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     A withdrawn instruction goes on with the set-point in force when it was withdrawn.
     """
     dt = cache.contract.spec.dt_ns
-    until, broken = cache.until[cache.episode], cache.broken[cache.episode]
+    until, incomplete = cache.until[cache.episode], cache.incomplete[cache.episode]
     last = cache.stamps[cache.bounds[1:] - 1][cache.episode]
     frames = cache.stamps[:, None] + dt * np.arange(horizon)  # those in which the actions would be the first
     end = np.where(until < FOREVER, until, last + dt // 2)
-    mask = (frames < end[:, None]) | ~broken[:, None]
-    times = np.minimum(frames + dt, np.where(broken, FOREVER, until)[:, None])
+    mask = (frames < end[:, None]) | ~incomplete[:, None]
+    times = np.minimum(frames + dt, np.where(incomplete, FOREVER, until)[:, None])
     actions = np.empty((len(cache.stamps), horizon, len(cache.contract.spec.action)), np.float32)
     bounds = np.searchsorted(cache.recording, np.arange(len(cache.commands) + 1))
     for commands, first, after in zip(cache.commands, bounds[:-1], bounds[1:], strict=True):

@@ -19,7 +19,7 @@ def pool(
     otherwise leave its pool computing for nobody.
     """
     processes = processes or os.cpu_count() or 1
-    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _enlist, (begin, *arguments))
+    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _initialize, (begin, *arguments))
     with _interrupts_ignored():  # which the new processes inherit, from their first moment on
         for _ in range(processes):
             executor.submit(int)
@@ -27,7 +27,7 @@ def pool(
 
 
 def end(pool: ProcessPoolExecutor) -> None:
-    """End a pool at once, with what its processes are doing."""
+    """End a pool at once, its processes too."""
     pool.shutdown(wait=False, cancel_futures=True)
     for process in multiprocessing.active_children():
         process.terminate()
@@ -45,14 +45,14 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _enlist(begin: Callable[..., None] | None, *arguments: Any) -> None:
+def _initialize(begin: Callable[..., None] | None, *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the pool was not begun by the main thread
-    Thread(target=_follow, daemon=True).start()
+    Thread(target=_exit_with_parent, daemon=True).start()
     if begin is not None:
         begin(*arguments)
 
 
-def _follow() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

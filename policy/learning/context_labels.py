@@ -36,7 +36,7 @@ class Recorded(Protocol):
     mode: np.ndarray  # (N,) into MODES
     episode: np.ndarray  # (N,)
     bounds: np.ndarray  # (E + 1,)
-    broken: np.ndarray  # (E,) bool
+    incomplete: np.ndarray  # (E,) bool
     bags: list[str]  # (E,)
 
 
@@ -85,7 +85,7 @@ class ContextLabels:
     def execution_targets(self) -> np.ndarray:
         """Targets of the execution estimate, float32 (N, 5): contact, done, one-hot mode."""
         left = np.repeat(self.cache.bounds[1:], np.diff(self.cache.bounds)) - np.arange(len(self.contact))
-        done = (left <= self.done_steps) & ~self.cache.broken[self.cache.episode]
+        done = (left <= self.done_steps) & ~self.cache.incomplete[self.cache.episode]
         modes = np.arange(len(MODES)) == self.cache.mode[:, None]
         return np.concatenate([self.contact[:, None], done[:, None], modes], 1).astype(np.float32)
 
@@ -114,5 +114,5 @@ class ContextLabels:
         until = np.minimum(dropped, self.next_onset[e] + rng.integers(1, self.interval + 1, n))
         switched = self.switched[e] & (indices < until)
         start = np.minimum(self.cache.bounds[e] + self.start_steps, self.next_onset[e])
-        at_start = ~self.switched[e] & ~self.cache.broken[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
+        at_start = ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
         return np.where(switched, e - 1, np.where(at_start, rng.integers(0, len(self.cache.bags), n), e))

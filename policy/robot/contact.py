@@ -1,6 +1,6 @@
-"""Contact of a demonstration that has no label of it: what the gripper holds, and what the motors say.
+"""Contact of a demonstration without a label of it, from what the gripper holds and from the motors' efforts.
 
-    gripper   told to close, it has stopped short of that
+    gripper   commanded to close, it has stopped short of that
     motors    the effort departs from what the arm's own motion asks for: for each joint, over the whole bag,
                   effort = a velocity + b . (all joints' accelerations) + c position + d
               by a robust fit; what is left is held against its median absolute deviation, with hysteresis
@@ -12,7 +12,7 @@ import numpy as np
 
 from policy.robot.contract import Contract
 
-SHORT = 0.05  # of a gripper's range: told to go further than it is
+SHORT = 0.05  # of a gripper's range: commanded further than it is
 CREEP = 0.2  # of its range per second: what closes faster than this has not stopped
 DELAY = 0.2  # s that a gripper may take to follow a new command
 FLIP = 0.05  # of its range: a change of its command
@@ -21,11 +21,11 @@ SLACK = 0.1  # of the effort that the motion asks for: how wrong a linear fit ma
 LASTS = 3  # steps: a shorter departure is a jolt
 ROUNDS = 15  # of reweighting
 TUNED = 1.5  # deviations from which on a frame counts less
-FRAMES = 4  # for each number that is fitted: fewer say nothing of what is free motion
+FRAMES = 4  # for each number that is fitted: fewer do not define free motion
 
 
 def estimate(contract: Contract, state: np.ndarray, actions: np.ndarray, motion: np.ndarray) -> np.ndarray | None:
-    """Contact (T,) bool of successive frames, None where neither a gripper nor efforts can tell.
+    """Contact (T,) bool of successive frames, None without a gripper and without efforts.
 
     state (T, S), actions (T, A); motion (T, J, 3) as policy.robot.motors gives it.
     """
@@ -39,12 +39,12 @@ def estimate(contract: Contract, state: np.ndarray, actions: np.ndarray, motion:
     return held if departed is None else held | departed
 
 
-def holds(opening: np.ndarray, told: np.ndarray, rate: float) -> np.ndarray:
+def holds(opening: np.ndarray, commanded: np.ndarray, rate: float) -> np.ndarray:
     """Whether a gripper is kept from closing, (T,) bool; opening and command (T, G) as parts of the range."""
-    in_force = np.concatenate([told[:1], told[:-1]])
+    in_force = np.concatenate([commanded[:1], commanded[:-1]])
     changed = np.abs(np.diff(in_force, axis=0, prepend=in_force[:1])) > FLIP
     changed[:1] = True
-    steps = np.arange(len(told))[:, None]
+    steps = np.arange(len(commanded))[:, None]
     since = steps - np.maximum.accumulate(np.where(changed, steps, 0))
     closing = np.diff(opening, axis=0, prepend=opening[:1]) < -CREEP / rate
     held: np.ndarray = ((opening - in_force > SHORT) & ~closing & (since >= round(DELAY * rate))).any(1)
@@ -52,10 +52,10 @@ def holds(opening: np.ndarray, told: np.ndarray, rate: float) -> np.ndarray:
 
 
 def departs(motion: np.ndarray) -> np.ndarray | None:
-    """Whether the efforts depart from free motion, (T,) bool; None where they were not told or too few were."""
-    told = np.isfinite(motion).all((0, 2)) & (np.ptp(motion[:, :, 2], axis=0) > 0 if len(motion) else False)
-    position, velocity, effort = np.moveaxis(motion[:, told], 2, 0)
-    if not told.any() or len(motion) < FRAMES * (3 + told.sum()):
+    """Whether the efforts depart from free motion, (T,) bool; None where there are none, or too few."""
+    known = np.isfinite(motion).all((0, 2)) & (np.ptp(motion[:, :, 2], axis=0) > 0 if len(motion) else False)
+    position, velocity, effort = np.moveaxis(motion[:, known], 2, 0)
+    if not known.any() or len(motion) < FRAMES * (3 + known.sum()):
         return None
     moved, gained = (np.diff(x, axis=0, prepend=x[:1]) for x in (position, velocity))
     share = [

@@ -85,8 +85,8 @@ class LiveObservations:
 
     def _unusable(self) -> str:
         """Why the message just pushed was dropped by the buffer, "" if it was not."""
-        new = self._streams.lost - self._lost
-        self._lost = Counter(self._streams.lost)
+        new = self._streams.dropped - self._lost
+        self._lost = Counter(self._streams.dropped)
         self.dropped += new
         unusable = ""
         for reason in new:

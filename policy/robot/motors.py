@@ -4,7 +4,7 @@
     frames           ^              ^      effort: the mean over the step that ends there
                       '--- mean ---'
 
-Over a step the mean effort is what changed the arm's momentum; a single sample of it says little.
+Over a step the mean effort is what changed the arm's momentum; a single sample is mostly noise.
 """
 
 from dataclasses import replace

@@ -56,7 +56,7 @@ class Streams:
         restarted: Callable[[list[SetPoints]], None] | None = None,
     ) -> None:
         self.contract = contract
-        self.lost: Counter[str] = Counter()  # reason -> messages or frames that could not be used
+        self.dropped: Counter[str] = Counter()  # reason -> messages or frames that could not be used
         self.restarts = 0  # times that the clock was set back
         self._corrections, self._restarted = corrections or {}, restarted
         self._dt = contract.spec.dt_ns
@@ -78,7 +78,7 @@ class Streams:
         self._due: int | None = None  # when the next frame is due
 
     def push(self, topic: str, message: Any, receive_ns: int) -> None:
-        """Take one message; one that does not fit is dropped, counted in `lost` and warned about once."""
+        """Take one message; one that does not fit is dropped, counted in `dropped` and warned about once."""
         topic = topic.lstrip("/")
         if topic not in self._topics:
             raise unknown("topic", topic, self._topics)
@@ -183,7 +183,7 @@ class Streams:
         if stream in self._motors:
             return  # the state's own stream counts what is wrong with the message
         reason = "times run backwards" if backwards else why
-        self.lost[f"{stream.name}: {reason}"] += 1
+        self.dropped[f"{stream.name}: {reason}"] += 1
         if not stream.fault:
             LOG.warning("%s: %s; dropped until it is right again", stream.name, why)
         stream.fault = why
@@ -219,7 +219,7 @@ class Streams:
         for stream, i in chosen:
             if i is None or stamp - stream.stamps[i] > stream.max_age:
                 why = _absent(stream) if i is None else f"older than {stream.source.max_age:g} s"
-                self.lost[f"frame without {stream.name}: {why}"] += 1
+                self.dropped[f"frame without {stream.name}: {why}"] += 1
                 return
             values.append(stream.values[i])
         images = dict(zip(self._cameras, values, strict=False))
