@@ -64,7 +64,7 @@ def learn(out: Path, console: Console) -> None:
     robot = contracts.load("tabletop")
     for bag in find_bags(out / "bags"):
         for episode in read_episodes(bag, robot):
-            console.print(f"  {bag.name}: {len(episode.stamps)} frames, {episode.dropped} messages lost")
+            console.print(f"  {bag.name}: {len(episode.stamps)} frames, {episode.dropped} messages dropped")
     command = ["--recipe", "chunk", "--bags", out / "bags", "--out", out / "run", "--samples", TRAIN_SAMPLES]
     if subprocess.run([sys.executable, "-m", "policy.train", *map(str, command)]).returncode:
         raise InputError(f"training on {out / 'bags'} failed; its output is above")
