@@ -24,7 +24,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from policy.errors import InputError, exit_code
 from policy.robot.bounded_counter import printable
 from policy.robot.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
-from policy.robot.trajectory import velocities
+from policy.running.plan import Plan
 from ros_nodes.signals import handle_signals
 
 TYPES: dict[str, type] = {
@@ -55,6 +55,7 @@ COMMAND = _qos(1)
 LATCHED = _qos(1, latched=True)
 # Without a lease, DDS notices the end of a killed process only after 20 s.
 LIVING_OUT, LIVING_IN = _qos(1, latched=True, lease=0.5), _qos(1, latched=True, lease=1.0)
+ACTION_CHUNK = "action_chunk"  # policy node to safety node
 OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
@@ -135,29 +136,49 @@ def joint_state(
     return message
 
 
-def trajectories(
-    contract: Contract, times: np.ndarray, actions: np.ndarray, start: np.ndarray | None = None
-) -> dict[str, JointTrajectory]:
-    """Set-points (N, A) at times (N,) ns from now, as one message for each topic of the contract's action.
+def trajectory(
+    names: Sequence[str], ns: int, times: np.ndarray, positions: np.ndarray, speeds: np.ndarray | None = None
+) -> JointTrajectory:
+    """Points (N, J) at times (N,) ns after the stamp `ns`, and their velocities where they are given."""
+    message = JointTrajectory(joint_names=list(names))
+    message.header.stamp = stamp(ns)
+    message.points = [
+        JointTrajectoryPoint(
+            positions=array("d", p),
+            velocities=array("d", speeds[i] if speeds is not None else ()),
+            time_from_start=Duration(sec=int(t) // 10**9, nanosec=int(t) % 10**9),
+        )
+        for i, (t, p) in enumerate(zip(times, positions, strict=True))
+    ]
+    return message
 
-    Stamp 0 (begin now), all velocities filled, the last zero. `start` (A,) is the set-point in force, by
-    default the first point itself.
+
+def plan_messages(contract: Contract, plan: Plan) -> dict[str, JointTrajectory]:
+    """A plan as one message for each topic of the contract's action, in the robot's units; the last velocity is 0."""
+    parts = zip(contract.split(plan.points), contract.split(plan.speeds, rates=True), strict=True)
+    return {
+        relative(topic): trajectory(names, plan.stamp, plan.times - plan.stamp, positions, speeds)
+        for (topic, names, positions), (_, _, speeds) in parts
+    }
+
+
+def chunk(message: JointTrajectory, names: Sequence[str]) -> tuple[int, np.ndarray, np.ndarray]:
+    """An action chunk: its stamp, times (N,) ns after it and actions (N, A), in the order of `names`.
+
+    Raises `InputError` where it has no stamp or not exactly these names.
     """
-    messages = {}
-    begin = actions[0] if start is None else start
-    starts = {topic: part for topic, _, part in contract.split(begin)}
-    for topic, names, positions in contract.split(actions):
-        speeds = velocities(times, positions, 0, starts[topic])
-        points = [
-            JointTrajectoryPoint(
-                positions=array("d", p),
-                velocities=array("d", v),
-                time_from_start=Duration(sec=int(t) // 10**9, nanosec=int(t) % 10**9),
-            )
-            for t, p, v in zip(times, positions, speeds, strict=True)
-        ]
-        messages[relative(topic)] = JointTrajectory(joint_names=list(names), points=points)
-    return messages
+    begin = nanoseconds(message.header.stamp)
+    if not begin:
+        raise InputError("got an action chunk without a stamp, expected the time that its points count from")
+    if sorted(message.joint_names) != sorted(names):
+        raise InputError(
+            f"got an action chunk for {', '.join(message.joint_names) or 'no joint'}, expected {', '.join(names)}; "
+            "policy and safety node need the same contract"
+        )
+    times, positions, _ = points(message)
+    if positions.shape != (len(times), len(names)):
+        raise InputError(f"got an action chunk of shape {positions.shape}, expected (N, {len(names)})")
+    return begin, times, positions[:, [message.joint_names.index(name) for name in names]]
 
 
 def points(message: JointTrajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

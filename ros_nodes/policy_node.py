@@ -1,20 +1,20 @@
-"""The policy as a lifecycle node: sensors and an instruction in, trajectories on `policy/<topic>` out.
+"""The policy as a lifecycle node: sensors and an instruction in, action chunks out.
 
-    ros2 run midstream policy_node --ros-args -p model:=models/tabletop -p autostart:=true
+    ros2 run midstream policy_node --ros-args -p model:=tabletop -p autostart:=true
 
-configure loads and warms the model, activate opens the publishers, deactivate brings the arm to rest, cleanup
-frees the model. The executor only fills buffers; inference has a thread of its own (policy/running/loop.py).
+configure loads and warms the model, activate opens the publisher, deactivate brings the arm to rest, cleanup frees
+the model. The executor only fills buffers; inference has a thread of its own (policy/running/live_loop.py).
 """
 
 import sys
+import time
 from functools import partial
 from time import monotonic_ns
 from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -24,13 +24,17 @@ from policy.errors import InputError
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
-from policy.running.loop import NOTHING, Pilot
-from policy.running.session import PROVIDERS, Session
-from ros_nodes import bridge
-from ros_nodes.bridge import COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
+from policy.running.live_loop import LiveLoop
+from policy.running.session import PROVIDERS, Session, check_robot
+from ros_nodes import bridge, policy_status
+from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.graph import publishers_fault, unheard
+from ros_nodes.instruction_gate import InstructionGate
+from ros_nodes.qos_events import QosMismatches
 
 Return = TransitionCallbackReturn
 WATCH = 0.02  # s between two looks at the clocks
+LOOK = 0.1  # s between two looks at the graph
 RETRY = 2.0  # s until a configuration that failed is tried again, with autostart
 
 
@@ -40,51 +44,69 @@ class PolicyNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("policy_node", **options)
         declare = partial(bridge.declare, self)
-        self._model = declare("model", "models/tabletop", "folder of the exported policy")
+        self._model = declare("model", "tabletop", "folder of the exported policy, or the name of a shipped one")
         self._contract_name = declare(
             "contract", "", "contract of the robot: a shipped name or a YAML file; empty: the one beside the model"
         )
         self._provider = declare("provider", "auto", f"auto or one of {', '.join(PROVIDERS)}")
         self._threads = declare("threads", 2, "threads of one inference on the CPU", 1, 64)
-        self._replan = declare("replan", 8, "frames from one inference to the next", 1, 1000)
+        self._replan = declare("replan", 0.0, "s from one inference to the next; 0: as the model says", 0.0, 60.0)
         self._silence = declare(
             "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0
         )
-        self._autostart = declare("autostart", False, "go to active without being told")
+        self._autostart = declare("autostart", False, "go to active without being asked to")
+        self._gate = InstructionGate(
+            declare("obey_latched", False, "obey an instruction that is older than activation, stop or reset")
+        )
         self.session: Session | None = None
-        self.pilot: Pilot | None = None
-        self._intake: LiveObservations | None = None
+        self.live: LiveLoop | None = None
+        self._contract: Contract | None = None
+        self._observations: LiveObservations | None = None
         self._inputs: list[Subscription] = []
-        self._outputs: dict[str, LifecyclePublisher] = {}
-        self._unguarded = False  # the safety node was there and is gone
+        self._mismatches = QosMismatches(self)
+        self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
+        self._safety = policy_status.Safety()
         self._failure = ""  # why configuring failed
-        self._latched = ""  # newest instruction, kept while the node is not active
-        self._told: tuple[object, ...] = ()
+        self._shown: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._chunks = self.create_lifecycle_publisher(
+            JointTrajectory,
+            ACTION_CHUNK,
+            COMMAND,
+            qos_overriding_options=OVERRIDES,
+            event_callbacks=self._mismatches.publisher(ACTION_CHUNK),
+        )
         self.create_subscription(
             DiagnosticStatus,
             "safety_node/status",
-            lambda _: None,
+            self._safety.take,
             LIVING_IN,
-            event_callbacks=SubscriptionEventCallbacks(liveliness=self._guard),
+            event_callbacks=self._mismatches.subscription("safety_node/status", self._safety.alive),
         )
         self.create_service(Trigger, "~/reset", self._reset)
         self.create_service(Trigger, "~/continue", self._continue)
         self.create_timer(WATCH, self._watch, clock=STEADY)
+        self.create_timer(LOOK, self._look, clock=STEADY)
         self.create_timer(1.0, self._diagnose, clock=STEADY)
         self._start = self.create_timer(0.0, self._autostarted, clock=STEADY) if self._autostart else None
 
     # -- lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm the model; without one the node stays unconfigured and says why."""
+        """Load and warm the model; without one the node stays unconfigured and reports why."""
         try:
             self.session = Session(self._model, self._threads, self._provider)
             contract = contracts.load(self._contract_name) if self._contract_name else self.session.contract
-            _check(contract, self.session)
+            check_robot(
+                contract.spec,
+                self.session.spec,
+                "the model is for another robot",
+                "give the contract that it was trained with, or another model",
+            )
             bridge.outlasts("sensor_timeout", self._silence, contract)
+            self._observations = LiveObservations(contract, self._silence, monotonic_ns())
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
@@ -92,36 +114,22 @@ class PolicyNode(LifecycleNode):
             return Return.FAILURE
         self._failure, self._contract = "", contract
         for topic, kind in contract.observed.items():
-            self._inputs.append(
-                self.create_subscription(
-                    bridge.TYPES[kind],
-                    bridge.relative(topic),
-                    partial(self._sense, topic),
-                    SENSOR_IN,
-                    qos_overriding_options=OVERRIDES,
-                )
-            )
-        self._inputs.append(
-            self.create_subscription(
-                String, bridge.relative(contract.instruction), self._instruct, LATCHED, qos_overriding_options=OVERRIDES
-            )
-        )
-        for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
-            name = bridge.relative(topic)
-            self._outputs[name] = self.create_lifecycle_publisher(
-                JointTrajectory, f"policy/{name}", COMMAND, qos_overriding_options=OVERRIDES
-            )
+            self._subscribe(bridge.TYPES[kind], bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
+        # rclpy hands the source's time stamp to callbacks that take two arguments
+        self._subscribe(String, bridge.relative(contract.instruction), lambda m, info: self._instruct(m, info), LATCHED)
         self.get_logger().info(f"{self._model} is warm on {self.session.provider}")
         return Return.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen and command."""
-        assert self.session is not None
-        self._intake = LiveObservations(self._contract, self._silence, monotonic_ns())
-        self.pilot = Pilot(self.session, self._now, self._publish, self._replan, self._silence)
+        assert self.session is not None and self._contract is not None
+        self._observations = LiveObservations(self._contract, self._silence, monotonic_ns())
+        self.live = LiveLoop(self.session, self._now, self._publish, self._replan or None, self._silence)
         done = super().on_activate(state)
-        if self._latched:
-            self._instruct(String(data=self._latched))
+        if text := self._gate.close("the node was activated", time.time_ns()):
+            self._obey(text)
+        elif refused := self._gate.repeat():
+            self._tell(refused)
         return done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -133,9 +141,7 @@ class PolicyNode(LifecycleNode):
         """Free the model and leave the topics."""
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        for publisher in self._outputs.values():
-            self.destroy_lifecycle_publisher(publisher)
-        self._inputs, self._outputs, self.session, self._latched = [], {}, None, ""
+        self._inputs, self.session, self._observations = [], None, None
         return Return.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -146,13 +152,21 @@ class PolicyNode(LifecycleNode):
     def destroy_node(self) -> None:
         """End the inference thread first."""
         self._stop()
-        super().destroy_node()
+        super().destroy_node()  # type: ignore[no-untyped-call]  # of rclpy
+
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
+        """A transition that the current state does not have fails, where rclpy raises and ends the process."""
+        valid = {int(transition[0]) for transition in self._state_machine.available_transitions}
+        if transition_id not in valid:
+            label = self._state_machine.current_state[1]
+            self.get_logger().warning(f"no transition {transition_id} from the state {label}; the node stays {label}")
+            return Return.FAILURE
+        return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]  # name-mangled
 
     def _stop(self) -> None:
-        if self.pilot is not None:
-            self.pilot.close()
-            self._latched = self.pilot.text or self._latched  # what "continue" meant, not the word
-            self.pilot = None
+        if self.live is not None:
+            self.live.close()
+            self.live = None
 
     def _autostarted(self) -> None:
         assert self._start is not None
@@ -162,161 +176,123 @@ class PolicyNode(LifecycleNode):
         else:
             self._start = self.create_timer(RETRY, self._autostarted, clock=STEADY)
 
-    # -- the road
+    def _subscribe(self, kind: type, topic: str, callback: Any, quality: Any) -> None:
+        self._inputs.append(
+            self.create_subscription(
+                kind,
+                topic,
+                callback,
+                quality,
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=self._mismatches.subscription(topic),
+            )
+        )
+
+    # -- sensors to action chunks
 
     def _now(self) -> int:
-        return self.get_clock().now().nanoseconds
+        return int(self.get_clock().now().nanoseconds)
 
     def _sense(self, topic: str, message: Any) -> None:
-        if self.pilot is None or self._intake is None:
+        if self.live is None or self._observations is None:
             return
-        for frame in self._intake.push(topic, message, self._now(), monotonic_ns()):
-            self.pilot.observe(frame)
+        steady = monotonic_ns()
+        for frame in self._observations.push(topic, message, self._now(), steady):
+            if not self._blocked and not self._observations.consistency.fault(steady):
+                self.live.observe(frame)
 
-    def _instruct(self, message: String) -> None:
-        self._latched = message.data
-        if self.pilot is None:
+    def _instruct(self, message: String, info: dict[str, Any]) -> None:
+        refused = self._gate.refuse(message.data, info.get("source_timestamp") or time.time_ns())
+        if self.live is None:
             return
+        if refused:
+            self._tell(refused)
+        else:
+            self._obey(message.data)
+
+    def _obey(self, text: str) -> None:
+        assert self.live is not None
         try:
-            self.pilot.instruct(message.data)
+            self.live.instruct(text)
         except InputError as error:
             self.get_logger().warning(f"instruction refused: {error}")
             self._tell(refused=str(error))
 
-    def _publish(self, times: np.ndarray, actions: np.ndarray) -> None:
+    def _publish(self, now: int, times: np.ndarray, actions: np.ndarray) -> None:
         """From the inference thread, or from the executor's: what is still to come."""
-        for topic, message in bridge.trajectories(self._contract, times, actions).items():
-            self._outputs[topic].publish(message)
+        assert self._contract is not None
+        self._chunks.publish(bridge.trajectory(self._contract.spec.action, now, times - now, actions))
 
-    def _guard(self, change: Any) -> None:
-        self._unguarded = change.alive_count == 0
+    def _look(self) -> None:
+        """Who hears us, who stops us, and who else there is."""
+        safety = self._safety.fault()
+        if self.live is not None and safety and safety != self._blocked:
+            # after a stop the arm does not move by itself: the instruction is to be given again
+            self.live.reset(safety)
+            self._gate.close(safety, time.time_ns())
+        self._blocked = safety or unheard({ACTION_CHUNK: self._chunks}) or publishers_fault(self, ACTION_CHUNK, 1)
+        if self._observations is not None:
+            for topic in self._observations.consistency.publishers:
+                self._observations.consistency.publishers[topic] = self.count_publishers(topic)
 
     def _watch(self) -> None:
-        fault = self._intake.fault(monotonic_ns()) if self._intake is not None else ""
-        if self._unguarded:
-            fault = "safety_node is gone: nothing reaches the arm"
-        if self.pilot is not None and fault:
-            self.pilot.fault(fault)
+        fault = self._observations.fault(monotonic_ns()) if self._observations is not None else ""
+        if self.live is not None and (fault := self._blocked or fault):
+            self.live.fault(fault)
         self._tell()
 
     # -- services
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self.pilot is not None
-        response.message = "the instruction is forgotten" if self.pilot else "the node is not active"
-        self._latched = ""
-        if self.pilot is not None:
-            self.pilot.reset()
+        response.success = self.live is not None
+        response.message = "the instruction is forgotten" if self.live else "the node is not active"
+        self._gate.close("a reset", time.time_ns())
+        if self.live is not None:
+            self.live.reset()
         return response
 
     def _continue(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        left = self.pilot.unfinished if self.pilot is not None else ""
-        response.success, response.message = bool(left), left or "no instruction was left unfinished"
-        if self.pilot is not None and left:
-            self.pilot.instruct(left)
+        unfinished = self.live.loop.tracker.unfinished if self.live is not None else ""
+        response.success = bool(unfinished)
+        response.message = unfinished or "no instruction was left unfinished"
+        if unfinished:
+            self._obey(unfinished)
         return response
 
-    # -- what it says
+    # -- what it reports
 
     def _tell(self, refused: str = "") -> None:
-        """Publish the status where it has changed."""
-        pilot = self.pilot
-        if pilot is None:
-            if self._told != (self._failure,):
-                self._told = (self._failure,)
-                level = "error" if self._failure else "warn"
-                self._status.publish(
-                    bridge.status(level, "policy_node: status", self._failure or "not active", {"instruction": ""})
-                )
-            return
-        values = {
-            "instruction": pilot.text,
-            "serves": pilot.served,
-            "switches": pilot.switches,
-            "unfinished": pilot.unfinished,
-            "holding": pilot.reason,
-            **_execution(pilot),
-        }
-        told = tuple(values.values())
-        if told == self._told and not refused:
-            return
-        self._told = told
-        level = "ok" if not pilot.reason or pilot.reason == NOTHING else "warn"
-        self._status.publish(
-            bridge.status("warn" if refused else level, "policy_node: status", refused or _doing(pilot), values)
-        )
+        """Publish the status where it has changed; a refusal stays until something else does."""
+        mismatch = self._mismatches.fault()
+        if self.live is None:
+            values: dict[str, object] = {"instruction": ""}
+            level, text = "error" if self._failure else "warn", self._failure or "not active"
+            shown: tuple[object, ...] = (text, mismatch)
+        else:
+            level, text, values = policy_status.describe(self.live.loop, refused, mismatch)
+            shown = (mismatch, *values.values())
+        if shown != self._shown or refused:
+            self._shown = shown
+            self._status.publish(bridge.status(level, "policy_node: status", text, values))
 
     def _diagnose(self) -> None:
-        pilot, intake = self.pilot, self._intake
-        if pilot is None or intake is None or self.session is None:
-            level, words = ("error", self._failure) if self._failure else ("warn", "not active")
-            self._diagnostics.publish(
-                bridge.diagnostics(self, bridge.status(level, "policy_node: inference", words, {"model": self._model}))
-            )
+        observations = self._observations
+        if self.live is None or observations is None or self.session is None:
+            level, text = ("error", self._failure) if self._failure else ("warn", "not active")
+            status = bridge.status(level, "policy_node: inference", text, {"model": self._model})
+            self._diagnostics.publish(bridge.diagnostics(self, status))
             return
-        count, now = sum(intake.received.values()), monotonic_ns()
+        count, now = sum(observations.received.values()), monotonic_ns()
         rate = (count - self._counts[0]) / ((now - self._counts[1]) * 1e-9)
         self._counts = count, now
-        waits = pilot.reason and pilot.reason != NOTHING
+        figures = {"model": self._model, "provider": self.session.provider}
         self._diagnostics.publish(
             bridge.diagnostics(
                 self,
-                bridge.status(
-                    "error" if waits else "ok",
-                    "policy_node: inference",
-                    _doing(pilot),
-                    {
-                        "model": self._model,
-                        "provider": self.session.provider,
-                        "inferences": pilot.inferences,
-                        "failures": pilot.failures,
-                        "outdated": pilot.outdated,
-                        "inference p50 / p99 ms": bridge.percentiles(pilot.inferring),
-                        "frame to chunk less inference p50 / p99 ms": bridge.percentiles(pilot.waiting),
-                        "instruction to chunk p50 / p99 ms": bridge.percentiles(pilot.reacting),
-                    },
-                ),
-                bridge.status(
-                    "warn" if intake.fault(now) else "ok",
-                    "policy_node: sensors",
-                    intake.fault(now) or "all sensors speak",
-                    {
-                        "messages per s": f"{rate:.1f}",
-                        "skew p50 / p99 ms": bridge.percentiles(intake.skew),
-                        **{f"received, {k}": v for k, v in intake.received.items()},
-                        **{f"dropped, {k}": v for k, v in intake.dropped.items()},
-                    },
-                ),
+                policy_status.inference(self.live.loop, figures),
+                policy_status.sensors(observations, rate, now, self._mismatches.fault()),
             )
         )
-
-
-def _doing(pilot: Pilot) -> str:
-    if pilot.reason:
-        return f"holding: {pilot.reason}"
-    return f"done: {pilot.text}" if pilot.finished else f"commanding: {pilot.served}"
-
-
-def _execution(pilot: Pilot) -> dict[str, str]:
-    """What a switching policy told last."""
-    if pilot.execution_estimate is None:
-        return dict.fromkeys(("mode", "contact", "done"), "not estimated")
-    return {
-        "mode": pilot.execution_estimate.mode,
-        "contact": "yes" if pilot.touching else "no",
-        "done": "yes" if pilot.finished else "no",
-    }
-
-
-def _check(contract: Contract, session: Session) -> None:
-    """The robot must give what the policy takes."""
-    for key in ("cameras", "state", "action", "rate"):
-        robot, policy = getattr(contract.spec, key), getattr(session.spec, key)
-        if robot != policy:
-            raise InputError(
-                f"the model is for another robot ({key}: the contract has {robot}, the model "
-                f"{policy}); give the contract that it was trained with, or another model"
-            )
 
 
 def main() -> int:

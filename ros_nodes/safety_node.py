@@ -1,13 +1,14 @@
-"""The last process before the controller: what comes on `policy/<topic>` goes bounded to `<topic>`.
+"""The last process before the controller: an action chunk comes in, bounded trajectories go to the robot's topics.
 
     ros2 run midstream safety_node --ros-args -p contract:=tabletop
 
-Limits, ramp, watchdogs, hold, stop: policy/running/supervisor.py. A software stop is not a safety function: it does
-not replace the emergency stop of the robot, nor the limits in its own controller.
+Limits, ramp, watchdogs, hold, stop: policy/running/safety.py. A software stop is not a safety function: it does not
+replace the emergency stop of the robot, nor the limits in its own controller.
 """
 
 import sys
 from functools import partial
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
@@ -22,11 +23,17 @@ from trajectory_msgs.msg import JointTrajectory
 from policy.errors import InputError
 from policy.robot import contract as contracts
 from policy.robot.decode import Unusable, joint_decoder
-from policy.running.supervisor import Plan, Supervisor
+from policy.robot.joint_consistency import JointConsistency
+from policy.running.plan import Plan
+from policy.running.safety import SafetyMonitor
 from ros_nodes import bridge
-from ros_nodes.bridge import COMMAND, LIVING_OUT, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LIVING_OUT, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.graph import publishers_fault, unheard
+from ros_nodes.qos_events import QosMismatches
+from ros_nodes.stop_file import StopFile, default_path
 
 WATCH = 0.01  # s between two looks at the clocks
+LOOK = 0.1  # s between two looks at the graph
 
 
 class SafetyNode(Node):
@@ -38,15 +45,39 @@ class SafetyNode(Node):
         self._contract = contracts.load(
             declare("contract", "tabletop", "contract of the robot: a shipped name or a YAML file; holds the limits")
         )
+        self._monitor = self._make_monitor()
+        self._consistency = JointConsistency(self._contract)
+        self._mismatches = QosMismatches(self)
+        self._problem = ""  # of the newest message that could not be used
+        self._unsaved = ""  # why a stop could not be saved
+        self._shown: tuple[object, ...] = ()
+        self._passed = 0
+        self._saved = ("", False)
+        path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
+        name = default_path(str(self.context.get_domain_id()), self.get_fully_qualified_name())
+        self._stop_file = StopFile(Path(path) if path else name)
+        self._begin_stopped(declare("stopped_after_crash", True, "start stopped where the last one was killed"))
+        self._subscribe()
+        self._status = self.create_publisher(DiagnosticStatus, "~/status", LIVING_OUT)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_service(Trigger, "~/stop", self._stop)
+        self.create_service(SetBool, "~/estop", self._estop)
+        self.create_service(Trigger, "~/reset", self._reset)
+        self.create_timer(WATCH, self._watch, clock=STEADY)
+        self.create_timer(LOOK, self._look, clock=STEADY)
+        self.create_timer(1.0, self._diagnose, clock=STEADY)
+
+    def _make_monitor(self) -> SafetyMonitor:
+        declare = partial(bridge.declare, self)
         command_timeout = declare("command_timeout", 0.15, "s without a command until the arm is held", 0.02, 10.0)
         bridge.outlasts("command_timeout", command_timeout, self._contract)
-        self._supervisor = Supervisor(
+        return SafetyMonitor(
             self._contract,
             command_timeout,
             declare("state_timeout", 0.15, "s without joint states until the arm is held", 0.02, 10.0),
             declare(
                 "lookahead",
-                0.2,
+                0.25,
                 "s of a trajectory that go to the controller: how long the arm goes on if this process dies",
                 0.02,
                 10.0,
@@ -58,150 +89,159 @@ class SafetyNode(Node):
                 0.0,
                 60.0,
             ),
-            declare(
-                "ramp", 0.5, "s in which the speed limits rise to their full value where following begins", 0.0, 60.0
-            ),
+            declare("ramp", 0.5, "s in which the speed limits rise to full where following begins", 0.0, 60.0),
         )
-        self._joints: dict[int, np.ndarray] = {}  # group of the contract -> its newest values
-        self._parts: dict[str, tuple[int, JointTrajectory]] = {}  # topic -> when sent; waits for the others
-        self._problem = ""  # of the newest message that could not be used
-        self._told: tuple[object, ...] = ()
-        self._passed = 0
-        self._subscribe()
-        self._status = self.create_publisher(DiagnosticStatus, "~/status", LIVING_OUT)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_service(Trigger, "~/stop", self._stop)
-        self.create_service(SetBool, "~/estop", self._estop)
-        self.create_service(Trigger, "~/reset", self._reset)
-        self.create_timer(WATCH, self._watch, clock=STEADY)
-        self.create_timer(1.0, self._diagnose, clock=STEADY)
+
+    def _begin_stopped(self, stopped_after_crash: bool) -> None:
+        """A stop of the process before this one is still in force."""
+        stopped, estopped = self._stop_file.begin(stopped_after_crash)
+        self._monitor.estopped = estopped
+        if stopped:
+            self._monitor.stop(stopped, self._now())
+            self.get_logger().warning(f"stopped: {stopped}; call {self.get_fully_qualified_name()}/reset to go on")
+        self._saved = self._monitor.stopped, estopped
 
     def _subscribe(self) -> None:
         contract = self._contract
         for topic in {bridge.relative(s.topic) for s in contract.state}:
-            groups = [(i, joint_decoder(s)) for i, s in enumerate(contract.state) if bridge.relative(s.topic) == topic]
+            sources = [(i, joint_decoder(s)) for i, s in enumerate(contract.state) if bridge.relative(s.topic) == topic]
             self.create_subscription(
-                JointState, topic, partial(self._measured, groups), SENSOR_IN, qos_overriding_options=OVERRIDES
+                JointState,
+                topic,
+                partial(self._measured, topic, sources),
+                SENSOR_IN,
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=self._mismatches.subscription(topic),
             )
-        self._outputs: dict[str, Publisher] = {}
-        for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
-            name = bridge.relative(topic)
-            # rclpy hands the publisher's number of a message to callbacks that take two arguments
-            self.create_subscription(
+        self.create_subscription(
+            JointTrajectory,
+            ACTION_CHUNK,
+            self._command,
+            COMMAND,
+            qos_overriding_options=OVERRIDES,
+            event_callbacks=self._mismatches.subscription(ACTION_CHUNK),
+        )
+        self._outputs: dict[str, Publisher] = {
+            bridge.relative(topic): self.create_publisher(
                 JointTrajectory,
-                f"policy/{name}",
-                lambda m, info, topic=topic: self._command(topic, m, info),
+                bridge.relative(topic),
                 COMMAND,
                 qos_overriding_options=OVERRIDES,
+                event_callbacks=self._mismatches.publisher(bridge.relative(topic)),
             )
-            self._outputs[name] = self.create_publisher(
-                JointTrajectory, name, COMMAND, qos_overriding_options=OVERRIDES
-            )
+            for topic, _, _ in contract.split(np.zeros(len(contract.spec.action)))
+        }
+
+    def destroy_node(self) -> None:
+        """A clean end leaves only a stop behind."""
+        self._send(self._monitor.refuse("the safety node is shut down", self._now()))
+        try:
+            self._stop_file.end(self._monitor.stopped, self._monitor.estopped)
+        except InputError as error:
+            self.get_logger().error(str(error))
+        super().destroy_node()  # type: ignore[no-untyped-call]  # of rclpy
 
     # -- in
 
     def _now(self) -> int:
-        return self.get_clock().now().nanoseconds
+        return int(self.get_clock().now().nanoseconds)
 
-    def _measured(self, groups: list[tuple[int, Any]], message: JointState) -> None:
-        try:
-            for i, decode in groups:
-                if (value := decode(message)) is not None:
-                    self._joints[i] = value
-        except Unusable as error:
-            self._problem = str(error)
-            return
-        if len(self._joints) == len(self._contract.state):
-            state = np.concatenate([self._joints[i] for i in sorted(self._joints)])
-            self._supervisor.measured(state, monotonic_ns())
-
-    def _command(self, topic: str, message: JointTrajectory, info: dict[str, Any]) -> None:
-        """Arm and gripper come one after the other: act when all parts of one command are there."""
+    def _measured(self, topic: str, sources: list[tuple[int, Any]], message: JointState) -> None:
         steady = monotonic_ns()
-        self._supervisor.numbered(topic, info["publication_sequence_number"], steady)
-        self._parts[topic] = info["source_timestamp"], message
-        if len(self._parts) < len(self._outputs):
-            return
-        newest = max(sent for sent, _ in self._parts.values())
-        near = newest - self._contract.spec.dt_ns // 4
-        clocks = {tuple(bridge.nanoseconds(p.time_from_start) for p in m.points) for _, m in self._parts.values()}
-        if len(clocks) > 1 or any(sent < near for sent, _ in self._parts.values()):
-            # of two commands, of which the rest was lost: only what was sent last can still be completed
-            self._problem = "parts of different commands"
-            self._parts = {t: part for t, part in self._parts.items() if part[0] == newest}
-            return
-        parts, self._parts = {t: m for t, (_, m) in self._parts.items()}, {}
+        self._consistency.add(topic, message, steady)
+        for i, decode in sources:
+            try:
+                if (values := decode(message)) is not None:
+                    self._monitor.measured_part(i, values, steady)
+            except Unusable as error:
+                self._problem = str(error)
+
+    def _command(self, message: JointTrajectory) -> None:
         try:
-            times, actions = self._joined(parts)
+            stamp, times, actions = bridge.chunk(message, self._contract.spec.action)
         except InputError as error:
             self._problem = str(error)
-            self._send(self._supervisor.refuse(str(error), self._now()))
+            self._send(self._monitor.refuse(str(error), self._now()))
             return
-        plan = self._supervisor.command(times, actions, self._now(), steady)
-        self._passed += plan is not None
-        self._send(plan)
-
-    def _joined(self, parts: dict[str, JointTrajectory]) -> tuple[np.ndarray, np.ndarray]:
-        """Messages of all topics as one trajectory: times (N,) ns from now, set-points (N, A)."""
-        split = []
-        for topic, message in parts.items():
-            if bridge.nanoseconds(message.header.stamp):
-                raise InputError(f"{topic}: got a trajectory with a stamp, expected stamp 0: begin now")
-            times, positions, _ = bridge.points(message)
-            split.append((topic, tuple(message.joint_names), positions))
-        try:
-            return times, self._contract.join(split)
-        except (KeyError, IndexError) as error:
-            raise InputError(f"got a command without {error}, expected all joints of the contract") from None
+        self._send(self._monitor.command(stamp + times, actions, self._now(), monotonic_ns()))
+        self._passed += not self._monitor.reason
 
     # -- out
 
     def _send(self, plan: Plan | None) -> None:
         if plan is None:
             return
-        times, points, start = plan
-        for topic, message in bridge.trajectories(self._contract, times, points, start).items():
+        for topic, message in bridge.plan_messages(self._contract, plan).items():
             self._outputs[topic].publish(message)
 
     def _watch(self) -> None:
-        self._send(self._supervisor.watch(self._now(), monotonic_ns()))
+        now, steady = self._now(), monotonic_ns()
+        self._send(self._monitor.report("joints", self._consistency.fault(steady), now))
+        self._send(self._monitor.watch(now, steady))
+        self._save()
         self._tell()
+
+    def _look(self) -> None:
+        """Who else commands this arm, and whether anybody hears us."""
+        fault = publishers_fault(self, ACTION_CHUNK, 1)
+        for topic in self._outputs:
+            fault = fault or publishers_fault(self, topic, 1)
+        self._send(self._monitor.report("graph", fault or unheard(self._outputs), self._now()))
+        for topic in self._consistency.publishers:
+            self._consistency.publishers[topic] = self.count_publishers(topic)
+
+    def _save(self) -> None:
+        state = self._monitor.stopped, self._monitor.estopped
+        if state == self._saved:
+            return
+        try:
+            self._stop_file.write(*state)
+            self._saved, self._unsaved = state, ""
+        except InputError as error:
+            if self._unsaved != str(error):
+                self.get_logger().error(str(error))
+            self._unsaved = str(error)
 
     # -- services
 
     def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._send(self._supervisor.stop("on request", self._now()))
-        response.success, response.message = True, self._supervisor.reason
+        self._send(self._monitor.stop("on request", self._now()))
+        self._save()
+        response.success, response.message = True, self._monitor.reason
         return response
 
     def _estop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._send(self._supervisor.estop(request.data, self._now()))
-        response.success, response.message = True, self._supervisor.reason
+        self._send(self._monitor.estop(request.data, self._now()))
+        self._save()
+        response.success, response.message = True, self._monitor.reason
         return response
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        refused = self._supervisor.reset()
+        refused = self._monitor.reset()
+        self._save()
         response.success, response.message = refused is None, refused or "the stop is over"
         return response
 
-    # -- what it says
+    # -- what it reports
 
     def _tell(self) -> None:
-        told = (self._supervisor.reason, self._supervisor.estopped)
-        if told != self._told:
-            self._told = told
+        """Publish the status where it has changed."""
+        shown = (self._monitor.reason, self._monitor.estopped, self._unsaved, self._mismatches.fault())
+        if shown != self._shown:
+            self._shown = shown
             self._status.publish(self._report())
 
     def _report(self) -> DiagnosticStatus:
-        core = self._supervisor
-        level = "ok" if not core.reason else "error" if core.reason.startswith("stopped") else "warn"
-        words = f"holding: {core.reason}" if core.reason else "passing"
+        core, mismatch = self._monitor, self._mismatches.fault()
+        level = "error" if core.stopped or self._unsaved else "warn" if core.reason or mismatch else "ok"
+        text = f"holding: {core.reason}" if core.reason else "passing"
         return bridge.status(
             level,
-            "safety_node: guard",
-            words,
+            "safety_node: monitor",
+            "; ".join(filter(None, (text, self._unsaved, mismatch))),
             {
                 "holding": core.reason,
+                "stopped": core.stopped,
                 "estop": core.estopped,
                 "commands passed": self._passed,
                 "last unusable message": self._problem or "none",

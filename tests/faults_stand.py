@@ -16,6 +16,7 @@ from tests.tiny import write_model
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
@@ -42,6 +43,8 @@ class Stand:
             self.robot.set_parameters([Parameter("use_sim_time", value=True)])
         self._voice = self.stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
         self.said: list[tuple[str, str]] = []  # (node, all its words)
+        self._active = False  # the policy node, by its status
+        self.stage.ears.create_subscription(DiagnosticStatus, "policy_node/status", self._activity, bridge.LATCHED)
         for node in ("safety_node", "policy_node", "recorder_node"):
             self._hear(DiagnosticStatus, f"{node}/status", bridge.LATCHED, lambda m: [m])
         self._hear(DiagnosticArray, "/diagnostics", 100, lambda m: m.status)
@@ -62,9 +65,24 @@ class Stand:
 
         self.stage.ears.create_subscription(kind, topic, keep, qos)
 
+    def _activity(self, message: DiagnosticStatus) -> None:
+        self._active = any(v.key == "serves" for v in message.values)
+
     def instruct(self, text: str) -> None:
-        """Say what to do; who comes later hears it too."""
+        """Publish an instruction once the policy node is active: an older one is not obeyed."""
+        until(lambda: self._active, "the policy node is active", 4 * LONG)
         self._voice.publish(String(data=text))
+
+    def reset(self, text: str) -> None:
+        """End a stop and give an instruction: after a stop the arm does not move by itself."""
+        until(lambda: self.stage.ears.call("safety_node/reset", Trigger).success, "the stop is over")
+        until(lambda: self.policy_sees_no_stop(), "the policy node knows that it is over")
+        self.instruct(text)
+
+    def policy_sees_no_stop(self) -> bool:
+        """Whether the newest status of the policy node names no stop."""
+        newest = [words for node, words in list(self.said) if node == "policy_node"]
+        return bool(newest) and "safety_node" not in newest[-1]
 
     def hears(self, says: str, anew: bool = True) -> None:
         """Wait until the node named before the colon says the words after it; `anew`: what it said before is void."""

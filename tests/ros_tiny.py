@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -196,6 +197,9 @@ class Bench:
     """Nodes of one test in this process, spun by one thread, and in processes of their own, over real DDS."""
 
     def __init__(self) -> None:
+        # a stop of the safety node survives its process there, and no other test's
+        self._home = tempfile.TemporaryDirectory()
+        os.environ["ROS_HOME"] = self._home.name
         self.domain = claim_domain()
         self.context = Context()
         rclpy.init(context=self.context, domain_id=self.domain.id)
@@ -265,6 +269,7 @@ class Bench:
         self.executor.shutdown()
         self.context.try_shutdown()
         self.domain.release()
+        self._home.cleanup()
 
     def _spin(self) -> None:
         while self._on:

@@ -1,5 +1,6 @@
 """The policy node over real DDS: lifecycle, what it takes and what leaves it."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from policy.robot.contract import load
 from ros_nodes import bridge
+from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
 from tests.ros_tiny import LONG, Bench, Robot, bench, until
 from tests.tiny import TAUGHT, write_model
 
-ARM, GRIPPER = "policy/arm_controller/joint_trajectory", "policy/gripper_controller/joint_trajectory"
 PATIENT = 5.0  # s: other work may have the machine
 
 
@@ -43,29 +44,31 @@ def values(message: DiagnosticStatus) -> dict[str, str]:
     return {v.key: v.value for v in message.values}
 
 
-def test_what_leaves_it_is_what_a_controller_takes(stage: Bench, model: Path) -> None:
-    arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
-    gripper = stage.ears.listen(GRIPPER, JointTrajectory, bridge.COMMAND)
-    stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
-    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
-    until(lambda: len(arm) > 10 and len(gripper) > 10, "trajectories leave")
-    joints = {c.topic: list(c.joints) for c in load("tabletop").action}
-    for message in (*arm, *gripper):
-        times, positions, speeds = bridge.points(message)
-        assert bridge.nanoseconds(message.header.stamp) == 0
-        assert times[0] > 0 and (np.diff(times) > 0).all()
-        assert speeds is not None and speeds.shape == positions.shape and (speeds[-1] == 0).all()
-        assert list(message.joint_names) in joints.values()
-    assert max(len(m.points) for m in arm) > 4
-    assert gripper[0].points[0].positions[0] == pytest.approx(0.02)  # half of the opening
+def instruct(stage: Bench, node: PolicyNode, text: str) -> None:
+    """Publish an instruction once the node is active: an older one is not obeyed."""
+    until(lambda: node.live is not None, "the node is active")
+    stage.publish("instruction", String, String(data=text), bridge.LATCHED)
+
+
+def test_what_leaves_it_is_one_stamped_chunk_in_units_of_the_policy(stage: Bench, model: Path) -> None:
+    chunks = stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    instruct(stage, node, "open the drawer")
+    until(lambda: len(chunks) > 10, "chunks leave")
+    contract = load("tabletop")
+    for message in chunks:
+        stamp, times, actions = bridge.chunk(message, contract.spec.action)
+        assert stamp > 0 and times[0] > 0 and (np.diff(times) > 0).all() and actions.shape[1] == 8
+        assert ((stamp + times) % contract.spec.dt_ns == (stamp + times[0]) % contract.spec.dt_ns).all()
+    assert max(len(m.points) for m in chunks) > 4
+    assert actions[0, 7] == pytest.approx(0.04)  # the opening, not the travel of one finger
 
 
 def test_its_states(stage: Bench, model: Path) -> None:
     """Unconfigured, inactive and cleaned up it commands nothing; deactivated, it brings the arm to rest."""
-    arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
+    chunks = stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
     said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
     node = stage.node(PolicyNode, model=str(model), sensor_timeout=PATIENT, use_sim_time=True)
-    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
 
     def change(transition: int) -> bool:
         return bool(
@@ -76,23 +79,30 @@ def test_its_states(stage: Bench, model: Path) -> None:
         return str(stage.ears.call("policy_node/get_state", GetState).current_state.label)
 
     assert state() == "unconfigured" and node.session is None
-    assert change(Transition.TRANSITION_CONFIGURE) and state() == "inactive" and not arm
+    assert change(Transition.TRANSITION_CONFIGURE) and state() == "inactive" and not chunks
+    assert not change(Transition.TRANSITION_DEACTIVATE) and state() == "inactive", "an invalid transition fails"
     assert change(Transition.TRANSITION_ACTIVATE) and state() == "active"
-    until(lambda: arm, "a trajectory")
+    instruct(stage, node, "open the drawer")
+    until(lambda: chunks, "a chunk")
     assert change(Transition.TRANSITION_DEACTIVATE) and state() == "inactive"
-    until(lambda: len(arm[-1].points) == 1, "the arm is brought to rest")
+    until(lambda: len(chunks[-1].points) == 1, "the arm is brought to rest")
     until(lambda: said[-1].message == "not active", "it says so")
-    count = len(arm)
+    count = len(chunks)
     assert change(Transition.TRANSITION_CLEANUP) and state() == "unconfigured" and node.session is None
     assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
-    # the instruction is latched: who subscribes anew hears it again
-    until(lambda: len(arm) > count, "a trajectory again")
+    # the instruction is latched: who subscribes anew hears it again, and it is older than the activation
+    until(lambda: "from before the node was activated is not obeyed" in said[-1].message, "it reports that")
+    assert len(chunks) == count
+    instruct(stage, node, "open the drawer")
+    until(lambda: len(chunks) > count, "a chunk again")
 
 
 def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model: Path) -> None:
     said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
     node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
     voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+    until(lambda: node.live is not None, "the node is active")
 
     def serves(text: str, switches: int) -> None:
         until(
@@ -116,21 +126,24 @@ def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model
     assert not stage.ears.call("policy_node/continue", Trigger).success
     voice.publish(String(data="   "))
     until(lambda: "empty instruction" in said[-1].message, "it says why it refused")
-    assert node.pilot.reacting and node.pilot.inferences
+    assert node.live is not None and node.live.loop.reaction_s and node.live.loop.inferences
 
 
 def test_the_status_of_a_switching_policy(stage: Bench, tmp_path: Path) -> None:
     write_model(tmp_path / "model", ramp=0.005, switches=True)
     robot = stage.robot
     said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
-    arm = stage.ears.listen(ARM, JointTrajectory, bridge.COMMAND)
-    stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    chunks = stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    node = stage.node(
+        PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT, use_sim_time=True
+    )
     voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
 
     def says(**expected: str) -> None:
         until(lambda: said and expected.items() <= values(said[-1]).items(), f"it says {expected}")
 
     first, second, *_ = TAUGHT
+    until(lambda: node.live is not None, "the node is active")
     voice.publish(String(data=first))
     says(serves=first, mode="forward", contact="no", done="no", unfinished="")
     robot.tells = {"contact": 1.0}
@@ -141,7 +154,7 @@ def test_the_status_of_a_switching_policy(stage: Bench, tmp_path: Path) -> None:
     robot.tells = {"done": 1.0}
     says(mode="forward", contact="no", done="yes")
     assert said[-1].message == f"done: {second}" and said[-1].level == DiagnosticStatus.OK
-    until(lambda: np.ptp(bridge.points(arm[-1])[1], axis=0).max() == 0, "one set-point is repeated")
+    until(lambda: np.ptp(bridge.points(chunks[-1])[1], axis=0).max() == 0, "one set-point is repeated")
     count = len(said)
     robot.tells = {"done": 0.9, "contact": 0.3}
     voice.publish(String(data="make coffee"))
@@ -158,17 +171,51 @@ def test_the_status_of_a_switching_policy(stage: Bench, tmp_path: Path) -> None:
     says(instruction="", mode="not estimated", unfinished="")
 
 
-def test_what_continue_meant_outlives_a_pause(stage: Bench, model: Path) -> None:
+def test_an_instruction_is_obeyed_once_and_the_newest_by_its_source_time(stage: Bench, model: Path) -> None:
     said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
-    stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
-    voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+    stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    until(lambda: node.live is not None, "the node is active")
     first, second, *_ = TAUGHT
-    for text, serves in ((first, first), (second, second), ("continue", first)):
-        voice.publish(String(data=text))
-        until(lambda serves=serves: said and values(said[-1]).get("serves") == serves, f"{serves} is served")
-    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
-        assert stage.ears.call("policy_node/change_state", ChangeState, transition=Transition(id=transition)).success
-    until(lambda: values(said[-1]).get("serves") == first, "it goes on with it")
+    newest = time.time_ns() + 10**9
+    node._instruct(String(data=first), {"source_timestamp": newest})
+    until(lambda: said and values(said[-1]).get("serves") == first, "the newest is served")
+    node._instruct(String(data=second), {"source_timestamp": newest - 1})
+    until(lambda: "older than the newest is not obeyed" in said[-1].message, "an older one is not")
+    assert stage.ears.call("policy_node/reset", Trigger).success
+    node._instruct(String(data=first), {"source_timestamp": time.time_ns() - 10**9})
+    until(lambda: "not obeyed" in said[-1].message, "one from before the reset is not")
+    assert node.live is not None and node.live.loop.text == ""
+
+
+def test_a_middleware_without_source_times_is_obeyed(stage: Bench, model: Path) -> None:
+    """CycloneDDS and others leave fields of the message info empty: no rule depends on them."""
+    said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    until(lambda: node.live is not None, "the node is active")
+    for text, info in ((TAUGHT[0], {}), (TAUGHT[1], {"source_timestamp": None}), (TAUGHT[2], {"source_timestamp": 0})):
+        node._instruct(String(data=text), info)
+        until(lambda text=text: said and values(said[-1]).get("serves") == text, f"{text} is served")
+
+
+def test_obey_latched_obeys_what_was_published_before_the_activation(stage: Bench, model: Path) -> None:
+    stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    stage.publish("instruction", String, String(data=TAUGHT[0]), bridge.LATCHED)
+    node = stage.node(
+        PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True, obey_latched=True
+    )
+    until(lambda: node.live is not None and node.live.loop.served == TAUGHT[0], "it is served")
+
+
+def test_it_commands_only_while_somebody_listens(stage: Bench, model: Path) -> None:
+    said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    instruct(stage, node, "open the drawer")
+    until(lambda: said and "nobody listens on action_chunk" in said[-1].message, "it says that nobody does")
+    assert node.live is not None and node.live.loop.inferences <= 1
+    stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    until(lambda: said[-1].message == "commanding: open the drawer", "it commands")
 
 
 def test_a_robot_with_compressed_cameras(tmp_path: Path) -> None:
@@ -176,37 +223,38 @@ def test_a_robot_with_compressed_cameras(tmp_path: Path) -> None:
     write_model(tmp_path / "model", ramp=0.005, robot="so101")
     with bench() as stage:
         robot = stage.add(Robot(stage.context, contract="so101", clock=True, rate=30.0))
-        arm = stage.ears.listen(
-            "policy/follower/arm_trajectory_controller/joint_trajectory", JointTrajectory, bridge.COMMAND
-        )
+        chunks = stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
         said = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
-        stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
-        stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+        node = stage.node(
+            PolicyNode, model=str(tmp_path / "model"), autostart=True, sensor_timeout=PATIENT, use_sim_time=True
+        )
+        instruct(stage, node, "open the drawer")
         for shade in (255, 51):
             robot.shade = shade
             until(
                 lambda shade=shade: (
-                    arm
-                    and len(arm[-1].points) > 20
-                    and np.allclose(np.diff(bridge.points(arm[-1])[1][:, 0])[-10:], 0.005 * shade / 255, atol=2e-5)
+                    chunks
+                    and len(chunks[-1].points) > 20
+                    and np.allclose(np.diff(bridge.points(chunks[-1])[1][:, 0])[-10:], 0.005 * shade / 255, atol=2e-5)
                 ),
                 f"it moves as fast as {shade} is bright",
             )
         topic = robot.contract.cameras["wrist"].topic
         robot.mangle[topic] = lambda m: type(m)(header=m.header, format=m.format, data=m.data[:100])
         until(
-            lambda: any("do not decode" in words for m in said for s in m.status for words in values(s)),
+            lambda: any("no JPEG" in words for m in said for s in m.status for words in values(s)),
             "it says what it cannot read",
         )
         robot.mangle.clear()
-        count = len(arm)
-        until(lambda: len(arm) > count + 5, "it goes on")
+        count = len(chunks)
+        until(lambda: len(chunks) > count + 5, "it goes on")
 
 
 def test_its_diagnostics(stage: Bench, model: Path) -> None:
     said: list[Any] = stage.ears.listen("/diagnostics", DiagnosticArray, 10)
-    stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
-    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+    stage.ears.listen(ACTION_CHUNK, JointTrajectory, bridge.COMMAND)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
+    instruct(stage, node, "open the drawer")
     until(
         lambda: any(s.message == "commanding: open the drawer" for m in said for s in m.status),
         "it says that it commands",
@@ -222,13 +270,13 @@ def test_a_model_that_comes_later_is_taken(stage: Bench, model: Path, tmp_path: 
     until(lambda: node._failure, "it says why it cannot start")
     assert "no model folder" in node._failure
     write_model(tmp_path / "later")
-    until(lambda: node.pilot, "it starts")
+    until(lambda: node.live is not None, "it starts")
 
 
 def test_under_a_namespace_and_remapped(model: Path) -> None:
     """A process of its own, as a robot runs it."""
     with bench() as stage:
-        arm = stage.ears.listen(f"left/{ARM}", JointTrajectory, bridge.COMMAND)
+        chunks = stage.ears.listen(f"left/{ACTION_CHUNK}", JointTrajectory, bridge.COMMAND)
         said = stage.ears.listen("left/policy_node/status", DiagnosticStatus, bridge.LATCHED)
         stage.start(
             "policy_node",
@@ -243,12 +291,13 @@ def test_under_a_namespace_and_remapped(model: Path) -> None:
             use_sim_time=True,
         )
         stage.add(Robot(stage.context, clock=True))
+        until(lambda: said and "no instruction yet" in said[-1].message, "it is active")
         stage.publish("left/words", String, String(data="open the drawer"), bridge.LATCHED)
-        until(lambda: arm and said, "a trajectory under the namespace")
+        until(lambda: chunks, "a trajectory under the namespace")
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value"), [("replan", 0), ("sensor_timeout", -1.0), ("threads", "many"), ("provider", 5)]
+    ("parameter", "value"), [("replan", -1.0), ("sensor_timeout", -1.0), ("threads", "many"), ("provider", 5)]
 )
 def test_a_parameter_out_of_range_is_refused_at_the_start(model: Path, parameter: str, value: Any) -> None:
     with bench() as stage:

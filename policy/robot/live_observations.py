@@ -8,7 +8,10 @@ of that time. It differs from the bag's only where a joint state is overtaken by
 from collections import Counter, deque
 from typing import Any
 
-from policy.robot.contract import Contract
+from policy.robot.bounded_counter import BoundedCounter
+from policy.robot.clock_offset import ClockOffset
+from policy.robot.contract import Camera, Contract, Joints
+from policy.robot.joint_consistency import JointConsistency
 from policy.robot.streams import Streams
 from policy.spec import Frame
 
@@ -16,21 +19,27 @@ FUTURE = 200_000_000  # ns that a stamp may be ahead of our clock: two machines,
 
 
 class LiveObservations:
-    """The stream buffer behind a gate of stamps; `silence` in s is how long a topic may say nothing."""
+    """The stream buffer behind a gate of stamps; `silence` in s is how long a topic may be silent.
+
+    `consistency.publishers` is to be kept up to date by who sees the graph. Times `now` are the robot's clock,
+    `steady` a clock that nobody sets; both ns.
+    """
 
     def __init__(self, contract: Contract, silence: float, steady: int) -> None:
         self._streams = Streams(contract)
         self._silence, self._slop = round(silence * 1e9), contract.spec.dt_ns // 4
-        sources = (*contract.cameras.values(), *contract.state)
+        sources: list[Camera | Joints] = [*contract.cameras.values(), *contract.state]
         self._stamped = {s.topic.lstrip("/"): s.stamp == "header" for s in sources}
         self._max_age = {s.topic.lstrip("/"): round(s.max_age * 1e9) for s in sources}
         self._heard = dict.fromkeys(self._stamped, steady)  # topic -> steady ns of its newest usable message
         self._wrong = dict.fromkeys(self._stamped, "")  # topic -> why its newest message was not usable
         self._framed, self._frameless = steady, ""
         self._now = 0
-        self._lost: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()  # reason -> messages and frames that could not be used
+        self._dropped: Counter[str] = Counter()
+        self.dropped = BoundedCounter()  # reason -> messages and frames that could not be used
         self.received: Counter[str] = Counter()  # topic -> messages
+        self.clocks = ClockOffset()
+        self.consistency = JointConsistency(contract)
         self.skew: deque[float] = deque(maxlen=512)  # s between the newest images when a frame is due
         # topic of a camera -> stamp of its newest image, ns
         self._images = {c.topic.lstrip("/"): 0 for c in contract.cameras.values()}
@@ -41,10 +50,14 @@ class LiveObservations:
         self.received[topic] += 1
         if now < self._now:  # the clock was set back
             self._streams.clear()
+            self.clocks.clear()
         self._now = now
+        self.consistency.add(topic, message, steady)
+        if self._stamped[topic] and (stamp := _stamp(message)):
+            self.clocks.add(topic, stamp, now)
         if wrong := self._mistimed(topic, message, now):
             self._wrong[topic] = wrong
-            self.dropped[f"{topic}: {wrong.split(' by ')[0]}"] += 1
+            self.dropped.add(f"{topic}: {wrong.split(' by ')[0]}")
             return []
         self._streams.push(topic, message, now)
         self._wrong[topic] = self._unusable()
@@ -63,7 +76,9 @@ class LiveObservations:
         return frames
 
     def fault(self, steady: int) -> str:
-        """What keeps frames from coming, "" where nothing does."""
+        """What keeps frames from coming or from being trusted, "" where nothing does."""
+        if contradiction := self.consistency.fault(steady):
+            return contradiction
         for topic, heard in self._heard.items():
             if steady - heard > self._silence:
                 return (self._wrong[topic] and f"{topic}: {self._wrong[topic]}") or f"{topic} is silent"
@@ -85,9 +100,9 @@ class LiveObservations:
 
     def _unusable(self) -> str:
         """Why the message just pushed was dropped by the buffer, "" if it was not."""
-        new = self._streams.dropped - self._lost
-        self._lost = Counter(self._streams.dropped)
-        self.dropped += new
+        new = self._streams.dropped - self._dropped
+        self._dropped = Counter(self._streams.dropped)
+        self.dropped.update(new)
         unusable = ""
         for reason in new:
             if reason.startswith("frame without"):

@@ -71,8 +71,9 @@ class Text:
         x = self._norm("embeddings.LayerNorm", x)
         for i in range(LAYERS):
             x = self._layer(f"encoder.layer.{i}", x)
-        mean = x.mean(0)
-        return mean / np.linalg.norm(mean)
+        mean: np.ndarray = x.mean(0)
+        unit: np.ndarray = mean / np.linalg.norm(mean)
+        return unit
 
     def _layer(self, name: str, x: np.ndarray) -> np.ndarray:
         """One post-norm transformer layer on the tokens (T, 384) of one sentence."""
@@ -90,12 +91,14 @@ class Text:
         return self._norm(f"{name}.output.LayerNorm", x + h)
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
-        return x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        y: np.ndarray = x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        return y
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
         x = x - x.mean(-1, keepdims=True)
         x = x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(1e-12))
-        return x * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        y: np.ndarray = x * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        return y
 
 
 def clean(sentence: str) -> str:
@@ -137,4 +140,5 @@ def _erf(x: np.ndarray) -> np.ndarray:
     """The error function to 1.5e-7 (Abramowitz and Stegun 7.1.26), since numpy has none."""
     t = 1 / (1 + np.float32(0.3275911) * np.abs(x))
     p = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    return np.sign(x) * (1 - p * np.exp(-x * x))
+    result: np.ndarray = np.sign(x) * (1 - p * np.exp(-x * x))
+    return result

@@ -1,0 +1,65 @@
+"""Joint states that contradict each other: one joint twice in a message, or from two publishers with two values.
+
+publisher a   0.94      0.94      0.94        several publishers of one topic are normal where their joints
+publisher b        0.19      0.19             differ; the same joint at 0.94 and at 0.19 is no robot
+"""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from policy.robot.contract import Contract
+
+NOISE = 0.02  # rad, m: two encoders of one joint may differ by so much
+FASTER = 3.0  # times the velocity limit: no joint moves so fast
+TIMES = 3  # jumps within `WINDOW` until values are contradictory: one alone is a reset of a simulation
+WINDOW = 1_000_000_000  # ns
+
+
+class JointConsistency:
+    """Looks at joint states beside those who use them; `publishers` is how many there are for each topic."""
+
+    def __init__(self, contract: Contract) -> None:
+        fastest = {n: float(v) for n, v in zip(contract.spec.action, contract.limits.velocity, strict=True)}
+        self._joints: dict[str, dict[str, float]] = {}  # topic -> joint -> its velocity limit, in units of the policy
+        for source in contract.state:
+            for joint, name in zip(source.joints, source.names or source.joints, strict=False):
+                limit = fastest.get(name, np.inf) / abs(source.scale)
+                self._joints.setdefault(source.topic.lstrip("/"), {})[joint] = limit
+        self.publishers: dict[str, int] = dict.fromkeys(self._joints, 1)
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}  # value and steady ns
+        self._jumps: deque[tuple[int, str]] = deque(maxlen=TIMES)  # steady ns, and between which values
+
+    def add(self, topic: str, message: Any, steady: int) -> None:
+        """Take a JointState."""
+        topic = topic.lstrip("/")
+        joints = self._joints.get(topic)
+        if joints is None:
+            return
+        names, values = message.name, message.position
+        if len(set(names)) != len(names):
+            self._twice(topic, names, values, joints, steady)
+        if self.publishers[topic] > 1:
+            for joint, value in zip(names, values, strict=False):
+                if joint in joints:
+                    self._compare(topic, joint, float(value), joints[joint], steady)
+
+    def fault(self, steady: int) -> str:
+        """What contradicts, "" where nothing has for a while."""
+        recent = [what for at, what in self._jumps if steady - at < WINDOW]
+        return f"contradictory joint states: {recent[-1]}" if len(recent) >= TIMES else ""
+
+    def _twice(self, topic: str, names: Any, values: Any, joints: dict[str, float], steady: int) -> None:
+        seen: dict[str, float] = {}
+        for joint, value in zip(names, values, strict=False):
+            if joint in joints and abs(seen.setdefault(joint, value) - value) > NOISE:
+                what = f"{topic} has {joint} twice in a message, {seen[joint]:.2f} and {value:.2f}"
+                self._jumps.extend([(steady, what)] * TIMES)
+
+    def _compare(self, topic: str, joint: str, value: float, limit: float, steady: int) -> None:
+        before, at = self._last.get((topic, joint), (value, steady))
+        self._last[topic, joint] = value, steady
+        if abs(value - before) > NOISE + FASTER * limit * (steady - at) * 1e-9:
+            what = f"{joint} on {topic} is {before:.2f} and {value:.2f}, from {self.publishers[topic]} publishers"
+            self._jumps.append((steady, what))

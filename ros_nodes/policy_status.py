@@ -1,0 +1,97 @@
+"""What the policy node reports of its control loop, its sensors and its safety node."""
+
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from policy.robot.live_observations import LiveObservations
+from policy.running.loop import NO_INSTRUCTION, InferenceLoop
+from ros_nodes import bridge
+
+
+class Safety:
+    """What the safety node says of itself, and whether it is still there."""
+
+    def __init__(self) -> None:
+        self._stopped, self._gone = "", False
+
+    def take(self, message: DiagnosticStatus) -> None:
+        """A status of it."""
+        self._stopped = next((entry.value for entry in message.values if entry.key == "stopped"), "")
+
+    def alive(self, change: Any) -> None:
+        """An event of the liveliness of its status."""
+        self._gone = change.alive_count == 0
+
+    def fault(self) -> str:
+        """Why it lets nothing pass, "" if that is not known."""
+        if self._gone:
+            return "safety_node is gone: nothing reaches the arm; start it and give the instruction again"
+        return f"safety_node has {self._stopped}; reset it and give the instruction again" if self._stopped else ""
+
+
+def describe(loop: InferenceLoop, refused: str, mismatch: str) -> tuple[str, str, dict[str, object]]:
+    """Level, text and values of the status."""
+    values: dict[str, object] = {
+        "instruction": loop.text,
+        "serves": loop.served,
+        "switches": loop.switches,
+        "unfinished": loop.tracker.unfinished,
+        "holding": loop.reason,
+        **_execution(loop),
+    }
+    level = "warn" if refused or mismatch or loop.reason not in ("", NO_INSTRUCTION) else "ok"
+    return level, "; ".join(filter(None, (refused or _doing(loop), mismatch))), values
+
+
+def inference(loop: InferenceLoop, figures: dict[str, object]) -> DiagnosticStatus:
+    """A diagnostic with counts and latencies."""
+    level = "error" if loop.reason not in ("", NO_INSTRUCTION) else "ok"
+    return bridge.status(
+        level,
+        "policy_node: inference",
+        _doing(loop),
+        figures
+        | {
+            "inferences": loop.inferences,
+            "failures": loop.failures,
+            "outdated": loop.outdated,
+            "inference p50 / p99 ms": bridge.percentiles(loop.inference_s),
+            "frame to chunk less inference p50 / p99 ms": bridge.percentiles(loop.waiting_s),
+            "instruction to chunk p50 / p99 ms": bridge.percentiles(loop.reaction_s),
+        },
+    )
+
+
+def sensors(observations: LiveObservations, rate: float, steady: int, mismatch: str) -> DiagnosticStatus:
+    """A diagnostic with what arrived, what was dropped and why."""
+    fault = observations.fault(steady)
+    text = "; ".join(filter(None, (fault, observations.clocks.fault(), mismatch)))
+    return bridge.status(
+        "warn" if text else "ok",
+        "policy_node: sensors",
+        text or "all sensors publish",
+        {
+            "messages per s": f"{rate:.1f}",
+            "skew p50 / p99 ms": bridge.percentiles(observations.skew),
+            **{f"received, {topic}": count for topic, count in observations.received.items()},
+            **{f"dropped, {reason}": count for reason, count in observations.dropped.items()},
+        },
+    )
+
+
+def _doing(loop: InferenceLoop) -> str:
+    if loop.reason:
+        return f"holding: {loop.reason}"
+    return f"done: {loop.text}" if loop.tracker.finished else f"commanding: {loop.served}"
+
+
+def _execution(loop: InferenceLoop) -> dict[str, object]:
+    """What a switching policy estimated last."""
+    if loop.estimate is None:
+        return dict.fromkeys(("mode", "contact", "done"), "not estimated")
+    return {
+        "mode": loop.estimate.mode,
+        "contact": "yes" if loop.tracker.in_contact else "no",
+        "done": "yes" if loop.tracker.finished else "no",
+    }
