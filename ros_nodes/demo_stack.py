@@ -129,7 +129,7 @@ class Stack:
 def _parameters(model: Path, out: Path) -> dict[str, dict[str, object]]:
     """As launch/sim.launch.xml: a simulation in software may stutter where a robot does not."""
     return {
-        "safety_node": {"command_timeout": 0.5, "state_timeout": 0.5},
+        "safety_node": {"command_timeout": 0.5, "state_timeout": 0.5, "stop_file": out / "safety_node.json"},
         "policy_node": {"model": model, "autostart": "true", "sensor_timeout": 0.5},
         "recorder_node": {"folder": out / "bags"},
     }

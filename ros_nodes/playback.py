@@ -1,7 +1,7 @@
 """A bag as a robot's sensors, and a policy's set-points compared with the demonstrated ones. No ROS here.
 
 bag   sensors, instruction  -> due(until)          played in the order and at the pace of reception
-      commands              -> set-point in force  <- compare(topic, joints, at, positions) of the policy
+      commands              -> set-point in force  <- compare(at, action) of the policy
 """
 
 from collections import Counter, defaultdict
@@ -24,9 +24,9 @@ class Playback:
         self.bag, self.contract = bag, contract
         played = contract.observed | {contract.instruction: STRING}
         self.played = {topic.lstrip("/"): kind for topic, kind in played.items()}  # topic -> type
-        self.lost: Counter[str] = Counter()  # reason -> messages of the bag that could not be used
+        self.dropped: Counter[str] = Counter()  # reason -> messages of the bag that could not be used
         self.points = 0  # set-points compared
-        self._errors: dict[str, list[float]] = defaultdict(list)  # joint -> |policy - demonstration|
+        self._errors: dict[str, list[float]] = defaultdict(list)  # action -> |policy - demonstration|
         self._setpoints = Streams(contract)
         self.begin, self.end = self._scan()
         ranges = contract.limits.high - contract.limits.low
@@ -42,26 +42,16 @@ class Playback:
             self._next = next(self._messages, None)
         return found
 
-    def compare(self, topic: str, joints: list[str], at: int, positions: np.ndarray) -> None:
-        """Compare a set-point (J,) of the policy, in the robot's units, with the bag's of the same time.
-
-        `InputError` where a joint is missing.
-        """
-        if at > self.end or (action := self._setpoints.setpoint_at(at)) is None:
+    def compare(self, at: int, action: np.ndarray) -> None:
+        """Compare an action (A,) of the policy with the one that was demonstrated for that time."""
+        if at > self.end or (demonstrated := self._setpoints.setpoint_at(at)) is None:
             return  # nothing was demonstrated for that time
-        controlled = [c for c in self.contract.action if c.topic.lstrip("/") == topic.lstrip("/")]
-        expected = [joint for c in controlled for joint in c.joints]
-        if not set(expected) <= set(joints[: len(positions)]):
-            raise InputError(f"{topic}: got a set-point of {', '.join(joints)}, expected {', '.join(expected)}")
         self.points += 1
-        for c in controlled:
-            for joint, name in zip(c.joints, c.names or c.joints, strict=True):
-                wanted = (positions[joints.index(joint)] - c.offset) / c.scale
-                shown = action[self.contract.spec.action.index(name)]
-                self._errors[name].append(abs(float(wanted - shown)))
+        for name, error in zip(self.contract.spec.action, np.abs(action - demonstrated).tolist(), strict=True):
+            self._errors[name].append(error)
 
     def report(self) -> dict[str, Any]:
-        """Mean and largest difference of each joint, in units of the policy and as a share of its range."""
+        """Mean and largest difference of each action, in units of the policy and as a share of its range."""
         joints = {
             name: {"mean": float(np.mean(e)), "max": max(e), "share_of_range": float(np.mean(e) / self._ranges[name])}
             for name, e in self._errors.items()
@@ -72,7 +62,7 @@ class Playback:
             "points": self.points,
             "mean_share_of_range": share,
             "joints": joints,
-            "lost": dict(self.lost),
+            "dropped": dict(self.dropped),
         }
 
     def _scan(self) -> tuple[int, int]:
@@ -80,7 +70,7 @@ class Playback:
         commanded = {t.lstrip("/"): kind for t, kind in self.contract.commanded.items()}
         seen: set[str] = set()
         first = last = 0
-        for raw in messages(self.bag, commanded | self.played, self.lost):
+        for raw in messages(self.bag, commanded | self.played, self.dropped):
             topic = raw.topic.lstrip("/")
             seen.add(topic)
             first, last = first or raw.stamp, max(last, raw.stamp)
@@ -88,10 +78,10 @@ class Playback:
                 try:
                     message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
                 except Exception as error:  # rosbags raises whatever the damaged bytes lead to
-                    self.lost[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
+                    self.dropped[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
                     continue
                 self._setpoints.push(topic, message, raw.stamp)
-        self.lost += self._setpoints.dropped
+        self.dropped += self._setpoints.dropped
         missing = [t for t in (commanded | self.played) if t not in seen]
         if missing:
             raise InputError(

@@ -3,7 +3,7 @@
     ros2 run midstream replay_node --ros-args -p bag:=bags/<episode> -p contract:=tabletop
 
     publishes    the bag's sensor topics and instruction as they were recorded, and /clock at their time
-    subscribes   policy/<topic>, where the policy's trajectories go; of each, the first point is compared
+    subscribes   action_chunk; of each, the first set-point is compared
 
 Nothing is moved: it refuses to play where a safety node subscribes to the policy or a robot publishes its
 sensors. The policy runs with use_sim_time. It ends with the bag, by itself.
@@ -16,7 +16,6 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -26,7 +25,7 @@ from policy.data.bags import summary
 from policy.errors import InputError
 from policy.robot import contract as contracts
 from ros_nodes import bridge
-from ros_nodes.bridge import LATCHED, OVERRIDES, SENSOR_OUT, STEADY
+from ros_nodes.bridge import ACTION_CHUNK, LATCHED, OVERRIDES, SENSOR_OUT, STEADY
 from ros_nodes.clock_publisher import ClockPublisher
 from ros_nodes.playback import Playback
 from ros_nodes.qos_events import QosMismatches
@@ -66,19 +65,15 @@ class ReplayNode(Node):
             )
             for topic, kind in self.playback.played.items()
         }
-        self._commands = []
-        for topic, _, _ in contract.split(np.zeros(len(contract.spec.action))):
-            name = bridge.relative(topic)
-            self._commands.append(
-                self.create_subscription(
-                    JointTrajectory,
-                    f"policy/{name}",
-                    partial(self._compare, name),
-                    QoSProfile(depth=10),
-                    event_callbacks=self._qos.subscription(f"policy/{name}"),
-                    qos_overriding_options=OVERRIDES,
-                )
-            )
+        self._action = contract.spec.action
+        self._chunks = self.create_subscription(
+            JointTrajectory,
+            ACTION_CHUNK,
+            self._compare,
+            QoSProfile(depth=10),
+            event_callbacks=self._qos.subscription(ACTION_CHUNK),
+            qos_overriding_options=OVERRIDES,
+        )
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK, self._play, clock=STEADY)
@@ -106,7 +101,7 @@ class ReplayNode(Node):
             return False
         self._refuse_a_live_robot()
         unread = [t for t, p in self._outputs.items() if not p.get_subscription_count()]
-        silent = [s.topic_name for s in self._commands if not self.count_publishers(s.topic_name)]
+        silent = [] if self.count_publishers(self._chunks.topic_name) else [self._chunks.topic_name]
         waiting = f"waiting for a policy on {', '.join(unread + silent)}" if unread or silent else ""
         if waiting and waiting != self._waiting:
             self.get_logger().info(waiting)
@@ -120,19 +115,18 @@ class ReplayNode(Node):
                     f"another node publishes {publisher.topic_name}: a robot or another bag is "
                     "live here; stop it, or replay in another domain or namespace"
                 )
-        for subscription in self._commands:
-            if self.count_subscribers(subscription.topic_name) > 1:
-                raise InputError(
-                    f"another node subscribes to {subscription.topic_name}: the policy's commands "
-                    "could move a robot; stop the safety node, or replay in another domain"
-                )
+        if self.count_subscribers(self._chunks.topic_name) > 1:
+            raise InputError(
+                f"another node subscribes to {self._chunks.topic_name}: the policy's commands "
+                "could move a robot; stop the safety node, or replay in another domain"
+            )
 
-    def _compare(self, topic: str, message: JointTrajectory) -> None:
+    def _compare(self, message: JointTrajectory) -> None:
         if not self._begun or not message.points:
             return
         try:
-            times, positions, _ = bridge.points(message)
-            self.playback.compare(topic, list(message.joint_names), self.now + int(times[0]), positions[0])
+            stamp, times, actions = bridge.chunk(message, self._action)
+            self.playback.compare(stamp + int(times[0]), actions[0])
             self._problem = ""
         except InputError as error:
             self._problem = str(error)
@@ -151,7 +145,7 @@ class ReplayNode(Node):
                 "bag": self._bag,
                 "played s": f"{(self.now - self.playback.begin) * 1e-9:.1f}",
                 "points compared": report["points"],
-                "messages of the bag not used": sum(report["lost"].values()),
+                "messages of the bag dropped": sum(report["dropped"].values()),
                 "mean difference, share of range": "none" if share is None else f"{share:.4f}",
                 **{f"mean difference, {n}": f"{joint['mean']:.4f}" for n, joint in report["joints"].items()},
             },
@@ -172,8 +166,8 @@ class ReplayNode(Node):
             f"{report['points']} set-points compared, mean difference "
             f"{100 * report['mean_share_of_range']:.2f} % of the range"
         )
-        if report["lost"]:
-            self.get_logger().warning(f"not compared: {summary(self.playback.lost)}")
+        if report["dropped"]:
+            self.get_logger().warning(f"dropped from the bag: {summary(self.playback.dropped)}")
         if self._report:
             path = Path(self._report).expanduser()
             aside = path.with_name(f".{path.name}")

@@ -1,19 +1,25 @@
 """Replay over DDS: a policy sees a bag as it would a robot, its set-points are compared, and nothing can move."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from tests.demo_bag import demonstration, write
-from tests.ros_tiny import LONG, Robot, bench  # skips the file where there is no ROS
+from tests.demo_bag import CONTRACT, STEP, action, demonstration, write
+from tests.ros_tiny import LONG, Robot, bench, until  # skips the file where there is no ROS
 from tests.tiny import write_model
 
 # isort: split
+from diagnostic_msgs.msg import DiagnosticStatus
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
 
+from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
 
@@ -99,3 +105,27 @@ def test_launched_it_ends_with_the_bag() -> None:
     tree = ElementTree.parse(Path(__file__).parent.parent / "launch" / "replay.launch.xml")
     (node,) = [n for n in tree.iter("node") if n.attrib["exec"] == "replay_node"]
     assert node.attrib["on_exit"] == "shutdown"
+
+
+def test_a_chunk_that_does_not_fit_is_reported_and_the_next_one_is_compared(bag: Path) -> None:
+    with bench() as stage:
+        for topic, kind in CONTRACT.observed.items():
+            stage.ears.listen(topic, bridge.TYPES[kind])
+        stage.ears.listen("instruction", String, bridge.LATCHED)
+        clock = stage.ears.listen("/clock", Clock, 50)
+        statuses = stage.ears.listen("replay_node/status", DiagnosticStatus, bridge.LATCHED)
+        chunks = stage.ears.create_publisher(JointTrajectory, bridge.ACTION_CHUNK, bridge.COMMAND)
+        process = stage.start("replay_node", bag=bag)
+        until(lambda: clock, "the bag is played")
+
+        def chunk(names: Sequence[str]) -> JointTrajectory:
+            now = bridge.nanoseconds(clock[-1].clock)
+            return bridge.trajectory(names, now, np.array([STEP]), action(5)[None, : len(names)])
+
+        unfit = until(
+            lambda: chunks.publish(chunk(["elbow"])) or [s for s in statuses if "elbow" in s.message], "it is reported"
+        )
+        assert unfit[-1].level == DiagnosticStatus.WARN
+        chunks.publish(chunk(CONTRACT.spec.action))
+        output, _ = process.communicate(timeout=4 * LONG)
+        assert process.returncode == 0 and " 1 set-points compared" in output, output

@@ -60,8 +60,7 @@ def test_it_publishes_what_the_contract_names_and_follows_trajectories(stage: Be
 
     goal = np.array(robot.controllers[ARM].at(robot.now))
     goal[0] += 0.2
-    point = bridge.trajectories(contract, np.array([4 * DT]), np.append(goal, 0.04)[None])[ARM]
-    point.points[0].velocities = []
+    point = bridge.trajectory(robot.controllers[ARM].joints, 0, np.array([4 * DT]), goal[None])
     sent = stage.publish(ARM, JointTrajectory, point, bridge.COMMAND)
     until(lambda: abs(robot.world.state()[0] - goal[0]) < 0.02, "the arm has reached it")
     sent.publish(JointTrajectory(joint_names=["panda_joint1"]))
