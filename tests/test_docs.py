@@ -1,5 +1,6 @@
 """The site is built without warnings, links included, and loads nothing from elsewhere."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -19,6 +20,20 @@ def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> N
     assert {"index.html", "faq.html", "running.html"} <= {page.name for page in pages}
     loaded = r'<(?:script|img|iframe)[^>]* src="?(?:https?:)?//[^"> ]*|<link[^>]* href="?(?:https?:)?//[^"> ]*'
     assert not [found for page in pages for found in re.findall(loaded, page.read_text())]
+
+
+def test_the_functions_that_the_architecture_names_exist() -> None:
+    known: set[str] = set()
+    for path in (p for top in ("policy", "sim", "ros_nodes") for p in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                known |= {f"{node.name}.{f.name}" for f in node.body if isinstance(f, ast.FunctionDef)} | {node.name}
+            elif isinstance(node, ast.FunctionDef):
+                known |= {node.name, f"{path.stem}.{node.name}"}
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    steps = re.findall(r"^\| \d+ \| `([\w.]+)`", page, re.MULTILINE)
+    named = set(re.findall(r"`([A-Z]\w+(?:\.\w+)?)(?:\(\))?`", page)) - {"JointTrajectory"}
+    assert len(steps) > 20 and {*steps, *named} <= known
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
