@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -106,12 +106,22 @@ def decompressed(path: Path) -> Iterator[Path]:
         with path.open("rb") as source, copy.open("wb") as target:
             try:
                 while block := source.read(1 << 20):
-                    target.write(decoder.decompress(block))
+                    _write(target, decoder.decompress(block), path)
             except (zstd.ZstdError, EOFError):
                 pass  # cut off; the copy's own reader counts what is missing
         if not copy.stat().st_size:
             raise InputError(f"{path} is not zstd, or nothing of it is whole; take it away")
         yield copy
+
+
+def _write(target: BinaryIO, data: bytes, path: Path) -> None:
+    try:
+        target.write(data)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be decompressed in {tempfile.gettempdir()} ({error.strerror or error}); free space there, "
+            "or set TMPDIR to a folder with more"
+        ) from error
 
 
 def _walk(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:

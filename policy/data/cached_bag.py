@@ -22,6 +22,7 @@ from policy.data.checks import Finding
 from policy.data.pictures import Resizer
 from policy.data.recording import Recording
 from policy.data.runs import Part, Run
+from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
@@ -102,9 +103,12 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
 
 
 def mark(bag: Path) -> list[list[Any]]:
-    """Names, sizes and times of a bag's files: with others it is another bag."""
-    files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
-    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    """Names, sizes and times of a bag's files: with others it is another bag. `InputError` if they cannot be seen."""
+    try:
+        files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
+        return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    except OSError as error:
+        raise InputError(f"{bag} cannot be read ({error.strerror or error}); mend it or take it away") from error
 
 
 def _arrays(runs: list[Run]) -> dict[str, np.ndarray]:

@@ -57,88 +57,125 @@ def joint_decoder(source: Joints) -> Callable[[Any], np.ndarray | None]:
     def one(message: Any) -> np.ndarray | None:
         (value,) = decode(message)
         if isinstance(value, Unusable):
-            raise value
+            raise Unusable(str(value))  # that one is kept, and would gather a traceback each time
         return value
 
     return one
 
 
 def joints_decoder(sources: Sequence[Joints]) -> Callable[[Any], list[np.ndarray | Unusable | None]]:
-    """One topic's JointState -> a value (n,) for each source, converting each field of the message once."""
-    columns = [_Columns(source) for source in sources]
+    """One topic's JointState -> a value (n,) for each source, of one look at the message for all of them."""
+    fields = tuple(dict.fromkeys(source.field for source in sources))
+    plan = _Plan(sources, fields, [], (0,) * len(fields))
 
     def decode(message: Any) -> list[np.ndarray | Unusable | None]:
-        fields: dict[str, np.ndarray] = {}
-        values: list[np.ndarray | Unusable | None] = []
-        for source, column in zip(sources, columns, strict=True):
-            if source.field not in fields:
-                fields[source.field] = np.asarray(getattr(message, source.field), np.float64)
-            try:
-                found = column.of(message.name)
-                values.append(None if found is None else _scaled(source, fields[source.field], found))
-            except Unusable as error:
-                values.append(error)
-        return values
+        nonlocal plan
+        parts = [np.asarray(getattr(message, field), np.float64) for field in fields]
+        lengths = tuple(len(part) for part in parts)
+        if message.name != plan.names or lengths != plan.lengths:  # which seldom change
+            plan = _Plan(sources, fields, list(message.name), lengths)
+        return plan.values(np.concatenate(parts) if len(parts) > 1 else parts[0])
 
     return decode
+
+
+class _Plan:
+    """Where the joints of several sources are in messages with these names and numbers of values."""
+
+    def __init__(
+        self, sources: Sequence[Joints], fields: Sequence[str], names: list[str], lengths: tuple[int, ...]
+    ) -> None:
+        self.names, self.lengths, self._sources = names, lengths, sources
+        begin = dict(zip(fields, np.cumsum([0, *lengths]).tolist(), strict=False))
+        length = dict(zip(fields, lengths, strict=True))
+        index: list[int] = []
+        scale: list[float] = []
+        offset: list[float] = []
+        self._found: list[slice | Unusable | None] = []  # of each source among all values, or why it has none
+        for source in sources:
+            try:
+                columns = _columns(source, names, length[source.field])
+            except Unusable as error:
+                self._found.append(error)
+                continue
+            self._found.append(None if columns is None else slice(len(index), len(index) + len(columns)))
+            for column in columns or ():
+                index.append(begin[source.field] + column)
+                scale.append(source.scale)
+                offset.append(source.offset)
+        self._index, self._scale, self._offset = np.array(index, np.int64), np.array(scale), np.array(offset)
+
+    def values(self, raw: np.ndarray) -> list[np.ndarray | Unusable | None]:
+        """The value of each source, of all fields one after the other."""
+        picked = raw[self._index]
+        finite, scaled = np.isfinite(picked), picked * self._scale + self._offset
+        sound = finite.all()
+        values: list[np.ndarray | Unusable | None] = []
+        for source, found in zip(self._sources, self._found, strict=True):
+            if not isinstance(found, slice):
+                values.append(found)
+            elif not sound and not finite[found].all():
+                values.append(_not_finite(source))
+            elif source.reduce == "sum":
+                values.append(picked[found].sum(keepdims=True) * source.scale + source.offset)
+            else:
+                values.append(scaled[found])
+        return values
 
 
 def command_decoder(source: Joints) -> Callable[[Any], Any]:
     """Command -> its set-point (n,), or a `Trajectory`; None where the message has none of the joints."""
     if source.type == ARRAY:
-        return lambda message: _scaled(source, np.asarray(message.data, np.float64), source.indices)
+        return lambda message: _scaled(source, np.asarray(message.data, float), source.indices, source.offset)
     return _trajectory_decoder(source) if source.type == TRAJECTORY else joint_decoder(source)
 
 
 def _trajectory_decoder(source: Joints) -> Callable[[Any], Trajectory | None]:
-    column = _Columns(source)
-
     def trajectory(message: Any) -> Trajectory | None:
         if not message.points:
             raise Unusable("got a trajectory without points, expected at least one")
-        found = column.of(message.joint_names)
+        found = _columns(source, message.joint_names, len(message.points[0].positions))
         if found is None:
             return None
         starts = [p.time_from_start for p in message.points]
         times = np.array([t.sec * 1_000_000_000 + t.nanosec for t in starts], np.int64)
         if (np.diff(times) < 0).any():
             raise Unusable("got a trajectory whose points run backwards")
-        positions = [_scaled(source, np.asarray(p.positions, np.float64), found) for p in message.points]
+        positions = [_scaled(source, np.asarray(p.positions, float), found, source.offset) for p in message.points]
         moving = all(len(p.velocities) for p in message.points)
-        speeds = [_scaled(source, np.asarray(p.velocities, np.float64), found, 0.0) for p in message.points if moving]
+        speeds = [_scaled(source, np.asarray(p.velocities, float), found, 0.0) for p in message.points if moving]
         return Trajectory(times, np.stack(positions), np.stack(speeds) if moving else None)
 
     return trajectory
 
 
-class _Columns:
-    """Where a source's joints are in a message, whose order seldom changes."""
-
-    def __init__(self, source: Joints) -> None:
-        self._joints = source.joints
-        self._names: list[str] | None = None
-        self._found: list[int] = []
-
-    def of(self, names: Sequence[str]) -> Sequence[int] | None:
-        """The indices of the joints among the names, None where none of them is there."""
-        if names != self._names:
-            missing = [joint for joint in self._joints if joint not in names]
-            if len(missing) == len(self._joints):
-                return None
-            if missing:
-                raise Unusable(f"got no joint {', '.join(missing)}, only {', '.join(names)}")
-            self._names = list(names)
-            self._found = [self._names.index(joint) for joint in self._joints]
-        return self._found
+def _columns(source: Joints, names: Sequence[str], length: int) -> list[int] | None:
+    """The indices of a source's joints among the names, None where none of them is there."""
+    missing = [joint for joint in source.joints if joint not in names]
+    if len(missing) == len(source.joints):
+        return None
+    if missing:
+        raise Unusable(f"got no joint {', '.join(missing)}, only {', '.join(names)}")
+    found = [list(names).index(joint) for joint in source.joints]
+    if length <= max(found):
+        raise _too_short(source, length, max(found))
+    return found
 
 
-def _scaled(source: Joints, values: np.ndarray, found: Sequence[int], offset: float | None = None) -> np.ndarray:
+def _scaled(source: Joints, values: np.ndarray, found: Sequence[int], offset: float) -> np.ndarray:
     if len(values) <= max(found):
-        raise Unusable(f"got {len(values)} values of {source.field}, expected at least {max(found) + 1}")
+        raise _too_short(source, len(values), max(found))
     value = values[list(found)]
     if not np.isfinite(value).all():
-        names = ", ".join(source.joints) or source.indices
-        raise Unusable(f"got a value that is not a finite number among {names}")
+        raise _not_finite(source)
     if source.reduce == "sum":
         value = value.sum(keepdims=True)
-    return value * source.scale + (source.offset if offset is None else offset)
+    return value * source.scale + offset
+
+
+def _too_short(source: Joints, length: int, last: int) -> Unusable:
+    return Unusable(f"got {length} values of {source.field}, expected at least {last + 1}")
+
+
+def _not_finite(source: Joints) -> Unusable:
+    return Unusable(f"got a value that is not a finite number among {', '.join(source.joints) or source.indices}")
