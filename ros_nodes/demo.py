@@ -22,6 +22,7 @@ from policy.data.bag_files import find_bags
 from policy.data.episodes import read_episodes
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
+from policy.running.models import find_model
 from ros_nodes.demo_stack import Stack
 from ros_nodes.domain import claim_domain
 from sim import headless
@@ -71,17 +72,16 @@ def learn(out: Path, console: Console) -> None:
 
 
 def main() -> None:
-    """Perform, record, learn."""
+    """Run two instructions, record them, train on the recording."""
     parser = argparse.ArgumentParser(prog="python -m ros_nodes.demo", description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, help="the scene of an earlier run")
-    parser.add_argument("--model", type=Path, default=Path("models/tabletop"))
+    parser.add_argument(
+        "--model", default="tabletop", help="folder of the exported policy, or the name of a shipped one"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/demo-ros"))
     args = parser.parse_args()
     headless.require()
-    if not (args.model / "policy.onnx").is_file():
-        raise InputError(
-            f"no policy at {args.model}: expected a folder with policy.onnx; export one with `python -m policy.export`"
-        )
+    model = find_model(args.model)
     seed = args.seed if args.seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
     out = args.out / f"{time.strftime('%Y%m%d-%H%M%S')}-{seed}"
     out.mkdir(parents=True)
@@ -90,7 +90,7 @@ def main() -> None:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"seed {seed} (again: make demo-ros SEED={seed}), domain {os.environ['ROS_DOMAIN_ID']}")
-    stack = Stack(args.model, out, seed)
+    stack = Stack(model, out, seed)
     try:
         perform(stack, seed, console)
     finally:

@@ -39,6 +39,6 @@ def test_the_stack_records_what_can_be_trained_on(tmp_path: Path) -> None:
     assert list((out / "run").glob("checkpoint-*/weights.safetensors"))
 
 
-def test_no_model_there(tmp_path: Path) -> None:
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     done = demo("--model", tmp_path / "model", "--out", tmp_path / "out")
-    assert done.returncode == 2 and "no policy at" in done.stderr and not (tmp_path / "out").exists()
+    assert done.returncode == 2 and "no model folder at" in done.stderr and not (tmp_path / "out").exists()
