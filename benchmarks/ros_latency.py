@@ -4,9 +4,9 @@
     python benchmarks/ros_latency.py --seconds 5 --repeats 1
 
 Each repeat measures its yardstick too, next to it on the same machine: a bare node that echoes each image of
-the first camera as a trajectory of the same size, from stamp to arrival (two hops). Two cameras of
+the first camera as an action chunk of the same size, from stamp to arrival (two hops). Two cameras of
 128x128 at 30 Hz, joints at 100 Hz; nodes are processes; the model does next to nothing. A fault is timed from
-the last picture, or from the signal that kills, to the hold at the controller and to the arm's rest.
+the last image, or from the signal that kills, to the report of the hold and to the arm's rest.
 """
 
 import argparse
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import rclpy
 import ros_common as common
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
@@ -34,7 +34,7 @@ from policy.robot.contract import load
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 
-FRONT, JOINTS, ARM = "camera/front/image_raw", "joint_states", "arm_controller/joint_trajectory"
+FRONT = "camera/front/image_raw"
 SWITCHES = 20  # in a repeat
 FAULTS = 5  # in a repeat
 
@@ -47,7 +47,7 @@ class Echo(Node):
         robot = load(contract)
         actions = np.tile((robot.limits.low + robot.limits.high) / 2, (robot.horizon, 1)).astype(float)
         times = robot.spec.dt_ns * np.arange(1, robot.horizon + 1)
-        self._answer = bridge.trajectories(robot, times, actions)[ARM]
+        self._answer = bridge.trajectory(robot.spec.action, 0, times, actions)
         self._out = self.create_publisher(JointTrajectory, "echo", bridge.COMMAND)
         for topic, kind in robot.observed.items():
             receive = self._front if topic == FRONT else self._other
@@ -81,9 +81,10 @@ def frames(model: Path, seconds: float) -> dict[str, str]:
 
     source.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
     source.create_subscription(JointTrajectory, "echo", on_echo, bridge.COMMAND)
+    source.create_subscription(JointTrajectory, bridge.ACTION_CHUNK, lambda message: None, bridge.COMMAND)
     operator = source.create_publisher(String, "instruction", bridge.LATCHED)
     operator.publish(String(data=common.ONE))
-    node = common.start("ros_nodes.policy_node", model=model, autostart=True, replan=1, threads=1)
+    node = common.start("ros_nodes.policy_node", model=model, autostart=True, obey_latched=True, replan=0.01, threads=1)
     try:
         while int(figures.get("inferences", 0)) < 10:
             executor.spin_once(timeout_sec=0.1)
@@ -117,12 +118,12 @@ class Watched(SimNode):
     def __init__(self) -> None:
         super().__init__()
         self.moves: list[tuple[int, float]] = []  # steady ns, step of the first joint's set-point [rad]
-        self.holds: list[int] = []  # steady ns at which a hold arrived: a trajectory of one point
+        self.holds: list[int] = []  # steady ns at which the safety node reported a hold
         self._last = self.world.setpoint()[0]
+        self.create_subscription(DiagnosticStatus, "safety_node/status", self._on_status, bridge.LIVING_IN)
 
-    def _command(self, topic: str, message: JointTrajectory) -> None:
-        super()._command(topic, message)
-        if topic == ARM and len(message.points) == 1:
+    def _on_status(self, message: DiagnosticStatus) -> None:
+        if message.message.startswith("holding"):
             self.holds.append(monotonic_ns())
 
     def tick(self) -> None:
@@ -212,7 +213,9 @@ def switches(model: Path) -> dict[str, str]:
 
 
 def _policy(model: Path) -> Any:
-    return common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True, threads=1)
+    return common.start(
+        "ros_nodes.policy_node", model=model, autostart=True, obey_latched=True, use_sim_time=True, threads=1
+    )
 
 
 def _await(executor: SingleThreadedExecutor, robot: Watched, direction: int) -> int:

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from tqdm import tqdm
 
 from policy.errors import exit_code
+from policy.running.models import find_model
 from policy.running.session import Session
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
@@ -35,7 +36,7 @@ SEED = 1_000_000
 
 
 class Judge(SimNode):
-    """The simulated robot, which counts for how many steps a task has been true."""
+    """The simulated robot, which counts for how many steps a task has been done."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,32 +50,32 @@ class Judge(SimNode):
             self.held = self.held + 1 if self.task.success(self.world) else 0
 
     def begin(self, task: Task | None) -> None:
-        """Judge this task from now on."""
+        """Count for this task from now on."""
         self.task, self.steps, self.held = task, 0, 0
 
 
 class Stack:
-    """The three nodes, and an operator."""
+    """The three nodes and an operator."""
 
     def __init__(self, model: Path) -> None:
         rclpy.init()
         self.robot, self.executor = Judge(), SingleThreadedExecutor()
         self.executor.add_node(self.robot)
-        self._voice = self.robot.create_publisher(String, "instruction", bridge.LATCHED)
+        self._operator = self.robot.create_publisher(String, "instruction", bridge.LATCHED)
         self._nodes: list[subprocess.Popen[bytes]] = [
             common.start("ros_nodes.policy_node", model=model, autostart=True, use_sim_time=True, sensor_timeout=0.5),
             common.start("ros_nodes.safety_node", use_sim_time=True, command_timeout=0.5, state_timeout=0.5),
         ]
 
     def perform(self, task: Task, seed: int) -> bool:
-        """One episode: a new table, one instruction."""
+        """One episode: a new layout, one instruction."""
         self.robot.begin(None)
         self._call("safety_node/stop")
         self._call("policy_node/reset")
         start(self.robot.world, task, seed, "home")
         self.robot.hold()
         self._call("safety_node/reset")
-        self._voice.publish(String(data=task.phrasings[0]))
+        self._operator.publish(String(data=task.phrasings[0]))
         self.robot.begin(task)
         while self.robot.steps < task.steps and self.robot.held < SUCCESS_STEPS:
             self.executor.spin_once(timeout_sec=0.05)
@@ -99,30 +100,30 @@ class Stack:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", type=Path, default=Path("models/tabletop"))
+    parser.add_argument("model", nargs="?", default="models/tabletop")
     parser.add_argument("--episodes", type=int, default=10, help="of each task")
     args = parser.parse_args()
     common.settle()
     world, session = World(), Session(args.model)
-    stack = Stack(args.model.resolve())
-    rows: list[tuple[str, bool, bool]] = []
+    stack = Stack(find_model(args.model).resolve())
+    rows: list[tuple[str, bool, bool]] = []  # task, success in-process, success through ROS
     try:
         jobs = [(task, SEED + i) for i in range(args.episodes) for task in TASKS.values()]
         for task, seed in tqdm(jobs, unit="episode"):
             start(world, task, seed, "home")
-            alone = SimulatedLoop(world, session).perform(task.phrasings[0], task).success
-            rows.append((task.name, alone, stack.perform(task, seed)))
+            in_process = SimulatedLoop(world, session).perform(task.phrasings[0], task).success
+            rows.append((task.name, in_process, stack.perform(task, seed)))
     finally:
         stack.close()
     for name in TASKS:
-        mine = [r for r in rows if r[0] == name]
+        episodes = [row for row in rows if row[0] == name]
         print(
-            f"  {name:24} in-process {sum(r[1] for r in mine):3} of {len(mine)}, "
-            f"through ROS {sum(r[2] for r in mine):3}"
+            f"  {name:24} in-process {sum(row[1] for row in episodes):3} of {len(episodes)}, "
+            f"through ROS {sum(row[2] for row in episodes):3}"
         )
-    alone, ros = (100 * sum(r[i] for r in rows) / len(rows) for i in (1, 2))
+    ours, ros = (100 * sum(bool(row[i]) for row in rows) / len(rows) for i in (1, 2))
     print(
-        f"all: in-process {alone:.1f} %, through ROS {ros:.1f} %, difference {ros - alone:+.1f} points "
+        f"all: in-process {ours:.1f} %, through ROS {ros:.1f} %, difference {ros - ours:+.1f} points "
         f"({len(rows)} paired episodes)"
     )
 
