@@ -220,8 +220,8 @@ def percentiles(seconds: Sequence[float]) -> str:
     if not seconds:
         return "none"
     p50, p99 = np.percentile(list(seconds), (50, 99)) * 1e3
-    if p50 < 0:  # a time of another clock: it is no latency
-        return f"unknown: stamps are {-p50:.2f} ms ahead of our clock"
+    if p50 < 0:  # times of two clocks: it is no latency
+        return f"unknown: stamps are {-p50:.2f} ms ahead of our clock, or it is simulated in coarse steps"
     return f"{p50:.2f} / {p99:.2f}"
 
 
