@@ -17,11 +17,10 @@ from pathlib import Path
 from time import monotonic_ns, sleep
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import rclpy
-import ros_common as common
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -29,6 +28,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from benchmarks import ros_common as common
 from policy.errors import exit_code
 from policy.robot.contract import load
 from ros_nodes import bridge
@@ -70,16 +70,11 @@ def frames(model: Path, seconds: float) -> dict[str, str]:
     figures: dict[str, str] = {}
     echoes: list[float] = []
 
-    def on_diagnostics(message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name == "policy_node: inference":
-                figures.update({v.key: v.value for v in status.values})
-
     def on_echo(message: JointTrajectory) -> None:
         stamp = bridge.nanoseconds(message.header.stamp)
         echoes.append((source.get_clock().now().nanoseconds - stamp) * 1e-6)
 
-    source.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+    source.create_subscription(DiagnosticArray, "/diagnostics", lambda message: _read(message, figures), 10)
     source.create_subscription(JointTrajectory, "echo", on_echo, bridge.COMMAND)
     source.create_subscription(JointTrajectory, bridge.ACTION_CHUNK, lambda message: None, bridge.COMMAND)
     operator = source.create_publisher(String, "instruction", bridge.LATCHED)
@@ -135,7 +130,8 @@ class Watched(SimNode):
     def mute(self, topic: str, silent: bool) -> None:
         """Stop publishing a topic, or begin again."""
         if silent:
-            self._kept, self.outputs[topic] = self.outputs[topic], _Mute()
+            mute: Any = _Mute()
+            self._kept, self.outputs[topic] = self.outputs[topic], mute
         else:
             self.outputs[topic] = self._kept
 
@@ -153,14 +149,7 @@ def switches(model: Path) -> dict[str, str]:
     executor.add_node(robot)
     figures: dict[str, str] = {}
     operator = robot.create_publisher(String, "instruction", bridge.LATCHED)
-    robot.create_subscription(
-        DiagnosticArray,
-        "/diagnostics",
-        lambda m: figures.update(
-            {v.key: v.value for s in m.status if s.name == "policy_node: inference" for v in s.values}
-        ),
-        10,
-    )
+    robot.create_subscription(DiagnosticArray, "/diagnostics", lambda message: _read(message, figures), 10)
     nodes = {"policy_node": _policy(model), "safety_node": common.start("ros_nodes.safety_node", use_sim_time=True)}
     reactions: list[float] = []
     faults: dict[str, list[float]] = {
@@ -210,6 +199,13 @@ def switches(model: Path) -> dict[str, str]:
         "  one control period": "50",
         **{f"{k}, p50 / p99 ms": _p(v) for k, v in faults.items()},
     }
+
+
+def _read(message: DiagnosticArray, figures: dict[str, str]) -> None:
+    """Take the newest figures of the policy node."""
+    for status in message.status:
+        if status.name == "policy_node: inference":
+            figures.update({v.key: v.value for v in status.values})
 
 
 def _policy(model: Path) -> Any:

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import ros_common as common
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
+from benchmarks import ros_common as common
 from policy.errors import exit_code
 from policy.robot.contract import load
 

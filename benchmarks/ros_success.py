@@ -13,15 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import rclpy
-import ros_common as common
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from tqdm import tqdm
 
+from benchmarks import ros_common as common
 from policy.errors import exit_code
 from policy.running.models import find_model
 from policy.running.session import Session
