@@ -14,6 +14,7 @@ from policy.robot.setpoints import SetPoints
 from policy.robot.streams import Streams
 
 Pictures = dict[str, np.ndarray]  # camera -> uint8 (height, width, 3)
+Take = Callable[[Pictures], None]
 
 
 class Seen(NamedTuple):
@@ -28,7 +29,7 @@ class Seen(NamedTuple):
 class BagReader:
     """Takes the messages of one bag; `take` gets the pictures of each frame at once, all else is kept."""
 
-    def __init__(self, contract: Contract, alignment: Alignment, take: Callable[[Pictures], None]) -> None:
+    def __init__(self, contract: Contract, alignment: Alignment, take: Take) -> None:
         self.frames: list[Seen] = []
         self.texts: dict[str, list[tuple[int, Any]]] = {}  # instruction and labels: topic -> (time, value)
         self._earlier: list[list[SetPoints]] = []  # what was commanded before the clock was set back

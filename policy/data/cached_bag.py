@@ -55,7 +55,7 @@ def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Pa
                 for camera, image in pictures.items():
                     files[camera].write(np.ascontiguousarray(resized(image) if resized else image).data)
 
-            found = recording.read(bag, contract, take)
+            found = recording.read(bag, contract, lambda most: take)
         np.savez(aside / "frames.npz", **_arrays(found.runs))  # type: ignore[arg-type]  # no other keywords
         described = {
             "name": name,

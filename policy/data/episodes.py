@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from policy.data import recording
-from policy.data.bag_reader import Pictures
+from policy.data.bag_reader import Pictures, Take
 from policy.data.runs import Run
 from policy.robot.contract import Contract
 from policy.spec import Episode
@@ -17,22 +17,35 @@ def read_episodes(bag: Path, contract: Contract, dropped: Counter[str] | None = 
 
     `InputError` if a topic of the contract is missing or has another type, or if nothing fits.
     """
-    pictures: list[Pictures] = []
-    found = recording.read(bag, contract, pictures.append)
+    stacks: dict[str, np.ndarray] = {}
+
+    def begin(most: int) -> Take:
+        for name, camera in contract.cameras.items():  # memory that is not written to is not taken
+            stacks[name] = np.empty((most, camera.height, camera.width, 3), np.uint8)
+        row = iter(range(most))
+
+        def take(pictures: Pictures) -> None:
+            k = next(row)
+            for name, image in pictures.items():
+                stacks[name][k] = image
+
+        return take
+
+    found = recording.read(bag, contract, begin)
     if dropped is not None:
         dropped.update(found.dropped)
-    episodes = [episode for run in found.runs for episode in _episodes(run, pictures)]
+    episodes = [episode for run in found.runs for episode in _episodes(run, stacks)]
     if episodes:
         episodes[0].dropped = found.dropped.total()
     return episodes
 
 
-def _episodes(run: Run, pictures: list[Pictures]) -> list[Episode]:
+def _episodes(run: Run, stacks: dict[str, np.ndarray]) -> list[Episode]:
     return [
         Episode(
             instruction=part.instruction,
             stamps=run.stamps[part.first : part.end],
-            images=_stacked(pictures, run.pictures[part.first : part.end]),
+            images={name: _rows(stack, run.pictures[part.first : part.end]) for name, stack in stacks.items()},
             state=run.state[part.first : part.end],
             actions=run.actions[part.first : part.end],
             contact=None if run.contact is None else run.contact[part.first : part.end],
@@ -43,11 +56,7 @@ def _episodes(run: Run, pictures: list[Pictures]) -> list[Episode]:
     ]
 
 
-def _stacked(pictures: list[Pictures], rows: np.ndarray) -> Pictures:
-    """Camera -> uint8 (T, height, width, 3); each picture is let go as soon as it is copied."""
-    out = {name: np.empty((len(rows), *image.shape), np.uint8) for name, image in pictures[rows[0]].items()}
-    for to, k in enumerate(rows.tolist()):
-        for name, image in pictures[k].items():
-            out[name][to] = image
-        pictures[k] = {}
-    return out
+def _rows(stack: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Those rows, without a copy where they follow each other."""
+    first, end = int(rows[0]), int(rows[-1]) + 1
+    return stack[first:end] if end - first == len(rows) else stack[rows]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from policy.data import checks, clocks
 from policy.data.bag_files import metadata
-from policy.data.bag_reader import BagReader, Pictures
+from policy.data.bag_reader import BagReader, Take
 from policy.data.bags import messages, summary
 from policy.data.checks import Finding
 from policy.data.raw import CUT_OFF
@@ -34,8 +34,8 @@ class Recording:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def read(bag: Path, contract: Contract, take: Callable[[Pictures], None]) -> Recording:
-    """Read a bag; `take` gets the pictures of each frame, in order.
+def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recording:
+    """Read a bag; `begin` gets the most frames that there can be, and what it returns the pictures of each, in order.
 
     `InputError` if a topic of the contract is missing or has another type, its clocks drift apart, or nothing fits.
     """
@@ -43,7 +43,8 @@ def read(bag: Path, contract: Contract, take: Callable[[Pictures], None]) -> Rec
     topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
     findings += checks.check_rates(contract, hertz(topics))
-    reader = BagReader(contract, alignment, take)
+    lead = topics.get(next(iter(contract.cameras.values())).topic.lstrip("/"))
+    reader = BagReader(contract, alignment, begin(0 if lead is None else len(lead.received)))
     for raw in messages(bag, wanted, Counter()):
         reader.push(raw)
     reader.finish()
