@@ -114,5 +114,7 @@ class ContextLabels:
         until = np.minimum(dropped, self.next_onset[e] + rng.integers(1, self.interval + 1, n))
         switched = self.switched[e] & (indices < until)
         start = np.minimum(self.cache.bounds[e] + self.start_steps, self.next_onset[e])
-        at_start = ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
+        at_start = (
+            ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
+        )
         return np.where(switched, e - 1, np.where(at_start, rng.integers(0, len(self.cache.bags), n), e))
