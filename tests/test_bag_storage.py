@@ -198,11 +198,18 @@ def test_what_is_passed_over_is_named_with_what_to_do(tmp_path: Path, bag: Path)
     shutil.copytree(bag, tmp_path / "a")
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
     (tmp_path / "x.mcap.lz4").write_bytes(b"?")
-    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    (tmp_path / "gone.mcap").symlink_to(tmp_path / "nothing")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "metadata.yaml").write_text("version: 1")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "empty_0.mcap.zstd").write_bytes(b"(compressed)")
     told = "\n".join(map(str, passed_over(tmp_path)))
-    for words in ("old.bag: a ROS 1 bag; convert it with rosbags-convert", "x.mcap.lz4; decompress it", "gone: a link"):
+    assert "moved: metadata.yaml and no .mcap or .db3 file; put its files back" in told
+    for words in (
+        "old.bag: a ROS 1 bag; convert it with rosbags-convert",
+        "x.mcap.lz4; decompress it",
+        "gone.mcap: a link",
+    ):
         assert words in told
     with pytest.raises(InputError, match=r"empty_0.mcap.zstd is not zstd"):
         open_cache(tmp_path, CONTRACT)

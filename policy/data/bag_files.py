@@ -20,6 +20,7 @@ from policy.data.zstd import zstd
 from policy.errors import InputError
 
 SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+PACKED = tuple(f"{kind}.{packer}" for kind in (".mcap", ".db3") for packer in ("lz4", "gz", "bz2", "zst"))
 METADATA = "metadata.yaml"
 HELP = "expected rosbag2 directories, or .mcap or .db3 files"
 
@@ -36,12 +37,13 @@ def find_bags(folder: Path) -> list[Path]:
         return [folder]
     found: set[Path] = set()
     for directory, files in _walk(folder):
-        if METADATA in files:
+        recorded = [f for f in files if f.endswith(SUFFIXES) and (directory / f).exists()]
+        if METADATA in files and recorded:
             found.add(directory)
             continue
         # rosbag2 names its files after the bag
         own = re.compile(rf"{re.escape(directory.name)}(_\d+)?({'|'.join(map(re.escape, SUFFIXES))})")
-        found |= {directory if own.fullmatch(f) else directory / f for f in files if f.endswith(SUFFIXES)}
+        found |= {directory if own.fullmatch(f) else directory / f for f in recorded}
     if not found:
         raise InputError(
             f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
@@ -51,27 +53,28 @@ def find_bags(folder: Path) -> list[Path]:
 
 def passed_over(folder: Path) -> list[Finding]:
     """What lies among the bags of a folder and is not read, with what to do."""
-    findings: list[Finding] = []
+    found: list[tuple[str, str]] = []  # figures, what to do
 
     def unreadable(error: OSError) -> None:
-        do = "mend its permissions or its disk, or take it away"
-        findings.append(Finding("warning", "not read", f"{error.filename}: {error.strerror}", do))
+        found.append((f"{error.filename}: {error.strerror}", "mend its permissions or its disk, or take it away"))
 
     for directory, files in _walk(folder, unreadable) if folder.is_dir() else ():
-        for name in files:
-            if name.endswith((".bag", ".bag.active")):
-                findings.append(
-                    Finding(
-                        "warning", "not read", f"{directory / name}: a ROS 1 bag", "convert it with rosbags-convert"
-                    )
-                )
-            elif name.endswith(tuple(f"{s}.{end}" for s in (".mcap", ".db3") for end in ("lz4", "gz", "bz2", "zst"))):
-                findings.append(Finding("warning", "not read", f"{directory / name}", "decompress it"))
-            elif (directory / name).is_symlink() and not (directory / name).exists():
-                findings.append(
-                    Finding("warning", "not read", f"{directory / name}: a link to nothing", "mend it or take it away")
-                )
-    return findings
+        if METADATA in files and not any(f.endswith(SUFFIXES) for f in files):
+            figures = f"{directory}: {METADATA} and no .mcap or .db3 file"
+            found.append((figures, "put its files back, or take it away"))
+        found += [why for name in files if (why := _not_read(directory / name)) is not None]
+    return [Finding("warning", "not read", figures, do) for figures, do in found]
+
+
+def _not_read(path: Path) -> tuple[str, str] | None:
+    """Why a file is not read, and what to do; None where it is read or is no recording."""
+    if path.is_symlink() and not path.exists():
+        return f"{path}: a link to nothing", "mend it or take it away"
+    if path.name.endswith((".bag", ".bag.active")):
+        return f"{path}: a ROS 1 bag", "convert it with rosbags-convert"
+    if path.name.endswith(PACKED):
+        return str(path), "decompress it"
+    return None
 
 
 def data_files(bag: Path) -> list[Path]:
