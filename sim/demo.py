@@ -114,7 +114,8 @@ def _judging_task(sentence: str, console: Console) -> Task | None:
     judged = nearest.similarity >= SIMILAR
     console.print(
         (f"judged as {nearest.task.name}" if judged else "not judged")
-        + f' (nearest known phrasing: "{nearest.phrasing}", cosine {nearest.similarity:.2f})'
+        + f' (nearest known phrasing: "{nearest.phrasing}", cosine {nearest.similarity:.2f})',
+        soft_wrap=True,
     )
     return nearest.task if judged else None
 
