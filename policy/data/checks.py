@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from policy.robot.contract import JOINT_STATE, TRAJECTORY, Contract
+from policy.robot.contract import TRAJECTORY, Contract
 
 TURN = 2 * np.pi
 DEGREE = 180 / np.pi
@@ -212,15 +212,3 @@ def _whole_turn(differences: np.ndarray) -> np.ndarray:
     turns = np.round(differences / TURN)
     whole: np.ndarray = (turns != 0) & (np.abs(differences - turns * TURN) < NEAR_TURN)
     return whole
-
-
-def has_error(findings: Sequence[Finding]) -> bool:
-    """Whether something must be mended before the data can be learnt from."""
-    return any(one.severity == "error" for one in findings)
-
-
-def stamped(contract: Contract) -> dict[str, bool]:
-    """Topics whose stamps are compared with their reception -> whether they hold joints."""
-    joints = [*contract.state, *(c.source for c in contract.action if c.source.type == JOINT_STATE)]
-    images = {c.topic.lstrip("/"): False for c in contract.cameras.values() if c.stamp == "header"}
-    return images | {s.topic.lstrip("/"): True for s in joints if s.stamp == "header"}

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.checks import Finding, stamped
+from policy.data.checks import Finding
 from policy.errors import InputError
-from policy.robot.contract import TRAJECTORY, Contract
+from policy.robot.contract import JOINT_STATE, TRAJECTORY, Contract
 
 JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s that a message takes at most; more is another clock
 CHANGES = 0.1  # s that an offset of joints may change within a bag, with the load of a computer
@@ -40,7 +40,7 @@ def align(
     """
     joints: dict[str, int] = {}  # topic -> reception - header [ns]
     images: dict[str, int] = {}
-    for topic, of_joints in stamped(contract).items():
+    for topic, of_joints in _stamped(contract).items():
         received, header = times.get(topic, (NONE, NONE))
         known = header != 0
         if known.any():
@@ -62,6 +62,13 @@ def align(
     return Alignment(-lead, headers), [
         Finding("warning", "header stamps are on another clock than reception, and were aligned", figures, do)
     ]
+
+
+def _stamped(contract: Contract) -> dict[str, bool]:
+    """Topics whose stamps are compared with their reception -> whether they hold joints."""
+    joints = [*contract.state, *(c.source for c in contract.action if c.source.type == JOINT_STATE)]
+    images = {c.topic.lstrip("/"): False for c in contract.cameras.values() if c.stamp == "header"}
+    return images | {s.topic.lstrip("/"): True for s in joints if s.stamp == "header"}
 
 
 def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray, changes: float) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from policy.data import checks, clocks
 from policy.data.bag_files import metadata
 from policy.data.bag_reader import BagReader, Take
@@ -19,7 +21,7 @@ from policy.data.bags import messages, summary
 from policy.data.checks import Finding
 from policy.data.raw import CUT_OFF
 from policy.data.runs import Run, Runs
-from policy.data.survey import hertz, survey
+from policy.data.survey import Times, hertz, survey
 from policy.errors import InputError
 from policy.robot.contract import BOOL, STRING, Contract
 
@@ -43,8 +45,8 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
     findings += checks.check_rates(contract, hertz(topics))
-    lead = topics.get(next(iter(contract.cameras.values())).topic.lstrip("/"))
-    reader = BagReader(contract, alignment, begin(0 if lead is None else len(lead.received)))
+    lead = topics.get(next(iter(contract.cameras.values())).topic.lstrip("/"), Times())
+    reader = BagReader(contract, alignment, begin(_most_frames(lead, contract.rate)))
     for raw in messages(bag, wanted, Counter()):
         reader.push(raw)
     reader.finish()
@@ -64,6 +66,13 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
             )
     custom = metadata(bag).get("custom_data") or {}
     return Recording(runs, tuple(str(custom.get("from", bag.name)).split(",")), findings, dropped)
+
+
+def _most_frames(lead: Times, rate: float) -> int:
+    """A bound on the frames: each needs an image, and no two are closer than 7/8 of a step."""
+    received, header = lead.arrays()
+    seconds = max((float(np.ptp(times[times != 0])) for times in (received, header) if times.any()), default=0.0) * 1e-9
+    return min(len(received), int(1.25 * seconds * rate) + 16)
 
 
 def _wanted(contract: Contract) -> dict[str, str]:

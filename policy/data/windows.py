@@ -45,7 +45,7 @@ class Windows:
         }
 
     def before(self, indices: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """The frames `steps` - 1 .. 0 steps before each, across the instructions of its recording.
+        """The frames `steps` - 1 .. 0 steps before each, across the instructions of its recording (`cache.episode`).
 
         Rows (B, steps) int64, the last one the frame itself, and whether there was a frame at that time (B, steps).
         """
