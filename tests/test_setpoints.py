@@ -68,3 +68,16 @@ def test_a_first_goal_begins_where_the_joints_stand(tmp_path: Path) -> None:
     stands = 0.5 * np.sin(1.0)
     assert t[0] == pytest.approx(1.0, abs=0.06)
     np.testing.assert_allclose(episode.actions[:, 0], stands + np.clip(t + 0.05 - 1, 0, 1) * (1 - stands), atol=1e-5)
+
+
+def test_commands_that_come_before_the_first_one_is_reached_begin_where_the_joints_stand(tmp_path: Path) -> None:
+    """Each goal is 50 ms ahead, and replaced after 45 ms: none is ever reached. The first comes before any state."""
+    items = [item for item in small.moving(3) if "traj" not in item[0]]
+    every = 45 * MS
+    sent = range(small.START - every // 2, small.START + 3 * small.SECOND, every)
+    goals = [small.trajectory(ns, (0.05, small.position(np.array((ns - small.START) * 1e-9 + 0.05)))) for ns in sent]
+    items += [("/arm/joint_trajectory", goal, ns) for goal, ns in zip(goals, sent, strict=True)]
+    small.record(tmp_path / "a", sorted(items, key=lambda item: item[2]))
+    (episode,) = read_episodes(tmp_path / "a", small.contract())
+    t = (episode.stamps - small.START) * 1e-9
+    assert t[0] < 0.01 and np.abs(episode.actions - small.position(t + 0.05)).max() < 0.01

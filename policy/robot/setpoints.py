@@ -54,6 +54,10 @@ class CommandHistory:
     def __bool__(self) -> bool:
         return bool(self._times)
 
+    def known(self, at: int) -> bool:
+        """Whether there is a set-point at a time [ns]."""
+        return bool(self._times) and self._times[0] <= at
+
     def clear(self) -> None:
         """Forget all commands."""
         self._truncate(0)

@@ -167,7 +167,7 @@ class Streams:
         if not isinstance(value, Trajectory):
             history.hold(at, value)
             return
-        start = None if history else self._standing(stream, receive_ns)
+        start = None if history.known(receive_ns) else self._standing(stream, receive_ns)
         history.follow(receive_ns, at + value.times, value.positions, value.velocities, start)
 
     def _standing(self, command: Stream, at: int) -> np.ndarray | None:
