@@ -121,9 +121,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the bags: demos and switches")
-    parser.add_argument(
-        "--weights", type=Path, required=True, help="run of the recipe chunk, with whose weights all begin"
-    )
+    parser.add_argument("--weights", type=Path, required=True, help="run of the recipe chunk, where all begin")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=25.0, help="of training, each on one core")
     parser.add_argument("--episodes", type=int, default=100, help="switches of each phase")

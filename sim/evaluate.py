@@ -14,7 +14,7 @@ from policy.errors import InputError, exit_code, unknown
 from policy.running.models import find_model
 from policy.running.session import Session
 from sim import headless
-from sim.evaluation_jobs import Job, choose_films, plan, play, succeeded
+from sim.evaluation_jobs import EpisodeJob, choose_films, plan, play, succeeded
 from sim.evaluation_run import Record, film_all, fingerprint, play_all, write_json
 from sim.job_queue import workers
 from sim.report import summarise, write_page
@@ -115,11 +115,11 @@ def _open(model: str, threads: int) -> None:
     _world, _session = World(), Session(model, threads, "cpu")
 
 
-def _play(job: Job) -> Record:
+def _play(job: EpisodeJob) -> Record:
     return play(job, _world, _session)
 
 
-def _film(job: Job, path: Path) -> Record:
+def _film(job: EpisodeJob, path: Path) -> Record:
     """In a worker: play a job again from its seed and film it."""
     instructions: list[str] = []
 

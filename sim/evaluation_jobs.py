@@ -20,7 +20,7 @@ OnInstruction = Callable[[str, str], None]  # called with task and instruction w
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EpisodeJob:
     """One episode."""
 
     run: str  # "main", "reworded", "new_words", "shuffled" or "chain"
@@ -29,16 +29,20 @@ class Job:
     start: str  # "home" or "other", as in sim.initial_states
 
 
-def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: int) -> list[Job]:
+def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: int) -> list[EpisodeJob]:
     """All jobs; each has a seed of its own, counted up from `seed`."""
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
     wanted = [(run, task, "other" if i % 3 == 2 else "home") for run, n in runs for task in tasks for i in range(n)]
     wanted += [("chain", "", "home")] * chains
-    return [Job(run, task, seed + i, kind) for i, (run, task, kind) in enumerate(wanted)]
+    return [EpisodeJob(run, task, seed + i, kind) for i, (run, task, kind) in enumerate(wanted)]
 
 
 def play(
-    job: Job, world: World, session: Session, on_instruction: OnInstruction | None = None, watch: Watch | None = None
+    job: EpisodeJob,
+    world: World,
+    session: Session,
+    on_instruction: OnInstruction | None = None,
+    watch: Watch | None = None,
 ) -> Record:
     """Run one job to its end and return its record, which is the same every time."""
     rng = np.random.default_rng([job.seed, 1])  # for tasks and phrasings; the layout draws from the seed itself
@@ -47,7 +51,7 @@ def play(
 
 
 def _single(
-    job: Job,
+    job: EpisodeJob,
     world: World,
     session: Session,
     rng: np.random.Generator,
@@ -77,7 +81,7 @@ def _single(
 
 
 def _chain(
-    job: Job,
+    job: EpisodeJob,
     world: World,
     session: Session,
     rng: np.random.Generator,
@@ -111,7 +115,7 @@ def succeeded(record: Record) -> bool:
     return bool(record["completed"] == CHAIN if "completed" in record else record["success"])
 
 
-def choose_films(records: list[Record], jobs: list[Job]) -> list[tuple[str, Job]]:
+def choose_films(records: list[Record], jobs: list[EpisodeJob]) -> list[tuple[str, EpisodeJob]]:
     """File name and job of each film: for each task its first failures and one success."""
     seen: dict[tuple[str, bool], int] = defaultdict(int)
     films = []

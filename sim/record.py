@@ -35,7 +35,7 @@ ATTEMPTS = 10  # an expert that fails, as a disturbance can make it, gets anothe
 SHARE = 3  # tasks that are demonstrated from one layout, each in a bag of its own
 
 
-class Job(NamedTuple):
+class RecordingJob(NamedTuple):
     """One episode to record."""
 
     task: str
@@ -45,7 +45,7 @@ class Job(NamedTuple):
     bag: Path
 
 
-def record(job: Job) -> int:
+def record(job: RecordingJob) -> int:
     """Record one episode; returns the number of attempts."""
     for attempt in range(ATTEMPTS):
         if _attempt(*_equipment(), job, job.seed + attempt * SEEDS):
@@ -62,7 +62,7 @@ def _equipment() -> tuple[World, Kinematics, Contract]:
     return World(), Kinematics(), contracts.load("tabletop")
 
 
-def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: Job, seed: int) -> bool:
+def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: RecordingJob, seed: int) -> bool:
     """Write the bag if the expert succeeds from this seed; whether it did."""
     task = TASKS[job.task]
     start(world, task, seed, job.start)
@@ -94,7 +94,7 @@ class _ExpertFailed(Exception):
     """The expert did not succeed: the bag is not kept."""
 
 
-def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
+def plan(tasks: list[str], episodes: int, out: Path) -> list[RecordingJob]:
     """All episodes: a third from where another task ended, a twelfth from a near miss, the rest from home.
 
     Half are disturbed. Tasks share layouts in threes, drawn anew in each round, as sim.switches needs it.
@@ -104,7 +104,7 @@ def plan(tasks: list[str], episodes: int, out: Path) -> list[Job]:
         return "near_miss" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
 
     return [
-        Job(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")
+        RecordingJob(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")
         for i in range(episodes)
         for name, seed in layout_seeds(i).items()
         if name in tasks

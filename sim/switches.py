@@ -44,7 +44,7 @@ from sim.world import World
 LAG = 3  # steps by which this arm follows its commands
 
 
-class Job(NamedTuple):
+class LayoutJob(NamedTuple):
     """One layout and its demonstrations."""
 
     seed: int
@@ -60,7 +60,7 @@ def _equipment() -> tuple[World, Contract]:
     return World(), contracts.load("tabletop")
 
 
-def make(job: Job) -> Counter[str]:
+def make(job: LayoutJob) -> Counter[str]:
     """Make all switches of one layout; counts how many were kept, and why others were not."""
     world, contract = _equipment()
     shown = {task: read_demonstration(bag, contract) for task, bag in job.shown}
@@ -75,7 +75,7 @@ def make(job: Job) -> Counter[str]:
 
 
 def _pairs(
-    job: Job, shown: dict[str, InstructedDemonstration], world: World, contract: Contract
+    job: LayoutJob, shown: dict[str, InstructedDemonstration], world: World, contract: Contract
 ) -> list[tuple[str, str, DemonstrationAt]]:
     """A, B and B's demonstrations: of this layout, or of others where B is an opposite of A."""
 
@@ -98,7 +98,7 @@ def _initial_state(world: World, task: str, seed: int) -> np.ndarray:
     return np.concatenate([world.data.qpos, world.model.body_pos.ravel(), [world.lamp]])
 
 
-def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[Job]:
+def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[LayoutJob]:
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
     layouts: dict[int, list[tuple[str, Path]]] = {}
     for bag in find_bags(demonstrations):
@@ -107,7 +107,7 @@ def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[Job
             layouts.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
     every = [(task, seed, bag) for seed, shown in sorted(layouts.items()) for task, bag in shown]
     jobs = [
-        Job(
+        LayoutJob(
             seed,
             tuple(shown),
             tuple(other for other in every if any(opposite(task, other[0]) for task, _ in shown)),

@@ -5,7 +5,7 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame, RuntimeSettings
-from sim.evaluation_jobs import CHAIN, Job, choose_films, plan, play
+from sim.evaluation_jobs import CHAIN, EpisodeJob, choose_films, plan, play
 from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import flush, keep
 from sim.tasks import TASKS
@@ -48,27 +48,27 @@ def levels(robot: SimulatedLoop, steps: int) -> list[float]:
 
 @pytest.mark.parametrize("start", ["home", "other"])
 def test_the_expert_s_set_points_pass_schedule_monitor_and_controller(world: World, start: str) -> None:
-    record = play(Job("main", "lamp_on", 1_000_000, start), world, ExpertSession(world))
+    record = play(EpisodeJob("main", "lamp_on", 1_000_000, start), world, ExpertSession(world))
     assert record["success"] and record["steps"] < TASKS["lamp_on"].steps
     assert record["instruction"] in TASKS["lamp_on"].phrasings
 
 
 def test_an_episode_is_the_same_every_time_whatever_was_played_before(world: World) -> None:
-    job = Job("main", "put_red", 1_000_001, "other")
+    job = EpisodeJob("main", "put_red", 1_000_001, "other")
     first, end = play(job, world, ExpertSession(world)), world.data.qpos.copy()
-    play(Job("main", "open_drawer", 1_000_002, "home"), world, ExpertSession(world))
+    play(EpisodeJob("main", "open_drawer", 1_000_002, "home"), world, ExpertSession(world))
     assert play(job, world, ExpertSession(world)) == first
     np.testing.assert_array_equal(world.data.qpos, end)
 
 
 def test_a_chain_does_five_tasks_in_one_scene(world: World) -> None:
-    record = play(Job("chain", "", 1_000_003, "home"), world, ExpertSession(world))
+    record = play(EpisodeJob("chain", "", 1_000_003, "home"), world, ExpertSession(world))
     assert record["completed"] == CHAIN and all(g["success"] for g in record["subtasks"])
     assert world.time_ns == sum(g["steps"] for g in record["subtasks"]) * load("tabletop").spec.dt_ns
 
 
 def test_the_instruction_of_another_task_does_not_count_as_success(world: World) -> None:
-    record = play(Job("shuffled", "open_drawer", 1_000_000, "home"), world, ExpertSession(world))
+    record = play(EpisodeJob("shuffled", "open_drawer", 1_000_000, "home"), world, ExpertSession(world))
     assert record["instructed_task"] != "open_drawer" and not record["success"]
     assert record["steps"] == TASKS["open_drawer"].steps
 
@@ -151,7 +151,7 @@ def test_a_plan_mixes_initial_states_and_gives_each_episode_its_own_seed() -> No
 
 
 def test_films_show_the_first_failures_and_one_success_of_each_task() -> None:
-    jobs = [Job("main", "lamp_on", i, "home") for i in range(6)] + [Job("reworded", "lamp_on", 6, "home")]
+    jobs = [EpisodeJob("main", "lamp_on", i, "home") for i in range(6)] + [EpisodeJob("reworded", "lamp_on", 6, "home")]
     records = [{"success": s} for s in (True, False, True, False, False, True, False)]
     films = choose_films(records, jobs)
     assert [(name, job.seed) for name, job in films] == [

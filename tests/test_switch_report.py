@@ -21,7 +21,7 @@ from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES, METHODS
 from sim.switch_evaluation.object_safety import object_safe
 from sim.switch_evaluation.scenario import BACK
-from sim.switch_evaluation.switch_jobs import OTHER_RUNS, Job
+from sim.switch_evaluation.switch_jobs import OTHER_RUNS, SwitchJob
 from sim.switch_evaluation.switch_report import markdown, summarise
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE
@@ -227,14 +227,14 @@ def test_the_page_and_the_table_show_the_figures_of_the_report(tmp_path: Path) -
 
 
 def test_films_show_a_success_and_failures_beside_the_baselines_in_the_same_layout() -> None:
-    rows: list[tuple[dict[str, Any], Job]] = []
+    rows: list[tuple[dict[str, Any], SwitchJob]] = []
     for seed, (success, safe, layout) in enumerate(
         [(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1), *[(False, True, 1)] * films.FAILURES]
     ):
         for method in METHODS:
             seen = layout if method == "ours" else 1
             row = record("mid", method=method, seed=seed, success=success, object_safe=safe, layout_seed=seen)
-            rows.append((row, Job(method, "mid", seed, (("put_red", "lamp_on"),))))
+            rows.append((row, SwitchJob(method, "mid", seed, (("put_red", "lamp_on"),))))
     chosen = films.choose_films(*map(list, zip(*rows, strict=True)))
     failures = [0, 2, *range(4, 2 + films.FAILURES)]
     assert [(name, jobs[0].seed) for name, jobs in chosen] == [

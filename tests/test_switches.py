@@ -15,12 +15,11 @@ from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 from policy.switching.stitching import SwitchStitcher
 from sim import switches
 from sim.initial_states import start
-from sim.record import Job as RecordingJob
-from sim.record import layout_seeds, record
+from sim.record import RecordingJob, layout_seeds, record
 from sim.record import main as record_all
 from sim.switch_candidates import LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
 from sim.switch_replay import MOVED, Rejected, replay
-from sim.switches import Job, plan
+from sim.switches import LayoutJob, plan
 from sim.tasks import SUCCESS_STEPS, TASKS
 from sim.world import World
 from tests.demo_bag import CONTRACT
@@ -197,6 +196,7 @@ def test_a_held_object_must_be_put_back_and_a_released_one_stays(
 def pretend(folder: Path, name: str, **tags: str) -> None:
     """A bag of which only the tags are read."""
     (folder / name).mkdir(parents=True)
+    (folder / name / f"{name}.mcap").touch()
     metadata = {"rosbag2_bagfile_information": {"custom_data": tags}}
     (folder / name / "metadata.yaml").write_text(yaml.safe_dump(metadata))
 
@@ -210,7 +210,9 @@ def test_only_undisturbed_demonstrations_from_home_in_one_layout_are_paired(tmp_
     pretend(tmp_path, "e", task="lamp_off", seed="7", start="home", pushed="True")
     (tmp_path / "recorded_elsewhere.mcap").touch()
     out = tmp_path / "out"
-    assert plan(tmp_path, out) == [Job(7, (("put_red", tmp_path / "a"), ("put_blue", tmp_path / "b")), (), out, True)]
+    assert plan(tmp_path, out) == [
+        LayoutJob(7, (("put_red", tmp_path / "a"), ("put_blue", tmp_path / "b")), (), out, True)
+    ]
 
 
 def test_an_opposite_is_looked_for_in_other_layouts(tmp_path: Path) -> None:
@@ -223,8 +225,8 @@ def test_an_opposite_is_looked_for_in_other_layouts(tmp_path: Path) -> None:
     pretend(tmp_path, "d", task="stack_red_on_blue", seed="10", **home)
     on, off = (("lamp_on", tmp_path / "a"),), (("lamp_off", tmp_path / "b"),)
     assert plan(tmp_path, tmp_path / "out") == [
-        Job(7, on, (("lamp_off", 8, tmp_path / "b"),), tmp_path / "out", True),
-        Job(8, off, (("lamp_on", 7, tmp_path / "a"),), tmp_path / "out", True),
+        LayoutJob(7, on, (("lamp_off", 8, tmp_path / "b"),), tmp_path / "out", True),
+        LayoutJob(8, off, (("lamp_on", 7, tmp_path / "a"),), tmp_path / "out", True),
     ]
 
 
@@ -251,7 +253,7 @@ def test_an_opposite_is_done_as_in_the_layout_with_the_object_in_the_same_place(
     lamps: dict[str, tuple[str, int, Path]], tmp_path: Path
 ) -> None:
     (a, seed, bag), near, far = lamps.values()
-    counts = switches.make(Job(seed, ((a, bag),), (far, near), tmp_path, True))
+    counts = switches.make(LayoutJob(seed, ((a, bag),), (far, near), tmp_path, True))
     kept, world = find_bags(tmp_path), World()
     assert counts["late: kept"] + counts["mid: kept"] == len(kept) > 0
     (other,) = read_episodes(near[2], CONTRACT)
@@ -276,7 +278,7 @@ def test_there_is_no_opposite_where_no_layout_has_the_object_in_the_same_place(
     lamps: dict[str, tuple[str, int, Path]], tmp_path: Path
 ) -> None:
     (a, seed, bag), _, far = lamps.values()
-    assert not switches.make(Job(seed, ((a, bag),), (far,), tmp_path, True)) and not any(tmp_path.iterdir())
+    assert not switches.make(LayoutJob(seed, ((a, bag),), (far,), tmp_path, True)) and not any(tmp_path.iterdir())
 
 
 def test_without_a_shared_layout_the_error_says_what_to_record(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sim.switch_evaluation import counterfactual, metrics, recorded_episode, swi
 from sim.switch_evaluation.counterfactual import Counterfactual
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
 from sim.switch_evaluation.switch_episode import GRACE, LAYOUTS, play
-from sim.switch_evaluation.switch_jobs import PHASES, Job, ordered_pairs, plan
+from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, ordered_pairs, plan
 from sim.tasks import TASKS
 from sim.world import OPEN, RATE, World
 from tests.scripted import ExpertSession
@@ -34,8 +34,8 @@ def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -> Job:
-    return Job(method, run, seed, ((a, b),))
+def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -> SwitchJob:
+    return SwitchJob(method, run, seed, ((a, b),))
 
 
 # -- what is planned
@@ -148,9 +148,9 @@ def test_an_expert_switches_the_same_way_every_time(world: World, by_experts: No
 
 def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_experts: None) -> None:
     never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
-    spared = play(Job("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, ExpertSession(world))
+    spared = play(SwitchJob("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, ExpertSession(world))
     assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= LAYOUTS
-    skipped = play(Job("ours", "early", 1_000_000, (never,)), world, ExpertSession(world))
+    skipped = play(SwitchJob("ours", "early", 1_000_000, (never,)), world, ExpertSession(world))
     assert skipped["skipped"] and skipped["counterfactual_successes"] == []
 
 

@@ -13,7 +13,7 @@ from sim.switch_evaluation import switch_films as films
 from sim.switch_evaluation.methods import BASELINES
 from sim.switch_evaluation.refusals import refusal_rates
 from sim.switch_evaluation.switch_episode import play
-from sim.switch_evaluation.switch_jobs import PHASES, Job, plan
+from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, plan
 from sim.switch_evaluation.switch_page import write_page
 from sim.switch_evaluation.switch_report import summarise
 from sim.tasks import TASKS
@@ -96,9 +96,9 @@ def _session(method: str) -> Session:
     return _sessions[method == "ours"]
 
 
-def _play(job: Job) -> Record:
+def _play(job: SwitchJob) -> Record:
     return play(job, _world, _session(job.method))
 
 
-def _film(jobs: list[Job], path: Path) -> Record:
+def _film(jobs: list[SwitchJob], path: Path) -> Record:
     return films.film(jobs, _world, _session, path)

@@ -15,7 +15,7 @@ from sim.switch_evaluation.methods import METHODS, ours
 from sim.switch_evaluation.object_safety import ObjectTrack
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.scenario import Scenario, can_switch, draw_scenario, draw_switch_steps
-from sim.switch_evaluation.switch_jobs import Job
+from sim.switch_evaluation.switch_jobs import SwitchJob
 from sim.tasks import SUCCESS_STEPS
 from sim.world import RATE, World
 
@@ -27,7 +27,7 @@ Record = dict[str, Any]
 Watch = Callable[[RecordedEpisode], None]
 
 
-def play(job: Job, world: World, session: Session, watch: Watch | None = None) -> Record:
+def play(job: SwitchJob, world: World, session: Session, watch: Watch | None = None) -> Record:
     """Run one job to its end and return its record, which is the same every time.
 
     Layouts are drawn until one allows the switch; where none does, the record has "skipped".
@@ -56,7 +56,7 @@ def _counterfactual(run: str, scenario: Scenario, world: World, session: Session
 
 
 def _measure(
-    job: Job,
+    job: SwitchJob,
     scenario: Scenario,
     steps: tuple[int, ...],
     counterfactual: Counterfactual,
@@ -105,7 +105,7 @@ def _measure(
     return record | {"steps": len(setpoints), "limit_violations": violations}
 
 
-def _resume(job: Job, scenario: Scenario, episode: RecordedEpisode) -> Record | None:
+def _resume(job: SwitchJob, scenario: Scenario, episode: RecordedEpisode) -> Record | None:
     """After B ask for A again, by "continue" or its phrasing; None if A is done, "by" is "" if A is not possible."""
     a, world = scenario.tasks[0], episode.world
     if a.success(world):

@@ -10,7 +10,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.switch_episode import play
-from sim.switch_evaluation.switch_jobs import PHASES, Job
+from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob
 from sim.video import RATE, Video, caption
 from sim.world import World
 
@@ -21,12 +21,12 @@ FAILURES = 8  # filmed for each phase, next to one success
 Record = dict[str, Any]
 
 
-def choose_films(records: list[Record], jobs: list[Job]) -> list[tuple[str, list[Job]]]:
+def choose_films(records: list[Record], jobs: list[SwitchJob]) -> list[tuple[str, list[SwitchJob]]]:
     """File name and the jobs side by side: for each phase one success of ours, and its failures and drops.
 
     Only methods with the same pair in the same layout stand beside ours. The success is one with all methods, if any.
     """
-    beside: dict[tuple[str, int], list[tuple[Record, Job]]] = defaultdict(list)
+    beside: dict[tuple[str, int], list[tuple[Record, SwitchJob]]] = defaultdict(list)
     for record, job in zip(records, jobs, strict=True):
         if job.method in BESIDE and job.run in PHASES and not record["skipped"]:
             beside[job.run, job.seed].append((record, job))
@@ -53,7 +53,7 @@ def _success(record: Record) -> bool:
     return record["success"] and record.get("object_safe") is not False
 
 
-def film(jobs: list[Job], world: World, session: Callable[[str], Session], path: Path) -> Record:
+def film(jobs: list[SwitchJob], world: World, session: Callable[[str], Session], path: Path) -> Record:
     """Play jobs that differ only in their method, and write them side by side."""
     takes, records = [], []
     for job in jobs:

@@ -13,7 +13,7 @@ SPARE_PAIRS = 3  # pairs that replace, one after the other, a pair that no layou
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SwitchJob:
     """One episode with a switch; every method gets the same layout and instructions from the same seed."""
 
     method: str  # one of METHODS
@@ -22,18 +22,18 @@ class Job:
     pairs: tuple[tuple[str, str], ...]  # A and B, then the pairs that replace them
 
 
-def plan(phases: Sequence[str], pairs: int | None, episodes: int, seed: int, methods: Sequence[str]) -> list[Job]:
+def plan(phases: Sequence[str], pairs: int | None, episodes: int, seed: int, methods: Sequence[str]) -> list[SwitchJob]:
     """All jobs over `pairs` ordered pairs of tasks (None: all): `episodes` of each phase, fewer of the other runs."""
     allowed = set(ordered_pairs(np.random.default_rng([seed, 2]))[:pairs])
     counts = {phase: episodes for phase in phases}
     counts |= {run: max(1, episodes // part) for run, part in OTHER_RUNS.items()}
-    jobs: list[Job] = []
+    jobs: list[SwitchJob] = []
     for run, n in counts.items():
         rng = np.random.default_rng([seed, 3, [*PHASES, *OTHER_RUNS].index(run)])
         order = [pair for pair in ordered_pairs(rng) if pair in allowed]
         for i in range(n):
             spare = tuple(order[k] for k in rng.integers(len(order), size=SPARE_PAIRS))
-            jobs += [Job(method, run, seed, (order[i % len(order)], *spare)) for method in methods]
+            jobs += [SwitchJob(method, run, seed, (order[i % len(order)], *spare)) for method in methods]
             seed += 1
     return jobs
 
