@@ -40,6 +40,8 @@ def train(
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
+    if out.is_file():
+        raise InputError(f"--out {out} is a file, expected a folder for the run; give another name")
     # Without this, processes on a machine with CPUs only do not find each other.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     chosen, robot = recipe.load(recipe_name), contract.load(contract_name)

@@ -171,17 +171,25 @@ def test_a_database_whose_recorder_was_killed(tmp_path: Path, items: list[small.
     assert_whole(killed)
 
 
-def test_a_killed_split_recording_is_one_bag(tmp_path: Path, items: list[small.Message]) -> None:
-    run, middle = tmp_path / "run", small.START + 2 * small.SECOND
+@pytest.mark.parametrize("name", ["run", "run.v1", "run_7"])
+def test_a_killed_split_recording_is_one_bag(
+    tmp_path: Path, items: list[small.Message], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run, middle = tmp_path / name, small.START + 2 * small.SECOND
     run.mkdir()
     for i, part in enumerate(([m for m in items if m[2] < middle], [m for m in items if m[2] >= middle])):
         (file,) = small.record(tmp_path / f"part{i}", part).glob("*.mcap")
-        (run / f"run_{i}.mcap").write_bytes(file.read_bytes()[: None if i == 0 else -2000])
+        (run / f"{name}_{i}.mcap").write_bytes(file.read_bytes()[: None if i == 0 else -2000])
     for folder in (run, tmp_path / "part0", tmp_path / "part1"):
         if folder != run:
             shutil.rmtree(folder)
     for given in (run, tmp_path):
         assert find_bags(given) == [run]
+    monkeypatch.chdir(run)
+    assert find_bags(Path(".")) == [Path(".")]
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "other").symlink_to(run)
+    assert find_bags(tmp_path / "linked") == [tmp_path / "linked" / "other"]
     (episode,) = read_episodes(run, CONTRACT, lost := Counter())
     assert len(episode.stamps) == FRAMES and lost == {CUT_OFF: 1}
 

@@ -41,9 +41,9 @@ def find_bags(folder: Path) -> list[Path]:
         if METADATA in files and recorded:
             found.add(directory)
             continue
-        # rosbag2 names its files after the bag
-        own = re.compile(rf"{re.escape(directory.name)}(_\d+)?({'|'.join(map(re.escape, SUFFIXES))})")
-        found |= {directory if own.fullmatch(f) else directory / f for f in recorded}
+        # rosbag2 names its files after the bag, which may be given as "." or through a link
+        names = {os.path.basename(at(directory)) for at in (os.path.abspath, os.path.realpath)}
+        found |= {directory if names & {_stem(f), re.sub(r"_\d+$", "", _stem(f))} else directory / f for f in recorded}
     if not found:
         raise InputError(
             f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
@@ -64,6 +64,11 @@ def passed_over(folder: Path) -> list[Finding]:
             found.append((figures, "put its files back, or take it away"))
         found += [why for name in files if (why := _not_read(directory / name)) is not None]
     return [Finding("warning", "not read", figures, do) for figures, do in found]
+
+
+def _stem(name: str) -> str:
+    """A file's name without .mcap, .db3 and .zstd."""
+    return name.removesuffix(".zstd").rpartition(".")[0]
 
 
 def _not_read(path: Path) -> tuple[str, str] | None:

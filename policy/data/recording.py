@@ -65,7 +65,7 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
                 "correct the contract or take the bag away"
             )
     custom = metadata(bag).get("custom_data") or {}
-    return Recording(runs, tuple(str(custom.get("from", bag.name)).split(",")), findings, dropped)
+    return Recording(runs, tuple(str(custom.get("from", bag.absolute().name)).split(",")), findings, dropped)
 
 
 def _most_frames(lead: Times, rate: float) -> int:
