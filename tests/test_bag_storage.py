@@ -44,8 +44,8 @@ def bag(tmp_path_factory: pytest.TempPathFactory, items: list[small.Message]) ->
 
 
 def assert_whole(bag: Path) -> None:
-    (episode,) = read_episodes(bag, CONTRACT, lost := Counter())
-    assert len(episode.stamps) == FRAMES and not lost
+    (episode,) = read_episodes(bag, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) == FRAMES and not dropped
 
 
 def edited(bag: Path, **changed: object) -> Path:
@@ -80,8 +80,8 @@ def test_a_file_of_the_mcap_library(tmp_path: Path, items: list[small.Message], 
     if not cut:
         return assert_whole(path)
     path.write_bytes(path.read_bytes()[:-cut])
-    (episode,) = read_episodes(path, CONTRACT, lost := Counter())
-    assert len(episode.stamps) == FRAMES and lost == {CUT_OFF: 1}
+    (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) == FRAMES and dropped == {CUT_OFF: 1}
     return None
 
 
@@ -118,7 +118,7 @@ def test_metadata_with_another_quality_of_service(
 @pytest.mark.parametrize(
     "changed", [{"storage_identifier": ""}, {"version": 99}, {"relative_file_paths": ["moved/run.mcap"]}, None]
 )
-def test_metadata_that_says_little_or_was_never_written(tmp_path: Path, bag: Path, changed: dict | None) -> None:
+def test_metadata_that_holds_little_or_was_never_written(tmp_path: Path, bag: Path, changed: dict | None) -> None:
     copy = Path(shutil.copytree(bag, tmp_path / "run"))
     if changed is None:
         (copy / "metadata.yaml").write_text("")  # after a power cut
@@ -190,8 +190,8 @@ def test_a_killed_split_recording_is_one_bag(
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "other").symlink_to(run)
     assert find_bags(tmp_path / "linked") == [tmp_path / "linked" / "other"]
-    (episode,) = read_episodes(run, CONTRACT, lost := Counter())
-    assert len(episode.stamps) == FRAMES and lost == {CUT_OFF: 1}
+    (episode,) = read_episodes(run, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) == FRAMES and dropped == {CUT_OFF: 1}
 
 
 def test_links_are_followed_and_no_bag_is_found_twice(tmp_path: Path, bag: Path) -> None:
@@ -211,14 +211,14 @@ def test_what_is_passed_over_is_named_with_what_to_do(tmp_path: Path, bag: Path)
     (tmp_path / "moved" / "metadata.yaml").write_text("version: 1")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "empty_0.mcap.zstd").write_bytes(b"(compressed)")
-    told = "\n".join(map(str, passed_over(tmp_path)))
-    assert "moved: metadata.yaml and no .mcap or .db3 file; put its files back" in told
+    printed = "\n".join(map(str, passed_over(tmp_path)))
+    assert "moved: metadata.yaml and no .mcap or .db3 file; put its files back" in printed
     for words in (
         "old.bag: a ROS 1 bag; convert it with rosbags-convert",
         "x.mcap.lz4; decompress it",
         "gone.mcap: a link",
     ):
-        assert words in told
+        assert words in printed
     with pytest.raises(InputError, match=r"empty_0.mcap.zstd is not zstd"):
         open_cache(tmp_path, CONTRACT)
 
@@ -235,19 +235,19 @@ def test_a_zstd_file_that_is_cut_off(tmp_path: Path, bag: Path) -> None:
     packed = zstd.compress(file.read_bytes())
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run_0.mcap.zstd").write_bytes(packed[: len(packed) // 2])
-    (episode,) = read_episodes(tmp_path / "run", CONTRACT, lost := Counter())
-    assert 5 < len(episode.stamps) < FRAMES and lost[CUT_OFF] >= 1
+    (episode,) = read_episodes(tmp_path / "run", CONTRACT, dropped := Counter())
+    assert 5 < len(episode.stamps) < FRAMES and dropped[CUT_OFF] >= 1
 
 
 def test_a_damaged_chunk_is_not_believed_and_the_others_are_read(tmp_path: Path, items: list[small.Message]) -> None:
-    """Not compressed, so that nothing but the checksum tells; the walk goes on, or the summary knows the rest."""
+    """Not compressed, so that only the checksum shows it; the chunks after it are read."""
     path = small.record_mcap(tmp_path / "x.mcap", items, chunk_size=60_000, compression=CompressionType.NONE)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
     path.write_bytes(data)
-    (episode,) = read_episodes(path, CONTRACT, lost := Counter())
-    assert FRAMES / 2 < len(episode.stamps) < FRAMES and lost[DAMAGED] > 1
-    assert lost[DAMAGED] < len(items) / 4
+    (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+    assert FRAMES / 2 < len(episode.stamps) < FRAMES and dropped[DAMAGED] > 1
+    assert dropped[DAMAGED] < len(items) / 4
 
 
 def _chunks(data: bytes) -> Iterator[int]:
@@ -265,8 +265,8 @@ def test_records_behind_a_damaged_length_are_found_by_the_summary(tmp_path: Path
     at = next(at for i, at in enumerate(_chunks(data)) if i == 1)
     data[at + 1 : at + 9] = (1 << 40).to_bytes(8, "little")
     path.write_bytes(data)
-    (episode,) = read_episodes(path, CONTRACT, lost := Counter())
-    assert len(episode.stamps) >= FRAMES - 1 and lost.total() <= 10
+    (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) >= FRAMES - 1 and dropped.total() <= 10
 
 
 def test_counts_are_held_against_the_file_s_and_the_metadata_s(tmp_path: Path, bag: Path) -> None:
@@ -280,11 +280,11 @@ def test_counts_are_held_against_the_file_s_and_the_metadata_s(tmp_path: Path, b
     count = int.from_bytes(data[at + 9 : at + 17], "little")
     data[at + 9 : at + 17] = (count + 7).to_bytes(8, "little")
     file.write_bytes(data)
-    read_episodes(copy, CONTRACT, lost := Counter())
-    assert lost == {UNCOUNTED: 7}
+    read_episodes(copy, CONTRACT, dropped := Counter())
+    assert dropped == {UNCOUNTED: 7}
     edited(copy, message_count=count + 20)
-    read_episodes(copy, CONTRACT, lost := Counter())
-    assert lost == {UNCOUNTED: 20}
+    read_episodes(copy, CONTRACT, dropped := Counter())
+    assert dropped == {UNCOUNTED: 20}
     (finding,) = open_cache(tmp_path / "bags", CONTRACT).findings
     assert finding.severity == "warning" and "run: 20 x" in finding.figures and "80 frames" in finding.figures
 

@@ -155,14 +155,14 @@ def test_frames_without_instruction_or_command_are_counted(tmp_path):
     items = [i for i in demonstration(20) if i.topic != "instruction"]
     items.append(Item("instruction", make("String", "go"), START + 5 * STEP))
     items = [i for i in items if not (i.topic.startswith("arm") and i.receive < START + 8 * STEP)]
-    lost = Counter()
-    (episode,) = read_episodes(write(tmp_path / "late", items), CONTRACT, lost)
-    assert episode.stamps[0] == START + 8 * STEP and episode.dropped == lost.total() == 8
-    assert lost == {"frame without a command": 8}
+    dropped = Counter()
+    (episode,) = read_episodes(write(tmp_path / "late", items), CONTRACT, dropped)
+    assert episode.stamps[0] == START + 8 * STEP and episode.dropped == dropped.total() == 8
+    assert dropped == {"frame without a command": 8}
     items = [i for i in items if i.topic != "instruction"]
     items.append(Item("instruction", make("String", "go"), START + 10 * STEP))
-    (episode,) = read_episodes(write(tmp_path / "later", items), CONTRACT, lost := Counter())
-    assert lost["frame before the first instruction"] == 2 and len(episode.stamps) == 10
+    (episode,) = read_episodes(write(tmp_path / "later", items), CONTRACT, dropped := Counter())
+    assert dropped["frame before the first instruction"] == 2 and len(episode.stamps) == 10
 
 
 def test_empty_instruction_is_no_episode(tmp_path):
@@ -190,7 +190,7 @@ def test_labels_may_be_missing(tmp_path):
     items = [i for i in demonstration(5) if not i.topic.startswith("label")]
     (episode,) = read_episodes(write(tmp_path / "a", items), CONTRACT)
     assert episode.task is None and episode.mode is None and len(episode.stamps) == 5
-    assert episode.contact.tolist() == [False] * 5  # told by the gripper (tests/test_contact.py)
+    assert episode.contact.tolist() == [False] * 5  # estimated from the gripper (tests/test_contact.py)
 
 
 def test_modes_are_read_and_last_until_the_next(tmp_path):
@@ -231,22 +231,22 @@ def test_what_is_whole_in_a_bag_that_was_cut_off_is_kept(bag, tmp_path, share, m
     if metadata:
         (cut / "metadata.yaml").write_text((bag / "metadata.yaml").read_text())
     assert find_bags(tmp_path) == [cut]
-    (episode,) = read_episodes(cut, CONTRACT, lost := Counter())
+    (episode,) = read_episodes(cut, CONTRACT, dropped := Counter())
     n = len(episode.stamps)
     assert n >= 40 * share - 3  # also the whole messages of a block that is not
     assert np.array_equal(episode.images["front"], whole.images["front"][:n])
     assert np.array_equal(episode.state, whole.state[:n])
-    missing = lost["message in a part of the bag that is cut off"]
+    missing = dropped["message in a part of the bag that is cut off"]
     if share < 0.95 and metadata:
         assert missing == pytest.approx((1 - share) * len(list(demonstration(40))), abs=40)
-    assert missing >= 1 and episode.dropped == lost.total()
+    assert missing >= 1 and episode.dropped == dropped.total()
 
 
 def test_nothing_but_the_beginning_of_a_bag(bag, tmp_path):
     for size in (0, 5, 8, 30, 2000):
         path = tmp_path / f"{size}.mcap"
         path.write_bytes((bag / "episode.mcap").read_bytes()[:size])
-        assert read_episodes(path, CONTRACT, lost := Counter()) == [] and lost.total() >= 1
+        assert read_episodes(path, CONTRACT, dropped := Counter()) == [] and dropped.total() >= 1
 
 
 def test_damaged_bytes_never_give_a_traceback(bag, tmp_path):

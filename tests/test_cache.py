@@ -133,7 +133,7 @@ def test_the_key_has_all_that_decides_how_a_bag_is_read():
     assert key(replace(CONTRACT, horizon=8), None) == key(CONTRACT, None)  # targets are made when it is opened
 
 
-def test_a_gripper_that_the_contract_gets_later_tells_contact(tmp_path):
+def test_a_gripper_that_the_contract_gets_later_gives_contact(tmp_path):
     """The same bags under a contract that differs in nothing but `gripper`."""
     write(tmp_path / "bags" / "a", [i for i in demonstration(20) if not i.topic.startswith("label")])
     bare = replace(CONTRACT, action=tuple(replace(c, gripper=False) for c in CONTRACT.action))
@@ -201,7 +201,7 @@ def test_a_bag_that_does_not_fit_is_named_and_the_others_are_kept(bags, decoded)
     assert decoded == ["bad", "good"]
 
 
-def test_lost_is_counted_over_all_bags(bags):
+def test_dropped_messages_are_counted_over_all_bags(bags):
     data = (bags / "bag0" / "bag0.mcap").read_bytes()
     (bags / "bag0" / "bag0.mcap").write_bytes(data[: len(data) // 2])
     cache = open_cache(bags, CONTRACT)
@@ -209,7 +209,7 @@ def test_lost_is_counted_over_all_bags(bags):
     assert cache.dropped["message in a part of the bag that is cut off"] > 20
 
 
-def test_a_disk_that_fills_is_told_and_work_goes_on_when_there_is_room(tmp_path):
+def test_a_disk_that_fills_is_named_and_work_goes_on_when_there_is_room(tmp_path):
     """A limit on the size of files stands in for a full disk: the third bag does not fit."""
     bags = tmp_path / "bags"
     for i in range(3):
@@ -231,8 +231,8 @@ def test_a_disk_that_fills_is_told_and_work_goes_on_when_there_is_room(tmp_path)
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert done.returncode == 2, done.stderr
-    told = done.stderr.splitlines()[-1]
-    assert told.startswith("error: cannot write the cache") and "free" in told
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: cannot write the cache") and "free" in last
     assert "Traceback" not in done.stderr
     assert not list((bags / ".cache").rglob("*.part"))
     assert_is_bags(open_cache(bags, CONTRACT), bags, ["bag0", "bag1", "bag2"])

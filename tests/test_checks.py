@@ -23,7 +23,7 @@ T = np.arange(200) / 20
 
 
 def found(measured: np.ndarray, commanded: np.ndarray, joint: int = 0) -> list[Finding]:
-    """What is said of one joint of the small robot, the others as they should be."""
+    """What is found in one joint of the small robot, the others as they should be."""
     state, actions = (robot.position(T).astype(np.float32) for _ in range(2))
     state[:, joint], actions[:, joint] = measured, commanded
     stamps = robot.START + (T * 1e9).astype(np.int64)
@@ -34,7 +34,7 @@ def wrapped(values: np.ndarray) -> np.ndarray:
     return (values + np.pi) % (2 * np.pi) - np.pi
 
 
-def test_nothing_is_said_of_data_that_is_right() -> None:
+def test_nothing_is_found_in_data_that_is_right() -> None:
     way = 0.5 * np.sin(T)
     assert not found(way, way + 0.02)
     assert not found(np.full(200, 0.7), np.full(200, 0.7))  # a joint that is not moved
@@ -131,7 +131,7 @@ def test_training_refuses_what_would_be_learnt_wrongly(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize("names", [["left_j1", "left_j2", "left_grip"], []])
-def test_joints_that_the_contract_does_not_name_are_told(tmp_path: Path, names: list[str]) -> None:
+def test_joints_that_the_contract_does_not_name_are_named(tmp_path: Path, names: list[str]) -> None:
     items = [
         (t, robot.joints(ns, m.position, names) if t == "/joint_states" else m, ns) for t, m, ns in robot.moving(1)
     ]
@@ -143,7 +143,7 @@ def test_joints_that_the_contract_does_not_name_are_told(tmp_path: Path, names: 
         read_episodes(tmp_path / "a", SMALL)
 
 
-def test_commands_that_the_contract_does_not_name_are_told(tmp_path: Path) -> None:
+def test_commands_that_the_contract_does_not_name_are_named(tmp_path: Path) -> None:
     robot.record(tmp_path / "a", robot.moving(1))
     arm = {"topic": "arm/joint_trajectory", "joints": ["arm_j1", "arm_j2"], "names": ["j1", "j2"]}
     arm |= {"position_min": [-3, -3], "position_max": [3, 3], "velocity_max": [3, 3]}

@@ -24,7 +24,7 @@ def decode(data: bytes, kind: str) -> np.ndarray:
 
 
 def png(width: int, height: int) -> bytes:
-    """A PNG whose header says more than its data holds."""
+    """A PNG whose header promises more than its data holds."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_whole_is_refused(kind: str, data: bytes, words: str
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_pixels_are_the_sensor_s_whatever_a_tag_says(orientation: int) -> None:
+def test_pixels_are_the_sensor_s_whatever_a_tag_asks(orientation: int) -> None:
     assert np.array_equal(decode(exif(orientation), "jpeg"), decode(JPEG, "jpeg"))
     assert np.abs(decode(JPEG, "jpeg").astype(int) - PICTURE).max() < 12
 

@@ -19,15 +19,15 @@ UNLABELLED = replace(CONTRACT, labels=replace(CONTRACT.labels, contact=None))
 
 
 def closing(until: float, steps: int = 40, at: int = 10, speed: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
-    """An open gripper, told at a step to close, that stops at an opening: parts of its range, (T, 1) each."""
-    told = np.where(np.arange(steps) >= at, 0.0, 1.0)
+    """An open gripper, commanded at a step to close, that stops at an opening: parts of its range, (T, 1) each."""
+    commanded = np.where(np.arange(steps) >= at, 0.0, 1.0)
     late = np.maximum(0, np.arange(steps) - at - 1)  # it follows a step after the command is in force
-    return np.maximum(until, 1 - speed * late)[:, None], told[:, None]
+    return np.maximum(until, 1 - speed * late)[:, None], commanded[:, None]
 
 
 def test_a_gripper_that_is_kept_from_closing_holds() -> None:
-    opening, told = closing(until=0.5)
-    held = holds(opening, told, RATE)
+    opening, commanded = closing(until=0.5)
+    held = holds(opening, commanded, RATE)
     assert not held[:15].any() and held[17:].all()
 
 
@@ -37,17 +37,17 @@ def test_one_that_closes_on_nothing_does_not(speed: float) -> None:
     assert not holds(*closing(until=0.03, speed=speed), RATE).any()  # a leader's and a follower's zero differ
 
 
-def test_it_lets_go_when_it_is_told_to_open() -> None:
-    opening, told = closing(until=0.5)
-    told[30:] = 1.0
-    held = holds(opening, told, RATE)
+def test_it_lets_go_when_it_is_commanded_to_open() -> None:
+    opening, commanded = closing(until=0.5)
+    commanded[30:] = 1.0
+    held = holds(opening, commanded, RATE)
     assert held[30] and not held[31:].any()  # the command of a step is in force at the next
 
 
 def test_a_gripper_pushed_open_against_its_command_holds() -> None:
-    told = np.full((30, 1), 0.4)
+    commanded = np.full((30, 1), 0.4)
     opening = np.where(np.arange(30) < 20, 0.4, 0.5)[:, None]
-    assert np.flatnonzero(holds(opening, told, RATE)).tolist() == list(range(20, 30))
+    assert np.flatnonzero(holds(opening, commanded, RATE)).tolist() == list(range(20, 30))
 
 
 def moving(steps: int = 120, joints: int = 4, seed: int = 0, gravity: float = 3.0) -> np.ndarray:
@@ -63,7 +63,7 @@ def moving(steps: int = 120, joints: int = 4, seed: int = 0, gravity: float = 3.
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_efforts_tell_a_push_from_motion(seed: int) -> None:
+def test_a_push_is_distinguished_from_motion_by_its_efforts(seed: int) -> None:
     motion = moving(seed=seed)
     free = departs(motion)
     assert free is not None and not free.any()
@@ -77,7 +77,7 @@ def test_a_jolt_is_no_contact() -> None:
     assert not departs(motion).any()
 
 
-def test_joints_that_tell_no_effort_do_not_spoil_those_that_do() -> None:
+def test_joints_without_efforts_do_not_spoil_those_with_them() -> None:
     motion = moving()
     motion[60:70, :, 2] += 2
     expected = departs(motion)
@@ -87,7 +87,7 @@ def test_joints_that_tell_no_effort_do_not_spoil_those_that_do() -> None:
     assert departs(deaf) is None and departs(motion[:8]) is None and departs(motion[:0]) is None
 
 
-def test_none_only_where_nothing_can_tell() -> None:
+def test_none_only_without_gripper_and_efforts() -> None:
     state, actions = np.full((150, 8), 0.04), np.full((150, 8), 0.04)
     silent = np.full((150, 7, 3), np.nan)
     assert estimate(CONTRACT, state, actions, silent).tolist() == [False] * 150

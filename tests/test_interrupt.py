@@ -37,8 +37,8 @@ def test_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     while not list(bags.rglob("bag.json")) and time.monotonic() < until:
         time.sleep(0.01)
     os.killpg(command.pid, signal.SIGINT)
-    _, told = command.communicate(timeout=60)
-    assert command.returncode == 130 and told.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in told and "KeyboardInterrupt" not in told
+    _, printed = command.communicate(timeout=60)
+    assert command.returncode == 130 and printed.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in printed and "KeyboardInterrupt" not in printed
     cache = open_cache(bags, small.contract())
     assert sorted(set(cache.bags)) == ["bag0", "bag1", "bag2"] and len(cache.stamps) == 20 * 121

@@ -48,7 +48,7 @@ def test_values_are_held_until_the_next() -> None:
 
 
 def test_a_goal_far_ahead_is_learnt_as_the_way_to_it(tmp_path: Path) -> None:
-    """The goal is 2 s ahead: nobody said "stay" for 2 s and then "be there"."""
+    """The goal is 2 s ahead: it is not "stay" for 2 s and then "be there"."""
     items = [item for item in small.moving(4) if "traj" not in item[0]]
     goal = small.trajectory(0, (0, [0, 0, 0.02]), (2, [1.0, 0, 0.02]))
     items.append(("/arm/joint_trajectory", goal, small.START))

@@ -34,7 +34,7 @@ def test_windows_hold_the_last_set_point_past_the_end(recorded):
     assert np.array_equal(batch["image_wrist"], windows.cache.images["wrist"][np.array([0, 11, 12, 15])])
 
 
-def test_a_lost_frame_neither_shifts_the_actions_after_it_nor_takes_its_own(tmp_path):
+def test_a_missing_frame_neither_shifts_the_actions_after_it_nor_takes_its_own(tmp_path):
     """The commands of that time are in the bag."""
     start = next(iter(demonstration())).receive
     gone = [start + t * STEP for t in (4, 5, 6)]
@@ -90,7 +90,7 @@ def test_a_withdrawn_instruction_goes_on_with_the_set_point_of_then(tmp_path):
 
 
 def test_an_instruction_that_is_not_carried_out_has_no_end(tmp_path):
-    """Another one follows, or the bag ends on the way: nothing says that the robot then holds."""
+    """Another one follows, or the bag ends on the way: the robot does not necessarily hold then."""
     again, turn = START + 9 * STEP - STEP // 2, START + 12 * STEP - STEP // 2
     said = [
         Item("instruction", make("String", "do that"), again),
