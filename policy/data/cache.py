@@ -169,6 +169,8 @@ def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, 
         ) from None
     finally:
         workers.end(pool)
+        for name in todo:  # of a process that was ended with another bag's error
+            shutil.rmtree(cached_bag.aside(folder / _short(name)), ignore_errors=True)
     if dropped:
         tqdm.write(f"not used: {summary(dropped)}")
     if refused:

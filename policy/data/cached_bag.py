@@ -40,14 +40,15 @@ class CachedBag:
 
 def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Path) -> None:
     """Read a bag into `folder`; `InputError` if it does not fit, OSError if the disk does not hold it."""
-    aside = folder.with_suffix(".part")
-    shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
-    aside.mkdir(parents=True)
+    unfinished = aside(folder)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    unfinished.mkdir(parents=True)
     try:
         before = mark(bag)
         with ExitStack() as stack:
             files = {
-                camera: stack.enter_context((aside / f"image_{camera}.bin").open("wb")) for camera in contract.cameras
+                camera: stack.enter_context((unfinished / f"image_{camera}.bin").open("wb"))
+                for camera in contract.cameras
             }
             resized = Resizer(size) if size else None
 
@@ -56,7 +57,7 @@ def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Pa
                     files[camera].write(np.ascontiguousarray(resized(image) if resized else image).data)
 
             found = recording.read(bag, contract, lambda most: take)
-        np.savez(aside / "frames.npz", **_arrays(found.runs))  # type: ignore[arg-type]  # no other keywords
+        np.savez(unfinished / "frames.npz", **_arrays(found.runs))  # type: ignore[arg-type]  # no other keywords
         described = {
             "name": name,
             "mark": before,
@@ -65,11 +66,16 @@ def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Pa
             "findings": [asdict(one) for one in found.findings],
             "runs": [[asdict(part) for part in run.parts] for run in found.runs],
         }
-        (aside / "bag.json").write_text(json.dumps(described))
+        (unfinished / "bag.json").write_text(json.dumps(described))
         shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        unfinished.rename(folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def aside(folder: Path) -> Path:
+    """Where a bag's folder is written until it is whole."""
+    return folder.with_suffix(".part")
 
 
 def described(folder: Path) -> dict[str, Any] | None:

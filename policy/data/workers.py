@@ -29,8 +29,11 @@ def pool(
 def end(pool: ProcessPoolExecutor) -> None:
     """End a pool at once, its processes too."""
     pool.shutdown(wait=False, cancel_futures=True)
-    for process in multiprocessing.active_children():
+    processes = multiprocessing.active_children()
+    for process in processes:
         process.terminate()
+    for process in processes:
+        process.join()
 
 
 @contextmanager
