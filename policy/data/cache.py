@@ -175,7 +175,8 @@ def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, 
         tqdm.write(f"not used: {summary(dropped)}")
     if refused:
         raise InputError(
-            f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): {sorted(refused)[0]}"
+            f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): "
+            + "; ".join(sorted(refused)[: checks.LISTED])
         )
 
 
