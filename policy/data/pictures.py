@@ -16,19 +16,21 @@ class Pictures:
         """`rows` (n,) of each file are those that are used, in order."""
         self.shape = (sum(len(r) for r in rows), *shape, 3)
         self._files = files
-        self._file = np.repeat(np.arange(len(files)), [len(r) for r in rows])
-        self._row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
+        self._file = np.repeat(np.arange(len(files)), [len(r) for r in rows]).tolist()
+        self._row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64).tolist()
         self._open = lru_cache(OPEN_FILES)(self._map)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        if isinstance(key, int):
+            image: np.ndarray = self._open(self._file[key])[self._row[key]]
+            return image
         first, *rest = key if isinstance(key, tuple) else (key,)
         chosen = np.arange(len(self))[first]
         if np.ndim(chosen) == 0:
-            image = self._open(int(self._file[chosen]))[self._row[chosen]]
-            return image[tuple(rest)] if rest else image
+            return self[int(chosen)][tuple(rest)]
         images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
         for to, i in zip(images, chosen.tolist(), strict=True):
             to[:] = self[i]
