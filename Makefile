@@ -23,7 +23,7 @@ check: .venv-dev/installed
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
-	$(DEV)/python -m pytest -m "not ros and not slow and not heavy"
+	$(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
 
 test: .venv-dev/installed
 	$(DEV)/python -m pytest -m "not heavy"

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from policy.data.cache import open_cache
 from policy.learning import recipe
@@ -15,6 +16,7 @@ from tests import small
 from tests.demo_bag import CONTRACT, grasp, record
 
 
+@pytest.mark.slow
 def test_switches_are_held_out_with_the_demonstration_they_were_made_of(tmp_path: Path) -> None:
     bags = tmp_path / "bags"
     for i in range(6):

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from policy.data.cache import open_cache
 from tests import small_robot as small
 
@@ -21,6 +23,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     bags = tmp_path / "bags"
     for k in range(3):

@@ -133,6 +133,7 @@ def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.
 # -- whole switches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "run, a, b",
     [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"), ("late", "open_drawer", "close_drawer")],
@@ -146,6 +147,7 @@ def test_an_expert_switches_the_same_way_every_time(world: World, by_experts: No
     assert play(job(run, a, b), world, ExpertSession(world)) == record
 
 
+@pytest.mark.slow
 def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_experts: None) -> None:
     never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
     spared = play(SwitchJob("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, ExpertSession(world))
@@ -154,6 +156,7 @@ def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_ex
     assert skipped["skipped"] and skipped["counterfactual_successes"] == []
 
 
+@pytest.mark.slow
 def test_an_unfinished_task_is_resumed(world: World, by_experts: None) -> None:
     jobs = [job("mid", "slider_left", "put_green", seed=1_000_000 + i) for i in range(8)]
     unfinished = [r for j in jobs if (r := play(j, world, ExpertSession(world))["resumed"])]
@@ -163,6 +166,7 @@ def test_an_unfinished_task_is_resumed(world: World, by_experts: None) -> None:
     assert flushed is None or flushed["by"] != "continue"  # only ours knows this word
 
 
+@pytest.mark.slow
 def test_opening_the_hand_in_place_drops_the_object(world: World, by_experts: None) -> None:
     records = [
         play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, ExpertSession(world))
@@ -172,6 +176,7 @@ def test_opening_the_hand_in_place_drops_the_object(world: World, by_experts: No
     assert play(job("mid", "slider_left", "put_green"), world, ExpertSession(world))["object_safe"] is None
 
 
+@pytest.mark.slow
 def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts: None) -> None:
     calm, upset = (
         play(job("false_switch", "lamp_on", "put_red"), world, ExpertSession(world, mode))
@@ -181,6 +186,7 @@ def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts:
     assert calm["counterfactual_success"] and calm["success"] and set(upset["mode_steps"]) == {"rollback"}
 
 
+@pytest.mark.slow
 def test_three_switches_come_within_two_seconds_and_the_first_instruction_comes_again(
     world: World, by_experts: None
 ) -> None:
