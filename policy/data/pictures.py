@@ -24,13 +24,15 @@ class Pictures:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        image: np.ndarray
         if isinstance(key, int):
-            image: np.ndarray = self._open(self._file[key])[self._row[key]]
+            image = self._open(self._file[key])[self._row[key]]
             return image
         first, *rest = key if isinstance(key, tuple) else (key,)
         chosen = np.arange(len(self))[first]
         if np.ndim(chosen) == 0:
-            return self[int(chosen)][tuple(rest)]
+            image = self[int(chosen)][tuple(rest)]
+            return image
         images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
         for to, i in zip(images, chosen.tolist(), strict=True):
             to[:] = self[i]
