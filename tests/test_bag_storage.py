@@ -269,6 +269,15 @@ def test_records_behind_a_damaged_length_are_found_by_the_summary(tmp_path: Path
     assert len(episode.stamps) >= FRAMES - 1 and dropped.total() <= 10
 
 
+def test_bytes_that_were_added_to_a_file_do_not_end_it_in_silence(tmp_path: Path, items: list[small.Message]) -> None:
+    """They move all that follows, and the place of the summary with it."""
+    path = small.record_mcap(tmp_path / "x.mcap", items, chunk_size=60_000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + b"?" * 77 + data[len(data) // 2 :])
+    (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+    assert 0 < len(episode.stamps) < FRAMES and dropped[DAMAGED] >= 1
+
+
 def test_counts_are_held_against_the_file_s_and_the_metadata_s(tmp_path: Path, bag: Path) -> None:
     copy = Path(shutil.copytree(bag, tmp_path / "bags" / "run"))
     (file,) = copy.glob("*.mcap")
