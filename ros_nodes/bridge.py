@@ -153,13 +153,10 @@ def trajectory(
     return message
 
 
-def plan_messages(contract: Contract, plan: Plan) -> dict[str, JointTrajectory]:
-    """A plan as one message for each topic of the contract's action, in the robot's units; the last velocity is 0."""
-    parts = zip(contract.split(plan.points), contract.split(plan.speeds, rates=True), strict=True)
-    return {
-        relative(topic): trajectory(names, plan.stamp, plan.times - plan.stamp, positions, speeds)
-        for (topic, names, positions), (_, _, speeds) in parts
-    }
+def plan_message(plan: Plan) -> JointTrajectory:
+    """A plan as its controller takes it, in the robot's units; the last velocity is 0."""
+    points, speeds = plan.in_robot_units()
+    return trajectory(plan.controller.joints, plan.stamp, plan.times - plan.stamp, points, speeds)
 
 
 def chunk(message: JointTrajectory, names: Sequence[str]) -> tuple[int, np.ndarray, np.ndarray]:

@@ -66,6 +66,7 @@ class PolicyNode(LifecycleNode):
         self._mismatches = QosMismatches(self)
         self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
         self._safety = policy_status.Safety()
+        self._ended = ""  # what the safety node ended the instruction with
         self._failure = ""  # why configuring failed
         self._shown: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
@@ -225,12 +226,15 @@ class PolicyNode(LifecycleNode):
 
     def _look(self) -> None:
         """Who hears us, who stops us, and who else there is."""
-        safety = self._safety.fault()
-        if self.live is not None and safety and safety != self._blocked:
+        ended = self._safety.ended()
+        if self.live is not None and ended and ended != self._ended:
             # after a stop the arm does not move by itself: the instruction is to be given again
-            self.live.reset(safety)
-            self._gate.close(safety, time.time_ns())
-        self._blocked = safety or unheard({ACTION_CHUNK: self._chunks}) or publishers_fault(self, ACTION_CHUNK, 1)
+            self.live.reset(ended)
+            self._gate.close(ended, time.time_ns())
+        self._ended = ended
+        self._blocked = (
+            self._safety.fault() or unheard({ACTION_CHUNK: self._chunks}) or publishers_fault(self, ACTION_CHUNK, 1)
+        )
         if self._observations is not None:
             for topic in self._observations.consistency.publishers:
                 self._observations.consistency.publishers[topic] = self.count_publishers(topic)

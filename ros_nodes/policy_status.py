@@ -10,14 +10,18 @@ from ros_nodes import bridge
 
 
 class Safety:
-    """What the safety node says of itself, and whether it is still there."""
+    """What the safety node reports of itself, and whether it is still there."""
 
     def __init__(self) -> None:
-        self._stopped, self._gone = "", False
+        self._stopped, self._started, self._gone, self._restarted = "", "", False, False
 
     def take(self, message: DiagnosticStatus) -> None:
         """A status of it."""
-        self._stopped = next((entry.value for entry in message.values if entry.key == "stopped"), "")
+        values = {entry.key: entry.value for entry in message.values}
+        self._stopped = values.get("stopped", "")
+        started = values.get("started", "")
+        self._restarted |= self._started not in ("", started)
+        self._started = started
 
     def alive(self, change: Any) -> None:
         """An event of the liveliness of its status."""
@@ -26,8 +30,15 @@ class Safety:
     def fault(self) -> str:
         """Why it lets nothing pass, "" if that is not known."""
         if self._gone:
-            return "safety_node is gone: nothing reaches the arm; start it and give the instruction again"
+            return "safety_node is gone: nothing reaches the arm"
         return f"safety_node has {self._stopped}; reset it and give the instruction again" if self._stopped else ""
+
+    def ended(self) -> str:
+        """What has ended the instruction since this was last asked: a stop or a restart; "" if nothing has."""
+        restarted, self._restarted = self._restarted, False
+        if self._stopped:
+            return self.fault()
+        return "safety_node was started again; give the instruction again" if restarted else ""
 
 
 def describe(loop: InferenceLoop, refused: str, mismatch: str) -> tuple[str, str, dict[str, object]]:

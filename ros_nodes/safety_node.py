@@ -9,7 +9,7 @@ replace the emergency stop of the robot, nor the limits in its own controller.
 import sys
 from functools import partial
 from pathlib import Path
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class SafetyNode(Node):
         self._unsaved = ""  # why a stop could not be saved
         self._shown: tuple[object, ...] = ()
         self._passed = 0
+        self._started = str(time_ns())  # tells one process from the next
         self._saved = ("", False)
         path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
         name = default_path(str(self.context.get_domain_id()), self.get_fully_qualified_name())
@@ -168,11 +169,9 @@ class SafetyNode(Node):
 
     # -- out
 
-    def _send(self, plan: Plan | None) -> None:
-        if plan is None:
-            return
-        for topic, message in bridge.plan_messages(self._contract, plan).items():
-            self._outputs[topic].publish(message)
+    def _send(self, plans: list[Plan]) -> None:
+        for plan in plans:
+            self._outputs[bridge.relative(plan.controller.topic)].publish(bridge.plan_message(plan))
 
     def _watch(self) -> None:
         now, steady = self._now(), monotonic_ns()
@@ -242,6 +241,7 @@ class SafetyNode(Node):
             {
                 "holding": core.reason,
                 "stopped": core.stopped,
+                "started": self._started,
                 "estop": core.estopped,
                 "commands passed": self._passed,
                 "last unusable message": self._problem or "none",

@@ -98,9 +98,10 @@ class SimulatedLoop:
         """One control step with set-points (N, A) at times (N,) ns, through safety monitor and controller."""
         now = self.world.time_ns
         self.monitor.measured(self.world.state(), now)
-        self._send(self.monitor.watch(now, now))
-        if len(times):
-            self._send(self.monitor.command(times, actions, now, now))
+        for plan in self.monitor.watch(now, now):
+            self._send(plan)
+        for plan in self.monitor.command(times, actions, now, now) if len(times) else []:
+            self._send(plan)
         for reason in [self.monitor.reason] if self.monitor.reason else self.monitor.met if len(times) else []:
             self.interventions[reason] = self.interventions.get(reason, 0) + 1
         # The step that begins now ends one dt later: it works towards the set-point of that time.
@@ -140,19 +141,13 @@ class SimulatedLoop:
         self._in_flight = None
         self.loop.finish(work, now, 0.0 if isinstance(work, Embedding) else self._delay * 1e-9, error)
 
-    def _send(self, plan: Plan | None) -> None:
-        """A plan to the controllers, as the safety node sends it."""
-        if plan is None:
-            return
-        contract = self.session.contract
-        for (topic, joints, points), (_, _, speeds) in zip(
-            contract.split(plan.points), contract.split(plan.speeds, rates=True), strict=True
-        ):
-            rejected = self._controllers[topic].command(
-                list(joints), plan.times - plan.stamp, points, speeds, plan.stamp, self.world.time_ns
-            )
-            if rejected:
-                raise RuntimeError(f"the controller of {topic} rejects a plan of the safety monitor: {rejected}")
+    def _send(self, plan: Plan) -> None:
+        """A plan to its controller, as the safety node sends it."""
+        points, speeds = plan.in_robot_units()
+        controller, joints = self._controllers[plan.controller.topic], list(plan.controller.joints)
+        now, times = self.world.time_ns, plan.times - plan.stamp
+        if rejected := controller.command(joints, times, points, speeds, plan.stamp, now):
+            raise RuntimeError(f"the controller of {plan.controller.topic} rejects a plan: {rejected}")
 
 
 def steps_until_success(task: Task, world: World, step: Callable[[], None], most: int) -> int | None:

@@ -26,7 +26,7 @@ from ros_nodes.policy_node import PolicyNode
 
 def test_the_policy_node_is_killed(make: Callable[..., Stand], says: str) -> None:
     """The policy node is killed mid-motion. Then: the arm is held. Says: safety_node: commands are silent
-    After: started again, it hears the latched instruction and goes on."""
+    After: started again, it asks for the instruction, as the latched one is older than its activation."""
     stand = make(inside=("safety_node",))
     process = stand.stage.start("policy_node", **stand.parameters["policy_node"])
     stand.instruct("open the drawer")
@@ -35,13 +35,18 @@ def test_the_policy_node_is_killed(make: Callable[..., Stand], says: str) -> Non
     began = time.monotonic()
     stand.hears(says)
     stand.rests(began)
+    stand.said.clear()
     stand.stage.start("policy_node", **stand.parameters["policy_node"])
+    stand.hears("policy_node: is not obeyed", anew=False)
+    stand.rests()
+    stand.instruct("open the drawer")
     stand.moves()
 
 
 def test_the_safety_node_is_killed(make: Callable[..., Stand], says: str) -> None:
-    """The safety node is killed. Then: the controller ends the 0.2 s that it was given, and holds; the policy
-    commands nothing. Says: policy_node: safety_node is gone After: started again, the arm goes on."""
+    """The safety node is killed. Then: the controller ends the 0.25 s that it was given, and holds; the policy
+    commands nothing. Says: policy_node: safety_node is gone
+    After: started again, it is stopped: `~/reset`, and give the instruction again."""
     stand = make(inside=("policy_node",))
     process = stand.stage.start("safety_node", **stand.parameters["safety_node"])
     stand.instruct("open the drawer")
@@ -51,7 +56,28 @@ def test_the_safety_node_is_killed(make: Callable[..., Stand], says: str) -> Non
     stand.hears(says)
     stand.rests(began)
     stand.stage.start("safety_node", **stand.parameters["safety_node"])
+    stand.hears("safety_node: had ended without being shut down")
+    stand.rests()
+    stand.reset("open the drawer")
     stand.moves()
+
+
+def test_the_arm_is_moved_by_hand_while_it_is_held(stand: Stand, says: str) -> None:
+    """The arm is held and moved by hand, or by another controller. Then: following begins where it is measured, at a
+    fifth of the velocity limits. Says: policy_node: camera/front/image_raw is silent After: nothing needs to be done."""
+    robot = stand.robot
+    robot.mute.add("camera/front/image_raw")
+    stand.hears(says)
+    stand.rests()
+    moved = robot.action + 0.8 * np.eye(8)[0]
+    for topic, _, position in robot.contract.split(moved):
+        robot.controllers[topic].hold(position, robot.get_clock().now().nanoseconds)
+    until(lambda: abs(robot.action[0] - moved[0]) < 1e-6, "the arm is moved")
+    count = len(robot.setpoints)
+    robot.mute.clear()
+    stand.moves()
+    _, points = zip(*robot.setpoints[count:], strict=True)
+    assert np.abs(np.diff([p[0] for p in points])).max() < 0.1 and abs(points[0][0] - moved[0]) < 0.01
 
 
 class SimClock:
@@ -154,7 +180,7 @@ def test_fifty_instructions_a_second(stand: Stand, says: str) -> None:
 
 def test_estop_during_a_rollback(make: Callable[..., Stand], switching: Path, says: str) -> None:
     """E-stop while the arm undoes what it did. Then: the arm is held, whatever is commanded.
-    Says: safety_node: stopped: e-stop After: release it, then `~/reset`; the arm goes on."""
+    Says: safety_node: stopped: e-stop After: release it, then `~/reset`, and give the instruction again."""
     stand = make(policy={"model": str(switching)})
     call = stand.stage.ears.call
     stand.instruct("open the drawer")
@@ -171,14 +197,14 @@ def test_estop_during_a_rollback(make: Callable[..., Stand], switching: Path, sa
     assert not call("safety_node/reset", Trigger).success  # still engaged
     call("safety_node/estop", SetBool, data=False)
     stand.rests()
-    assert call("safety_node/reset", Trigger).success
+    stand.robot.tells = {}
+    stand.reset("close the drawer")
     stand.moves()
 
 
 def test_two_policies_on_one_robot(stand: Stand, says: str) -> None:
     """Two policy nodes command one robot. Then: the arm is held.
-    Says: safety_node: two publishers command this arm
-    After: it goes on a second after one of them has gone."""
+    Says: safety_node: two publishers on action_chunk After: it goes on when one of them has gone."""
     other = stand.stage.node(PolicyNode, **stand.parameters["policy_node"])
     stand.hears(says)
     stand.rests()
@@ -191,21 +217,21 @@ def test_the_arm_is_far_from_where_the_policy_starts(make: Callable[..., Stand],
     """The arm is far from where the policy starts. Then: the command is refused, the arm does not move.
     Says: safety_node: too far from the first set-point After: it goes on when the arm is near."""
     stand = make()
-    until(lambda: stand.nodes["policy_node"].pilot, "the policy is active")
+    until(lambda: stand.nodes["policy_node"].live, "the policy is active")
     session = stand.nodes["policy_node"].session
-    infer = session.infer
+    run = session.run
 
-    def far(frame: Any) -> Any:
-        chunk = infer(frame)
-        chunk.actions[:, 1] += 1.0
-        return chunk
+    def far(feed: Any) -> Any:
+        outputs = run(feed)
+        outputs["actions"][0, :, 1] += 1.0
+        return outputs
 
-    session.infer = far
+    session.run = far
     was = stand.robot.action.copy()
     stand.instruct("open the drawer")
     stand.hears(says)
     assert np.allclose(stand.robot.action, was, atol=1e-6)
-    session.infer = infer
+    session.run = run
     stand.moves()
 
 
@@ -235,8 +261,9 @@ def test_a_bag_is_replayed_into_a_live_stack(stand: Stand, tmp_path: Path) -> No
 
 
 def test_old_messages_are_played_into_a_live_stack(stand: Stand, says: str) -> None:
-    """A bag is played into a live stack by other means. Then: its messages are dropped by their stamps, the
-    arm goes on. Says: policy_node: dropped, joint_states: late After: nothing needs to be done."""
+    """A bag is played into a live stack by other means. Then: the policy node drops its messages by their stamps;
+    where its joints are elsewhere, the arm is held. Says: policy_node: dropped, joint_states: late
+    After: it goes on a second after the bag has ended."""
     out = {
         topic: stand.stage.ears.create_publisher(bridge.TYPES[kind], topic, 10)
         for topic, kind in stand.robot.contract.observed.items()

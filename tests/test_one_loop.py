@@ -18,6 +18,7 @@ from policy.errors import InputError
 from policy.robot.trajectory_controller import TrajectoryController
 from policy.running.live_loop import LiveLoop
 from policy.running.loop import Embedding
+from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
 from policy.spec import Frame
@@ -91,7 +92,8 @@ def simulated(session: Session, script: Events) -> np.ndarray:
         if k in script.faults:
             driver.loop.fault("camera front is silent", arm.time_ns)
         if k in script.stops:
-            driver._send(driver.monitor.stop("on request", arm.time_ns))
+            for plan in driver.monitor.stop("on request", arm.time_ns):
+                driver._send(plan)
             driver.monitor.reset()
         driver.step()
         sent.append(driver.command)
@@ -125,14 +127,12 @@ def live(session: Session, script: Events, monkeypatch: pytest.MonkeyPatch) -> n
         for topic, joints, position in session.contract.split(arm.setpoint())
     }
 
-    def send(plan: Any) -> None:
-        if plan is not None:
-            parts = zip(
-                session.contract.split(plan.points), session.contract.split(plan.speeds, rates=True), strict=True
-            )
-            for (topic, joints, points), (_, _, speeds) in parts:
-                times = plan.times - plan.stamp
-                assert controllers[topic].command(list(joints), times, points, speeds, plan.stamp, arm.time_ns) is None
+    def send(plans: list[Plan]) -> None:
+        for plan in plans:
+            points, speeds = plan.in_robot_units()
+            times, joints = plan.times - plan.stamp, list(plan.controller.joints)
+            follow = controllers[plan.controller.topic].command
+            assert follow(joints, times, points, speeds, plan.stamp, arm.time_ns) is None
 
     monkeypatch.setattr(session, "run", gate.run)
     loop = LiveLoop(

@@ -104,6 +104,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Controller:
+    """One controller's part of the action vector: robot = scale * action + offset."""
+
+    topic: str
+    joints: tuple[str, ...]
+    columns: np.ndarray  # (J,) int, of the action vector
+    scale: np.ndarray  # (J,)
+    offset: np.ndarray  # (J,)
+
+
+@dataclass(frozen=True)
 class Contract:
     """A robot's topics as the fields of a policy."""
 
@@ -137,6 +148,21 @@ class Contract:
         )
 
     @functools.cached_property
+    def controllers(self) -> tuple[Controller, ...]:
+        """The controllers that an action goes to, one for each topic."""
+        column, parts = 0, dict[str, list[tuple[str, int, float, float]]]()
+        for c in self.action:
+            for joint in c.joints:
+                parts.setdefault(c.topic, []).append((joint, column, c.scale, c.offset))
+                column += 1
+        return tuple(
+            Controller(topic, tuple(joints), np.array(columns), np.array(scales), np.array(offsets))
+            for topic, (joints, columns, scales, offsets) in (
+                (topic, tuple(zip(*part, strict=True))) for topic, part in parts.items()
+            )
+        )
+
+    @functools.cached_property
     def tracking_max(self) -> np.ndarray:
         """How far a joint may be from its set-point for long, (A,) in units of the policy."""
         return np.array(
@@ -159,31 +185,20 @@ class Contract:
         """Topic -> message type of what the actions of a demonstration are read from."""
         return {c.source.topic: c.source.type for c in self.action}
 
-    def split(self, action: np.ndarray, rates: bool = False) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
-        """An action (A,), or several (..., A), as (topic, joint names, positions in the robot's units).
-
-        `rates`: these are velocities, which no offset shifts.
-        """
-        parts: dict[str, tuple[tuple[str, ...], list[np.ndarray]]] = {}
-        start = 0
-        for c in self.action:
-            names, values = parts.get(c.topic, ((), []))
-            end = start + len(c.joints)
-            part = np.asarray(action, np.float64)[..., start:end] * c.scale + (0.0 if rates else c.offset)
-            parts[c.topic] = (names + c.joints, [*values, part])
-            start = end
-        return [(topic, names, np.concatenate(v, axis=-1)) for topic, (names, v) in parts.items()]
+    def split(self, action: np.ndarray) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
+        """An action (A,), or several (..., A), as (topic, joint names, positions in the robot's units)."""
+        values = np.asarray(action, np.float64)
+        return [(c.topic, c.joints, values[..., c.columns] * c.scale + c.offset) for c in self.controllers]
 
     def join(self, parts: list[tuple[str, tuple[str, ...], np.ndarray]]) -> np.ndarray:
         """The inverse of `split`: robot units back to an action (A,) float32."""
-        value = {
-            (topic, joint): np.asarray(positions)[..., i]
-            for topic, joints, positions in parts
-            for i, joint in enumerate(joints)
-        }
-        return np.stack(
-            [(value[c.topic, joint] - c.offset) / c.scale for c in self.action for joint in c.joints], axis=-1
-        ).astype(np.float32)
+        found = {topic: (joints, np.asarray(positions, np.float64)) for topic, joints, positions in parts}
+        action = np.empty((*next(iter(found.values()))[1].shape[:-1], len(self.spec.action)), np.float32)
+        for c in self.controllers:
+            joints, positions = found[c.topic]
+            order = slice(None) if joints == c.joints else [joints.index(joint) for joint in c.joints]
+            action[..., c.columns] = (positions[..., order] - c.offset) / c.scale
+        return action
 
 
 def find(name: str | Path) -> Path:

@@ -15,43 +15,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policy.robot.contract import Contract
+from policy.robot.contract import Contract, Controller
 from policy.robot.trajectory import Curve, extremes, velocities
 
 MS = 1_000_000  # ns
-LATE = 80 * MS  # 60 ms on the way, and clocks that are 20 ms apart
+ON_THE_WAY = 60 * MS  # how long a message may take
+LATE = ON_THE_WAY + 20 * MS  # with clocks that are 20 ms apart
 EARLY = 20 * MS  # of the controller's clock
 GAP = 8 * MS  # from there to the first point of a plan that departs
 SAME = 1e-4  # rad, m: plans closer than this are one
 REFRESH = 150 * MS  # before the end of a plan the next one is sent: it may be late, and the last step brakes
+# of the velocity limits at an instant on a way of this many s: averaged over 50 ms it is to be 1.05 at most
+PEAK_SPANS, PEAKS = np.array([0.05, 0.075, 0.1]), np.array([1.35, 1.15, 1.05])
 MEAN = 1.0  # of the velocity limits, averaged over two halves of the steps beside a point
 DOUBT = 1.1  # of its velocity: one that was late before is not quite where it is taken to be
-Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # times (N,) ns, positions (N, A), speeds (N, A)
-ARRIVALS = np.array([-20, -10, 0, 10, 20, 35, 50, 65, 80]) * MS  # at which a plan is examined
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # times (N,) ns, positions (N, J), speeds (N, J)
+ARRIVALS = np.array([-20, -10, 0, 10, 20, 30, 45, 60, 80]) * MS  # at which a plan is examined
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Points for a controller, in units of the policy."""
+    """Points for one controller of J joints, in units of the policy."""
 
+    controller: Controller
     stamp: int  # ns, when it was made
     times: np.ndarray  # (N,) ns, on the robot's clock
-    points: np.ndarray  # (N, A)
-    speeds: np.ndarray  # (N, A) per second, the last zero
+    points: np.ndarray  # (N, J)
+    speeds: np.ndarray  # (N, J) per second, the last zero
+
+    def in_robot_units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points and speeds (N, J) as the controller takes them."""
+        return self.points * self.controller.scale + self.controller.offset, self.speeds * self.controller.scale
 
 
 class Planner:
-    """Makes plans within the limits of a contract and remembers what the controller may be following."""
+    """Makes plans for one controller, within the limits of a contract, and remembers what it may be following."""
 
-    def __init__(self, contract: Contract) -> None:
-        self._limits, self._names = contract.limits, contract.spec.action
-        self._low, self._high = contract.limits.low.astype(float), contract.limits.high.astype(float)
-        self._velocity = contract.limits.velocity.astype(float)
+    def __init__(self, contract: Contract, controller: Controller) -> None:
+        self._controller = controller
+        self._names = [contract.spec.action[column] for column in controller.columns]
+        self._low, self._high, self._velocity = (
+            limit[controller.columns].astype(float)
+            for limit in (contract.limits.low, contract.limits.high, contract.limits.velocity)
+        )
         self._curves: list[tuple[int, Curve]] = []  # when sent, and what is followed from then on; the newest last
         self._wanted: tuple[np.ndarray, np.ndarray] | None = None  # times and set-points that the newest plan follows
 
     def begin(self, now: int, position: np.ndarray) -> None:
-        """Following begins at a measured position (A,)."""
+        """Following begins at the measured position of all joints (A,)."""
+        position = position[self._controller.columns]
         self._curves = [(-(2**62), Curve.rest(now, np.clip(position, self._low, self._high)))]
 
     def forget(self) -> None:
@@ -64,17 +76,8 @@ class Planner:
         return bool(self._curves)
 
     def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
-        """Set-point and its velocity (A,) at a time [ns], if nothing was late."""
+        """Set-point and its velocity (J,) at a time [ns], if nothing was late."""
         return self._curves[-1][1].at(now)
-
-    def follows(self, times: np.ndarray, actions: np.ndarray, now: int) -> bool:
-        """Whether the newest plan does already what is asked, and goes on for long enough."""
-        if self._wanted is None or self._wanted[0][-1] - now <= REFRESH:
-            return False
-        asked, wanted = times <= self._wanted[0][-1], self._wanted[0] > now
-        return np.array_equal(times[asked], self._wanted[0][wanted]) and np.array_equal(
-            actions[asked], self._wanted[1][wanted]
-        )
 
     def follow(
         self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray
@@ -83,6 +86,9 @@ class Planner:
 
         On the way to each point, `shares` (N,) of the velocity limits is used. None: the plan before goes on.
         """
+        actions = actions[:, self._controller.columns]
+        if self._follows(times, actions, now):
+            return None, set()
         self._wanted = times, actions
         start, speed = self.at(now)
         points, met = self._bounded(times, actions, now, start, shares)
@@ -91,20 +97,17 @@ class Planner:
             # from where it is now, so that a controller whose clock is behind does not turn earlier
             times, points, speeds = np.insert(times, 0, now), np.vstack([start, points]), np.vstack([speed, speeds])
             return self._send(now, times, points, speeds), met
-        safe = [plan for plan in self._departures(times, points, now) if plan is not None]
-        slower = (self._slower(times, actions, now, shares, reach) for reach in (0.95, 0.8, 0.65))
-        safe += [plan for plan in (next((plan for plan in slower if plan is not None), None),) if plan is not None]
+        safe = list(self._departures(times, actions, points, now, shares))
         if committed := self._committed(times, actions, now, shares):
             safe.append(committed)
-        if not safe:
-            self._wanted = None
+        # the one that comes nearest to what is asked, each joint measured by its velocity limit; the plan before is one
+        curves = [*(self._curve(plan, now) for plan in safe), self._curves[-1][1]]
+        away = [float((np.abs(curve.sample(times)[0] - points) / self._velocity).max(1).sum()) for curve in curves]
+        nearest = int(np.argmin(away))
+        if nearest == len(safe):
+            self._wanted = None  # it is looked at again with the next command
             return None, met
-        # the one that comes nearest to what is asked, each joint measured by its velocity limit
-        away = [
-            float((np.abs(self._curve(plan, now).sample(times)[0] - points) / self._velocity).max(1).sum())
-            for plan in (safe if len(safe) > 1 else ())
-        ]
-        return self._send(now, *safe[int(np.argmin(away)) if away else 0]), met
+        return self._send(now, *safe[nearest]), met
 
     def brake(self, now: int) -> Plan | None:
         """The plan that brings the arm to rest as soon as it can; None: the plan before does."""
@@ -127,23 +130,25 @@ class Planner:
                 return False
         return True
 
-    def _departures(self, times: np.ndarray, points: np.ndarray, now: int) -> Iterator[Points | None]:
-        """Plans through the points that begin later than `LATE`."""
+    def _departures(
+        self, times: np.ndarray, actions: np.ndarray, points: np.ndarray, now: int, shares: np.ndarray
+    ) -> Iterator[Points]:
+        """Plans that begin later than `LATE`: through the points, or a joint slower where it could not be there."""
         later = int(np.searchsorted(times, now + LATE + GAP))
         for first in range(later, min(later + 2, len(times))):
-            yield self._departure(times[first:], points[first:], now)
-
-    def _slower(
-        self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray, reach: float
-    ) -> Points | None:
-        """A plan that begins later than `LATE` where the arm can be by then at `reach` of the velocity limits."""
-        later = int(np.searchsorted(times, now + LATE + GAP))
-        first = min(later + 1, len(times) - 1)
-        reached = self._reachable(times[first], actions[first], now, reach) if later < len(times) else None
-        if reached is None:
-            return None
-        rest, _ = self._bounded(times[first + 1 :], actions[first + 1 :], times[first], reached, shares[first + 1 :])
-        return self._departure(times[first:], np.vstack([reached, rest]), now)
+            if plan := self._departure(times[first:], points[first:], now):
+                yield plan
+                continue
+            for reach in (0.95, 0.8, 0.6, 0.4):
+                reached = self._reachable(times[first], points[first], now, reach)
+                if reached is None:
+                    continue
+                rest, _ = self._bounded(
+                    times[first + 1 :], actions[first + 1 :], times[first], reached, shares[first + 1 :]
+                )
+                if plan := self._departure(times[first:], np.vstack([reached, rest]), now):
+                    yield plan
+                    break
 
     def _departure(self, times: np.ndarray, points: np.ndarray, now: int) -> Points | None:
         """A plan that begins later than `LATE`, if the way to it is safe from wherever the controller may be."""
@@ -158,10 +163,10 @@ class Planner:
                     high > np.maximum(self._high, position) + 1e-6
                 ).any():
                     return None
-                fastest = np.maximum(MEAN * self._velocity, np.abs(velocity))
-                if not overtaken and (
-                    (speed > fastest).any() or (np.abs(points[0] - position) / span > self._velocity).any()
-                ):
+                mean = np.abs(points[0] - position) / span
+                peak = np.interp(span, PEAK_SPANS, PEAKS) * self._velocity
+                too_fast = (speed > np.maximum(peak, np.abs(velocity))).any(1) | (mean > self._velocity).any(1)
+                if not overtaken and too_fast[at <= now + ON_THE_WAY].any():
                     return None
         return times, points, speeds
 
@@ -180,12 +185,25 @@ class Planner:
         low, high, speed = extremes(
             old[-1], old_speeds[-1], points[0], speeds[0], np.array((times[later] - until) * 1e-9)
         )
-        if (low < self._low - 1e-6).any() or (high > self._high + 1e-6).any() or (speed > MEAN * self._velocity).any():
+        if (
+            (low < self._low - 1e-6).any()
+            or (high > self._high + 1e-6).any()
+            or (speed > PEAKS[-1] * self._velocity).any()
+        ):
             return None
         times = np.concatenate([kept, times[later:]])
         return times, np.vstack([old, points]), np.vstack([old_speeds, speeds])
 
     # -- within
+
+    def _follows(self, times: np.ndarray, actions: np.ndarray, now: int) -> bool:
+        """Whether the newest plan does already what is asked, and goes on for long enough."""
+        if self._wanted is None or self._wanted[0][-1] - now <= REFRESH:
+            return False
+        asked, wanted = times <= self._wanted[0][-1], self._wanted[0] > now
+        return np.array_equal(times[asked], self._wanted[0][wanted]) and np.array_equal(
+            actions[asked], self._wanted[1][wanted]
+        )
 
     def _followed(self, now: int, overtaken: bool = False) -> list[tuple[Curve, np.ndarray]]:
         """What the controller may be following, each with the times (M,) ns at which it may still do so.
@@ -204,7 +222,7 @@ class Planner:
     def _bounded(
         self, times: np.ndarray, actions: np.ndarray, now: int, start: np.ndarray, shares: np.ndarray
     ) -> tuple[np.ndarray, set[str]]:
-        """Points (N, A) within the limits of position and, from one to the next, of velocity; and what they met."""
+        """Points (N, J) within the limits of position and, from one to the next, of velocity; and what they met."""
         wanted = np.clip(actions, self._low, self._high)
         met = {f"position limit of {self._names[i]}" for i in np.flatnonzero((np.abs(wanted - actions) > 1e-6).any(0))}
         points, last = np.empty(actions.shape), start
@@ -215,7 +233,7 @@ class Planner:
         return points, met
 
     def _speeds(self, times: np.ndarray, points: np.ndarray, now: int, start: np.ndarray) -> np.ndarray:
-        """Velocities (N, A) at points; near the limit so low that the middle of two steps keeps it, too.
+        """Velocities (N, J) at points; near the limit so low that the middle of two steps keeps it, too.
 
         Where the arm starts or stops at full speed a cubic is 1.5 times as fast between two points as from one to
         the other. Half a step before a point and half a step after it the arm moves by
@@ -233,9 +251,10 @@ class Planner:
         return speeds
 
     def _reachable(self, time: int, action: np.ndarray, now: int, share: float) -> np.ndarray | None:
-        """The point nearest to a set-point (A,) that the controller reaches by `time` from wherever it may be."""
+        """The point nearest to a set-point (J,) that the controller reaches by `time` from wherever it may be."""
         low, high = self._low, self._high
         for curve, at in self._followed(now):
+            at = at[at <= now + ON_THE_WAY]
             position, reach = curve.sample(at)[0], share * self._velocity * ((time - at) * 1e-9)[:, None]
             low, high = np.maximum(low, (position - reach).max(0)), np.minimum(high, (position + reach).min(0))
         return np.clip(action, low, high) if (low <= high).all() else None
@@ -246,4 +265,4 @@ class Planner:
 
     def _send(self, now: int, times: np.ndarray, points: np.ndarray, speeds: np.ndarray) -> Plan:
         self._curves = [*self._curves[-7:], (now, self._curve((times, points, speeds), now))]
-        return Plan(now, times, points, speeds)
+        return Plan(self._controller, now, times, points, speeds)

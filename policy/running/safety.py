@@ -23,7 +23,7 @@ NO_COMMAND = "no command yet"
 
 
 class SafetyMonitor:
-    """Set-points in, plans for the controller out; `reason` says why the arm is held, "" if it is not.
+    """Set-points in, plans for the controllers out; `reason` says why the arm is held, "" if it is not.
 
     `command_timeout_s`, `state_timeout_s`: silence until hold. `lookahead_s`: how much of a trajectory goes on.
     `start_within_s`: the time in which the arm, at its velocity limits, must be able to reach the first point where
@@ -40,7 +40,8 @@ class SafetyMonitor:
         ramp_s: float = 0.5,
     ) -> None:
         spec = contract.spec
-        self._contract, self._planner = contract, Planner(contract)
+        self._contract = contract
+        self._planners = [Planner(contract, controller) for controller in contract.controllers]
         self._commanded = [spec.state.index(name) for name in spec.action]
         self._command_timeout, self._state_timeout = round(command_timeout_s * 1e9), round(state_timeout_s * 1e9)
         self._lookahead, self._start_within, self._ramp = round(lookahead_s * 1e9), start_within_s, ramp_s
@@ -67,11 +68,11 @@ class SafetyMonitor:
         """Take what one source of the contract's state measured: each source has a watchdog of its own."""
         self._state[self._sources[source]], self._state_at[source] = values, steady
 
-    def command(self, times: np.ndarray, actions: np.ndarray, now: int, steady: int) -> Plan | None:
-        """Take set-points (N, A) at times (N,) ns on the robot's clock; returns what the controller gets.
+    def command(self, times: np.ndarray, actions: np.ndarray, now: int, steady: int) -> list[Plan]:
+        """Take set-points (N, A) at times (N,) ns on the robot's clock; returns what the controllers get.
 
-        None: it gets nothing new; where the arm is held, `reason` says why. A set-point that is no finite number
-        latches a stop.
+        One without a plan gets nothing new; where the arm is held, `reason` says why. A set-point that is no finite
+        number latches a stop.
         """
         self._clock(now)
         if actions.ndim != 2 or actions.shape[1:] != (len(self._commanded),) or len(times) != len(actions):
@@ -79,7 +80,7 @@ class SafetyMonitor:
         if not np.isfinite(actions).all():
             return self.stop("a set-point that is not a finite number", now)
         if self._stopped:
-            return None
+            return []
         if len(times) == 0 or (np.diff(times) <= 0).any():
             return self.refuse("times of the command do not rise", now)
         coming = times > now
@@ -91,50 +92,53 @@ class SafetyMonitor:
         if self.reason:
             if far := self._far(actions[0]):
                 return self._hold(far, now)
-            self._planner.begin(now, self._state[self._commanded])
+            for planner in self._planners:
+                planner.begin(now, self._state[self._commanded])
             self._followed_at = self._near_at = steady
         self.reason, self._command_at = "", steady
         keep = max(1, int(np.searchsorted(times, now + self._lookahead, "right")))
         times, actions = times[:keep], actions[:keep]
-        if self._planner.follows(times, actions, now):
-            return None
-        plan, met = self._planner.follow(times, actions, now, self._shares(times - now, steady))
+        shares, plans, met = self._shares(times - now, steady), [], set[str]()
+        for planner in self._planners:
+            plan, limits = planner.follow(times, actions, now, shares)
+            plans += [plan] if plan else []
+            met |= limits
         self.met = sorted(met)
         for limit in self.met:
             self.limited.add(limit)
-        return plan
+        return plans
 
-    def watch(self, now: int, steady: int) -> Plan | None:
+    def watch(self, now: int, steady: int) -> list[Plan]:
         """Look at clocks and arm; returns how to brake where someone has fallen silent or the arm does not follow."""
         self._clock(now)
         if self.reason:
-            return None
+            return []
         if unfollowed := self._unfollowed(now, steady):
             return self.stop(unfollowed, now)
         if fault := self._fault(steady):
             return self._hold(fault, now)
         if steady - self._command_at > self._command_timeout:
             return self._hold("commands are silent", now)
-        return None
+        return []
 
-    def report(self, who: str, fault: str, now: int) -> Plan | None:
+    def report(self, who: str, fault: str, now: int) -> list[Plan]:
         """Take a fault that others see ("" where there is none): the arm is held as long as there is one."""
         self._faults[who] = fault
-        return self._hold(fault, now) if fault and not self._stopped else None
+        return self._hold(fault, now) if fault and not self._stopped else []
 
-    def refuse(self, reason: str, now: int) -> Plan | None:
+    def refuse(self, reason: str, now: int) -> list[Plan]:
         """Hold until a command comes that can be understood."""
-        return None if self._stopped else self._hold(reason, now)
+        return [] if self._stopped else self._hold(reason, now)
 
-    def stop(self, reason: str, now: int) -> Plan | None:
+    def stop(self, reason: str, now: int) -> list[Plan]:
         """Hold from now on, whatever is asked for, until `reset`; the first reason stays."""
         self._stopped = self._stopped or f"stopped: {reason}"
         return self._hold(self._stopped, now)
 
-    def estop(self, engaged: bool, now: int) -> Plan | None:
+    def estop(self, engaged: bool, now: int) -> list[Plan]:
         """Engage the latched stop, or let go of it: the arm stays stopped until `reset`."""
         self.estopped = engaged
-        return self.stop("e-stop", now) if engaged else None
+        return self.stop("e-stop", now) if engaged else []
 
     def reset(self) -> str | None:
         """End a stop, or return why not."""
@@ -182,7 +186,8 @@ class SafetyMonitor:
 
     def _unfollowed(self, now: int, steady: int) -> str:
         """Whether the arm has been far from its set-point for long; a gripper that holds something is."""
-        error = np.abs(self._state[self._commanded] - self._planner.at(now)[0]) - self._contract.tracking_max
+        setpoint = self.setpoint(now)
+        error = np.abs(self._state[self._commanded] - setpoint) - self._contract.tracking_max
         error[self._contract.grippers] = -1
         if (error <= 0).all():
             self._near_at = steady
@@ -191,16 +196,23 @@ class SafetyMonitor:
         i = int(np.argmax(error))
         return (
             f"{self._contract.spec.action[i]} does not follow: it is at {self._state[self._commanded][i]:.3f}, its "
-            f"set-point is {self._planner.at(now)[0][i]:.3f}; look at the controller and at what blocks the arm"
+            f"set-point is {setpoint[i]:.3f}; look at the controller and at what blocks the arm"
         )
 
-    def _hold(self, reason: str, now: int) -> Plan | None:
-        """Brake; None where the arm is held already."""
+    def _hold(self, reason: str, now: int) -> list[Plan]:
+        """Brake; nothing to do where the arm is held already."""
         held, self.reason = bool(self.reason), reason
         if held:
-            return None
+            return []
         self.holds.add(reason)
-        return self._planner.brake(now) if self._planner.known else None
+        return [plan for planner in self._planners if planner.known and (plan := planner.brake(now))]
+
+    def setpoint(self, now: int) -> np.ndarray:
+        """The set-point (A,) in force, if nothing was late."""
+        action = np.empty(len(self._commanded))
+        for planner, controller in zip(self._planners, self._contract.controllers, strict=True):
+            action[controller.columns] = planner.at(now)[0]
+        return action
 
     def _clock(self, now: int) -> None:
         """Where the robot's clock goes back, a simulation has begun anew: the arm is wherever it is measured to be."""
@@ -208,5 +220,6 @@ class SafetyMonitor:
             if not self.reason:
                 self.reason = "the clock was set back"
                 self.holds.add(self.reason)
-            self._planner.forget()
+            for planner in self._planners:
+                planner.forget()
         self._now = now
