@@ -43,7 +43,7 @@ def messages(path: Path, dropped: Counter[str]) -> Iterator[Raw]:
         for raw in reader.messages():
             got += 1
             yield raw
-        if reader.is_torn:
+        if reader.inconsistent:
             reader.damaged += 1  # at least
         if reader.damaged:
             dropped[DAMAGED] += reader.damaged
@@ -64,15 +64,15 @@ class _Reader:
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, Channel] = {}
         self._searched = False  # all chunks for channels
-        self._joined = False  # each record begins where the one before ends
+        self._contiguous = False  # each record begins where the one before ends
         self._found: dict[int, int] = {}  # offset of a chunk or a message -> its first time
         self._walk()
         self._read_summary()
 
     @property
-    def is_torn(self) -> bool:
+    def inconsistent(self) -> bool:
         """Whether bytes are missing or were added somewhere, and the number of messages is not known."""
-        return not self.cut and not self._joined and not self.expected
+        return not self.cut and not self._contiguous and not self.expected
 
     def _walk(self) -> None:
         """Find chunks and messages from record to record, without reading what they hold."""
@@ -91,12 +91,12 @@ class _Reader:
                 self._file.seek(at + HEADER)
                 self._learn(opcode, self._file.read(size))
             elif opcode == FOOTER:
-                self._joined = at + HEADER + size + len(MAGIC) == end
+                self._contiguous = at + HEADER + size + len(MAGIC) == end
                 break
             at += HEADER + size
 
     def _read_summary(self) -> None:
-        """Names of topics, the number of messages, and chunks behind a damaged part of the self._file."""
+        """Names of topics, the number of messages, and chunks behind a damaged part of the file."""
         if self.cut:
             return
         end = self._file.seek(-FOOTER_BYTES, io.SEEK_END)
