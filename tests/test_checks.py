@@ -74,6 +74,13 @@ def test_a_state_on_another_scale_than_its_command_within_the_limits(factor: flo
     assert finding.severity == "error" and "different scales" in finding.what and words in finding.figures
 
 
+def test_a_gripper_that_is_not_marked_is_only_reported() -> None:
+    """It stops half way at what it holds: the state moves less than the command."""
+    command = np.where(np.sin(3 * T) > 0, 1.0, 0.0)
+    (finding,) = found(0.6 + 0.4 * command, command)
+    assert finding.severity == "warning" and "0.4 times" in finding.figures and "mark a gripper" in finding.do
+
+
 def test_state_and_command_of_other_joints_are_far_apart() -> None:
     way = 0.5 * np.sin(3 * T)
     (finding,) = found(way + 1.9, way)

@@ -18,7 +18,7 @@ BEYOND = 0.5  # of a joint's range: what lies further outside its limits is in a
 RARE = 0.01  # of the frames: what is rarer is reported and no reason to refuse
 MOVES = 0.05  # of a joint's range: less does not show its scale
 FAR = 0.25  # of a joint's range between command and state
-SLOPES = (0.5, 2.0)  # how a state may follow its command
+SLOPES, WRONG_SLOPES = (0.5, 2.0), (0.2, 5.0)  # how far a state may move for its command; beyond, it is an error
 LIKENESS = 0.9  # correlation from which a state follows its command at all
 SLOW_HZ = 5.0  # a slower command is a staircase
 LISTED = 3  # bags that a summary names
@@ -136,10 +136,10 @@ def _units(
     if abs(likeness) > LIKENESS and not SLOPES[0] < slope < SLOPES[1]:
         findings.append(
             Finding(
-                "error",
+                "warning" if WRONG_SLOPES[0] < slope < WRONG_SLOPES[1] else "error",
                 f"state and command of {joint} are on different scales",
                 f"the state moves {slope:.3g} times as far as the command",
-                "give `scale` in the contract for the one that is not in the policy's unit",
+                "give `scale` in the contract for the one that is not in the policy's unit; mark a gripper as one",
             )
         )
     apart = float(np.median(np.abs(commanded - measured)))
