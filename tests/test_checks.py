@@ -17,6 +17,7 @@ from policy.train import train
 from tests import small
 from tests import small_robot as robot
 from tests.demo_bag import CONTRACT, demonstration, write
+from tests.test_clocks import ARM, GRIP
 
 SMALL = robot.contract()
 T = np.arange(200) / 20
@@ -48,7 +49,21 @@ def test_a_joint_that_wraps_while_the_other_goes_on(state: bool) -> None:
     one, other = (wrapped(way), way) if state else (way, wrapped(way))
     (finding,) = found(one, other)
     assert finding.severity == "error" and "whole turns apart" in finding.what
-    assert "6.28 rad" in finding.figures and "%" in finding.figures and "3.14" in finding.figures
+    assert "6.28 in" in finding.figures and "%" in finding.figures and "3.14" in finding.figures
+
+
+def test_a_contract_in_degrees_has_turns_of_360() -> None:
+    """6.3 degrees between state and command are no turn."""
+    arm = ARM | {"velocity_max": [300, 300], "position_min": [-180] * 2, "position_max": [180] * 2}
+    contract = robot.contract(action=[arm, GRIP | {"velocity_max": [1]}])
+    state, actions = (robot.position(T).astype(np.float32) for _ in range(2))
+    stamps = robot.START + (T * 1e9).astype(np.int64)
+    state[:, 0], actions[:, 0] = 20 * np.sin(T), 20 * np.sin(T) + 2 * np.pi
+    assert not checks.check_motion(contract, stamps, state, actions)
+    state[:, 0] = (170 + 3 * T + 180) % 360 - 180
+    actions[:, 0] = 170 + 3 * T
+    (finding,) = checks.check_motion(contract, stamps, state, actions)
+    assert finding.severity == "error" and "360.00 in" in finding.figures
 
 
 def test_a_joint_whose_state_and_command_both_wrap() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 
 from policy.robot.contract import TRAJECTORY, Contract
 
-TURN = 2 * np.pi
 DEGREE = 180 / np.pi
-NEAR_TURN = 0.5  # rad: a difference this close to a whole turn is one
+NEAR_TURN = 0.08  # of a turn: a difference this close to a whole one is one
+RADIANS = 4 * np.pi  # limits beyond this are in degrees
 BEYOND = 0.5  # of a joint's range: what lies further outside its limits is in another unit
 RARE = 0.01  # of the frames: what is rarer is reported and no reason to refuse
 MOVES = 0.05  # of a joint's range: less does not show its scale
@@ -84,7 +84,7 @@ def check_motion(contract: Contract, stamps: np.ndarray, state: np.ndarray, acti
         measured, commanded = (x.astype(np.float64) for x in (state[:, spec.state.index(joint)], actions[:, j]))
         low, high, gripper = float(limits.low[j]), float(limits.high[j]), bool(contract.grippers[j])
         units = _units(joint, measured, commanded, low, high, gripper)
-        wraps = [] if units or gripper else _wraps(joint, measured, commanded, followed)
+        wraps = [] if units or gripper else _wraps(joint, measured, commanded, followed, _turn(low, high))
         if not units and not wraps and not gripper:
             wraps = _too_fast(joint, stamps, measured, commanded, float(limits.velocity[j]), followed)
         findings += units + wraps
@@ -143,7 +143,7 @@ def _units(
             )
         )
     apart = float(np.median(np.abs(commanded - measured)))
-    if not findings and apart > FAR * span and np.abs(commanded - measured).max() < np.pi:
+    if not findings and apart > FAR * span and not _whole_turns(commanded - measured, _turn(low, high)).any():
         findings.append(
             Finding(
                 "warning",
@@ -155,31 +155,31 @@ def _units(
     return findings
 
 
-def _wraps(joint: str, measured: np.ndarray, commanded: np.ndarray, followed: np.ndarray) -> list[Finding]:
+def _wraps(joint: str, measured: np.ndarray, commanded: np.ndarray, followed: np.ndarray, turn: float) -> list[Finding]:
     """Whole turns between state and command, and within each from one frame to the next."""
     apart = commanded - measured
-    turns = _whole_turn(apart)
+    turns = _whole_turns(apart, turn)
     findings = []
     if turns.any():
         findings.append(
             Finding(
                 "error" if turns.mean() > RARE else "warning",
                 f"state and command of {joint} are whole turns apart",
-                f"{np.abs(apart[turns]).max():.2f} rad in {turns.mean():.1%} of the frames (the state runs from "
+                f"{np.abs(apart[turns]).max():.2f} in {turns.mean():.1%} of the frames (the state runs from "
                 f"{measured.min():.2f} to {measured.max():.2f}, the command from {commanded.min():.2f} to "
                 f"{commanded.max():.2f})",
                 "the driver wraps one of them at a half turn: let it count on, or leave these recordings out",
             )
         )
     for what, values in (("state", measured), ("command", commanded)):
-        jumps = _whole_turn(np.diff(values)) & followed
+        jumps = _whole_turns(np.diff(values), turn) & followed
         if jumps.any() and not findings:
             findings.append(
                 Finding(
                     "error",
                     f"{what} of {joint} wraps",
                     f"{jumps.sum()} jumps of a whole turn from one frame to the next, between {values.min():.2f} and "
-                    f"{values.max():.2f} rad",
+                    f"{values.max():.2f}",
                     "let the driver count on, or leave these recordings out",
                 )
             )
@@ -208,7 +208,12 @@ def _too_fast(
     ]
 
 
-def _whole_turn(differences: np.ndarray) -> np.ndarray:
-    turns = np.round(differences / TURN)
-    whole: np.ndarray = (turns != 0) & (np.abs(differences - turns * TURN) < NEAR_TURN)
+def _turn(low: float, high: float) -> float:
+    """A whole turn in the unit of a joint's limits."""
+    return 2 * np.pi if max(abs(low), abs(high)) <= RADIANS else 360.0
+
+
+def _whole_turns(differences: np.ndarray, turn: float) -> np.ndarray:
+    turns = np.round(differences / turn)
+    whole: np.ndarray = (turns != 0) & (np.abs(differences / turn - turns) < NEAR_TURN)
     return whole
