@@ -109,6 +109,13 @@ def test_a_camera_that_is_slower_than_a_chunk_is_refused_with_the_figures(tmp_pa
     assert "every 0.5 s" in findings[0].figures and "8 actions at 20 Hz lasts 0.4 s" in findings[0].figures
 
 
+def test_a_policy_of_single_actions_may_have_a_camera_of_its_own_rate() -> None:
+    single = robot.contract(horizon=1)
+    assert not checks.check_rates(single, {"cam/image_raw": 19.8}) and checks.check_rates(
+        single, {"cam/image_raw": 10.0}
+    )
+
+
 def test_rare_commands_that_are_held_are_reported() -> None:
     leader = SimpleNamespace(source=SimpleNamespace(topic="leader", type="sensor_msgs/msg/JointState"))
     contract = SimpleNamespace(cameras=SMALL.cameras, horizon=8, rate=20.0, action=[leader])

@@ -43,7 +43,7 @@ def check_rates(contract: Contract, hertz: dict[str, float]) -> list[Finding]:
     name, lead = next(iter(contract.cameras.items()))
     chunk = contract.horizon / contract.rate
     image = hertz.get(lead.topic.lstrip("/"), 0.0)
-    if image and 1 / image > chunk:
+    if image and 1 / image > chunk + 0.5 / contract.rate:
         findings.append(
             Finding(
                 "error",
