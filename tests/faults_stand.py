@@ -36,9 +36,10 @@ class Stand:
         policy: dict[str, Any] | None = None,
         inside: tuple[str, ...] = ("safety_node", "policy_node"),
         sim_time: bool = False,
+        robot: Callable[..., Robot] = Robot,
     ) -> None:
         self.stage = Bench()
-        self.robot = self.stage.add(Robot(self.stage.context, start=_start()))
+        self.robot = self.stage.add(robot(self.stage.context, start=_start()))
         if sim_time:
             self.robot.set_parameters([Parameter("use_sim_time", value=True)])
         self._voice = self.stage.ears.create_publisher(String, "instruction", bridge.LATCHED)

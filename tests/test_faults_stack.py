@@ -63,8 +63,9 @@ def test_the_safety_node_is_killed(make: Callable[..., Stand], says: str) -> Non
 
 
 def test_the_arm_is_moved_by_hand_while_it_is_held(stand: Stand, says: str) -> None:
-    """The arm is held and moved by hand, or by another controller. Then: following begins where it is measured, at a
-    fifth of the velocity limits. Says: policy_node: camera/front/image_raw is silent After: nothing needs to be done."""
+    """The arm is held and moved by hand, or by another controller. Then: following begins where it is measured, at
+    a fifth of the velocity limits. Says: policy_node: camera/front/image_raw is silent
+    After: nothing needs to be done."""
     robot = stand.robot
     robot.mute.add("camera/front/image_raw")
     stand.hears(says)

@@ -1,0 +1,192 @@
+"""Seeded runs of random driver faults against the real stack, over DDS, in processes of their own.
+
+    python -m tests.fault_runs --runs 100          prints a line a run, and the worst of all at the end
+
+Sensor messages are dropped, delayed by up to 60 ms, overtaken and duplicated; commands are dropped and delayed, in their
+order, as a reliable connection keeps it (tests/test_plan.py has those that overtake each other); stamps step; policy
+node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points are sampled
+each ms.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.faults_stand import Stand
+from tests.ros_tiny import Robot
+from tests.tiny import write_model
+
+# isort: split
+from std_srvs.srv import Trigger
+
+from ros_nodes import bridge
+
+MS = 1_000_000
+SECONDS = 8.0
+KINDS = ("drop", "delay", "duplicate", "pause_policy", "pause_safety", "hand", "step")
+LATE = 0.06  # s
+
+
+@dataclass
+class Worst:
+    """The worst of a run: beyond a position limit [rad, m], times the velocity limit at an instant and over 50 ms."""
+
+    beyond: float = -np.inf
+    instant: float = 0.0
+    mean: float = 0.0
+
+
+class FaultyRobot(Robot):
+    """A robot whose driver loses, delays and repeats messages, and whose controllers are sampled each millisecond."""
+
+    def __init__(self, context: Any, seed: int = 0, **options: Any) -> None:
+        self.rng, self.faults = np.random.default_rng(seed), set[str]()
+        self.samples: list[list[np.ndarray]] = [[]]  # runs of set-points (A,), one each ms; a move by hand ends one
+        self._sampled: int | None = None
+        self._busy_until = 0.0  # monotonic s, when the last command on its way arrives
+        super().__init__(context, **options)
+
+    def sample(self, now: int) -> None:
+        """Set-points up to now, of the trajectories that were followed until now."""
+        at = self._sampled if self._sampled is not None else now
+        while at < now:
+            at += MS
+            self.samples[-1].append(
+                self.contract.join([(topic, c.joints, c.at(at)) for topic, c in self.controllers.items()])
+            )
+        self._sampled = at
+
+    def move_by_hand(self, by: float) -> None:
+        """The first joint is elsewhere, and the controllers stand there."""
+        now = self._now()
+        self.sample(now)
+        limits, moved = self.contract.limits, self.action.copy()
+        moved[0] = np.clip(moved[0] + by, limits.low[0] + 0.1, limits.high[0] - 0.1)
+        for topic, _, position in self.contract.split(moved):
+            self.controllers[topic].hold(position, now)
+        self.samples.append([])
+
+    def _command(self, topic: str, message: Any) -> None:
+        for delay in self._delays()[:1]:
+            self._busy_until = max(time.monotonic() + delay, self._busy_until)
+            self._after(max(0.0, self._busy_until - time.monotonic()), lambda: self._follow(topic, message))
+
+    def _follow(self, topic: str, message: Any) -> None:
+        self.sample(self._now())
+        super()._command(topic, message)
+
+    def _say(self, topic: str, message: Any) -> None:
+        for delay in self._delays():
+            self._after(delay, lambda: super(FaultyRobot, self)._say(topic, message))
+
+    def _feel(self) -> None:
+        self.sample(self._now())
+        super()._feel()
+
+    def _delays(self) -> list[float]:
+        """When a message arrives, in s from now: never, once or twice."""
+        if "drop" in self.faults and self.rng.random() < 0.2:
+            return []
+        delays = [float(self.rng.uniform(0, LATE)) if "delay" in self.faults else 0.0]
+        return delays + (
+            [float(self.rng.uniform(0, LATE))] if "duplicate" in self.faults and self.rng.random() < 0.2 else []
+        )
+
+    def _after(self, delay: float, act: Any) -> None:
+        if delay == 0.0:
+            act()
+            return
+
+        def once() -> None:
+            self.destroy_timer(timer)
+            act()
+
+        timer = self.create_timer(delay, once, clock=bridge.STEADY)
+
+
+def worst(robot: FaultyRobot) -> Worst:
+    """Of all that was sampled."""
+    found, limits = Worst(), robot.contract.limits
+    for run in robot.samples:
+        points = np.array(run)
+        if len(points) > 51:
+            found.beyond = max(found.beyond, float(np.maximum(points - limits.high, limits.low - points).max()))
+            found.instant = max(found.instant, float((np.abs(np.diff(points, axis=0)) * 1e3 / limits.velocity).max()))
+            found.mean = max(found.mean, float((np.abs(points[50:] - points[:-50]) * 20 / limits.velocity).max()))
+    return found
+
+
+def run(model: Path, seed: int, seconds: float = SECONDS) -> tuple[Worst, list[str]]:
+    """One run: faults come and go at random; returns the worst and what happened."""
+    rng, happened = np.random.default_rng([seed, 1]), list[str]()
+    stand = Stand(model, inside=(), robot=partial(FaultyRobot, seed=seed))
+    robot, processes = stand.robot, {}
+    try:
+        for name in ("safety_node", "policy_node"):
+            processes[name] = stand.stage.start(name, **stand.parameters[name])
+        stand.instruct("open the drawer")
+        stand.moves()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            kind = str(rng.choice(KINDS))
+            happened.append(kind)
+            lasts = float(rng.uniform(0.2, 1.0))
+            if kind in ("drop", "delay", "duplicate"):
+                robot.faults.add(kind)
+                time.sleep(lasts)
+                robot.faults.discard(kind)
+            elif kind.startswith("pause"):
+                process = processes["policy_node" if kind == "pause_policy" else "safety_node"]
+                os.kill(process.pid, signal.SIGSTOP)
+                time.sleep(lasts)
+                os.kill(process.pid, signal.SIGCONT)
+            elif kind == "step":
+                robot.lag = float(rng.uniform(-0.1, 0.1))
+                time.sleep(lasts)
+                robot.lag = 0.0
+            else:  # only an arm that is held can be moved: its drives are off, or nobody commands it
+                robot.mute |= set(robot.contract.observed)
+                time.sleep(0.8)
+                robot.move_by_hand(float(rng.uniform(-0.8, 0.8)))
+                robot.mute.clear()
+            time.sleep(float(rng.uniform(0.0, 0.4)))
+        robot.faults.clear()
+        stand.stage.ears.call("safety_node/stop", Trigger)
+        stand.rests()
+        return worst(robot), happened
+    finally:
+        for process in processes.values():
+            os.kill(process.pid, signal.SIGCONT)
+        stand.stage.close()
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fault_runs", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    worst_of_all = Worst()
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(Path(folder) / "tiny", ramp=0.01)
+        for seed in range(arguments.seed, arguments.seed + arguments.runs):
+            found, happened = run(Path(folder) / "tiny", seed)
+            figures = f"{found.beyond:+.5f}, {found.instant:.2f} x at an instant, {found.mean:.2f} x over 50 ms"
+            print(f"{seed:4} beyond {figures}: {', '.join(happened)}", flush=True)
+            worst_of_all = Worst(
+                *(max(a, b) for a, b in zip(vars(worst_of_all).values(), vars(found).values(), strict=True))
+            )
+    print(f"worst of {arguments.runs} runs: {worst_of_all}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

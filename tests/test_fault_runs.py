@@ -1,0 +1,17 @@
+"""Random faults of a driver against the real stack: five seeds here, a hundred by `python -m tests.fault_runs`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fault_runs import run  # skips the file where there is no ROS
+from tests.tiny import write_model
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_a_driver_does_the_limits_hold(tmp_path: Path, seed: int) -> None:
+    write_model(tmp_path / "tiny", ramp=0.01)
+    worst, happened = run(tmp_path / "tiny", seed)
+    assert len(happened) > 2
+    assert worst.beyond < 1e-6, "beyond a position limit"
+    assert worst.instant < 1.5 and worst.mean < 1.05, "faster than the velocity limits"
