@@ -215,7 +215,8 @@ class InferenceLoop:
         self.inferences += 1
         self.waiting_s.append((now - work.frame.stamp) * 1e-9 - took_s)
         if self._answering is not None:
-            self.reaction_s.append((now - self._answering) * 1e-9)
+            if self._answering > 0:  # before a simulated clock is heard it is no time
+                self.reaction_s.append((now - self._answering) * 1e-9)
             self._answering = None
 
     def _fail(self, error: Exception, now: int) -> None:
