@@ -7,7 +7,6 @@ claim_domain() -> 17     /tmp/ros_domain_17.lock is locked: nobody else claims i
 import fcntl
 import os
 import re
-import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from policy.errors import InputError
 DOMAINS = range(1, 102)
 FIRST_PORT, PORTS = 7400, 250  # of domain 0, and of each domain (DDSI-RTPS 2.5, section 9.6.2)
 SHARED_MEMORY = Path("/dev/shm")
+SOCKETS = [path for path in (Path("/proc/net/udp"), Path("/proc/net/udp6")) if path.exists()]
 
 
 class Domain:
@@ -66,21 +66,21 @@ def _lock(path: Path) -> int | None:
     return descriptor
 
 
+def _ports(number: int) -> range:
+    return range(FIRST_PORT + PORTS * number, FIRST_PORT + PORTS * (number + 1))
+
+
 def _unused(number: int) -> bool:
-    """Whether the discovery port of a domain's first participant is free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", FIRST_PORT + PORTS * number + 10))
-        except OSError:
-            return False
-    return True
+    """Whether no socket is bound to a port of a domain; which ones a participant takes depends on its process."""
+    ports = _ports(number)
+    sockets = [line.split()[1] for table in SOCKETS for line in table.read_text().splitlines()[1:]]
+    return not any(int(address.rpartition(":")[2], 16) in ports for address in sockets)
 
 
 def _clear(number: int) -> None:
     """Remove the shared memory of a domain's ports, which nobody uses."""
-    ports = range(FIRST_PORT + PORTS * number, FIRST_PORT + PORTS * (number + 1))
     for path in SHARED_MEMORY.glob("*fastrtps_port*"):
         port = re.search(r"port(\d+)", path.name)
-        if port and int(port[1]) in ports:
+        if port and int(port[1]) in _ports(number):
             with suppress(OSError):  # another user's
                 path.unlink()

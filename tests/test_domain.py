@@ -60,18 +60,22 @@ def test_a_claim_lasts_until_it_is_released(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_domain_that_a_running_node_uses_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = Context()  # which takes the ports of the process's first participant
+    other = domain.claim_domain()
+    elsewhere.init(domain_id=other.id)
     claim = domain.claim_domain()
     monkeypatch.setattr(domain, "DOMAINS", range(claim.id, claim.id + 1))
     context = Context()
     context.init(domain_id=claim.id)
-    node = Node("unclaimed", context=context)
+    first, node = Node("first", context=elsewhere), Node("unclaimed", context=context)
     claim.release()
     try:
         with pytest.raises(InputError, match="are in use"):
             domain.claim_domain()
     finally:
-        node.destroy_node()
-        context.try_shutdown()
+        for made, its in ((first, elsewhere), (node, context)):
+            made.destroy_node()
+            its.try_shutdown()
     assert domain.claim_domain().id == claim.id
 
 
