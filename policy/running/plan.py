@@ -23,6 +23,7 @@ ON_THE_WAY = 60 * MS  # how long a message may take
 LATE = ON_THE_WAY + 20 * MS  # with clocks that are 20 ms apart
 EARLY = 20 * MS  # of the controller's clock
 GAP = 8 * MS  # from there to the first point of a plan that departs
+SAME_SPEED = 4e-3  # per second: over half of 50 ms as far as SAME
 SAME = 1e-4  # rad, m: plans closer than this are one
 REFRESH = 150 * MS  # before the end of a plan the next one is sent: it may be late, and the last step brakes
 # of the velocity limits at an instant on a way of this many s: averaged over 50 ms it is to be 1.05 at most
@@ -60,10 +61,12 @@ class Planner:
         )
         self._curves: list[tuple[int, Curve]] = []  # when sent, and what is followed from then on; the newest last
         self._wanted: tuple[np.ndarray, np.ndarray] | None = None  # times and set-points that the newest plan follows
+        self._departed = -(2**62)  # ns, when a plan was sent last that is not the one before within `LATE`
 
     def begin(self, now: int, position: np.ndarray) -> None:
         """Following begins at the measured position of all joints (A,)."""
         position = position[self._controller.columns]
+        self._departed = now
         self._curves = [(-(2**62), Curve.rest(now, np.clip(position, self._low, self._high)))]
 
     def forget(self) -> None:
@@ -107,6 +110,7 @@ class Planner:
         if nearest == len(safe):
             self._wanted = None  # it is looked at again with the next command
             return None, met
+        self._departed = now
         return self._send(now, *safe[nearest]), met
 
     def brake(self, now: int) -> Plan | None:
@@ -116,6 +120,7 @@ class Planner:
         for end in (120 * MS, 160 * MS, 200 * MS):
             point = np.clip(position + velocity * end * 0.5e-9, self._low, self._high)
             if plan := self._departure(np.array([now + end]), point[None], now):
+                self._departed = now
                 return self._send(now, *plan)
         return None
 
@@ -123,7 +128,18 @@ class Planner:
 
     def _continues(self, times: np.ndarray, points: np.ndarray, speeds: np.ndarray, now: int) -> bool:
         """Whether a plan is the one before within `LATE`, from wherever the controller may be."""
-        new = self._curve((times, points, speeds), now)
+        newest = self._curves[-1][1]
+        if now - self._departed > LATE:  # all that may be followed is one
+            first = int(np.searchsorted(newest.times, now, "right"))
+            n = int(np.searchsorted(times, now + LATE, "right")) + 1
+            if (
+                newest.velocities is not None
+                and np.array_equal(newest.times[first : first + n], times[:n])
+                and (np.abs(newest.positions[first : first + n] - points[:n]) < SAME).all()
+                and (np.abs(newest.velocities[first : first + n] - speeds[:n]) < SAME_SPEED).all()
+            ):
+                return True
+        new = newest.replaced(now, times, points, speeds)
         for curve, at in self._followed(now):
             at = at[at >= now]
             if float(np.abs(new.sample(at)[0] - curve.sample(at)[0]).max()) > SAME:
@@ -224,9 +240,11 @@ class Planner:
     ) -> tuple[np.ndarray, set[str]]:
         """Points (N, J) within the limits of position and, from one to the next, of velocity; and what they met."""
         wanted = np.clip(actions, self._low, self._high)
+        reach = self._velocity * (np.diff(times, prepend=now) * 1e-9 * shares)[:, None]
+        if np.array_equal(wanted, actions) and (np.abs(np.diff(wanted, axis=0, prepend=start[None])) <= reach).all():
+            return wanted, set()
         met = {f"position limit of {self._names[i]}" for i in np.flatnonzero((np.abs(wanted - actions) > 1e-6).any(0))}
         points, last = np.empty(actions.shape), start
-        reach = self._velocity * (np.diff(times, prepend=now) * 1e-9 * shares)[:, None]
         for i in range(len(times)):
             points[i] = last = np.clip(wanted[i], last - reach[i], last + reach[i])
         met |= {f"velocity limit of {self._names[i]}" for i in np.flatnonzero((np.abs(points - wanted) > 1e-6).any(0))}
