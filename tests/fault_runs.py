@@ -4,8 +4,8 @@
 
 Sensor messages are dropped, delayed by up to 60 ms, overtaken and duplicated; commands are dropped and delayed, in
 their order, as a reliable connection keeps it (tests/test_plan.py has those that overtake each other); stamps step;
-policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points are sampled
-each ms.
+policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points are
+sampled each ms.
 """
 
 import argparse
