@@ -14,7 +14,7 @@ import pytest
 @cache
 def over_dds(path: Path) -> bool:
     """Whether a test file runs nodes."""
-    uses = r'^from tests\.(ros_tiny|faults_stand) import|^pytest\.importorskip\("rclpy"'
+    uses = r'^from tests\.(ros_tiny|faults_stand|fault_runs) import|^pytest\.importorskip\("rclpy"'
     return bool(re.search(uses, path.read_text(), re.MULTILINE))
 
 
