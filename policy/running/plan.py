@@ -21,7 +21,6 @@ from policy.robot.trajectory import Curve, extremes, velocities
 MS = 1_000_000  # ns
 ON_THE_WAY = 60 * MS  # how long a message may take
 LATE = ON_THE_WAY + 20 * MS  # with clocks that are 20 ms apart
-EARLY = 20 * MS  # of the controller's clock
 GAP = 8 * MS  # from there to the first point of a plan that departs
 SAME_SPEED = 4e-3  # per second: over half of 50 ms as far as SAME
 SAME = 1e-4  # rad, m: plans closer than this are one
@@ -31,7 +30,7 @@ PEAK_SPANS, PEAKS = np.array([0.05, 0.075, 0.1]), np.array([1.35, 1.15, 1.05])
 MEAN = 1.0  # of the velocity limits, averaged over two halves of the steps beside a point
 DOUBT = 1.1  # of its velocity: one that was late before is not quite where it is taken to be
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # times (N,) ns, positions (N, J), speeds (N, J)
-ARRIVALS = np.array([-20, -10, 0, 10, 20, 30, 45, 60, 80]) * MS  # at which a plan is examined
+ARRIVALS = np.array([-20, -10, 0, 10, 20, 30, 45, 60, 80]) * MS  # at which a plan is examined: a clock may be behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +261,8 @@ class Planner:
         if (np.abs(slopes) < 0.8 * self._velocity).all():
             return speeds
         for _ in range(2):
-            around = np.abs(np.vstack([speeds[:1], speeds[:-2], np.zeros_like(speeds[:1])])[: len(speeds) - 1])
-            around = around + np.abs(speeds[1:])
+            before = np.vstack([speeds[:1], speeds[:-2]])[: len(speeds) - 1]
+            around = np.abs(before) + np.abs(speeds[1:])
             most = (MEAN * self._velocity - np.abs(slopes[:-1] + slopes[1:]) / 2) * 4 + around / 2
             speeds[:-1] = np.clip(speeds[:-1], -np.maximum(most, 0), np.maximum(most, 0))
         return speeds
