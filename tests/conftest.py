@@ -1,7 +1,8 @@
 """Marks the tests of each tier, so that `make check` runs only what is fast.
 
-ros    over real DDS: the file imports rclpy, or a scaffold that does
+ros    over real DDS: the file imports rclpy, or a module of the tests that does
 slow   by hand, in the test's file: training, rendering or whole evaluations
+heavy  by hand, too: only in `make test-all`
 """
 
 import re
@@ -10,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
+
 
 @cache
 def over_dds(path: Path) -> bool:
-    """Whether a test file runs nodes."""
-    uses = r'^from tests\.(ros_tiny|faults_stand|fault_runs) import|^pytest\.importorskip\("rclpy"'
-    return bool(re.search(uses, path.read_text(), re.MULTILINE))
+    """Whether a file runs nodes, by itself or by what it imports of the tests."""
+    text = path.read_text()
+    if re.search(r'^(from|import) rclpy|^(rclpy = )?pytest\.importorskip\("rclpy"', text, re.MULTILINE):
+        return True
+    files = (TESTS / f"{name}.py" for name in re.findall(r"^from tests\.(\w+) import", text, re.MULTILINE))
+    return any(over_dds(file) for file in files)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
