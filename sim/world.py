@@ -46,7 +46,8 @@ class World:
         movable = {"red", "green", "blue", "puck", "drawer", "slider", "button"}
         body = self.model.geom_bodyid
         self._finger = np.isin(body, list(finger_bodies))
-        self._movable = np.isin(body, [self.model.body(b).id for b in movable])
+        self._touching_pairs = self._pairs(np.isin(body, [self.model.body(b).id for b in movable]))
+        self._button = self.model.joint("button").qposadr[0]
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._touching = 0
         self.lamp = False
@@ -81,7 +82,7 @@ class World:
         touched = False  # at any time within the step: a pushed body bounces
         for _ in range(SUBSTEPS // SLICE):
             mujoco.mj_step(self.model, self.data, nstep=SLICE)
-            touched |= self._touches(self._movable)
+            touched |= self._touches(self._touching_pairs)
             self._toggle_lamp()
             self.joints.append(self._read())
         self._touching = self._touching + 1 if touched else 0
@@ -142,7 +143,7 @@ class World:
 
     def touched(self, body: str) -> bool:
         """Whether a finger touches this body now."""
-        return self._touches(self.model.geom_bodyid == self.model.body(body).id)
+        return self._touches(self._pairs(self.model.geom_bodyid == self.model.body(body).id))
 
     def set_lamp(self, on: bool) -> None:
         """Switch the lamp: the bulb, and the plate round the button, which the hand never hides."""
@@ -150,13 +151,18 @@ class World:
         for geom in ("bulb", "plate"):
             self.model.geom_rgba[self.model.geom(geom).id] = LAMP[on]
 
-    def _touches(self, targets: np.ndarray) -> bool:
-        """Whether a finger touches one of the target geoms, a mask over all geoms."""
-        finger, (a, b) = self._finger, self.data.contact.geom.T
-        return bool(np.any((finger[a] & targets[b]) | (finger[b] & targets[a])))
+    def _pairs(self, targets: np.ndarray) -> np.ndarray:
+        """Which pairs of geoms (G, G) are a finger and a target; `targets` is a mask (G,)."""
+        pairs = self._finger[:, None] & targets
+        return np.asarray(pairs | pairs.T)
+
+    def _touches(self, pairs: np.ndarray) -> bool:
+        """Whether one of these pairs of geoms is in contact."""
+        first, second = self.data.contact.geom.T
+        return bool(pairs[first, second].any())
 
     def _toggle_lamp(self) -> None:
-        depth = self.joint("button")
+        depth = self.data.qpos[self._button]
         if self._armed and depth < PRESSED:
             self._armed = False
             self.set_lamp(not self.lamp)
@@ -166,7 +172,10 @@ class World:
     def _read(self) -> JointReading:
         d = self.data
         return JointReading(
-            self.time_ns, d.qpos[self._qpos].copy(), d.qvel[self._dof].copy(), d.qfrc_actuator[self._dof].copy()
+            self.time_ns,
+            d.qpos[self._qpos],
+            d.qvel[self._dof],
+            d.qfrc_actuator[self._dof],  # indexing copies
         )
 
 

@@ -257,9 +257,10 @@ class Planner:
         (slope before + slope after) / 2 + v / 4 - (v before + v after) / 8, each times the step.
         """
         speeds = velocities(times, points, now, start)
-        slopes = np.diff(points, axis=0, prepend=start[None]) / (np.diff(times, prepend=now) * 1e-9)[:, None]
-        if (np.abs(slopes) < 0.8 * self._velocity).all():
+        steps, spans = np.diff(points, axis=0, prepend=start[None]), (np.diff(times, prepend=now) * 1e-9)[:, None]
+        if (np.abs(steps) < 0.8 * self._velocity * spans).all():
             return speeds
+        slopes = steps / spans
         for _ in range(2):
             before = np.vstack([speeds[:1], speeds[:-2]])[: len(speeds) - 1]
             around = np.abs(before) + np.abs(speeds[1:])
