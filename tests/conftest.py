@@ -20,7 +20,7 @@ def over_dds(path: Path) -> bool:
     text = path.read_text()
     if re.search(r'^(from|import) rclpy|^(rclpy = )?pytest\.importorskip\("rclpy"', text, re.MULTILINE):
         return True
-    files = (TESTS / f"{name}.py" for name in re.findall(r"^from tests\.(\w+) import", text, re.MULTILINE))
+    files = (TESTS / f"{name}.py" for name in re.findall(r"^from tests\.((?!test_)\w+) import", text, re.MULTILINE))
     return any(over_dds(file) for file in files)
 
 
