@@ -52,7 +52,12 @@ class Rig:
 
     def settle(self) -> None:
         """Until nothing is computed any more."""
-        until(lambda: not (self.live._event or self.loop._busy or (self.loop.urgent and self.loop.text)))
+
+        def settled() -> bool:
+            with self.live._wake:  # between two of its steps the inference thread looks idle
+                return not (self.live._event or self.loop._busy or (self.loop.urgent and self.loop.text))
+
+        until(settled)
 
     def see_and_wait(self) -> tuple[np.ndarray, np.ndarray]:
         """The next frame, and what was published last once it is dealt with."""
