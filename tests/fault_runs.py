@@ -28,6 +28,7 @@ from tests.tiny import write_model
 # isort: split
 from std_srvs.srv import Trigger
 
+from policy.running import plan
 from ros_nodes import bridge
 
 MS = 1_000_000
@@ -81,7 +82,12 @@ class FaultyRobot(Robot):
             self._after(max(0.0, self._busy_until - time.monotonic()), lambda: self._follow(topic, message))
 
     def _follow(self, topic: str, message: Any) -> None:
-        self.sample(self._now())
+        now = self._now()
+        self.sample(now)
+        if (
+            now - bridge.nanoseconds(message.header.stamp) > plan.LATE
+        ):
+            self.samples.append([])
         super()._command(topic, message)
 
     def _say(self, topic: str, message: Any) -> None:

@@ -261,7 +261,7 @@ def test_its_diagnostics(stage: Bench, model: Path) -> None:
     )
     newest = {s.name: values(s) for s in said[-1].status}
     assert newest["policy_node: inference"]["provider"] == "cpu"
-    assert " / " in newest["policy_node: inference"]["frame to chunk less inference p50 / p99 ms"]
+    assert " / " in newest["policy_node: inference"]["inference p50 / p99 ms"]
     assert float(newest["policy_node: sensors"]["messages per s"]) > 0
 
 

@@ -77,7 +77,10 @@ def test_ctrl_c_leaves_complete_bags_and_says_how_to_continue(tmp_path: Path) ->
         cwd=Path(__file__).parents[1],
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # as a terminal does: the signal goes to the whole group
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # whoever runs the tests,  # as a terminal does: the signal goes to the whole group
     )
     until = time.monotonic() + 120
     while not (tmp_path / "lamp_on_0000").exists() and time.monotonic() < until:
