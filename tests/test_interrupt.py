@@ -35,9 +35,8 @@ def test_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        ),  # whoever runs the tests,  # as a terminal does: the signal goes to the whole group
+        # as a terminal does: the signal goes to the whole group, and nobody ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 60
     while not list(bags.rglob("bag.json")) and time.monotonic() < until:

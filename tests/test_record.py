@@ -78,9 +78,8 @@ def test_ctrl_c_leaves_complete_bags_and_says_how_to_continue(tmp_path: Path) ->
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        ),  # whoever runs the tests,  # as a terminal does: the signal goes to the whole group
+        # as a terminal does: the signal goes to the whole group, and nobody ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 120
     while not (tmp_path / "lamp_on_0000").exists() and time.monotonic() < until:
