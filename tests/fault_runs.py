@@ -84,9 +84,7 @@ class FaultyRobot(Robot):
     def _follow(self, topic: str, message: Any) -> None:
         now = self._now()
         self.sample(now)
-        if (
-            now - bridge.nanoseconds(message.header.stamp) > plan.LATE
-        ):
+        if now - bridge.nanoseconds(message.header.stamp) > plan.LATE:
             self.samples.append([])
         super()._command(topic, message)
 
