@@ -2,10 +2,10 @@
 
     python -m tests.fault_runs --runs 100          prints a line a run, and the worst of all at the end
 
-Sensor messages are dropped, delayed by up to 60 ms, overtaken and duplicated; commands are dropped and delayed, in
-their order, as a reliable connection keeps it (tests/test_plan.py has those that overtake each other); stamps step;
-policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points are
-sampled each ms.
+Sensor messages are dropped, delayed by up to 60 ms, overtaken and duplicated; commands are delayed, in their order
+and without loss, as a reliable connection has them (tests/test_plan.py has those that overtake each other); stamps
+step; policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points
+are sampled each ms.
 """
 
 import argparse
@@ -77,9 +77,9 @@ class FaultyRobot(Robot):
         self.samples.append([])
 
     def _command(self, topic: str, message: Any) -> None:
-        for delay in self._delays()[:1]:
-            self._busy_until = max(time.monotonic() + delay, self._busy_until)
-            self._after(max(0.0, self._busy_until - time.monotonic()), lambda: self._follow(topic, message))
+        delay = float(self.rng.uniform(0, LATE)) if "delay" in self.faults else 0.0
+        self._busy_until = max(time.monotonic() + delay, self._busy_until)
+        self._after(max(0.0, self._busy_until - time.monotonic()), lambda: self._follow(topic, message))
 
     def _follow(self, topic: str, message: Any) -> None:
         now = self._now()
