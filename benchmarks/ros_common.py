@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper, save
 from rclpy.context import Context
 from rclpy.node import Node
 
-from policy.robot.contract import FOLDER, IMAGE, load
+from policy.robot.contract import FOLDER, load
+from policy.robot.message_types import IMAGE
 from policy.running.text import Text
 from ros_nodes import bridge
 from ros_nodes.domain import claim_domain

@@ -23,7 +23,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from policy.errors import InputError, exit_code
 from policy.robot.bounded_counter import printable
-from policy.robot.contract import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY
 from policy.running.plan import Plan
 from ros_nodes.signals import handle_signals
 

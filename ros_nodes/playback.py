@@ -13,7 +13,8 @@ import numpy as np
 from policy.data.bags import messages
 from policy.data.raw import TYPES, Raw
 from policy.errors import InputError
-from policy.robot.contract import STRING, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import STRING
 from policy.robot.streams import Streams
 
 

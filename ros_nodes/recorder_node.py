@@ -22,7 +22,7 @@ from std_srvs.srv import SetBool, Trigger
 from policy.data.bag_writer import Channel
 from policy.errors import InputError
 from policy.robot import contract as contracts
-from policy.robot.contract import COMPRESSED, IMAGE, JOINT_STATE
+from policy.robot.message_types import COMPRESSED, IMAGE, JOINT_STATE
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
 from ros_nodes.qos_events import QosMismatches

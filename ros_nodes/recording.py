@@ -13,8 +13,9 @@ from typing import Any
 from policy.data.bag_writer import channels
 from policy.data.raw import TYPES
 from policy.errors import InputError
-from policy.robot.contract import STRING, Contract
+from policy.robot.contract import Contract
 from policy.robot.instructions import continues
+from policy.robot.message_types import STRING
 from ros_nodes.episode_bag import EpisodeBag
 
 LOG = logging.getLogger("midstream.recording")

@@ -26,7 +26,8 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 
-from policy.robot.contract import COMPRESSED, load  # noqa: E402
+from policy.robot.contract import load  # noqa: E402
+from policy.robot.message_types import COMPRESSED  # noqa: E402
 from policy.robot.trajectory_controller import TrajectoryController  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
 from ros_nodes.domain import claim_domain  # noqa: E402

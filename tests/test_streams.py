@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.robot.contract import ARRAY, COMPRESSED, JOINT_STATE, Joints
+from policy.robot.message_types import ARRAY, COMPRESSED, JOINT_STATE
 from policy.robot.motors import Motors
+from policy.robot.sources import Joints
 from policy.robot.streams import RESTART, Streams
 from policy.spec import Frame
 from tests.demo_bag import (

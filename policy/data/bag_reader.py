@@ -8,7 +8,8 @@ import numpy as np
 
 from policy.data.clocks import Alignment
 from policy.data.raw import TYPES, Raw
-from policy.robot.contract import BOOL, STRING, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import BOOL, STRING
 from policy.robot.motors import Motors
 from policy.robot.setpoints import SetPoints
 from policy.robot.streams import Streams

@@ -23,7 +23,8 @@ from rosbags.rosbag2.errors import WriterError
 
 from policy.data.raw import TYPES
 from policy.errors import InputError
-from policy.robot.contract import BOOL, COMPRESSED, IMAGE, STRING, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import BOOL, COMPRESSED, IMAGE, STRING
 
 
 class Channel(NamedTuple):

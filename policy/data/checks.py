@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from policy.robot.contract import TRAJECTORY, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import TRAJECTORY
 
 DEGREE = 180 / np.pi
 NEAR_TURN = 0.08  # of a turn: a difference this close to a whole one is one

@@ -15,7 +15,8 @@ import numpy as np
 
 from policy.data.checks import Finding
 from policy.errors import InputError
-from policy.robot.contract import JOINT_STATE, TRAJECTORY, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import JOINT_STATE, TRAJECTORY
 
 JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s that a message takes at most; more is another clock
 CHANGES = 0.1  # s that an offset of joints may change within a bag, with the load of a computer

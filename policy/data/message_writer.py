@@ -7,7 +7,9 @@ import numpy as np
 from policy.data.bag_writer import EpisodeWriter
 from policy.data.raw import TYPES
 from policy.errors import InputError
-from policy.robot.contract import ARRAY, COMPRESSED, TRAJECTORY, Camera, Contract, Joints
+from policy.robot.contract import Contract
+from policy.robot.message_types import ARRAY, COMPRESSED, TRAJECTORY
+from policy.robot.sources import Camera, Joints
 
 JPEG = 95  # quality: once more through JPEG must not be seen
 MESSAGES = TYPES.types

@@ -23,7 +23,8 @@ from policy.data.raw import CUT_OFF
 from policy.data.runs import Run, Runs
 from policy.data.survey import Times, hertz, survey
 from policy.errors import InputError
-from policy.robot.contract import BOOL, STRING, Contract
+from policy.robot.contract import Contract
+from policy.robot.message_types import BOOL, STRING
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from policy.data.bags import messages
-from policy.robot.contract import COMPRESSED, IMAGE, JOINT_STATE, TRAJECTORY
+from policy.robot.message_types import COMPRESSED, IMAGE, JOINT_STATE, TRAJECTORY
 
 STAMPED = (IMAGE, COMPRESSED, JOINT_STATE, TRAJECTORY)  # types that begin with a header
 NS = 10**9

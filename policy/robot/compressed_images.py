@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from policy.errors import InputError
-from policy.robot.contract import Camera
+from policy.robot.sources import Camera
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that hold its size

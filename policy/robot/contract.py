@@ -6,83 +6,17 @@ One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one 
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 import numpy as np
 
 from policy import strict_yaml
 from policy.errors import InputError, unknown
+from policy.robot.commands import Command, Controller, Limits
+from policy.robot.message_types import JOINT_STATE
+from policy.robot.sources import Camera, Joints
 from policy.spec import Spec
 
 FOLDER = Path(__file__).parents[1] / "contracts"
-IMAGE: Final = "sensor_msgs/msg/Image"
-COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
-JOINT_STATE: Final = "sensor_msgs/msg/JointState"
-TRAJECTORY: Final = "trajectory_msgs/msg/JointTrajectory"
-ARRAY: Final = "std_msgs/msg/Float64MultiArray"
-STRING: Final = "std_msgs/msg/String"
-BOOL: Final = "std_msgs/msg/Bool"
-
-
-@dataclass(frozen=True)
-class Camera:
-    """One camera: what arrives is checked against this, what comes out is RGB."""
-
-    topic: str
-    type: Literal["sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"]
-    encoding: Literal["rgb8", "bgr8", "jpeg", "png"]
-    height: int
-    width: int
-    stamp: Literal["header", "receive"] = "header"
-    max_age: float = 0.2  # s
-
-
-@dataclass(frozen=True)
-class Joints:
-    """Where joint values are read from: value = scale * raw + offset, in the units of the policy."""
-
-    topic: str
-    type: Literal[
-        "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory", "std_msgs/msg/Float64MultiArray"
-    ] = JOINT_STATE
-    joints: tuple[str, ...] = ()  # names in the message
-    indices: tuple[int, ...] = ()  # places in a Float64MultiArray, which has no names
-    names: tuple[str, ...] = ()  # names in the spec; the joints' own unless given
-    field: Literal["position", "velocity", "effort"] = "position"
-    reduce: Literal["none", "sum"] = "none"
-    scale: float = 1.0
-    offset: float = 0.0
-    stamp: Literal["header", "receive"] = "header"
-    max_age: float = 0.2  # s
-
-
-@dataclass(frozen=True)
-class Command:
-    """Where a part of the action goes: robot = scale * action + offset. Limits are in units of the policy."""
-
-    topic: str
-    joints: tuple[str, ...]
-    position_min: tuple[float, ...]
-    position_max: tuple[float, ...]
-    velocity_max: tuple[float, ...]
-    names: tuple[str, ...] = ()  # names in the spec; the joints' own unless given
-    scale: float = 1.0
-    offset: float = 0.0
-    gripper: bool = False  # opens and closes: its command may jump, and says what is held
-    tracking_max: tuple[float, ...] | None = None  # error of a joint that follows; what velocity_max covers in 0.3 s
-    demonstration: Joints | None = None  # where a demonstration's action is read; this topic unless given
-
-    @property
-    def source(self) -> Joints:
-        """Where the action of a demonstration is read from."""
-        return self.demonstration or Joints(
-            topic=self.topic,
-            type=TRAJECTORY,
-            joints=self.joints,
-            names=self.names,
-            scale=1 / self.scale,
-            offset=-self.offset / self.scale,
-        )
 
 
 @dataclass(frozen=True)
@@ -92,26 +26,6 @@ class Labels:
     task: str | None = None
     contact: str | None = None
     mode: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What safety enforces, each (A,) in units of the policy."""
-
-    low: np.ndarray
-    high: np.ndarray
-    velocity: np.ndarray  # per second
-
-
-@dataclass(frozen=True)
-class Controller:
-    """One controller's part of the action vector: robot = scale * action + offset."""
-
-    topic: str
-    joints: tuple[str, ...]
-    columns: np.ndarray  # (J,) int, of the action vector
-    scale: np.ndarray  # (J,)
-    offset: np.ndarray  # (J,)
 
 
 @dataclass(frozen=True)
@@ -237,50 +151,16 @@ def _check(contract: Contract, where: str) -> None:
     need(bool(contract.cameras), "cameras", "empty, expected at least one: the first one leads the frames")
     need(bool(contract.state), "state", "empty, expected at least one group of joints")
     need(bool(contract.action), "action", "empty, expected at least one group of joints")
-    for name, camera in contract.cameras.items():
-        valid = ("jpeg", "png") if camera.type == COMPRESSED else ("rgb8", "bgr8")
-        need(
-            camera.encoding in valid,
-            f"cameras.{name}.encoding",
-            f"got {camera.encoding} for {camera.type}, expected {' or '.join(valid)}",
-        )
-        need(camera.height > 0 and camera.width > 0, f"cameras.{name}", f"got {camera.width}x{camera.height} pixels")
-    groups = [(f"state[{i}]", s) for i, s in enumerate(contract.state)]
-    groups += [(f"action[{i}].demonstration", c.source) for i, c in enumerate(contract.action)]
-    for key, s in groups:
-        read = s.indices if s.type == ARRAY else s.joints
-        need(bool(read), key, f"list the {'indices' if s.type == ARRAY else 'joints'} to read of a {s.type}")
-        width = 1 if s.reduce == "sum" else len(read)
-        need(
-            len(s.names or s.joints) == width,
-            key,
-            f"{width} values but {len(s.names or s.joints)} names; give one name a value in `names`",
-        )
-        need(key.startswith("action") or s.type == JOINT_STATE, key, f"the state is read from {JOINT_STATE}")
-    for i, c in enumerate(contract.action):
-        for name, given in (
-            ("names", c.names or c.joints),
-            ("position_min", c.position_min),
-            ("position_max", c.position_max),
-            ("velocity_max", c.velocity_max),
-            ("tracking_max", c.velocity_max if c.tracking_max is None else c.tracking_max),
-        ):
-            need(
-                len(given) == len(c.joints),
-                f"action[{i}].{name}",
-                f"got {len(given)} values for {len(c.joints)} joints",
-            )
-        need(c.scale != 0, f"action[{i}].scale", "got 0")
-        need(
-            c.demonstration is None or (c.demonstration.names or c.demonstration.joints) == (c.names or c.joints),
-            f"action[{i}].demonstration.names",
-            "expected those of the action",
-        )
-        need(
-            all(a < b for a, b in zip(c.position_min, c.position_max, strict=True)),
-            f"action[{i}]",
-            "position_min is not below position_max",
-        )
+    parts: dict[str, Camera | Joints | Command] = {
+        **{f"cameras.{name}": camera for name, camera in contract.cameras.items()},
+        **{f"state[{i}]": source for i, source in enumerate(contract.state)},
+        **{f"action[{i}]": command for i, command in enumerate(contract.action)},
+    }
+    for key, part in parts.items():
+        for place, fault in part.faults().items():
+            raise InputError(f"{where}: {key}{place}: {fault}")
+    for i, group in enumerate(contract.state):
+        need(group.type == JOINT_STATE, f"state[{i}]", f"the state is read from {JOINT_STATE}")
     spec = contract.spec
     for kind, names in (("state", spec.state), ("action", spec.action)):
         need(len(set(names)) == len(names), kind, f"a name occurs twice in {', '.join(names)}")
@@ -288,7 +168,8 @@ def _check(contract: Contract, where: str) -> None:
         if name not in spec.state:
             raise unknown(f"action name in {where} (each is a name of the state too):", name, spec.state)
     typed: dict[str, str] = {}
-    sources: list[Camera | Joints] = [*contract.cameras.values(), *(group for _, group in groups)]
+    sources: list[Camera | Joints] = [*contract.cameras.values(), *contract.state]
+    sources += [c.source for c in contract.action]
     for source in sources:
         topic = source.topic.lstrip("/")
         need(typed.setdefault(topic, source.type) == source.type, topic, f"is both {typed[topic]} and {source.type}")

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from policy.robot import compressed_images
-from policy.robot.contract import ARRAY, COMPRESSED, TRAJECTORY, Camera, Joints
+from policy.robot.message_types import ARRAY, COMPRESSED, TRAJECTORY
+from policy.robot.sources import Camera, Joints
 
 
 class Unusable(ValueError):

@@ -10,8 +10,9 @@ from typing import Any
 
 from policy.robot.bounded_counter import BoundedCounter
 from policy.robot.clock_offset import ClockOffset
-from policy.robot.contract import Camera, Contract, Joints
+from policy.robot.contract import Contract
 from policy.robot.joint_consistency import JointConsistency
+from policy.robot.sources import Camera, Joints
 from policy.robot.streams import Streams
 from policy.spec import Frame
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from policy.robot.contract import Contract, Joints
+from policy.robot.contract import Contract
+from policy.robot.sources import Joints
 from policy.robot.stream import JOINTS_KEPT, Stream
 
 FIELDS: tuple[Literal["position", "velocity", "effort"], ...] = ("position", "velocity", "effort")

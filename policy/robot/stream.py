@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from policy.robot.contract import Camera, Joints
+from policy.robot.sources import Camera, Joints
 
 JOINTS_KEPT = 1024  # messages: a second of joints at 1 kHz
 NEVER = -(2**63)

@@ -26,10 +26,12 @@ import numpy as np
 
 from policy.errors import unknown
 from policy.robot import setpoints
-from policy.robot.contract import JOINT_STATE, Camera, Contract, Joints
+from policy.robot.contract import Contract
 from policy.robot.decode import Trajectory, Unusable, command_decoder, image_decoder, joints_decoder
+from policy.robot.message_types import JOINT_STATE
 from policy.robot.motors import Motors
 from policy.robot.setpoints import CommandHistory, SetPoints
+from policy.robot.sources import Camera, Joints
 from policy.robot.stream import JOINTS_KEPT, Stream
 from policy.spec import Frame
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policy.robot.contract import Contract, Controller
+from policy.robot.commands import Controller
+from policy.robot.contract import Contract
 from policy.robot.trajectory import Curve, extremes, velocities
 
 MS = 1_000_000  # ns

@@ -6,7 +6,7 @@ the same one without the switch.
 
 import numpy as np
 
-from policy.robot.contract import Limits
+from policy.robot.commands import Limits
 from sim.scene import ARM
 from sim.world import RATE
 
