@@ -13,7 +13,7 @@ import pytest
 from policy.errors import InputError
 from policy.robot.message_types import ARRAY, COMPRESSED, JOINT_STATE
 from policy.robot.motors import Motors
-from policy.robot.sources import Joints
+from policy.robot.sources import Source
 from policy.robot.streams import RESTART, Streams
 from policy.spec import Frame
 from tests.demo_bag import (
@@ -238,7 +238,7 @@ def test_messages_as_rclpy_gives_them():
 
 def test_a_joint_message_is_converted_once_for_all_that_read_it():
     """Arm, gripper, motors and a leader's action: four readers of one topic."""
-    leader = replace(CONTRACT.action[0], demonstration=Joints("joint_states", JOINT_STATE, joints=ARM))
+    leader = replace(CONTRACT.action[0], demonstration=Source("joint_states", JOINT_STATE, joints=ARM))
     contract = replace(CONTRACT, action=(leader, CONTRACT.action[1]))
     motors = Motors(contract)
     streams, read = Streams(contract, motors), Counter()
@@ -296,8 +296,8 @@ def test_setpoint_of_a_trajectory_counts_from_its_stamp_and_an_unset_stamp_from_
 
 def test_setpoints_of_a_leader_arm_and_of_an_array():
     names = CONTRACT.spec.action
-    leader = Joints("leader/joint_states", JOINT_STATE, joints=ARM, scale=-1.0, offset=0.5)
-    hand = Joints("leader/gripper", ARRAY, indices=(1,), names=names[7:])
+    leader = Source("leader/joint_states", JOINT_STATE, joints=ARM, scale=-1.0, offset=0.5)
+    hand = Source("leader/gripper", ARRAY, indices=(1,), names=names[7:])
     contract = replace(
         CONTRACT,
         action=(replace(CONTRACT.action[0], demonstration=leader), replace(CONTRACT.action[1], demonstration=hand)),

@@ -9,7 +9,7 @@ from policy.data.raw import TYPES
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import ARRAY, COMPRESSED, TRAJECTORY
-from policy.robot.sources import Camera, Joints
+from policy.robot.sources import Camera, Source
 
 JPEG = 95  # quality: once more through JPEG must not be seen
 MESSAGES = TYPES.types
@@ -54,7 +54,7 @@ class MessageWriter:
 Values = dict[str, dict[Any, float]]  # field -> joint, or its index in an array -> raw value
 
 
-def _by_topic(sources: tuple[Joints, ...], vector: np.ndarray) -> dict[str, Values]:
+def _by_topic(sources: tuple[Source, ...], vector: np.ndarray) -> dict[str, Values]:
     """A vector's values in the robot's units, by topic."""
     topics: dict[str, Values] = {}
     start = 0

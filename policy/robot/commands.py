@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.robot.message_types import TRAJECTORY
-from policy.robot.sources import Joints
+from policy.robot.sources import Source
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Command:
     offset: float = 0.0
     gripper: bool = False  # opens and closes: its command may jump, and says what is held
     tracking_max: tuple[float, ...] | None = None  # error of a joint that follows; what velocity_max covers in 0.3 s
-    demonstration: Joints | None = None  # where a demonstration's action is read; this topic unless given
+    demonstration: Source | None = None  # where a demonstration's action is read; this topic unless given
 
     @property
-    def source(self) -> Joints:
+    def source(self) -> Source:
         """Where the action of a demonstration is read from."""
-        return self.demonstration or Joints(
+        return self.demonstration or Source(
             topic=self.topic,
             type=TRAJECTORY,
             joints=self.joints,

@@ -13,7 +13,7 @@ from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.robot.commands import Command, Controller, Limits
 from policy.robot.message_types import JOINT_STATE
-from policy.robot.sources import Camera, Joints
+from policy.robot.sources import Camera, Source
 from policy.spec import Spec
 
 FOLDER = Path(__file__).parents[1] / "contracts"
@@ -35,7 +35,7 @@ class Contract:
     rate: float  # Hz
     horizon: int
     cameras: dict[str, Camera]  # the first one leads: a frame is due on its images
-    state: tuple[Joints, ...]
+    state: tuple[Source, ...]
     action: tuple[Command, ...]
     instruction: str
     labels: Labels = Labels()
@@ -91,7 +91,7 @@ class Contract:
     @functools.cached_property
     def observed(self) -> dict[str, str]:
         """Topic -> message type of what a live robot's frames are made of."""
-        sources: list[Camera | Joints] = [*self.cameras.values(), *self.state]
+        sources: list[Camera | Source] = [*self.cameras.values(), *self.state]
         return {source.topic: source.type for source in sources}
 
     @functools.cached_property
@@ -151,7 +151,7 @@ def _check(contract: Contract, where: str) -> None:
     need(bool(contract.cameras), "cameras", "empty, expected at least one: the first one leads the frames")
     need(bool(contract.state), "state", "empty, expected at least one group of joints")
     need(bool(contract.action), "action", "empty, expected at least one group of joints")
-    parts: dict[str, Camera | Joints | Command] = {
+    parts: dict[str, Camera | Source | Command] = {
         **{f"cameras.{name}": camera for name, camera in contract.cameras.items()},
         **{f"state[{i}]": source for i, source in enumerate(contract.state)},
         **{f"action[{i}]": command for i, command in enumerate(contract.action)},
@@ -168,7 +168,7 @@ def _check(contract: Contract, where: str) -> None:
         if name not in spec.state:
             raise unknown(f"action name in {where} (each is a name of the state too):", name, spec.state)
     typed: dict[str, str] = {}
-    sources: list[Camera | Joints] = [*contract.cameras.values(), *contract.state]
+    sources: list[Camera | Source] = [*contract.cameras.values(), *contract.state]
     sources += [c.source for c in contract.action]
     for source in sources:
         topic = source.topic.lstrip("/")

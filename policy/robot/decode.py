@@ -7,7 +7,7 @@ import numpy as np
 
 from policy.robot import compressed_images
 from policy.robot.message_types import ARRAY, COMPRESSED, TRAJECTORY
-from policy.robot.sources import Camera, Joints
+from policy.robot.sources import Camera, Source
 
 
 class Unusable(ValueError):
@@ -51,7 +51,7 @@ def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
     return packed
 
 
-def joint_decoder(source: Joints) -> Callable[[Any], np.ndarray | None]:
+def joint_decoder(source: Source) -> Callable[[Any], np.ndarray | None]:
     """JointState -> its joints (n,), None where the message has none of them."""
     decode = joints_decoder([source])
 
@@ -64,7 +64,7 @@ def joint_decoder(source: Joints) -> Callable[[Any], np.ndarray | None]:
     return one
 
 
-def joints_decoder(sources: Sequence[Joints]) -> Callable[[Any], list[np.ndarray | Unusable | None]]:
+def joints_decoder(sources: Sequence[Source]) -> Callable[[Any], list[np.ndarray | Unusable | None]]:
     """One topic's JointState -> a value (n,) for each source, of one look at the message for all of them."""
     fields = tuple(dict.fromkeys(source.field for source in sources))
     plan = _Plan(sources, fields, [], (0,) * len(fields))
@@ -84,7 +84,7 @@ class _Plan:
     """Where the joints of several sources are in messages with these names and numbers of values."""
 
     def __init__(
-        self, sources: Sequence[Joints], fields: Sequence[str], names: list[str], lengths: tuple[int, ...]
+        self, sources: Sequence[Source], fields: Sequence[str], names: list[str], lengths: tuple[int, ...]
     ) -> None:
         self.names, self.lengths, self._sources = names, lengths, sources
         begin = dict(zip(fields, np.cumsum([0, *lengths]).tolist(), strict=False))
@@ -124,14 +124,14 @@ class _Plan:
         return values
 
 
-def command_decoder(source: Joints) -> Callable[[Any], Any]:
+def command_decoder(source: Source) -> Callable[[Any], Any]:
     """Command -> its set-point (n,), or a `Trajectory`; None where the message has none of the joints."""
     if source.type == ARRAY:
         return lambda message: _scaled(source, np.asarray(message.data, float), source.indices, source.offset)
     return _trajectory_decoder(source) if source.type == TRAJECTORY else joint_decoder(source)
 
 
-def _trajectory_decoder(source: Joints) -> Callable[[Any], Trajectory | None]:
+def _trajectory_decoder(source: Source) -> Callable[[Any], Trajectory | None]:
     def trajectory(message: Any) -> Trajectory | None:
         if not message.points:
             raise Unusable("got a trajectory without points, expected at least one")
@@ -150,7 +150,7 @@ def _trajectory_decoder(source: Joints) -> Callable[[Any], Trajectory | None]:
     return trajectory
 
 
-def _columns(source: Joints, names: Sequence[str], length: int) -> list[int] | None:
+def _columns(source: Source, names: Sequence[str], length: int) -> list[int] | None:
     """The indices of a source's joints among the names, None where none of them is there."""
     missing = [joint for joint in source.joints if joint not in names]
     if len(missing) == len(source.joints):
@@ -163,7 +163,7 @@ def _columns(source: Joints, names: Sequence[str], length: int) -> list[int] | N
     return found
 
 
-def _scaled(source: Joints, values: np.ndarray, found: Sequence[int], offset: float) -> np.ndarray:
+def _scaled(source: Source, values: np.ndarray, found: Sequence[int], offset: float) -> np.ndarray:
     if len(values) <= max(found):
         raise _too_short(source, len(values), max(found))
     value = values[list(found)]
@@ -174,9 +174,9 @@ def _scaled(source: Joints, values: np.ndarray, found: Sequence[int], offset: fl
     return value * source.scale + offset
 
 
-def _too_short(source: Joints, length: int, last: int) -> Unusable:
+def _too_short(source: Source, length: int, last: int) -> Unusable:
     return Unusable(f"got {length} values of {source.field}, expected at least {last + 1}")
 
 
-def _not_finite(source: Joints) -> Unusable:
+def _not_finite(source: Source) -> Unusable:
     return Unusable(f"got a value that is not a finite number among {', '.join(source.joints) or source.indices}")

@@ -12,7 +12,7 @@ from policy.robot.bounded_counter import BoundedCounter
 from policy.robot.clock_offset import ClockOffset
 from policy.robot.contract import Contract
 from policy.robot.joint_consistency import JointConsistency
-from policy.robot.sources import Camera, Joints
+from policy.robot.sources import Camera, Source
 from policy.robot.streams import Streams
 from policy.spec import Frame
 
@@ -29,7 +29,7 @@ class LiveObservations:
     def __init__(self, contract: Contract, silence: float, steady: int) -> None:
         self._streams = Streams(contract)
         self._silence, self._slop = round(silence * 1e9), contract.spec.dt_ns // 4
-        sources: list[Camera | Joints] = [*contract.cameras.values(), *contract.state]
+        sources: list[Camera | Source] = [*contract.cameras.values(), *contract.state]
         self._stamped = {s.topic.lstrip("/"): s.stamp == "header" for s in sources}
         self._max_age = {s.topic.lstrip("/"): round(s.max_age * 1e9) for s in sources}
         self._heard = dict.fromkeys(self._stamped, steady)  # topic -> steady ns of its newest usable message

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from policy.robot.contract import Contract
-from policy.robot.sources import Joints
+from policy.robot.sources import Source
 from policy.robot.stream import JOINTS_KEPT, Stream
 
 FIELDS: tuple[Literal["position", "velocity", "effort"], ...] = ("position", "velocity", "effort")
@@ -44,7 +44,7 @@ class Motors:
         position, velocity, effort = group
         p, v, e = found
         if p is None or v is None or e is None:
-            assert isinstance(position.source, Joints)
+            assert isinstance(position.source, Source)
             return np.full((len(position.source.joints), 3), np.nan)
         first = e
         while first > 0 and effort.stamps[first - 1] > stamp - self._step:
@@ -53,7 +53,7 @@ class Motors:
         return np.stack([position.values[p], velocity.values[v], mean], 1)
 
 
-def _without(source: Joints, grippers: set[str]) -> Joints:
+def _without(source: Source, grippers: set[str]) -> Source:
     """The joints of a group that are no gripper's."""
     named = (
         zip(source.names, source.joints, strict=True)

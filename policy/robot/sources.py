@@ -30,7 +30,7 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Joints:
+class Source:
     """Where joint values are read from: value = scale * raw + offset, in the units of the policy."""
 
     topic: str

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from policy.robot.sources import Camera, Joints
+from policy.robot.sources import Camera, Source
 
 JOINTS_KEPT = 1024  # messages: a second of joints at 1 kHz
 NEVER = -(2**63)
@@ -12,7 +12,7 @@ NEVER = -(2**63)
 class Stream:
     """The newest `keep` values of one field, and its health."""
 
-    def __init__(self, name: str, source: Camera | Joints, keep: int) -> None:
+    def __init__(self, name: str, source: Camera | Source, keep: int) -> None:
         self.name, self.source = name, source
         self.stamps: deque[int] = deque(maxlen=keep)
         self.values: deque[Any] = deque(maxlen=keep)

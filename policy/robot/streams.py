@@ -31,7 +31,7 @@ from policy.robot.decode import Trajectory, Unusable, command_decoder, image_dec
 from policy.robot.message_types import JOINT_STATE
 from policy.robot.motors import Motors
 from policy.robot.setpoints import CommandHistory, SetPoints
-from policy.robot.sources import Camera, Joints
+from policy.robot.sources import Camera, Source
 from policy.robot.stream import JOINTS_KEPT, Stream
 from policy.spec import Frame
 
@@ -144,7 +144,7 @@ class Streams:
             one = image_decoder(source) if isinstance(source, Camera) else command_decoder(source)
             topics.setdefault(topic, []).append((_alone(one), [stream]))
         for topic, streams in joints.items():
-            sources = [s.source for s in streams if isinstance(s.source, Joints)]
+            sources = [s.source for s in streams if isinstance(s.source, Source)]
             topics.setdefault(topic, []).append((joints_decoder(sources), streams))
         return topics
 
@@ -251,17 +251,17 @@ def _alone(decode: Callable[[Any], Any]) -> Decode:
 
 def _absent(stream: Stream) -> str:
     """Why a stream has no value."""
-    if stream.others is None or not isinstance(stream.source, Joints):
+    if stream.others is None or not isinstance(stream.source, Source):
         return "nothing yet"
     wanted = ", ".join(stream.source.joints)
     return f"got the joints {', '.join(stream.others) or '(no name)'}, expected {wanted}"
 
 
 def _names(stream: Stream) -> tuple[str, ...]:
-    assert isinstance(stream.source, Joints)
+    assert isinstance(stream.source, Source)
     return stream.source.names or stream.source.joints
 
 
-def _short(joints: Joints) -> str:
+def _short(joints: Source) -> str:
     names = joints.names or joints.joints
     return names[0] if len(names) == 1 else f"{names[0]}..{names[-1]}"
