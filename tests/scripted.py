@@ -7,10 +7,12 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.robot.contract import load
+from policy.running.text import Sentence
 from policy.spec import MODES, Frame, RuntimeSettings, Spec
 from sim.kinematics import Kinematics
 from sim.tasks import TASKS, Expert
 from sim.world import World
+from tests.tiny import sentence
 
 EVERY_STEP = RuntimeSettings(replan_s=0.05)
 
@@ -23,9 +25,9 @@ class ScriptedSession:
         self.spec: Spec = replace(self.contract.spec, switches=switches, runtime=runtime)
         self.instructions: list[str] = []
 
-    def embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> Sentence:
         self.instructions.append(text)
-        return np.array([len(self.instructions)], np.float32)
+        return sentence(text, np.array([len(self.instructions)], np.float32))
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         return {"state": frame.state[None]}
@@ -42,7 +44,7 @@ class ExpertSession(ScriptedSession):
         self.frames = 0
         self._world, self._after_switch = world, after_switch
 
-    def embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> Sentence:
         task = next(t for t in TASKS.values() if text in (*t.phrasings, *t.reworded))
         self._expert, self._last = Expert(self._world, task.motion(self._world), Kinematics()), self._world.setpoint()
         return super().embed(text)
@@ -64,7 +66,7 @@ class LevelSession(ScriptedSession):
     def __init__(self) -> None:
         super().__init__(RuntimeSettings(), switches=False)
 
-    def embed(self, text: str) -> np.ndarray:
+    def embed(self, text: str) -> Sentence:
         if text not in self.level:
             raise InputError("unknown instruction")
         return super().embed(text)

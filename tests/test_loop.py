@@ -11,6 +11,7 @@ from policy.errors import InputError
 from policy.running.live_loop import LiveLoop
 from policy.running.loop import NO_INSTRUCTION, InferenceLoop
 from policy.running.session import Session
+from policy.running.text import Sentence
 from policy.spec import Frame
 from tests.tiny import TAUGHT, tell, write_model
 
@@ -349,7 +350,7 @@ def test_an_instruction_that_could_not_be_embedded_can_be_given_again(
 ) -> None:
     embed, calls = switching.session.embed, list[str]()
 
-    def flaky(text: str) -> np.ndarray:
+    def flaky(text: str) -> Sentence:
         calls.append(text)
         if len(calls) == 1:
             raise RuntimeError("no memory")

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from policy.errors import InputError
-from policy.running.session import EMBEDDINGS, Session
+from policy.running.session import SENTENCES, Session
 from policy.running.tracker import Tracker
 from policy.spec import Spec
 from tests.tiny import TAUGHT, frame, write_model
@@ -67,15 +67,16 @@ def test_a_batch_of_robots_is_one_run_and_equals_one_by_one(tmp_path: Path) -> N
             np.testing.assert_allclose(together[name][i : i + 1], value, atol=1e-6)
 
 
-def test_an_embedding_is_computed_once_and_old_ones_are_forgotten(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sentence_is_read_once_and_old_ones_are_forgotten(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session, calls = Session(model), list[str]()
-    monkeypatch.setattr(session._text, "embed", lambda texts: (calls.extend(texts), np.ones((1, 384), np.float32))[1])
-    for i in range(EMBEDDINGS + 1):
+    read = session._text.read("open drawer")
+    monkeypatch.setattr(session._text, "read", lambda text: (calls.append(text), read)[1])
+    for i in range(SENTENCES + 1):
         session.embed(f"open drawer {i}")
-    session.embed(f"open drawer {EMBEDDINGS}")
-    assert len(calls) == EMBEDDINGS + 1 == len(session._embeddings) + 1
+    session.embed(f"open drawer {SENTENCES}")
+    assert len(calls) == SENTENCES + 1 == len(session._sentences) + 1
     session.embed("open drawer 0")
-    assert len(calls) == EMBEDDINGS + 2
+    assert len(calls) == SENTENCES + 2
 
 
 def test_frames_that_do_not_fit_are_refused(model: Path) -> None:

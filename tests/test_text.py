@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from policy.errors import InputError
-from policy.running.text import Text, clean
+from policy.running.text import TOKENS, Text, clean
 
 SENTENCES = [
     "open the drawer",
     "Put the RED block into the bowl, please!",
     "schiebe den Regler nach links",
-    "stack the blue cube on top of the green one and then press the button twice " * 3,
+    "stack the blue cube on top of the green one and then press the button twice, as far as it goes",
 ]
 
 
@@ -78,7 +78,34 @@ def test_an_empty_instruction_is_an_error(text: Text, sentence: str) -> None:
         text.embed([sentence])
 
 
-def test_control_characters_and_length_do_no_harm(text: Text) -> None:
+def test_control_characters_do_no_harm() -> None:
     assert clean("open\x00 the\n\n drawer\x1b") == "open the drawer"
-    long = text.embed(["open the drawer " * 100_000])
-    assert np.isfinite(long).all()
+
+
+def test_token_states_pool_to_the_embedding_and_are_zero_where_there_is_no_token(text: Text) -> None:
+    states, mask = text.tokens(SENTENCES)
+    assert states.shape == (len(SENTENCES), TOKENS, 384) and states.dtype == np.float32 and mask.dtype == bool
+    assert not states[~mask].any()
+    mean = states.sum(1) / mask.sum(1, keepdims=True)
+    np.testing.assert_allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), text.embed(SENTENCES), atol=1e-6)
+
+
+def test_token_states_keep_the_order_of_words_that_the_embedding_hardly_sees(text: Text) -> None:
+    one, other = (text.read(f"stack the {a} block on the {b} block") for a, b in (("red", "blue"), ("blue", "red")))
+    assert one.pooled @ other.pooled > 0.99 and not one.same(other)
+    first, second = 3, 7  # where the colours stand
+    red, blue, also_red = (
+        x / np.linalg.norm(x) for x in (one.states[first], other.states[first], other.states[second])
+    )
+    assert red @ also_red > 0.9 > red @ blue
+
+
+def test_a_sentence_is_read_the_same_in_capitals(text: Text) -> None:
+    assert text.read("Open the Drawer ").same(text.read("open the drawer"))
+
+
+@pytest.mark.parametrize("words", [31, 100_000])
+def test_a_long_sentence_is_refused_and_the_longest_is_read(text: Text, words: int) -> None:
+    assert text.read("drawer " * (TOKENS - 2)).mask.all()
+    with pytest.raises(InputError, match=r"tokens .*, expected at most 32"):
+        text.read("drawer " * words)

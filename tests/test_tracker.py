@@ -7,9 +7,10 @@ import pytest
 
 from policy.errors import InputError
 from policy.running.session import Session
+from policy.running.text import TOKENS
 from policy.running.tracker import Memory, Tracker
 from policy.spec import MODES, RuntimeSettings
-from tests.tiny import TAUGHT, frame, read, write_model
+from tests.tiny import TAUGHT, frame, read, sentence, write_model
 
 A, B, C = np.eye(3, dtype=np.float32)
 NAMES = {"A": A, "B": B, "C": C}
@@ -26,7 +27,7 @@ class Story:
 
     def instruct(self, name: str) -> None:
         resolved = self.memory.resolve(name)
-        self.memory.instruct(resolved, NAMES[resolved])
+        self.memory.instruct(resolved, sentence(resolved, NAMES[resolved]))
 
     def sees(self, contact: float = 0, mode: str = "forward", done: float = 0, times: int = 1) -> np.ndarray:
         """Some inferences, each one further on; the last one's actions."""
@@ -56,6 +57,8 @@ def test_at_first_the_previous_instruction_is_the_present_one_and_there_is_no_co
     fed = story.memory.inputs(np.array([0.5, 0.25]))
     assert {k: (v.shape, v.dtype.name) for k, v in fed.items()} == {
         "previous_instruction": ((1, 3), "float32"),
+        "previous_instruction_tokens": ((1, TOKENS, 3), "float32"),
+        "previous_instruction_mask": ((1, TOKENS), "bool"),
         "contact": ((1, 1), "float32"),
         "contact_origin": ((1, 2), "float32"),
     }

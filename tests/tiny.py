@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from policy.robot.contract import FOLDER, load
-from policy.running.text import Text
+from policy.running.text import TOKENS, Sentence, Text
 from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame, Spec
 
@@ -32,7 +32,10 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
     """
     folder.mkdir(parents=True)
     shutil.copy(FOLDER / f"{robot}.yaml", folder / "contract.yaml")
-    spec = replace(load(folder / "contract.yaml").spec, switches=switches)
+    spec = load(folder / "contract.yaml").spec
+    reads = (*(f"image_{name}" for name in spec.cameras), "state", "instruction")
+    reads += ("previous_instruction", "contact", "contact_origin") if switches else ()
+    spec = replace(spec, switches=switches, reads=reads)
     spec.save(folder / "spec.json")
     if switches:
         save_file({"instructions": _taught()}, folder / "instructions.safetensors")
@@ -137,3 +140,9 @@ def _telling(spec: Spec) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
         "across": np.array([2, 3]),
         "shows": shows,
     }
+
+
+def sentence(text: str, pooled: np.ndarray) -> Sentence:
+    """A sentence of one token, its vector (D,)."""
+    states = np.pad(pooled[None], ((0, TOKENS - 1), (0, 0)))
+    return Sentence(text, pooled, states, np.arange(TOKENS) < 1)

@@ -19,6 +19,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.running.schedule import Schedule
 from policy.running.session import Session
+from policy.running.text import Sentence
 from policy.running.tracker import Tracker
 from policy.spec import ExecutionEstimate, Frame
 
@@ -30,16 +31,16 @@ KEPT = 512  # latencies that the percentiles are of
 
 @dataclass(slots=True)
 class Embedding:
-    """Work: an instruction becomes a vector."""
+    """Work: the encoder reads an instruction."""
 
     session: Session
     text: str
     at: int  # ns, when the instruction came
-    vector: np.ndarray | None = None
+    sentence: Sentence | None = None
 
     def run(self) -> None:
         """About 20 ms."""
-        self.vector = self.session.embed(self.text)
+        self.sentence = self.session.embed(self.text)
 
 
 @dataclass(slots=True)
@@ -191,13 +192,13 @@ class InferenceLoop:
     def _accept(self, work: Embedding, now: int, error: Exception | None) -> None:
         self._asked = None
         self.switches += self.tracker.text not in ("", work.text)
-        if error is not None or work.vector is None:
+        if error is not None or work.sentence is None:
             self.tracker.withdraw()
             refused = str(error) if isinstance(error, InputError) else f"the instruction could not be embedded: {error}"
             self._rest(refused, now)
             self.reason, self._words, self._answering = refused, "", None
             return
-        self._schedule.switch(self.tracker.accept(work.text, work.vector), self._keep_until)
+        self._schedule.switch(self.tracker.accept(work.text, work.sentence), self._keep_until)
         self._wanted = True
 
     def _take_chunk(self, work: Inference, now: int, took_s: float) -> None:

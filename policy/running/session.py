@@ -16,7 +16,7 @@ from policy.errors import InputError, unknown
 from policy.robot.contract import Contract
 from policy.robot.contract import load as load_contract
 from policy.running.models import find_model
-from policy.running.text import Text
+from policy.running.text import Sentence, Text
 from policy.spec import Frame, Spec, Tensor
 
 PROVIDERS = {
@@ -25,7 +25,7 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
-EMBEDDINGS = 256  # sentences whose embeddings are kept
+SENTENCES = 256  # that are kept as they were read
 EXPORT_AGAIN = "export it again with `python -m policy.export <run> --out <folder>`"
 
 
@@ -48,32 +48,32 @@ class Session:
         self._outputs = list(self.spec.outputs())
         self._taught = _taught(folder, self.spec) if self.spec.switches else None  # (N, D)
         self._text = Text()
-        self._embeddings: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._sentences: OrderedDict[str, Sentence] = OrderedDict()
         self._warm_up()
 
-    def embed(self, text: str) -> np.ndarray:
-        """The embedding (D,) of an instruction; about 20 ms for a new sentence, nothing for a recent one.
+    def embed(self, text: str) -> Sentence:
+        """An instruction as the encoder reads it; about 20 ms for a new sentence, nothing for a recent one.
 
-        Raises `InputError` for an empty sentence and, with a switching policy, for one unlike all that it was
-        taught; a plain policy cannot know.
+        Raises `InputError` for an empty sentence, a long one, and, with a switching policy, for one unlike all that
+        it was taught; a plain policy cannot know.
         """
-        embedding = self._embeddings.pop(text, None)
-        if embedding is None:
-            embedding = self._text.embed([text])[0]
-            while len(self._embeddings) >= EMBEDDINGS:
-                self._embeddings.popitem(last=False)
-        self._embeddings[text] = embedding
-        likeness, least = self.likeness(embedding), self.spec.runtime.likeness
+        sentence = self._sentences.pop(text, None)
+        if sentence is None:
+            sentence = self._text.read(text)
+            while len(self._sentences) >= SENTENCES:
+                self._sentences.popitem(last=False)
+        self._sentences[text] = sentence
+        likeness, least = self.likeness(sentence), self.spec.runtime.likeness
         if likeness < least:
             raise InputError(
                 f"unknown instruction {text[:80]!r}: its likeness with the nearest sentence that was taught is "
                 f"{likeness:.2f}, expected {least} or more; use other words, or teach it"
             )
-        return embedding
+        return sentence
 
-    def likeness(self, embedding: np.ndarray) -> float:
-        """Cosine of an embedding (D,) with the nearest sentence that was taught; 1 where a policy does not know."""
-        return 1.0 if self._taught is None else float((self._taught @ embedding).max())
+    def likeness(self, sentence: Sentence) -> float:
+        """Cosine of a sentence with the nearest one that was taught; 1 where a policy does not know."""
+        return 1.0 if self._taught is None else float((self._taught @ sentence.pooled).max())
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""
@@ -104,7 +104,7 @@ class Session:
         """Two runs: allocations and kernel choices happen here and not in the first control step."""
         for _ in range(2):
             self.run({name: np.zeros((1, *shape), kind) for name, (kind, shape) in self.spec.inputs().items()})
-        self._text.embed(["be ready"])
+        self._text.read("be ready")
 
 
 def check_robot(robot: Spec, policy: Spec, what: str, advice: str) -> None:

