@@ -48,8 +48,8 @@ def mapping(cls: type, raw: Any, where: str) -> dict[str, Any]:
 def value(kind: Any, raw: Any, where: str) -> Any:
     """One YAML value as the annotated type `kind`; an int may stand for a float."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # X | None
-        return None if raw is None else value(args[0], raw, where)
+    if origin in (types.UnionType, typing.Union):
+        return None if raw is None and types.NoneType in args else value(_meant(args, raw), raw, where)
     if origin is Literal:
         if raw not in args:
             raise unknown(f"value in {where}:", raw, args)
@@ -71,3 +71,12 @@ def value(kind: Any, raw: Any, where: str) -> Any:
     if kind is float and not math.isfinite(raw):
         raise InputError(f"{where}: got {raw!r}, expected a finite number")
     return kind(raw)
+
+
+def _meant(kinds: tuple[Any, ...], raw: Any) -> Any:
+    """Which type of a union a plain value is to be: a mapping the dataclass that shares most keys, a list a tuple."""
+    if isinstance(raw, dict):
+        classes = [kind for kind in kinds if hasattr(kind, "__dataclass_fields__")]
+        return max(classes or kinds, key=lambda kind: len(raw.keys() & typing.get_type_hints(kind).keys()))
+    origin = tuple if isinstance(raw, list) else Literal if isinstance(raw, str) else None
+    return next((kind for kind in kinds if typing.get_origin(kind) is origin), kinds[0])

@@ -12,7 +12,7 @@ import numpy as np
 from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.robot.commands import Command, Controller, Limits
-from policy.robot.message_types import JOINT_STATE
+from policy.robot.message_types import TRAJECTORY
 from policy.robot.sources import Camera, Source
 from policy.spec import Spec
 
@@ -45,7 +45,7 @@ class Contract:
         """The names, shapes, rate and horizon that a policy of this robot has."""
         return Spec(
             cameras={name: (c.height, c.width) for name, c in self.cameras.items()},
-            state=tuple(n for s in self.state for n in (s.names or s.joints)),
+            state=tuple(n for s in self.state for n in s.spec_names),
             action=tuple(n for c in self.action for n in (c.names or c.joints)),
             rate=self.rate,
             horizon=self.horizon,
@@ -60,6 +60,11 @@ class Contract:
                 for key in ("position_min", "position_max", "velocity_max")
             )
         )
+
+    @functools.cached_property
+    def turns(self) -> dict[str, float]:
+        """Name of the state -> the length of its turn where it turns without end, 0 where it does not."""
+        return {n: float(turn) for s in self.state for n, turn in zip(s.spec_names, s.turns, strict=True)}
 
     @functools.cached_property
     def controllers(self) -> tuple[Controller, ...]:
@@ -160,7 +165,7 @@ def _check(contract: Contract, where: str) -> None:
         for place, fault in part.faults().items():
             raise InputError(f"{where}: {key}{place}: {fault}")
     for i, group in enumerate(contract.state):
-        need(group.type == JOINT_STATE, f"state[{i}]", f"the state is read from {JOINT_STATE}")
+        need(group.type != TRAJECTORY, f"state[{i}]", "a trajectory is a command; read the state where it is measured")
     spec = contract.spec
     for kind, names in (("state", spec.state), ("action", spec.action)):
         need(len(set(names)) == len(names), kind, f"a name occurs twice in {', '.join(names)}")

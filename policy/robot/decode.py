@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policy.robot import compressed_images
-from policy.robot.message_types import ARRAY, COMPRESSED, TRAJECTORY
+from policy.robot import compressed_images, message_fields
+from policy.robot.message_types import COMPRESSED, TRAJECTORY
 from policy.robot.sources import Camera, Source
 
 
@@ -102,8 +102,9 @@ class _Plan:
             self._found.append(None if columns is None else slice(len(index), len(index) + len(columns)))
             for column in columns or ():
                 index.append(begin[source.field] + column)
-                scale.append(source.scale)
-                offset.append(source.offset)
+            if columns is not None:
+                scale += source.scales.tolist()
+                offset += source.offsets.tolist() if source.reduce == "none" else [0.0] * len(columns)
         self._index, self._scale, self._offset = np.array(index, np.int64), np.array(scale), np.array(offset)
 
     def values(self, raw: np.ndarray) -> list[np.ndarray | Unusable | None]:
@@ -118,17 +119,37 @@ class _Plan:
             elif not sound and not finite[found].all():
                 values.append(_not_finite(source))
             elif source.reduce == "sum":
-                values.append(picked[found].sum(keepdims=True) * source.scale + source.offset)
+                values.append(scaled[found].sum(keepdims=True) + source.offsets)
             else:
                 values.append(scaled[found])
         return values
 
 
+def value_decoder(source: Source) -> Callable[[Any], np.ndarray | None]:
+    """Message of any type but a trajectory -> its values (n,), None where it has none of the joints."""
+    return joint_decoder(source) if source.joints else _fields_decoder(source)
+
+
 def command_decoder(source: Source) -> Callable[[Any], Any]:
     """Command -> its set-point (n,), or a `Trajectory`; None where the message has none of the joints."""
-    if source.type == ARRAY:
-        return lambda message: _scaled(source, np.asarray(message.data, float), source.indices, source.offset)
-    return _trajectory_decoder(source) if source.type == TRAJECTORY else joint_decoder(source)
+    return _trajectory_decoder(source) if source.type == TRAJECTORY else value_decoder(source)
+
+
+def _fields_decoder(source: Source) -> Callable[[Any], np.ndarray]:
+    readers = [message_fields.reader(path) for path in source.paths]
+
+    def fields(message: Any) -> np.ndarray:
+        try:
+            raw = np.array([read(message) for read in readers])
+        except ValueError as error:
+            raise Unusable(f"{error} (in a {source.type})") from None
+        if not np.isfinite(raw).all():
+            raise _not_finite(source)
+        if source.orientation and not raw[-4:].any():
+            raise Unusable(f"got an orientation of four zeros at {source.orientation}, expected a quaternion")
+        return source.convert(raw)
+
+    return fields
 
 
 def _trajectory_decoder(source: Source) -> Callable[[Any], Trajectory | None]:
@@ -142,9 +163,9 @@ def _trajectory_decoder(source: Source) -> Callable[[Any], Trajectory | None]:
         times = np.array([t.sec * 1_000_000_000 + t.nanosec for t in starts], np.int64)
         if (np.diff(times) < 0).any():
             raise Unusable("got a trajectory whose points run backwards")
-        positions = [_scaled(source, np.asarray(p.positions, float), found, source.offset) for p in message.points]
+        positions = [source.convert(_picked(source, p.positions, found)) for p in message.points]
         moving = all(len(p.velocities) for p in message.points)
-        speeds = [_scaled(source, np.asarray(p.velocities, float), found, 0.0) for p in message.points if moving]
+        speeds = [source.convert(_picked(source, p.velocities, found), speed=True) for p in message.points if moving]
         return Trajectory(times, np.stack(positions), np.stack(speeds) if moving else None)
 
     return trajectory
@@ -163,15 +184,13 @@ def _columns(source: Source, names: Sequence[str], length: int) -> list[int] | N
     return found
 
 
-def _scaled(source: Source, values: np.ndarray, found: Sequence[int], offset: float) -> np.ndarray:
+def _picked(source: Source, values: Sequence[float], found: list[int]) -> np.ndarray:
     if len(values) <= max(found):
         raise _too_short(source, len(values), max(found))
-    value = values[list(found)]
-    if not np.isfinite(value).all():
+    raw = np.asarray(values, float)[found]
+    if not np.isfinite(raw).all():
         raise _not_finite(source)
-    if source.reduce == "sum":
-        value = value.sum(keepdims=True)
-    return value * source.scale + offset
+    return raw
 
 
 def _too_short(source: Source, length: int, last: int) -> Unusable:
@@ -179,4 +198,4 @@ def _too_short(source: Source, length: int, last: int) -> Unusable:
 
 
 def _not_finite(source: Source) -> Unusable:
-    return Unusable(f"got a value that is not a finite number among {', '.join(source.joints) or source.indices}")
+    return Unusable(f"got a value that is not a finite number among {', '.join(source.joints or source.paths)}")

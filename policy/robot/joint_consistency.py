@@ -23,9 +23,9 @@ class JointConsistency:
     def __init__(self, contract: Contract) -> None:
         fastest = {n: float(v) for n, v in zip(contract.spec.action, contract.limits.velocity, strict=True)}
         self._joints: dict[str, dict[str, float]] = {}  # topic -> joint -> its velocity limit, in units of the policy
-        for source in contract.state:
-            for joint, name in zip(source.joints, source.names or source.joints, strict=False):
-                limit = fastest.get(name, np.inf) / abs(source.scale)
+        for source in (s for s in contract.state if s.joints):
+            for joint, name, scale in zip(source.joints, source.spec_names, source.scales, strict=False):
+                limit = fastest.get(name, np.inf) / abs(scale)
                 self._joints.setdefault(source.topic.lstrip("/"), {})[joint] = limit
         self.publishers: dict[str, int] = dict.fromkeys(self._joints, 1)
         self._last: dict[tuple[str, str], tuple[float, int]] = {}  # value and steady ns

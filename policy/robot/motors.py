@@ -25,14 +25,22 @@ class Motors:
     def __init__(self, contract: Contract) -> None:
         grippers = {name for c in contract.action if c.gripper for name in c.names or c.joints}
         self._step = contract.spec.dt_ns
-        groups = [group for source in contract.state if (group := _without(source, grippers)).joints]
         self._groups = [
             [
                 Stream(f"{field} of the motors ({group.topic})", replace(group, field=field), JOINTS_KEPT)
                 for field in FIELDS
             ]
-            for group in groups
+            for source in contract.state
+            if (group := _without(source, grippers)).joints
         ]
+        turns = {
+            (s.topic, j): t / abs(k)
+            for s in contract.state
+            for j, t, k in zip(s.joints, s.turns, s.scales, strict=False)
+        }
+        for position, *_ in self._groups:
+            assert isinstance(position.source, Source)
+            position.turns = np.array([turns.get((position.source.topic, j), 0.0) for j in position.source.joints])
         self.streams = [stream for group in self._groups for stream in group]  # what Streams fills
 
     def at(self, stamp: int) -> np.ndarray:
@@ -54,17 +62,16 @@ class Motors:
 
 
 def _without(source: Source, grippers: set[str]) -> Source:
-    """The joints of a group that are no gripper's."""
-    named = (
-        zip(source.names, source.joints, strict=True)
-        if len(source.names) == len(source.joints)
-        else ((name, joint) for name in source.names or ("",) for joint in source.joints)
-    )
+    """The joints of a group that are no gripper's, in the robot's own units; none where it reads no joints."""
+    apart = len(source.spec_names) == len(source.joints)  # each joint is a value of its own
+    names = source.spec_names if apart else source.spec_names * len(source.joints)
+    kept = [i for i, name in enumerate(names[: len(source.joints)]) if name not in grippers]
     return replace(
         source,
-        joints=tuple(joint for name, joint in named if (name or joint) not in grippers),
+        joints=tuple(source.joints[i] for i in kept),
         names=(),
         reduce="none",
         scale=1.0,
         offset=0.0,
+        continuous=False,
     )

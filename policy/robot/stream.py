@@ -3,6 +3,9 @@
 from collections import deque
 from typing import Any
 
+import numpy as np
+
+from policy.robot import continuous
 from policy.robot.sources import Camera, Source
 
 JOINTS_KEPT = 1024  # messages: a second of joints at 1 kHz
@@ -16,6 +19,7 @@ class Stream:
         self.name, self.source = name, source
         self.stamps: deque[int] = deque(maxlen=keep)
         self.values: deque[Any] = deque(maxlen=keep)
+        self.turns = np.zeros(0) if isinstance(source, Camera) else source.turns  # see policy.robot.continuous
         self.max_age = round(source.max_age * 1e9)
         self.last = NEVER  # stamp of the newest message
         self.behind = 0  # messages in a row from before it
@@ -43,7 +47,9 @@ class Stream:
         return None if i is None or at - self.stamps[i] > self.max_age else i
 
     def append(self, at: int, value: Any) -> None:
-        """Keep a value."""
+        """Keep a value; of joints that turn without end, counted on from the one before."""
+        if self.turns.any() and self.values:
+            value = continuous.near(value, self.values[-1], self.turns)
         self.last, self.behind = at, 0
         self.stamps.append(at)
         self.values.append(value)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from policy.errors import unknown
-from policy.robot import setpoints
+from policy.robot import continuous, setpoints
 from policy.robot.contract import Contract
 from policy.robot.decode import Trajectory, Unusable, command_decoder, image_decoder, joints_decoder
 from policy.robot.message_types import JOINT_STATE
@@ -71,7 +71,8 @@ class Streams:
         self._commands: dict[Stream, CommandHistory] = {}
         for c in contract.action:
             stream = Stream(f"action {_short(c.source)} ({c.source.topic})", c.source, COMMANDS_KEPT)
-            self._commands[stream] = CommandHistory(len(c.joints))
+            stream.turns = np.array([contract.turns.get(name, 0.0) for name in c.source.spec_names])
+            self._commands[stream] = CommandHistory(len(c.source.spec_names))
         self._motors = motors.streams if motors is not None else []
         self._lead = next(iter(self._cameras.values()))
         self._topics = self._by_topic()
@@ -138,7 +139,7 @@ class Streams:
         joints: dict[str, list[Stream]] = {}
         for stream in (*self._cameras.values(), *self._state, *self._commands, *self._motors):
             source, topic = stream.source, stream.source.topic.lstrip("/")
-            if source.type == JOINT_STATE:
+            if source.type == JOINT_STATE and isinstance(source, Source) and source.joints:
                 joints.setdefault(topic, []).append(stream)
                 continue
             one = image_decoder(source) if isinstance(source, Camera) else command_decoder(source)
@@ -154,9 +155,11 @@ class Streams:
             stream.fault, stream.dropped = "", 0
         if stream is self._lead:
             self._release(force=True)
-        stream.append(at, value)
         if stream in self._commands:
+            stream.last, stream.behind = at, 0
             self._command(stream, at, receive_ns, value)
+        else:
+            stream.append(at, value)
         if stream is self._lead and (self._due is None or at >= self._due - self._slop):
             if self._due is None or at > self._due + self._dt // 2:
                 self._due = at
@@ -167,10 +170,17 @@ class Streams:
     def _command(self, stream: Stream, at: int, receive_ns: int, value: np.ndarray | Trajectory) -> None:
         history = self._commands[stream]
         if not isinstance(value, Trajectory):
-            history.hold(at, value)
+            history.hold(at, self._counted(stream, at, value[None])[0])
             return
         start = None if history.known(receive_ns) else self._standing(stream, receive_ns)
-        history.follow(receive_ns, at + value.times, value.positions, value.velocities, start)
+        positions = self._counted(stream, receive_ns, value.positions)
+        history.follow(receive_ns, at + value.times, positions, value.velocities, start)
+
+    def _counted(self, stream: Stream, at: int, positions: np.ndarray) -> np.ndarray:
+        """Set-points (N, n) of joints that turn without end, counted as their state is at a time [ns]."""
+        if not stream.turns.any() or (standing := self._standing(stream, at)) is None:
+            return positions
+        return continuous.counted_on(positions, standing, stream.turns)
 
     def _standing(self, command: Stream, at: int) -> np.ndarray | None:
         """Where the joints of a command (n,) stand at a time [ns], None where their state is unknown."""
@@ -259,7 +269,7 @@ def _absent(stream: Stream) -> str:
 
 def _names(stream: Stream) -> tuple[str, ...]:
     assert isinstance(stream.source, Source)
-    return stream.source.names or stream.source.joints
+    return stream.source.spec_names
 
 
 def _short(joints: Source) -> str:
