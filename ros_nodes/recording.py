@@ -14,7 +14,7 @@ from policy.data.bag_writer import channels
 from policy.data.raw import TYPES
 from policy.errors import InputError
 from policy.robot.contract import Contract
-from policy.robot.instructions import continues
+from policy.robot.instructions import continues, stops
 from policy.robot.message_types import STRING
 from ros_nodes.episode_bag import EpisodeBag
 
@@ -104,8 +104,18 @@ class Recorder:
         self._write(EpisodeBag.flush)
 
     def _instruct(self, cdr: bytes, now_ns: int) -> None:
-        """End the bag and begin another, unless the instruction names no other task than the one in force."""
+        """End the bag and begin another, unless the instruction names no other task than the one in force.
+
+        "stop" ends the bag, and the next instruction begins another.
+        """
         text = _text(cdr)
+        if stops(text):
+            if self.instruction and not (self.bag is not None and self.bag.success):
+                self._unfinished = self.instruction
+            self.instruction = ""
+            self._latched.pop(self._instructions, None)
+            self._end()
+            return
         if continues(text):
             text = self._unfinished  # a bag of its own does not hold what it resumes
             cdr = bytes(TYPES.serialize_cdr(TYPES.types[STRING](data=text), STRING))

@@ -12,6 +12,7 @@ from policy.errors import InputError
 from policy.running.tracker import Memory
 from policy.spec import RuntimeSettings
 from tests import small_robot as robot
+from tests.tiny import sentence
 
 
 def meant(words: list[str], done: set[int] = frozenset()) -> list[str]:
@@ -36,6 +37,9 @@ def meant(words: list[str], done: set[int] = frozenset()) -> list[str]:
         (["A", "", "B", "continue"], set(), ["A", "", "B", "A"]),
         (["continue"], set(), [""]),
         (["", "A"], set(), ["", "A"]),
+        (["A", "stop", "continue"], set(), ["A", "", "A"]),
+        (["A", "Wait a moment!", "A"], set(), ["A", "", "A"]),
+        (["A", "B", "stop", "continue"], {1}, ["A", "B", "", "A"]),
     ],
 )
 def test_what_is_in_force(words: list[str], done: set[int], expected: list[str]) -> None:
@@ -53,7 +57,7 @@ def live(words: list[str], done: set[int]) -> list[str]:
         if text == memory.text:
             continue
         texts.append(text)
-        memory.instruct(text, np.full(3, place))
+        memory.instruct(text, sentence(text, np.full(3, place)))
         for _ in range(4 if place in done else 0):
             now += 10**9
             memory.update(now, np.zeros(2), np.array([0, 1, 1, 0, 0.0]), np.zeros((4, 2)))

@@ -1,15 +1,56 @@
-"""The instruction that resumes the unfinished one."""
+"""The instructions that hold the arm and that resume the unfinished one."""
 
 import pytest
 
-from policy.robot.instructions import continues
+from policy.robot.instructions import continues, stops
 
 
-@pytest.mark.parametrize("text", ["continue", "Continue", " continue. ", "CONTINUE...", "\tcontinue\n"])
+@pytest.mark.parametrize(
+    "text", ["continue", "Continue", " continue. ", "CONTINUE...", "\tcontinue\n", "please go on", "carry on, robot"]
+)
 def test_continue_is_recognised_in_any_case_and_punctuation(text: str) -> None:
-    assert continues(text)
+    assert continues(text) and not stops(text)
 
 
-@pytest.mark.parametrize("text", ["", ".", "continue to the drawer", "discontinue", "open the drawer"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "continue to the drawer", "discontinue", "open the drawer", "don't continue"]
+)
 def test_an_instruction_that_names_a_task_is_not_continue(text: str) -> None:
     assert not continues(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("stop", "Stop!", "STOP STOP STOP", "stop, please", "stop right there", "stop moving", "could you stop"),
+        *("wait", "wait a moment", "wait for a second", "hold", "hold on", "Hold it!", "hold still", "halt", "pause"),
+        *(
+            "don't move",
+            "don\u2019t move",
+            "stay where you are",
+            "freeze",
+            "that's enough now",
+            "stop what you're doing",
+        ),
+    ],
+)
+def test_stop_is_recognised_in_its_plain_variants(text: str) -> None:
+    assert stops(text) and not continues(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "!", "the", "you", "it", "open the drawer", "get the lamp to stop shining", "hold the red block"),
+        *(
+            "stop the lamp",
+            "do not stop",
+            "don't wait",
+            "put the block on the bus stop",
+            "no light",
+            "wait, open it up",
+        ),
+    ],
+)
+def test_an_instruction_that_names_more_is_not_stop(text: str) -> None:
+    assert not stops(text)

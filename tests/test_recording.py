@@ -127,6 +127,17 @@ def test_continue_records_the_instruction_that_it_resumes(tmp_path: Path) -> Non
     assert [(e.instruction, len(e.stamps)) for e in episodes] == expected
 
 
+def test_stop_ends_a_bag_and_continue_records_the_rest(tmp_path: Path) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    for i, text in enumerate(("first", "stop!", "continue")):
+        feed(recorder, demonstration(20, start=after(20 * i), text=text))
+    recorder.stop()
+    episodes = sorted((read_episodes(b, CONTRACT)[0] for b in find_bags(tmp_path)), key=lambda e: e.stamps[0])
+    assert [(e.instruction, len(e.stamps)) for e in episodes] == [("first", 20)] * 2
+    assert episodes[1].stamps[0] > after(39)
+
+
 def test_recorders_that_begin_in_one_second_get_a_bag_each(tmp_path: Path) -> None:
     """They find the same name free, and only one can make it."""
     barrier = threading.Barrier(8)
