@@ -16,6 +16,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -32,7 +33,7 @@ from ros_nodes.graph import publishers_fault, unheard
 from ros_nodes.qos_events import QosMismatches
 from ros_nodes.stop_file import StopFile, default_path
 
-WATCH = 0.01  # s between two looks at the clocks
+WATCH = 0.01  # s between two looks at the clocks, and between two copies of a plan
 LOOK = 0.1  # s between two looks at the graph
 ALIVE = 250_000_000  # ns between two statuses at most: within one process Fast DDS asserts liveliness by them alone
 
@@ -54,6 +55,7 @@ class SafetyNode(Node):
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0  # steady ns
         self._passed = 0
+        self._newest: dict[str, tuple[Plan, bytes]] = {}  # topic -> what was sent last, also as it is serialised
         self._started = str(time_ns())  # tells one process from the next
         self._saved = ("", False)
         path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
@@ -173,10 +175,19 @@ class SafetyNode(Node):
 
     def _send(self, plans: list[Plan]) -> None:
         for plan in plans:
-            self._outputs[bridge.relative(plan.controller.topic)].publish(bridge.plan_message(plan))
+            topic = bridge.relative(plan.controller.topic)
+            self._newest[topic] = plan, serialize_message(bridge.plan_message(plan))
+            self._outputs[topic].publish(self._newest[topic][1])
+
+    def _send_again(self, now: int) -> None:
+        """What was sent last, once more: a connection may lose a message."""
+        for topic, (plan, message) in self._newest.items():
+            if plan.due_again(now):
+                self._outputs[topic].publish(message)
 
     def _watch(self) -> None:
         now, steady = self._now(), monotonic_ns()
+        self._send_again(now)
         self._send(self._monitor.report("joints", self._consistency.fault(steady), now))
         self._send(self._monitor.watch(now, steady))
         self._save()

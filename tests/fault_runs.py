@@ -2,8 +2,8 @@
 
     python -m tests.fault_runs --runs 100          prints a line a run, and the worst of all at the end
 
-Sensor messages are dropped, delayed by up to 60 ms, overtaken and duplicated; commands are delayed, in their order
-and without loss, as a reliable connection has them (tests/test_plan.py has those that overtake each other); stamps
+Messages of sensors and commands are dropped (a fifth of them) and delayed by up to 60 ms, commands in their order, as
+DDS keeps it (tests/test_plan.py has those that overtake each other); those of sensors are duplicated, too; stamps
 step; policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points
 are sampled each ms.
 """
@@ -53,6 +53,7 @@ class FaultyRobot(Robot):
         self.rng, self.faults = np.random.default_rng(seed), set[str]()
         self.samples: list[list[np.ndarray]] = [[]]  # runs of set-points (A,), one each ms; a move by hand ends one
         self._sampled: int | None = None
+        self._stamps: dict[str, int] = {}  # topic -> ns, of the command that came last
         self._busy_until = 0.0  # monotonic s, when the last command on its way arrives
         super().__init__(context, **options)
 
@@ -77,15 +78,16 @@ class FaultyRobot(Robot):
         self.samples.append([])
 
     def _command(self, topic: str, message: Any) -> None:
-        delay = float(self.rng.uniform(0, LATE)) if "delay" in self.faults else 0.0
-        self._busy_until = max(time.monotonic() + delay, self._busy_until)
-        self._after(max(0.0, self._busy_until - time.monotonic()), lambda: self._follow(topic, message))
+        for delay in self._delays()[:1]:
+            self._busy_until = max(time.monotonic() + delay, self._busy_until)
+            self._after(max(0.0, self._busy_until - time.monotonic()), lambda: self._follow(topic, message))
 
     def _follow(self, topic: str, message: Any) -> None:
-        now = self._now()
+        now, stamp = self._now(), bridge.nanoseconds(message.header.stamp)
         self.sample(now)
-        if now - bridge.nanoseconds(message.header.stamp) > plan.LATE:
+        if now - stamp > plan.LATE and stamp != self._stamps.get(topic):  # later than promised, and no copy
             self.samples.append([])
+        self._stamps[topic] = stamp
         super()._command(topic, message)
 
     def _say(self, topic: str, message: Any) -> None:

@@ -18,7 +18,8 @@ TIMES = DT * np.arange(1, 17)
 MS = 10**6
 NOW = 10**12
 SEEDS = 200
-START = ((LIMITS.low + LIMITS.high) / 2).astype(float)
+MIDDLE = ((LIMITS.low + LIMITS.high) / 2).astype(float)
+START = MIDDLE.copy()
 START[0] = LIMITS.high[0] - 0.6
 
 Chunks = Callable[[np.ndarray, int], np.ndarray]
@@ -30,13 +31,28 @@ def towards_the_limit(position: np.ndarray, step: int) -> np.ndarray:
     return points
 
 
-def run(chunks: Chunks, seed: int, late_ms: float, skew_ms: int, seconds: float = 1.5) -> np.ndarray:
-    """Set-points (T, A) of the controllers, one each ms; each message is late by up to `late_ms` of its own."""
+def run(
+    chunks: Chunks,
+    seed: int,
+    late_ms: float,
+    skew_ms: int,
+    seconds: float = 1.5,
+    start: np.ndarray = START,
+    lost: float = 0.0,
+    copies: bool = True,
+    in_order: bool = False,
+) -> np.ndarray:
+    """Set-points (T, A) of the controllers, one each ms.
+
+    Each message is late by up to `late_ms` of its own, `in_order` as DDS has them or not, and of all a share is
+    `lost`; copies go out as the safety node sends them.
+    """
     rng, skew = np.random.default_rng(seed), skew_ms * MS
     monitor = SafetyMonitor(CONTRACT)
     controllers = {
-        topic: TrajectoryController(joints, position, NOW + skew) for topic, joints, position in CONTRACT.split(START)
+        topic: TrajectoryController(joints, position, NOW + skew) for topic, joints, position in CONTRACT.split(start)
     }
+    newest: dict[str, Plan] = {}
     on_the_way: list[tuple[int, Plan]] = []
     setpoints: list[np.ndarray] = []
 
@@ -50,7 +66,13 @@ def run(chunks: Chunks, seed: int, late_ms: float, skew_ms: int, seconds: float 
         plans = monitor.watch(now, now)
         if ms % 50 == 0:
             plans += monitor.command(now + TIMES, chunks(position, ms // 50), now, now)
-        on_the_way += [(now + round(rng.uniform(0, late_ms) * MS), plan) for plan in plans]
+        newest |= {plan.controller.topic: plan for plan in plans}
+        if copies and ms % 10 == 0:
+            plans += [plan for plan in newest.values() if plan.due_again(now)]
+        for plan in plans:
+            if rng.random() >= lost:
+                arrives = now + round(rng.uniform(0, late_ms) * MS)
+                on_the_way.append((max([arrives, *(t for t, _ in on_the_way if in_order)]), plan))
         for message in [one for one in on_the_way if one[0] <= now]:
             on_the_way.remove(message)
             plan, (points, speeds) = message[1], message[1].in_robot_units()
@@ -63,6 +85,13 @@ def run(chunks: Chunks, seed: int, late_ms: float, skew_ms: int, seconds: float 
 
 def beyond(setpoints: np.ndarray) -> float:
     return float(np.maximum(setpoints - LIMITS.high, LIMITS.low - setpoints).max())
+
+
+def too_fast(setpoints: np.ndarray) -> bool:
+    """Whether more than 1.5 times a velocity limit at an instant, or 1.05 times over 50 ms."""
+    speed = np.abs(np.diff(setpoints, axis=0)) * 1000 / LIMITS.velocity
+    mean = np.abs(setpoints[50:] - setpoints[:-50]) * 20 / LIMITS.velocity
+    return bool(speed.max() >= 1.5 or mean.max() >= 1.05)
 
 
 @pytest.mark.slow
@@ -78,7 +107,9 @@ def test_no_set_point_is_beyond_a_limit_however_late_messages_are(skew_ms: int) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("skew_ms", [-20, 0, 20])
-def test_a_policy_that_changes_its_mind_at_any_moment_keeps_the_limits(skew_ms: int) -> None:
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_policy_that_changes_its_mind_at_any_moment_keeps_the_limits(skew_ms: int, in_order: bool) -> None:
+    """With copies in order, as DDS has them; without them also where messages overtake each other."""
     for seed in range(8):
         rng = np.random.default_rng([seed, 1])
         speeds = rng.uniform(-1.0, 1.0, (60, 7))
@@ -88,11 +119,27 @@ def test_a_policy_that_changes_its_mind_at_any_moment_keeps_the_limits(skew_ms: 
             points[:, :7] += speeds[step // 3] * TIMES[:, None] * 1e-9
             return points
 
-        setpoints = run(wild, seed, 60.0, skew_ms, 2.0)
-        speed = np.abs(np.diff(setpoints, axis=0)) * 1000 / LIMITS.velocity
-        mean = np.abs(setpoints[50:] - setpoints[:-50]) * 20 / LIMITS.velocity
+        setpoints = run(wild, seed, 60.0, skew_ms, 2.0, copies=in_order, in_order=in_order)
         assert beyond(setpoints) < 1e-6
-        assert skew_ms or (speed.max() < 1.5 and mean.max() < 1.05)  # with clocks that agree
+        assert skew_ms or not too_fast(setpoints)  # with clocks that agree
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fifth_of_the_commands_may_be_lost(seed: int) -> None:
+    """A smooth motion: where two in a row are lost the controller stands at the end of its plan; see `due_again`."""
+    rng = np.random.default_rng([seed, 2])
+    rates, phases = rng.uniform(1, 6, (2, 7))
+
+    def waves(position: np.ndarray, step: int) -> np.ndarray:
+        points = np.tile(MIDDLE, (16, 1))
+        angles = rates * (step * DT + TIMES)[:, None] * 1e-9 + phases
+        points[:, :7] += 0.5 * (np.sin(angles) - np.sin(phases)) / rates
+        return points
+
+    setpoints = run(waves, seed, 1.0, 0, 4.0, MIDDLE, lost=0.2, in_order=True)
+    assert beyond(setpoints) < 1e-6 and not too_fast(setpoints)
+    assert np.ptp(setpoints[:, 0]) > 0.1, "and it moves"
 
 
 def test_undelayed_motion_is_not_slowed() -> None:

@@ -8,6 +8,11 @@ A message may be late by up to `LATE`, and two may overtake each other; a joint_
 wherever it is to the first point that is still to come. So a plan that departs from the one before has no point
 within `LATE`, and from every state in which it may find the controller the way to its first point keeps the limits.
 Where no such plan exists, the plan before goes on: each ends at rest by itself.
+
+A message may also be lost. Whoever sends plans sends the newest one again while `Plan.due_again`, every 10 ms: a copy
+is the same curve, so it changes nothing where the first one arrived, and where that was lost it counts as late by the
+time between the two. What is assumed of a connection is therefore: of a plan and its copies one arrives within
+`LATE`. Where all are lost the controller stays on an older plan, and the next one that continues makes it leap.
 """
 
 from collections.abc import Iterator
@@ -43,6 +48,10 @@ class Plan:
     times: np.ndarray  # (N,) ns, on the robot's clock
     points: np.ndarray  # (N, J)
     speeds: np.ndarray  # (N, J) per second, the last zero
+
+    def due_again(self, now: int) -> bool:
+        """Whether a copy is to be sent at a time [ns]: one that is sent later would not be in time."""
+        return 0 < now - self.stamp <= ON_THE_WAY
 
     def in_robot_units(self) -> tuple[np.ndarray, np.ndarray]:
         """Points and speeds (N, J) as the controller takes them."""
