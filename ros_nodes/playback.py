@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from policy.data.bags import messages
-from policy.data.raw import TYPES, Raw
+from policy.data.definitions import decode
+from policy.data.raw import Raw
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import STRING
@@ -77,7 +78,7 @@ class Playback:
             first, last = first or raw.stamp, max(last, raw.stamp)
             if topic in commanded:
                 try:
-                    message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
+                    message: Any = decode(raw)
                 except Exception as error:  # rosbags raises whatever the damaged bytes lead to
                     self.dropped[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
                     continue

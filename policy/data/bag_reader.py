@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from policy.data.clocks import Alignment
-from policy.data.raw import TYPES, Raw
+from policy.data.definitions import decode
+from policy.data.raw import Raw
+from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import BOOL, STRING
 from policy.robot.motors import Motors
@@ -58,7 +60,9 @@ class BagReader:
         """Take one message."""
         topic, received = raw.topic.lstrip("/"), raw.stamp + self._reception
         try:
-            message: Any = TYPES.deserialize_cdr(raw.data, raw.type)
+            message: Any = decode(raw)
+        except InputError:
+            raise  # nothing defines the type
         except Exception as error:  # rosbags raises whatever the damaged bytes lead to
             self._dropped[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
             return

@@ -19,7 +19,7 @@ from zlib import crc32
 
 import lz4.frame  # type: ignore[import-untyped]  # it has no stubs
 
-from policy.data.raw import CUT_OFF, DAMAGED, UNCOUNTED, Raw, full_type, unpacked
+from policy.data.raw import CUT_OFF, DAMAGED, NO_DEFINITION, UNCOUNTED, Definition, Raw, full_type, unpacked
 from policy.data.zstd import zstd
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -30,7 +30,7 @@ BLOCK = 1 << 16
 LARGEST = 1 << 32  # bytes of a record that is believed
 
 Record = tuple[int, bytes]  # opcode, content
-Channel = tuple[str, str, str]  # topic, type, encoding
+Channel = tuple[str, str, str, Definition]  # topic, type, encoding and definition of the type
 
 
 def messages(path: Path, dropped: Counter[str]) -> Iterator[Raw]:
@@ -61,7 +61,7 @@ class _Reader:
         self.expected = 0  # messages, by the file's own statistics
         self.damaged = 0  # messages that are not given, because they are not what was written
         self._file = file
-        self._schemas: dict[int, str] = {}
+        self._schemas: dict[int, tuple[str, Definition]] = {}
         self._channels: dict[int, Channel] = {}
         self._searched = False  # all chunks for channels
         self._contiguous = False  # each record begins where the one before ends
@@ -169,22 +169,25 @@ class _Reader:
         if number not in self._channels:
             self.damaged += 1
             return None
-        topic, kind, encoding = self._channels[number]
+        topic, kind, encoding, definition = self._channels[number]
         data = unpacked(content[22:])
         if data is None:
             self.damaged += 1
             return None
-        return Raw(topic, kind, data, received, encoding)
+        return Raw(topic, kind, data, received, encoding, definition)
 
     def _learn(self, opcode: int, content: bytes) -> None:
         try:
             if opcode == SCHEMA:
                 (number,) = struct.unpack_from("<H", content)
-                self._schemas[number] = _text(content, 2)[0]
+                name, at = _text(content, 2)
+                form, at = _text(content, at)
+                self._schemas[number] = full_type(name), Definition(form, _text(content, at)[0])
             elif opcode == CHANNEL:
                 number, schema = struct.unpack_from("<HH", content)
                 topic, at = _text(content, 4)
-                self._channels[number] = topic, full_type(self._schemas.get(schema, "")), _text(content, at)[0]
+                kind, definition = self._schemas.get(schema, ("", NO_DEFINITION))
+                self._channels[number] = topic, kind, _text(content, at)[0], definition
         except (struct.error, UnicodeDecodeError):
             pass  # damaged; its messages are counted
 

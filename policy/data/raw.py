@@ -14,6 +14,16 @@ UNCOUNTED = "message that the bag's own count promises and that is not in it"
 ZSTD = b"\x28\xb5\x2f\xfd"  # how a message begins that was compressed alone; CDR begins with a zero
 
 
+class Definition(NamedTuple):
+    """How a bag describes a type."""
+
+    format: str  # ros2msg or ros2idl
+    text: str  # of the type and of all that it holds
+
+
+NO_DEFINITION = Definition("", "")
+
+
 class Raw(NamedTuple):
     """A message as it lies in the file."""
 
@@ -22,6 +32,7 @@ class Raw(NamedTuple):
     data: bytes
     stamp: int  # ns, when it was received
     encoding: str = "cdr"
+    definition: Definition = NO_DEFINITION
 
 
 def full_type(name: str) -> str:

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from policy.data.bags import messages
-from policy.robot.message_types import COMPRESSED, IMAGE, JOINT_STATE, TRAJECTORY
+from policy.data.definitions import begins_with_header
 
-STAMPED = (IMAGE, COMPRESSED, JOINT_STATE, TRAJECTORY)  # types that begin with a header
 NS = 10**9
 
 
@@ -35,7 +34,7 @@ def survey(bag: Path, wanted: Mapping[str, str]) -> tuple[dict[str, Times], Coun
     for raw in messages(bag, wanted, dropped):
         times = topics.setdefault(raw.topic.lstrip("/"), Times())
         times.received.append(raw.stamp)
-        times.header.append(_header(raw.data) if raw.type in STAMPED else 0)
+        times.header.append(_header(raw.data) if begins_with_header(raw.type, raw.definition) else 0)
     return topics, dropped
 
 
