@@ -156,3 +156,109 @@ def test_not_a_contract(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"robot\.yaml"):
         load(path)
+
+
+HAND = ["x", "y", "z", "rx", "ry", "rz"]
+POSE = {
+    "topic": "target_pose",
+    "type": "geometry_msgs/msg/PoseStamped",
+    "names": HAND,
+    "frame": "base",
+    "reference": [1, 0, 0, 0],
+    "position_min": [0.2, -0.4, 0.0, -1, -1, -1],
+    "position_max": [0.7, 0.4, 0.6, 1, 1, 1],
+    "velocity_max": [0.5, 1.5],
+}
+TWIST = {
+    "topic": "twist",
+    "type": "geometry_msgs/msg/TwistStamped",
+    "names": ["vx", "vy", "vz", "wx", "wy", "wz"],
+    "measured": ["x", "y", "z"],
+    "frame": "base",
+    "position_min": [0.2, -0.4, 0.0],
+    "position_max": [0.7, 0.4, 0.6],
+    "velocity_max": [0.5, 1.5],
+}
+SPEEDS = {
+    "topic": "velocity_controller/commands",
+    "type": "std_msgs/msg/Float64MultiArray",
+    "interface": "velocity",
+    "joints": ["j1", "j2"],
+    "names": ["j1_speed", "j2_speed"],
+    "position_min": [-1, -2],
+    "position_max": [1, 2],
+    "velocity_max": [0.5, 0.6],
+}
+FINGER = {
+    "topic": "gripper_controller/gripper_cmd",
+    "type": "control_msgs/action/GripperCommand",
+    "joints": ["finger"],
+    "gripper": True,
+    "position_min": [0],
+    "position_max": [0.08],
+    "velocity_max": [1.6],
+    "demonstration": {"topic": "gripper/wanted", "joints": ["finger"]},
+}
+
+
+def kinds(tmp_path, *groups):
+    """A contract with these groups of the action; joints, hand and finger are measured."""
+    raw = yaml.safe_load((FOLDER / "tabletop.yaml").read_text())
+    hand = {"topic": "hand", "type": "geometry_msgs/msg/PoseStamped", "orientation": "pose.orientation", "names": HAND}
+    hand |= {"fields": [f"pose.position.{c}" for c in "xyz"], "reference": [1, 0, 0, 0]}
+    raw["state"] = [{"topic": "joint_states", "joints": ["j1", "j2", "finger"]}, hand]
+    raw["action"] = list(groups)
+    path = tmp_path / "robot.yaml"
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def test_each_kind_of_command(tmp_path):
+    contract = load(kinds(tmp_path, POSE, SPEEDS, FINGER))
+    assert contract.spec.action == (*HAND, "j1_speed", "j2_speed", "finger")
+    assert [c.command.kind for c in contract.controllers] == ["pose", "velocity", "position"]
+    assert [c.streamed for c in contract.controllers] == [True, True, True]
+    assert contract.measured.tolist() == [3, 4, 5, 6, 7, 8, -1, -1, 2], "of velocities nothing is measured"
+    assert contract.controllers[1].measured.tolist() == [0, 1], "their joints guard their positions"
+    assert contract.limits.low[[0, 6]].tolist() == pytest.approx([0.2, -0.5])
+    assert contract.limits.velocity.tolist() == pytest.approx([0.5] * 3 + [1.5] * 3 + [np.inf] * 2 + [1.6])
+    assert contract.tracking_max[:7].tolist() == pytest.approx([0.15] * 3 + [0.45] * 3 + [np.inf])
+    assert contract.spec.action_base[:8] == (3, 4, 5, 6, 7, 8, None, None), "they are learnt from zero"
+    assert contract.commanded == {
+        "target_pose": "geometry_msgs/msg/PoseStamped",
+        "velocity_controller/commands": "std_msgs/msg/Float64MultiArray",
+        "gripper/wanted": "sensor_msgs/msg/JointState",
+    }
+
+
+@pytest.mark.parametrize(
+    ("group", "change", "words"),
+    [
+        (POSE, {"names": HAND[:3]}, ["action[0].names", "got 3 values", "rotation vector", "expected 6"]),
+        (POSE, {"velocity_max": [0.5] * 6}, ["velocity_max", "got 6", "expected 2"]),
+        (POSE, {"joints": ["j1"]}, ["joints", "a pose has none"]),
+        (POSE, {"frame": ""}, ["frame", "frame_id"]),
+        (POSE, {"scale": 1000.0}, ["scale", "metres"]),
+        (POSE, {"reference": [1, 1, 0, 0]}, ["reference", "length 1"]),
+        (POSE, {"measured": ["x", "y", "z", "rx", "ry", "ry2"]}, ["action[0].measured", "ry2", "did you mean 'ry'"]),
+        (POSE, {"interface": "velocity"}, ["interface", "TwistStamped"]),
+        (TWIST, {"measured": []}, ["measured", "got 0", "expected 3"]),
+        (TWIST, {"position_min": [0.2] * 6}, ["position_min", "got 6", "expected 3"]),
+        (SPEEDS, {"names": ["j1", "j2"]}, ["names", "not the position that measures it"]),
+        (SPEEDS, {"measured": ["j3", "j2"]}, ["measured", "j3"]),
+        (FINGER, {"gripper": False}, ["joints", "gripper: true"]),
+        (FINGER, {"demonstration": None}, ["demonstration", "no goals"]),
+        (SPEEDS | {"type": "std_msgs/msg/Float32MultiArray"}, {}, ["did you mean", "Float64MultiArray"]),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_named(tmp_path, group, change, words):
+    path = kinds(tmp_path, {k: v for k, v in {**group, **change}.items() if v is not None})
+    with pytest.raises(InputError) as error:
+        load(path)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_topic_that_is_no_trajectory_has_one_group(tmp_path):
+    with pytest.raises(InputError, match="share a topic"):
+        load(kinds(tmp_path, SPEEDS, SPEEDS | {"joints": ["j2", "finger"], "names": ["a", "b"]}))

@@ -32,10 +32,9 @@ def estimate(contract: Contract, state: np.ndarray, actions: np.ndarray, motion:
     departed = departs(motion)
     if not contract.grippers.any():
         return departed
-    commanded = [contract.spec.state.index(name) for name in contract.spec.action]
     hands = contract.grippers
     span = (contract.limits.high - contract.limits.low)[hands]
-    held = holds(state[:, commanded][:, hands] / span, actions[:, hands] / span, contract.rate)
+    held = holds(state[:, contract.measured[hands]] / span, actions[:, hands] / span, contract.rate)
     return held if departed is None else held | departed
 
 

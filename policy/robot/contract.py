@@ -12,7 +12,7 @@ import numpy as np
 from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.robot.commands import Command, Controller, Limits
-from policy.robot.message_types import TRAJECTORY
+from policy.robot.message_types import FOLLOW, TRAJECTORY
 from policy.robot.sources import Camera, Source
 from policy.spec import Spec
 
@@ -46,20 +46,16 @@ class Contract:
         return Spec(
             cameras={name: (c.height, c.width) for name, c in self.cameras.items()},
             state=tuple(n for s in self.state for n in s.spec_names),
-            action=tuple(n for c in self.action for n in (c.names or c.joints)),
+            action=tuple(n for c in self.action for n in c.spec_names),
             rate=self.rate,
             horizon=self.horizon,
         )
 
     @functools.cached_property
     def limits(self) -> Limits:
-        """Position and velocity limits of the action vector."""
-        return Limits(
-            *(
-                np.array([v for c in self.action for v in getattr(c, key)], np.float32)
-                for key in ("position_min", "position_max", "velocity_max")
-            )
-        )
+        """Limits of the action vector."""
+        low, high, velocity = zip(*(c.limits() for c in self.action), strict=True)
+        return Limits(*(np.array([v for part in parts for v in part], np.float32) for parts in (low, high, velocity)))
 
     @functools.cached_property
     def turns(self) -> dict[str, float]:
@@ -69,29 +65,41 @@ class Contract:
     @functools.cached_property
     def controllers(self) -> tuple[Controller, ...]:
         """The controllers that an action goes to, one for each topic."""
-        column, parts = 0, dict[str, list[tuple[str, int, float, float]]]()
+        column, topics = 0, dict[str, list[tuple[Command, range]]]()
         for c in self.action:
-            for joint in c.joints:
-                parts.setdefault(c.topic, []).append((joint, column, c.scale, c.offset))
-                column += 1
+            topics.setdefault(c.topic, []).append((c, range(column, column + len(c.spec_names))))
+            column += len(c.spec_names)
         return tuple(
-            Controller(topic, tuple(joints), np.array(columns), np.array(scales), np.array(offsets))
-            for topic, (joints, columns, scales, offsets) in (
-                (topic, tuple(zip(*part, strict=True))) for topic, part in parts.items()
+            Controller(
+                topic,
+                tuple(joint for c, _ in groups for joint in (c.joints or c.names)),
+                np.array([i for _, columns in groups for i in columns]),
+                np.array([self.spec.state.index(name) for c, _ in groups for name in c.measured_names]),
+                np.array([c.scale for c, columns in groups for _ in columns]),
+                np.array([c.offset for c, columns in groups for _ in columns]),
+                groups[0][0],
             )
+            for topic, groups in topics.items()
         )
 
     @functools.cached_property
     def tracking_max(self) -> np.ndarray:
-        """How far a joint may be from its set-point for long, (A,) in units of the policy."""
-        return np.array(
-            [v for c in self.action for v in c.tracking_max or [0.3 * v for v in c.velocity_max]], np.float32
-        )
+        """How far each action may be from where it is measured for long, (A,) in units of the policy."""
+        return np.array([v for c in self.action for v in c.tracking()], np.float32)
 
     @functools.cached_property
     def grippers(self) -> np.ndarray:
         """Which actions are grippers, (A,) bool."""
-        return np.array([c.gripper for c in self.action for _ in c.joints])
+        return np.array([c.gripper for c in self.action for _ in c.spec_names])
+
+    @functools.cached_property
+    def measured(self) -> np.ndarray:
+        """The place in the state where each action is measured, (A,) int; -1 of a velocity, which nothing measures."""
+        places = np.full(len(self.spec.action), -1)
+        for controller in self.controllers:
+            if controller.command.kind in ("position", "pose"):
+                places[controller.columns] = controller.measured
+        return places
 
     @functools.cached_property
     def observed(self) -> dict[str, str]:
@@ -169,9 +177,16 @@ def _check(contract: Contract, where: str) -> None:
     spec = contract.spec
     for kind, names in (("state", spec.state), ("action", spec.action)):
         need(len(set(names)) == len(names), kind, f"a name occurs twice in {', '.join(names)}")
-    for name in spec.action:  # actions are learnt relative to the state of the same name
-        if name not in spec.state:
-            raise unknown(f"action name in {where} (each is a name of the state too):", name, spec.state)
+    topics: dict[str, Command] = {}
+    for i, c in enumerate(contract.action):
+        for name in c.measured_names:
+            if name not in spec.state:
+                raise unknown(
+                    f"name in {where}: action[{i}].measured, the state that tells where it is:", name, spec.state
+                )
+        other = topics.setdefault(c.topic.lstrip("/"), c)
+        fits = other is c or (other.type == c.type and c.type in (TRAJECTORY, FOLLOW))
+        need(fits, f"action[{i}].topic", f"only groups of one trajectory share a topic, and {c.topic} has two groups")
     typed: dict[str, str] = {}
     sources: list[Camera | Source] = [*contract.cameras.values(), *contract.state]
     sources += [c.source for c in contract.action]

@@ -23,7 +23,7 @@ class Motors:
     """The arms' joints without their grippers, in the contract's order: J of them, in the robot's own units."""
 
     def __init__(self, contract: Contract) -> None:
-        grippers = {name for c in contract.action if c.gripper for name in c.names or c.joints}
+        grippers = {name for c in contract.action if c.gripper for name in c.spec_names}
         self._step = contract.spec.dt_ns
         self._groups = [
             [

@@ -40,7 +40,8 @@ def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def conjugate(quaternion: np.ndarray) -> np.ndarray:
     """The inverse turn of a unit quaternion (..., 4)."""
-    return quaternion * np.array([-1.0, -1.0, -1.0, 1.0])
+    inverse: np.ndarray = quaternion * np.array([-1.0, -1.0, -1.0, 1.0])
+    return inverse
 
 
 def _unit(quaternion: np.ndarray) -> np.ndarray:
