@@ -72,9 +72,9 @@ class Planner:
         self._wanted: tuple[np.ndarray, np.ndarray] | None = None  # times and set-points that the newest plan follows
         self._departed = -(2**62)  # ns, when a plan was sent last that is not the one before within `LATE`
 
-    def begin(self, now: int, position: np.ndarray) -> None:
-        """Following begins at the measured position of all joints (A,)."""
-        position = position[self._controller.columns]
+    def begin(self, now: int, state: np.ndarray) -> None:
+        """Following begins at the measured state (S,)."""
+        position = state[self._controller.measured]
         self._departed = now
         self._curves = [(-(2**62), Curve.rest(now, np.clip(position, self._low, self._high)))]
 

@@ -13,17 +13,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from policy.robot import continuous
 from policy.robot.bounded_counter import BoundedCounter
+from policy.robot.commands import Controller, Kind
 from policy.robot.contract import Contract
 from policy.running.plan import Plan, Planner
+from policy.running.pose_plan import PosePlanner
+from policy.running.velocity_plan import VelocityPlanner
 
 FIRST_SPEED = 0.2  # of the velocity limits, where following begins; whole after `ramp_s`
 UNFOLLOWED = 500_000_000  # ns that the arm may be far from its set-point
 NO_COMMAND = "no command yet"
+PLANNERS: dict[Kind, type[Planner] | type[PosePlanner] | type[VelocityPlanner]] = {
+    "position": Planner,
+    "pose": PosePlanner,
+    "velocity": VelocityPlanner,
+    "twist": VelocityPlanner,
+}
 
 
 class SafetyMonitor:
     """Set-points in, plans for the controllers out; `reason` says why the arm is held, "" if it is not.
+
+    What a controller is to do that takes one set-point at a time is in `streamed`, again and again.
 
     `command_timeout_s`, `state_timeout_s`: silence until hold. `lookahead_s`: how much of a trajectory goes on.
     `start_within_s`: the time in which the arm, at its velocity limits, must be able to reach the first point where
@@ -41,8 +53,8 @@ class SafetyMonitor:
     ) -> None:
         spec = contract.spec
         self._contract = contract
-        self._planners = [Planner(contract, controller) for controller in contract.controllers]
-        self._commanded = [spec.state.index(name) for name in spec.action]
+        self._planners = [PLANNERS[c.command.kind](contract, c) for c in contract.controllers]
+        self._measured = contract.measured  # (A,) places in the state
         self._command_timeout, self._state_timeout = round(command_timeout_s * 1e9), round(state_timeout_s * 1e9)
         self._lookahead, self._start_within, self._ramp = round(lookahead_s * 1e9), start_within_s, ramp_s
         self.reason = NO_COMMAND
@@ -53,7 +65,8 @@ class SafetyMonitor:
         self._stopped = ""
         self._faults: dict[str, str] = {}  # what others report, by who does: the arm is held while one is not ""
         self._state = np.full(len(spec.state), np.nan)  # newest measured
-        ends = np.cumsum([len(source.names or source.joints) for source in contract.state])
+        self._turns = np.array(list(contract.turns.values()))
+        ends = np.cumsum([len(source.spec_names) for source in contract.state])
         self._sources = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         self._state_at: list[int | None] = [None] * len(self._sources)  # steady ns, for each source
         self._command_at = self._followed_at = self._near_at = -(2**62)  # steady ns
@@ -66,7 +79,10 @@ class SafetyMonitor:
 
     def measured_part(self, source: int, values: np.ndarray | Sequence[float], steady: int) -> None:
         """Take what one source of the contract's state measured: each source has a watchdog of its own."""
-        self._state[self._sources[source]], self._state_at[source] = values, steady
+        part = self._sources[source]
+        before = np.where(np.isfinite(self._state[part]), self._state[part], values)
+        self._state[part] = continuous.near(np.asarray(values, float), before, self._turns[part])
+        self._state_at[source] = steady
 
     def command(self, times: np.ndarray, actions: np.ndarray, now: int, steady: int) -> list[Plan]:
         """Take set-points (N, A) at times (N,) ns on the robot's clock; returns what the controllers get.
@@ -75,8 +91,8 @@ class SafetyMonitor:
         number latches a stop.
         """
         self._clock(now)
-        if actions.ndim != 2 or actions.shape[1:] != (len(self._commanded),) or len(times) != len(actions):
-            return self.stop(f"set-points of shape {actions.shape}, expected (N, {len(self._commanded)})", now)
+        if actions.ndim != 2 or actions.shape[1:] != (len(self._measured),) or len(times) != len(actions):
+            return self.stop(f"set-points of shape {actions.shape}, expected (N, {len(self._measured)})", now)
         if not np.isfinite(actions).all():
             return self.stop("a set-point that is not a finite number", now)
         if self._stopped:
@@ -89,15 +105,19 @@ class SafetyMonitor:
         times, actions = times[coming], np.asarray(actions[coming], float)
         if fault := self._fault(steady):
             return self._hold(fault, now)
+        standing = np.where(self._measured < 0, actions[0], self._state[self._measured])
+        turns = np.where(self._measured < 0, 0.0, self._turns[self._measured])
+        actions -= actions[0] - continuous.near(actions[0], standing, turns)  # it may count turns from another start
         if self.reason:
             if far := self._far(actions[0]):
                 return self._hold(far, now)
             for planner in self._planners:
-                planner.begin(now, self._state[self._commanded])
+                planner.begin(now, self._state.copy())
             self._followed_at = self._near_at = steady
         self.reason, self._command_at = "", steady
         keep = max(1, int(np.searchsorted(times, now + self._lookahead, "right")))
         times, actions = times[:keep], actions[:keep]
+        self._look(now, steady)
         shares, plans, met = self._shares(times - now, steady), [], set[str]()
         for planner in self._planners:
             plan, limits = planner.follow(times, actions, now, shares)
@@ -111,6 +131,7 @@ class SafetyMonitor:
     def watch(self, now: int, steady: int) -> list[Plan]:
         """Look at clocks and arm; returns how to brake where someone has fallen silent or the arm does not follow."""
         self._clock(now)
+        self._look(now, steady)
         if self.reason:
             return []
         if unfollowed := self._unfollowed(now, steady):
@@ -173,8 +194,15 @@ class SafetyMonitor:
         since = (steady - self._followed_at + ahead) * 1e-9
         return np.minimum(1.0, FIRST_SPEED + (1 - FIRST_SPEED) * since / self._ramp)
 
+    def _look(self, now: int, steady: int) -> None:
+        """Let those that follow the measured state see it, None where a source of it is silent."""
+        known = all(at is not None and steady - at <= self._state_timeout for at in self._state_at)
+        for planner in self._planners:
+            if isinstance(planner, PosePlanner | VelocityPlanner) and planner.known:
+                planner.watch(now, self._state.copy() if known else None)
+
     def _far(self, action: np.ndarray) -> str:
-        state = self._state[self._commanded]
+        state = np.where(self._measured < 0, action, self._state[self._measured])
         seconds = np.abs(action - state) / self._contract.limits.velocity
         i = int(np.argmax(seconds))
         if seconds[i] <= self._start_within:
@@ -187,15 +215,15 @@ class SafetyMonitor:
     def _unfollowed(self, now: int, steady: int) -> str:
         """Whether the arm has been far from its set-point for long; a gripper that holds something is."""
         setpoint = self.setpoint(now)
-        error = np.abs(self._state[self._commanded] - setpoint) - self._contract.tracking_max
-        error[self._contract.grippers] = -1
+        error = np.abs(self._state[self._measured] - setpoint) - self._contract.tracking_max
+        error[self._contract.grippers | (self._measured < 0)] = -1
         if (error <= 0).all():
             self._near_at = steady
         if steady - self._near_at <= UNFOLLOWED:
             return ""
         i = int(np.argmax(error))
         return (
-            f"{self._contract.spec.action[i]} does not follow: it is at {self._state[self._commanded][i]:.3f}, its "
+            f"{self._contract.spec.action[i]} does not follow: it is at {self._state[self._measured][i]:.3f}, its "
             f"set-point is {setpoint[i]:.3f}; look at the controller and at what blocks the arm"
         )
 
@@ -209,10 +237,21 @@ class SafetyMonitor:
 
     def setpoint(self, now: int) -> np.ndarray:
         """The set-point (A,) in force, if nothing was late."""
-        action = np.empty(len(self._commanded))
+        action = np.empty(len(self._measured))
         for planner, controller in zip(self._planners, self._contract.controllers, strict=True):
             action[controller.columns] = planner.at(now)[0]
         return action
+
+    def streamed(self, now: int) -> list[tuple[Controller, np.ndarray]]:
+        """The set-point (J,) now of each controller that takes one at a time.
+
+        A held velocity is given again and again, as zero; a position or pose that is held stays what it was.
+        """
+        return [
+            (controller, planner.at(now)[0])
+            for planner, controller in zip(self._planners, self._contract.controllers, strict=True)
+            if controller.streamed and planner.known
+        ]
 
     def _clock(self, now: int) -> None:
         """Where the robot's clock goes back, a simulation has begun anew: the arm is wherever it is measured to be."""
