@@ -143,6 +143,7 @@ def test_a_velocity_that_is_held_is_zero_again_and_again(contracts: dict[str, Co
     following = {"joints": asked, "end": asked[:1]}.get(why)
     held = arm.run(0.5, lambda i: following if why == "joints" or i == 0 else None)
     assert (held[-20:] == 0).all() and len(held) == 50, "each 10 ms"
+    assert why != "end" or (held[7:] == 0).all(), "before anybody counts as silent"
     assert arm.monitor.reason
     assert (arm.run(0.3, lambda _: None) == 0).all()
 
