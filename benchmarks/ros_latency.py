@@ -51,7 +51,7 @@ class Echo(Node):
         self._out = self.create_publisher(JointTrajectory, "echo", bridge.COMMAND)
         for topic, kind in robot.observed.items():
             receive = self._front if topic == FRONT else self._other
-            self.create_subscription(bridge.TYPES[kind], topic, receive, bridge.SENSOR_IN)
+            self.create_subscription(bridge.message_class(kind), topic, receive, bridge.SENSOR_IN)
 
     def _front(self, message: Image) -> None:
         self._answer.header = message.header

@@ -38,7 +38,7 @@ class Counter(Node):
         self._bridge = bridge
         self._out = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         for topic, kind in load(contract).observed.items():
-            self.create_subscription(bridge.TYPES[kind], topic, partial(self._count, topic), bridge.SENSOR_IN)
+            self.create_subscription(bridge.message_class(kind), topic, partial(self._count, topic), bridge.SENSOR_IN)
         self.create_timer(1.0, self._report)
 
     def _count(self, topic: str, message: Any) -> None:

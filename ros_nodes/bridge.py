@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,27 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import Bool, Float64MultiArray, String
+from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from policy.errors import InputError, exit_code
 from policy.robot.bounded_counter import printable
 from policy.robot.contract import Contract
-from policy.robot.message_types import ARRAY, BOOL, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY
 from policy.running.plan import Plan
 from ros_nodes.signals import handle_signals
 
-TYPES: dict[str, type] = {
-    ARRAY: Float64MultiArray,
-    BOOL: Bool,
-    COMPRESSED: CompressedImage,
-    IMAGE: Image,
-    JOINT_STATE: JointState,
-    STRING: String,
-    TRAJECTORY: JointTrajectory,
-}
+
+def message_class(kind: str) -> type:
+    """The class of a message type (package/msg/Name); `InputError` where its package is not installed."""
+    package, _, name = kind.split("/")
+    try:
+        found: type = getattr(import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError):
+        raise InputError(
+            f"{kind} is not installed here; install the package {package} for this ROS 2, or source the workspace that "
+            "has it"
+        ) from None
+    return found
 
 
 def _qos(depth: int, reliable: bool = True, latched: bool = False, lease: float = 0.0) -> QoSProfile:

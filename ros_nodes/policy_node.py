@@ -115,7 +115,7 @@ class PolicyNode(LifecycleNode):
             return Return.FAILURE
         self._failure, self._contract = "", contract
         for topic, kind in contract.observed.items():
-            self._subscribe(bridge.TYPES[kind], bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
+            self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
         # rclpy hands the source's time stamp to callbacks that take two arguments
         self._subscribe(String, bridge.relative(contract.instruction), lambda m, info: self._instruct(m, info), LATCHED)
         self.get_logger().info(f"{self._model} is warm on {self.session.provider}")

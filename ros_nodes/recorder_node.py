@@ -48,7 +48,7 @@ class RecorderNode(Node):
         self._qos = QosMismatches(self)
         for topic, channel in self.recorder.topics.items():
             self.create_subscription(
-                bridge.TYPES[channel.type],
+                bridge.message_class(channel.type),
                 topic,
                 partial(self._receive, topic),
                 _qos(channel),

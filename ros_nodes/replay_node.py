@@ -57,7 +57,7 @@ class ReplayNode(Node):
         instruction = bridge.relative(contract.instruction)
         self._outputs = {
             topic: self.create_publisher(
-                bridge.TYPES[kind],
+                bridge.message_class(kind),
                 topic,
                 LATCHED if topic == instruction else SENSOR_OUT,
                 event_callbacks=self._qos.publisher(topic),

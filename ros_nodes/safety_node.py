@@ -17,13 +17,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
 from policy.robot import contract as contracts
-from policy.robot.decode import Unusable, joint_decoder
+from policy.robot.decode import Unusable, value_decoder
 from policy.robot.joint_consistency import JointConsistency
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
@@ -108,10 +107,10 @@ class SafetyNode(Node):
 
     def _subscribe(self) -> None:
         contract = self._contract
-        for topic in {bridge.relative(s.topic) for s in contract.state}:
-            sources = [(i, joint_decoder(s)) for i, s in enumerate(contract.state) if bridge.relative(s.topic) == topic]
+        for topic, kind in {bridge.relative(s.topic): s.type for s in contract.state}.items():
+            sources = [(i, value_decoder(s)) for i, s in enumerate(contract.state) if bridge.relative(s.topic) == topic]
             self.create_subscription(
-                JointState,
+                bridge.message_class(kind),
                 topic,
                 partial(self._measured, topic, sources),
                 SENSOR_IN,
@@ -151,7 +150,7 @@ class SafetyNode(Node):
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)
 
-    def _measured(self, topic: str, sources: list[tuple[int, Any]], message: JointState) -> None:
+    def _measured(self, topic: str, sources: list[tuple[int, Any]], message: Any) -> None:
         steady = monotonic_ns()
         self._consistency.add(topic, message, steady)
         for i, decode in sources:

@@ -102,13 +102,13 @@ class Robot(Node):
         for topic, joints, position in self.contract.split(self.action):
             self.controllers[topic] = TrajectoryController(joints, position, now)
             self.create_subscription(
-                bridge.TYPES["trajectory_msgs/msg/JointTrajectory"],
+                bridge.message_class("trajectory_msgs/msg/JointTrajectory"),
                 topic,
                 lambda m, topic=topic: self._command(topic, m),
                 bridge.COMMAND,
             )
         self._out = {
-            topic: self.create_publisher(bridge.TYPES[kind], topic, bridge.SENSOR_OUT)
+            topic: self.create_publisher(bridge.message_class(kind), topic, bridge.SENSOR_OUT)
             for topic, kind in self.contract.observed.items()
         }
         self._count = 0

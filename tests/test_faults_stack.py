@@ -266,7 +266,7 @@ def test_old_messages_are_played_into_a_live_stack(stand: Stand, says: str) -> N
     where its joints are elsewhere, the arm is held. Says: policy_node: dropped, joint_states: late
     After: it goes on a second after the bag has ended."""
     out = {
-        topic: stand.stage.ears.create_publisher(bridge.TYPES[kind], topic, 10)
+        topic: stand.stage.ears.create_publisher(bridge.message_class(kind), topic, 10)
         for topic, kind in stand.robot.contract.observed.items()
     }
     until(lambda: all(p.get_subscription_count() for p in out.values()), "the policy listens")

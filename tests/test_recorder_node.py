@@ -40,7 +40,9 @@ def test_killed_with_at_most_the_last_second_lost(tmp_path: Path) -> None:
         process = stage.start("recorder_node", folder=tmp_path)
         statuses = stage.ears.listen("recorder_node/status", DiagnosticStatus, bridge.LATCHED)
         out = {
-            c.topic: stage.ears.create_publisher(bridge.TYPES[c.type], c.topic, bridge.LATCHED if c.latched else 10)
+            c.topic: stage.ears.create_publisher(
+                bridge.message_class(c.type), c.topic, bridge.LATCHED if c.latched else 10
+            )
             for c in channels(CONTRACT)
         }
         assert "waiting" in stage.ears.call("recorder_node/start", Trigger).message
@@ -77,7 +79,7 @@ def test_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_path: Path)
         stage.ears.call("recorder_node/start", Trigger)
         until(lambda: statuses and "no message comes on" in statuses[-1].message, "the silent topics are reported")
         assert statuses[-1].level == DiagnosticStatus.WARN and "camera/front/image_raw" in statuses[-1].message
-        out = stage.ears.create_publisher(bridge.TYPES[KINDS["joint_states"]], "joint_states", 10)
+        out = stage.ears.create_publisher(bridge.message_class(KINDS["joint_states"]), "joint_states", 10)
         until(out.get_subscription_count, "the recorder subscribes")
         for item in demonstration(20, start=time.time_ns()):
             if item.topic == "joint_states":
@@ -124,7 +126,7 @@ sys.exit(main())
         )
         stage.processes.append(process)
         stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
-        joints = stage.ears.create_publisher(bridge.TYPES[KINDS["joint_states"]], "joint_states", 10)
+        joints = stage.ears.create_publisher(bridge.message_class(KINDS["joint_states"]), "joint_states", 10)
         until(joints.get_subscription_count, "the recorder subscribes")
         assert stage.ears.call("recorder_node/start", Trigger).success
         messages = (cdr(i) for i in demonstration(10_000) if i.topic == "joint_states")

@@ -110,7 +110,7 @@ def test_launched_it_ends_with_the_bag() -> None:
 def test_a_chunk_that_does_not_fit_is_reported_and_the_next_one_is_compared(bag: Path) -> None:
     with bench() as stage:
         for topic, kind in CONTRACT.observed.items():
-            stage.ears.listen(topic, bridge.TYPES[kind])
+            stage.ears.listen(topic, bridge.message_class(kind))
         stage.ears.listen("instruction", String, bridge.LATCHED)
         clock = stage.ears.listen("/clock", Clock, 50)
         statuses = stage.ears.listen("replay_node/status", DiagnosticStatus, bridge.LATCHED)
