@@ -123,7 +123,7 @@ def test_another_robot_is_expressible(tmp_path):
         ),
         (lambda r: r["cameras"]["front"].update(height="96"), ["cameras.front: height", "'96' (str)", "expected int"]),
         (lambda r: r["cameras"]["front"].update(height=True), ["True (bool)", "expected int"]),
-        (lambda r: r["cameras"]["front"].update(encoding="jpeg"), ["encoding", "rgb8 or bgr8"]),
+        (lambda r: r["cameras"]["front"].update(encoding="jpeg"), ["encoding", "expected rgb8, bgr8"]),
         (lambda r: r["state"][0].update(joints="panda_joint1"), ["state[0]: joints", "expected a list"]),
         (lambda r: r["action"][0].update(velocity_max=[1.0]), ["action[0].velocity_max", "1 values for 7 joints"]),
         (lambda r: r["action"][0].update(velocity_max=[float("nan")] * 7), ["velocity_max[0]", "finite"]),

@@ -1,44 +1,66 @@
-"""JPEG and PNG -> RGB, whole or not at all: what a header promises is checked before anything is decoded.
+"""JPEG and PNG -> RGB or depth, whole or not at all: what a header promises is checked before anything is decoded.
 
 The pixels are those of the sensor: an EXIF tag that asks a viewer to turn the image is not followed, as
 sensor_msgs/msg/Image knows none.
+
+Depth is a PNG of 16 bits: in mm (16UC1), or, behind the header of compressed_depth_image_transport, as steps of the
+inverse of the distance (32FC1): m = a / (pixel - b).
 """
 
+import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.robot.opencv import opencv
+from policy.robot.raw_images import metres
 from policy.robot.sources import Camera
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that hold its size
 SCAN, END = 0xDA, b"\xff\xd9"
+DEPTH_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, a, b
 
 
-def decoder(camera: Camera) -> Callable[[bytes], np.ndarray]:
-    """Bytes -> uint8 (height, width, 3) RGB, `ValueError` with what arrived; `InputError` without OpenCV."""
-    try:
-        import cv2
-    except ImportError:
-        raise InputError(
-            "this contract has compressed images, which OpenCV decodes, and it is not here; "
-            "install it with `pip install opencv-python`"
-        ) from None
+def decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
+    """Message -> uint8 (height, width, 3) RGB, or float32 (height, width, 1) m; `ValueError` with what arrived."""
+    cv2 = opencv("compressed images")
+    how = cv2.IMREAD_UNCHANGED if camera.depth else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
-    def decode(data: bytes) -> np.ndarray:
-        width, height, bits = png_header(data) if camera.encoding == "png" else jpeg_header(data)
+    def unpack(data: bytes) -> np.ndarray:
+        width, height, bits = jpeg_header(data) if camera.encoding == "jpeg" else png_header(data)
         if (width, height) != (camera.width, camera.height):
             raise ValueError(f"an image of {width}x{height}")
-        if bits != 8:
-            raise ValueError(f"an image of {bits} bits a channel, not 8")
+        if bits != (16 if camera.depth else 8):
+            raise ValueError(f"an image of {bits} bits a channel, not {16 if camera.depth else 8}")
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
         except cv2.error as error:
             raise ValueError(f"bytes that do not decode ({error.err})") from None
         if image is None or image.shape[:2] != (height, width):
             raise ValueError("bytes that do not decode")
-        return np.ascontiguousarray(image[..., ::-1])  # OpenCV gives BGR
+        return np.asarray(image)
+
+    def depth(data: bytes) -> np.ndarray:
+        packed = data if data[: len(PNG)] == PNG else data[DEPTH_HEADER.size :]
+        image = unpack(packed)
+        if image.ndim != 2:
+            raise ValueError(f"an image of {image.shape[2]} channels, not 1")
+        if camera.encoding == "16UC1":
+            return metres(image)
+        if packed is data:
+            raise ValueError("a PNG without the numbers that turn it into metres")
+        _, a, b = DEPTH_HEADER.unpack_from(data)
+        with np.errstate(divide="ignore"):
+            return metres(np.where(image > 0, a / (image.astype(np.float32) - b), 0))
+
+    def decode(message: Any) -> np.ndarray:
+        form = message.format.lower().replace("jpg", "jpeg")
+        if camera.encoding.lower() not in form or "rvl" in form:
+            raise ValueError(f"an image of format {message.format!r}")
+        data = bytes(message.data)
+        return depth(data) if camera.depth else np.ascontiguousarray(unpack(data)[..., ::-1])  # OpenCV gives BGR
 
     return decode
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policy.robot import compressed_images, message_fields
+from policy.robot import compressed_images, message_fields, raw_images
 from policy.robot.message_types import COMPRESSED, TRAJECTORY
 from policy.robot.sources import Camera, Source
 
@@ -23,32 +23,18 @@ class Trajectory(NamedTuple):
 
 
 def image_decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
-    """Message -> uint8 (height, width, 3) RGB."""
+    """Message -> uint8 (height, width, 3) RGB, of depth float32 (height, width, 1) m, 0 where it is unknown."""
     expected = f"expected {camera.width}x{camera.height} {camera.encoding}"
+    packed = camera.type == COMPRESSED
+    decode: Callable[[Any], np.ndarray] = (compressed_images if packed else raw_images).decoder(camera)
 
-    def raw(message: Any) -> np.ndarray:
-        h, w, step = message.height, message.width, message.step
-        if (h, w, message.encoding) != (camera.height, camera.width, camera.encoding):
-            raise Unusable(f"got an image of {w}x{h} {message.encoding}, {expected}")
-        data = np.frombuffer(message.data, np.uint8)
-        if step < 3 * w or len(data) < step * h:
-            raise Unusable(f"got an image with too few bytes for its size, {expected}: {3 * w * h} bytes")
-        image = data[: step * h].reshape(h, step)[:, : 3 * w].reshape(h, w, 3)  # rows may be padded
-        return np.ascontiguousarray(image if camera.encoding == "rgb8" else image[..., ::-1])
-
-    if camera.type != COMPRESSED:
-        return raw
-    decompress = compressed_images.decoder(camera)
-
-    def packed(message: Any) -> np.ndarray:
-        if camera.encoding not in message.format.lower().replace("jpg", "jpeg"):
-            raise Unusable(f"got an image of format {message.format!r}, {expected}")
+    def image(message: Any) -> np.ndarray:
         try:
-            return decompress(bytes(message.data))
+            return decode(message)
         except ValueError as error:
             raise Unusable(f"got {error}, {expected}") from None
 
-    return packed
+    return image
 
 
 def joint_decoder(source: Source) -> Callable[[Any], np.ndarray | None]:

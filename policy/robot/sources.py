@@ -3,36 +3,67 @@
 import functools
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from policy.robot import message_fields, rotation
 from policy.robot.message_types import COMPRESSED, JOINT_STATE, TRAJECTORY
 
+Encoding = Literal[
+    "rgb8",
+    "bgr8",
+    "rgba8",
+    "bgra8",
+    "mono8",
+    "yuv422",
+    "uyvy",
+    "yuv422_yuy2",
+    "yuyv",
+    "bayer_rggb8",
+    "bayer_bggr8",
+    "bayer_gbrg8",
+    "bayer_grbg8",
+    "16UC1",
+    "32FC1",
+    "jpeg",
+    "png",
+]
+RAW = tuple(name for name in get_args(Encoding) if name not in ("jpeg", "png"))
+DEPTH = ("16UC1", "32FC1")  # mm and m; of a CompressedImage, as a PNG
+YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 TURN = 2 * np.pi  # of a joint that turns without end, in the units of the policy
 
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera: what arrives is checked against this, what comes out is RGB."""
+    """One camera: what arrives is checked against this, what comes out is RGB, or the distance of each pixel [m]."""
 
     topic: str
     type: Literal["sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"]
-    encoding: Literal["rgb8", "bgr8", "jpeg", "png"]
+    encoding: Encoding
     height: int
     width: int
     stamp: Literal["header", "receive"] = "header"
     max_age: float = 0.2  # s
 
+    @property
+    def depth(self) -> bool:
+        """Whether it gives distances: float32 (height, width, 1) m, 0 where unknown; else uint8 (height, width, 3)."""
+        return self.encoding in DEPTH
+
     def faults(self) -> dict[str, str]:
         """What is wrong with it: "" or ".key" -> what was given and what is expected."""
-        valid = ("jpeg", "png") if self.type == COMPRESSED else ("rgb8", "bgr8")
+        valid = ("jpeg", "png", *DEPTH) if self.type == COMPRESSED else RAW
         faults = {}
         if self.encoding not in valid:
-            faults[".encoding"] = f"got {self.encoding} for {self.type}, expected {' or '.join(valid)}"
+            faults[".encoding"] = (
+                f"got {self.encoding} for {self.type}, expected {', '.join(valid[:-1])} or {valid[-1]}"
+            )
         if self.height <= 0 or self.width <= 0:
             faults[""] = f"got {self.width}x{self.height} pixels"
+        elif self.width % 2 and self.encoding in YUV:
+            faults[".width"] = f"got {self.width}, {self.encoding} has pixels in pairs"
         return faults
 
 
