@@ -5,7 +5,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from policy.robot.live_observations import LiveObservations
-from policy.running.loop import NO_INSTRUCTION, InferenceLoop
+from policy.running.loop import InferenceLoop
 from ros_nodes import bridge
 
 
@@ -46,18 +46,20 @@ def describe(loop: InferenceLoop, refused: str, mismatch: str) -> tuple[str, str
     values: dict[str, object] = {
         "instruction": loop.text,
         "serves": loop.served,
+        "following": "; ".join(loop.following),
+        "completed": "; ".join(loop.completed),
         "switches": loop.switches,
         "unfinished": loop.tracker.unfinished,
         "holding": loop.reason,
         **_execution(loop),
     }
-    level = "warn" if refused or mismatch or loop.reason not in ("", NO_INSTRUCTION) else "ok"
+    level = "warn" if refused or mismatch or (loop.reason and not loop.idle) else "ok"
     return level, "; ".join(filter(None, (refused or _doing(loop), mismatch))), values
 
 
 def inference(loop: InferenceLoop, figures: dict[str, object]) -> DiagnosticStatus:
     """A diagnostic with counts and latencies."""
-    level = "error" if loop.reason not in ("", NO_INSTRUCTION) else "ok"
+    level = "error" if loop.reason and not loop.idle else "ok"
     return bridge.status(
         level,
         "policy_node: inference",

@@ -27,6 +27,9 @@ class ScriptedSession:
 
     def embed(self, text: str) -> Sentence:
         self.instructions.append(text)
+    def steps(self, text: str) -> tuple[Sentence, ...]:
+        return (self.embed(text),)
+
         return sentence(text, np.array([len(self.instructions)], np.float32))
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:

@@ -9,14 +9,14 @@ import pytest
 
 from policy.errors import InputError
 from policy.running.live_loop import LiveLoop
-from policy.running.loop import NO_INSTRUCTION, InferenceLoop
+from policy.running.loop import NO_INSTRUCTION, STOPPED, InferenceLoop
 from policy.running.session import Session
 from policy.running.text import Sentence
 from policy.spec import Frame
 from tests.tiny import TAUGHT, tell, write_model
 
 LONG = 30.0
-FIRST, SECOND, *_ = TAUGHT
+FIRST, SECOND, THIRD, *_ = TAUGHT
 
 
 class Rig:
@@ -370,3 +370,77 @@ def test_a_refused_instruction_can_be_given_again_and_is_refused_again(switching
         until(lambda: switching.loop.reason.startswith("unknown instruction"))
         switching.live.reset()
         assert switching.loop.reason == NO_INSTRUCTION
+
+
+@pytest.mark.parametrize("words", ["stop", "Stop!", "wait a moment", "hold on"])
+def test_stop_brings_the_arm_to_rest_at_once_and_continue_goes_on(switching: Rig, words: str) -> None:
+    live, loop = switching.live, switching.loop
+    live.instruct(FIRST)
+    _, actions = switching.infer()
+    live.instruct(words)
+    times, rest = switching.published[-1]  # no inference and no encoder were waited for
+    assert len(times) == 1 and times[0] <= 2 * switching.spec.dt_ns
+    np.testing.assert_allclose(rest[0], actions[0], atol=1e-6)
+    assert (loop.text, loop.reason, loop.idle) == ("", f"{STOPPED} {words!r}", True)
+    count = loop.inferences
+    for _ in range(6):
+        switching.see_and_wait()
+    assert loop.inferences == count and len(loop.set_points(switching.now)[0]) == 0
+    live.instruct("continue")
+    switching.infer()
+    assert (loop.served, loop.reason, loop.idle) == (FIRST, "", False)
+
+
+def test_stop_outdates_what_is_being_computed(switching: Rig) -> None:
+    loop = switching.loop
+    with switching.live._wake:  # the inference thread waits
+        switching.live.instruct(FIRST)
+        switching.live.instruct("stop")
+    switching.see()
+    switching.settle()
+    assert loop.text == "" and loop.inferences == 0 and loop.reason == f"{STOPPED} 'stop'"
+
+
+def test_tasks_in_one_sentence_are_done_one_after_the_other(switching: Rig) -> None:
+    live, loop = switching.live, switching.loop
+    live.instruct(f"{FIRST}, then {SECOND}; after that {THIRD}")
+    switching.infer()
+    assert (loop.served, loop.following, loop.completed) == (FIRST, [SECOND, THIRD], [])
+    for done, (serves, following) in enumerate([(SECOND, [THIRD]), (THIRD, [])], 1):
+        while len(loop.completed) < done:
+            switching.infer(done=1)
+        until(lambda serves=serves: loop.text == serves)
+        switching.infer()
+        assert (loop.served, loop.following, loop.completed) == (serves, following, [FIRST, SECOND][:done])
+        assert not loop.tracker.finished
+    while not loop.tracker.finished:
+        switching.infer(done=1)
+    assert loop.completed == [FIRST, SECOND, THIRD] and loop.text == THIRD
+
+
+def test_stop_and_continue_keep_what_follows_and_a_new_instruction_drops_it(switching: Rig) -> None:
+    live, loop = switching.live, switching.loop
+    live.instruct(f"{FIRST} and then {SECOND}")
+    switching.infer()
+    live.instruct("stop")
+    live.instruct("continue")
+    switching.infer()
+    assert (loop.served, loop.following) == (FIRST, [SECOND])
+    live.instruct(THIRD)
+    switching.infer()
+    assert (loop.served, loop.following) == (THIRD, [])
+    live.instruct(f"{FIRST} and then {SECOND}")
+    switching.infer()
+    live.instruct(FIRST)  # alone: it goes on, and nothing follows
+    switching.infer()
+    assert (loop.served, loop.following) == (FIRST, [])
+    live.instruct(f"{SECOND} and then {THIRD}")
+    switching.infer()
+    live.reset()
+    assert loop.following == loop.completed == []
+
+
+def test_of_several_tasks_of_which_one_is_unknown_none_is_done(switching: Rig) -> None:
+    switching.live.instruct(f"{FIRST}, then make coffee")
+    until(lambda: switching.loop.reason != NO_INSTRUCTION)
+    assert "of 'make coffee' none is known" in switching.loop.reason and switching.loop.text == ""

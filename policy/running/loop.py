@@ -7,6 +7,9 @@
 
 An instruction is an event: the next work is its embedding and then an inference from the frame at hand; what is
 being inferred under the former one is outdated by its id. Of the old chunk only what cannot be taken back goes on.
+
+    "A, then B"   |A ------------- done|B ------------- done|   one after the other; a new instruction drops the rest
+    "stop"        |holds at once; "continue" goes on with what was under way, and with what was to follow
 """
 
 import logging
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.errors import InputError
+from policy.robot.instructions import continues, stops
 from policy.running.schedule import Schedule
 from policy.running.session import Session
 from policy.running.text import Sentence
@@ -26,21 +30,23 @@ from policy.spec import ExecutionEstimate, Frame
 LOG = logging.getLogger("midstream.loop")
 LONGEST = 1000  # characters of an instruction; the sentence encoder reads about as many
 NO_INSTRUCTION = "no instruction yet"
+STOPPED = "stopped by the instruction"
 KEPT = 512  # latencies that the percentiles are of
 
 
 @dataclass(slots=True)
 class Embedding:
-    """Work: the encoder reads an instruction."""
+    """Work: the encoder reads an instruction, which may name several tasks."""
 
     session: Session
     text: str
     at: int  # ns, when the instruction came
-    sentence: Sentence | None = None
+    resumes: bool = False  # it was under way before: what was to follow still does
+    steps: tuple[Sentence, ...] = ()  # the tasks in their order
 
     def run(self) -> None:
         """About 20 ms."""
-        self.sentence = self.session.embed(self.text)
+        self.steps = self.session.steps(self.text)
 
 
 @dataclass(slots=True)
@@ -81,6 +87,8 @@ class InferenceLoop:
         self.waiting_s: deque[float] = deque(maxlen=KEPT)  # frame's stamp to its chunk, less inference
         self.reaction_s: deque[float] = deque(maxlen=KEPT)  # instruction to its first chunk
         self._schedule = Schedule()
+        self._following: list[Sentence] = []  # what the instruction names beside what is in force, in order
+        self._completed: list[str] = []  # and what of it was done before
         self._asked: Embedding | None = None  # the instruction that waits to be embedded
         self._words = ""  # of the newest instruction, as it was given
         self._answering: int | None = None  # ns, when the instruction came that has no chunk yet
@@ -92,6 +100,21 @@ class InferenceLoop:
     def text(self) -> str:
         """The instruction in force, "" if none."""
         return self.tracker.text
+
+    @property
+    def following(self) -> list[str]:
+        """What is done after the instruction in force."""
+        return [sentence.text for sentence in self._following]
+
+    @property
+    def completed(self) -> list[str]:
+        """What has been done of the tasks that the newest instruction names."""
+        return [*self._completed, *([self.text] if self.tracker.finished else [])]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is commanded because nothing is asked for."""
+        return self.reason == NO_INSTRUCTION or self.reason.startswith(STOPPED)
 
     @property
     def pending(self) -> bool:
@@ -108,20 +131,25 @@ class InferenceLoop:
     def instruct(self, text: str, now: int) -> None:
         """Change the instruction; the same one again changes nothing, unless it is done.
 
-        "continue" resumes the unfinished one. Raises `InputError`, and what is under way goes on, for one that is
-        empty, too long or not text and where nothing is unfinished. One that the policy does not know is refused
-        by `finish`: the arm comes to rest, and `reason` says so.
+        "stop" brings the arm to rest, "continue" resumes the unfinished one. Raises `InputError`, and what is under
+        way goes on, for one that is empty, too long or not text and where nothing is unfinished. One that the policy
+        does not know is refused by `finish`: the arm comes to rest, and `reason` says so.
         """
         text = text.strip()
         check_instruction(text)
+        if stops(text):
+            LOG.warning("%s %r", STOPPED, text)
+            self._withdraw(f"{STOPPED} {text!r}", now)
+            return
         current = self._asked.text if self._asked else self.tracker.text
         if text in (self._words, current) and (self._asked or not self.tracker.finished):
+            if text != self._words:
+                self._following.clear()  # it is asked for alone now
             return
         meant = self.tracker.resolve(text)
         if not self.pending:  # a second one does not prolong the first
-            latency = round(2e9 * float(np.median(self.inference_s))) if self.inference_s else 0
-            self._keep_until = now + 2 * self._dt + latency
-        self._words, self._asked, self._answering = text, Embedding(self.session, meant, now), now
+            self._keep_until = self._committed(now)
+        self._words, self._asked, self._answering = text, Embedding(self.session, meant, now, continues(text)), now
         self._schedule.switch(-1, self._keep_until)  # the id is known once it is accepted
 
     def fault(self, reason: str, now: int) -> None:
@@ -134,6 +162,7 @@ class InferenceLoop:
         self.tracker.reset()
         self.tracker.instruction += 1  # what is being inferred is outdated
         self._asked, self._words, self._answering, self._wanted = None, "", None, False
+        self._following, self._completed = [], []
         self.served, self.reason, self.estimate = "", reason, None
 
     def clock_set_back(self, now: int) -> None:
@@ -143,7 +172,7 @@ class InferenceLoop:
         if text := self.tracker.text:
             self.tracker.reset()
             self.tracker.instruction += 1
-            self._asked = self._asked or Embedding(self.session, text, now)
+            self._asked = self._asked or Embedding(self.session, text, now, resumes=True)
             self._answering = now
             self._schedule.switch(-1, 0)
 
@@ -191,15 +220,40 @@ class InferenceLoop:
 
     def _accept(self, work: Embedding, now: int, error: Exception | None) -> None:
         self._asked = None
-        self.switches += self.tracker.text not in ("", work.text)
-        if error is not None or work.sentence is None:
-            self.tracker.withdraw()
+        if error is not None or not work.steps:
+            self.switches += self.tracker.text not in ("", work.text)
             refused = str(error) if isinstance(error, InputError) else f"the instruction could not be embedded: {error}"
-            self._rest(refused, now)
-            self.reason, self._words, self._answering = refused, "", None
+            self._withdraw(refused, now)
             return
-        self._schedule.switch(self.tracker.accept(work.text, work.sentence), self._keep_until)
+        first, *others = work.steps
+        if not work.resumes:
+            self._following, self._completed = others, []
+        self._carry_out(first)
+
+    def _carry_out(self, sentence: Sentence) -> None:
+        """Bring an instruction in force, of which the next inference is."""
+        self.switches += self.tracker.text not in ("", sentence.text)
+        self._schedule.switch(self.tracker.accept(sentence.text, sentence), self._keep_until)
         self._wanted = True
+
+    def _follow(self, now: int) -> None:
+        """The next task of the instruction, once the one before is done."""
+        LOG.info("done: %s", self.text)
+        self._completed.append(self.text)
+        self._keep_until, self._answering = self._committed(now), now
+        self._carry_out(self._following.pop(0))
+
+    def _withdraw(self, reason: str, now: int) -> None:
+        """No instruction is in force any more; the arm comes to rest and `reason` says why."""
+        self.tracker.withdraw()
+        self._rest(reason, now)
+        self._asked, self._words, self._answering, self._wanted = None, "", None, False
+        self.reason = reason
+
+    def _committed(self, now: int) -> int:
+        """Until when [ns] set-points of the former instruction are executed, if another one comes now."""
+        latency = round(2e9 * float(np.median(self.inference_s))) if self.inference_s else 0
+        return now + 2 * self._dt + latency
 
     def _take_chunk(self, work: Inference, now: int, took_s: float) -> None:
         assert work.outputs is not None
@@ -219,6 +273,8 @@ class InferenceLoop:
             if self._answering > 0:  # before a simulated clock is heard it is no time
                 self.reaction_s.append((now - self._answering) * 1e-9)
             self._answering = None
+        if self._following and self.tracker.finished:
+            self._follow(now)
 
     def _fail(self, error: Exception, now: int) -> None:
         """Whatever a graph raises, the next frame is another try."""

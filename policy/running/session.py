@@ -5,6 +5,7 @@ Tracker   instruction, contact, mode, done     one for each robot (policy/runnin
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file
 from policy.errors import InputError, unknown
 from policy.robot.contract import Contract
 from policy.robot.contract import load as load_contract
+from policy.running.clauses import steps
 from policy.running.models import find_model
 from policy.running.text import Sentence, Text
 from policy.spec import Frame, Spec, Tensor
@@ -60,6 +62,8 @@ class Session:
         sentence = self._sentences.pop(text, None)
         if sentence is None:
             sentence = self._text.read(text)
+            if self._taught is not None:
+                sentence = replace(sentence, task=str((self._taught @ sentence.pooled).argmax()))
             while len(self._sentences) >= SENTENCES:
                 self._sentences.popitem(last=False)
         self._sentences[text] = sentence
@@ -70,6 +74,10 @@ class Session:
                 f"{likeness:.2f}, expected {least} or more; use other words, or teach it"
             )
         return sentence
+
+    def steps(self, text: str) -> tuple[Sentence, ...]:
+        """The instructions that a text names, in their order; errors as in `embed`."""
+        return steps(text, self.embed)
 
     def likeness(self, sentence: Sentence) -> float:
         """Cosine of a sentence with the nearest one that was taught; 1 where a policy does not know."""

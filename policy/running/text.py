@@ -38,6 +38,7 @@ class Sentence:
     pooled: np.ndarray  # float32 (D,), a unit vector
     states: np.ndarray  # float32 (L, D), 0 where there is no token
     mask: np.ndarray  # bool (L,)
+    task: str = ""  # that it names, as a policy knows it
 
     def same(self, other: "Sentence") -> bool:
         """Whether both are read alike, as "Open the drawer" and "open the drawer" are."""

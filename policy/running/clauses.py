@@ -1,0 +1,91 @@
+"""The tasks that one sentence names, in the order in which they are to be done.
+
+"open the drawer, then turn on the lamp"            open the drawer | turn on the lamp
+"turn on the lamp after you have opened the drawer"  you have opened the drawer | turn on the lamp
+"pick up the block and put it in the bowl"          one task: what stands beside "and" names none by itself
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+from policy.errors import InputError
+from policy.running.text import Sentence
+
+Read = Callable[[str], Sentence]  # of one instruction; InputError where it names no known task
+
+DONE = r"(?:is|are|'s|'re|am|'m|have|has|'ve)?\s*(?:done|finished|complete|completed|ready)"
+THEN = rf"""
+    \s*[;.!?]\s+ | \s*,?\s* \b (?:(?:and|but)\s+)? (?:
+        then (?:\s+next)? | next | afterwards? | thereafter | subsequently | later(?:\s+on)? | finally | lastly
+      | secondly | after\s+(?:that|this|which) | (?:once|when|as\s+soon\s+as)\s+(?:that|this|it|you|you've)\s*{DONE}
+      | followed\s+by | as\s+well\s+as | in\s+addition | also | plus
+    ) \b \s*,?\s*"""
+BEFORE = r"\s*,?\s* \b before \b \s*,?\s*"
+AFTER = r"\s*,?\s* \b (?:only\s+)? (?:after|once|as\s+soon\s+as) \b \s*,?\s*"
+AND = r"\s*,?\s* \b (?:and|but|while) \b \s*,?\s* | \s*[,:&]\s* | \s+-+\s+"
+MOST = 4  # of AND that are looked at
+OPENING = r"^ (?:first(?:ly|\s+of\s+all)? | to\s+begin\s+with | begin\s+by | start\s+by | please) \b [\s,:]*"
+CLOSING = r"[\s,]* (?:\b(?:first | too | as\s+well | in\s+that\s+order))? [\s.!?,;]* $"
+
+
+def steps(text: str, read: Read) -> tuple[Sentence, ...]:
+    """The instructions that a text names, in order; `InputError` where it names none, or more than is known."""
+    for joint in (THEN, BEFORE, AFTER):
+        parts = [bare for part in _split(joint, text) if (bare := _bare(part))]
+        known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
+        if known and unknown:
+            raise InputError(
+                f"the instruction {text[:80]!r} names several tasks, and of {unknown[0][:80]!r} none is known; "
+                "nothing is done: give those that are known, or use other words"
+            )
+        if named := _several(list(reversed(known)) if _backwards(joint, text) else known):
+            return named
+    joints = list(_compiled(AND).finditer(text))
+    for one in joints if len(joints) <= MOST else []:
+        parts = [bare for part in (text[: one.start()], text[one.end() :]) if (bare := _bare(part))]
+        known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
+        if not unknown and (named := _several(known)):
+            return named
+    return (read(text),)
+
+
+def _several(known: list[tuple[Sentence, ...]]) -> tuple[Sentence, ...]:
+    """The instructions that were found, if they are of more than one task."""
+    named = tuple(one for several in known for one in several)
+    return named if len({one.task for one in named}) > 1 else ()
+
+
+def _read_each(parts: list[str], read: Read) -> tuple[list[tuple[Sentence, ...]], list[str]]:
+    """What each part names, and the parts that name nothing known."""
+    known, unknown = [], []
+    for part in parts:
+        try:
+            known.append(steps(part, read))
+        except InputError:
+            unknown.append(part)
+    return known, unknown
+
+
+def _backwards(joint: str, text: str) -> bool:
+    """Whether what stands last is done first: "B after A", but "after A, B"; "before B, A", but "A before B"."""
+    leads = _compiled(joint).match(text) is not None
+    return (joint == AFTER and not leads) or (joint == BEFORE and leads)
+
+
+def _split(joint: str, text: str) -> list[str]:
+    """The parts beside the joint; what a leading one governs ends at the next comma."""
+    parts = _compiled(joint).split(text.strip(" .!?;,"))
+    if joint in (BEFORE, AFTER) and len(parts) == 2 and not parts[0]:
+        return parts[1].split(",", 1)
+    return parts
+
+
+def _bare(part: str) -> str:
+    """Without what only counts the tasks: "first", "as well"."""
+    return _compiled(CLOSING).sub("", _compiled(OPENING).sub("", part.strip()))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE | re.VERBOSE)

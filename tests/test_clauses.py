@@ -1,0 +1,79 @@
+"""Several tasks in one sentence, in the order in which they are to be done."""
+
+import numpy as np
+import pytest
+
+from policy.errors import InputError
+from policy.running.clauses import steps
+from policy.running.text import Sentence
+from tests.tiny import sentence
+
+TASKS = {
+    "open the drawer": "open",
+    "opening the drawer": "open",
+    "you have opened the drawer": "open",
+    "pull it out": "open",
+    "turn on the lamp": "lamp",
+    "turning on the lamp": "lamp",
+    "you turn on the lamp": "lamp",
+    "lamp on": "lamp",
+    "put the block in the bowl": "put",
+    "pick up the block and put it in the bowl": "put",
+    "open the drawer and pull it out": "open",
+    "it is dark here, lamp on": "lamp",
+}
+
+
+def read(text: str) -> Sentence:
+    known = text.lower()
+    if known not in TASKS:
+        raise InputError(f"unknown: {text}")
+    return Sentence(
+        text, *(getattr(sentence(text, np.zeros(3)), key) for key in ("pooled", "states", "mask")), TASKS[known]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"),
+    [
+        ("open the drawer", ["open"]),
+        ("open the drawer, then turn on the lamp", ["open", "lamp"]),
+        ("open the drawer and then turn on the lamp", ["open", "lamp"]),
+        ("Open the drawer. Turn on the lamp.", ["open", "lamp"]),
+        ("open the drawer; turn on the lamp", ["open", "lamp"]),
+        ("first open the drawer, after that turn on the lamp", ["open", "lamp"]),
+        ("First, open the drawer and afterwards turn on the lamp", ["open", "lamp"]),
+        ("open the drawer and turn on the lamp", ["open", "lamp"]),
+        ("open the drawer, turn on the lamp", ["open", "lamp"]),
+        ("open the drawer, and when that is done turn on the lamp", ["open", "lamp"]),
+        ("open the drawer, turn on the lamp and put the block in the bowl", ["open", "lamp", "put"]),
+        ("open the drawer, then turn on the lamp, then put the block in the bowl", ["open", "lamp", "put"]),
+        ("turn on the lamp after opening the drawer", ["open", "lamp"]),
+        ("after opening the drawer, turn on the lamp", ["open", "lamp"]),
+        ("turn on the lamp once you have opened the drawer", ["open", "lamp"]),
+        ("open the drawer before turning on the lamp", ["open", "lamp"]),
+        ("before you turn on the lamp, open the drawer", ["open", "lamp"]),
+        ("pick up the block and put it in the bowl", ["put"]),
+        ("it is dark here, lamp on", ["lamp"]),
+        ("open the drawer and pull it out", ["open"]),
+        ("pick up the block and put it in the bowl and lamp on as well", ["put", "lamp"]),
+    ],
+)
+def test_what_a_text_names(text: str, tasks: list[str]) -> None:
+    assert [one.task for one in steps(text, read)] == tasks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "open the drawer, then dance",
+        "dance and turn on the lamp",
+        "dance, then turn on the lamp",
+        "dance",
+        "then",
+        ", and",
+    ],
+)
+def test_what_is_not_known_as_a_whole_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        steps(text, read)
