@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from policy.data.cache import open_cache
-from policy.data.checks import Finding
+from policy.data.findings import Finding
 from policy.data.windows import statistics
 from policy.errors import InputError, exit_code
 from policy.learning import checkpoint, recipe

@@ -13,6 +13,7 @@ import pytest
 from policy.data import cache as dataset
 from policy.data.cache import key, open_cache
 from policy.data.episodes import read_episodes
+from policy.data.findings import errors
 from policy.data.pictures import Resizer, enlarged
 from policy.errors import InputError
 from policy.learning.encoders.cameras import area_weights
@@ -79,7 +80,7 @@ def test_cache_is_the_bags_and_is_read_from_disk(recorded, decoded):
     cache = open_cache(recorded, CONTRACT)
     assert_is_bags(cache, recorded, ["bag0", "bag1", "bag2"])
     assert isinstance(cache.images["front"][3], np.memmap) and not cache.images["front"][3].flags.writeable
-    assert not cache.dropped and not cache.findings and not decoded
+    assert not cache.dropped and not errors(cache.findings) and not decoded
 
 
 def test_added_changed_and_removed_bags_cost_only_themselves(bags, decoded):

@@ -2,22 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from policy.data import checks
 from policy.data.cache import open_cache
-from policy.data.checks import Finding
+from policy.data.check_motion import check_motion
+from policy.data.check_timing import check_rates
 from policy.data.episodes import read_episodes
+from policy.data.findings import Finding, merge
 from policy.errors import InputError
 from policy.robot.contract import load
 from policy.train import train
 from tests import small
 from tests import small_robot as robot
 from tests.demo_bag import CONTRACT, demonstration, write
-from tests.test_clocks import ARM, GRIP
+from tests.test_clocks import ARM, GRIP, arrays
 
 SMALL = robot.contract()
 T = np.arange(200) / 20
@@ -28,7 +28,7 @@ def found(measured: np.ndarray, commanded: np.ndarray, joint: int = 0) -> list[F
     state, actions = (robot.position(T).astype(np.float32) for _ in range(2))
     state[:, joint], actions[:, joint] = measured, commanded
     stamps = robot.START + (T * 1e9).astype(np.int64)
-    return checks.check_motion(SMALL, stamps, state, actions)
+    return check_motion(SMALL, stamps, state, actions)
 
 
 def wrapped(values: np.ndarray) -> np.ndarray:
@@ -59,10 +59,10 @@ def test_a_contract_in_degrees_has_turns_of_360() -> None:
     state, actions = (robot.position(T).astype(np.float32) for _ in range(2))
     stamps = robot.START + (T * 1e9).astype(np.int64)
     state[:, 0], actions[:, 0] = 20 * np.sin(T), 20 * np.sin(T) + 2 * np.pi
-    assert not checks.check_motion(contract, stamps, state, actions)
+    assert not check_motion(contract, stamps, state, actions)
     state[:, 0] = (170 + 3 * T + 180) % 360 - 180
     actions[:, 0] = 170 + 3 * T
-    (finding,) = checks.check_motion(contract, stamps, state, actions)
+    (finding,) = check_motion(contract, stamps, state, actions)
     assert finding.severity == "error" and "360.00 in" in finding.figures
 
 
@@ -111,23 +111,19 @@ def test_a_camera_that_is_slower_than_a_chunk_is_refused_with_the_figures(tmp_pa
 
 def test_a_policy_of_single_actions_may_have_a_camera_of_its_own_rate() -> None:
     single = robot.contract(horizon=1)
-    assert not checks.check_rates(single, {"cam/image_raw": 19.8}) and checks.check_rates(
-        single, {"cam/image_raw": 10.0}
-    )
+    assert not check_rates(single, {"cam/image_raw": 19.8}) and check_rates(single, {"cam/image_raw": 10.0})
 
 
 def test_rare_commands_that_are_held_are_reported() -> None:
-    leader = SimpleNamespace(source=SimpleNamespace(topic="leader", type="sensor_msgs/msg/JointState"))
-    contract = SimpleNamespace(cameras=SMALL.cameras, horizon=8, rate=20.0, action=[leader])
-    (finding,) = checks.check_rates(contract, {"cam/image_raw": 20.0, "leader": 2.0})
+    (finding,) = check_rates(arrays(), {"cam/image_raw": 20.0, "joint_states": 100.0, "arm/commands": 2.0})
     assert finding.severity == "warning" and "2 Hz for a policy of 20 Hz" in finding.figures
-    assert not checks.check_rates(contract, {"cam/image_raw": 20.0, "leader": 10.0})
+    assert not check_rates(arrays(), {"cam/image_raw": 20.0, "joint_states": 100.0, "arm/commands": 10.0})
 
 
 def test_findings_of_many_bags_are_one_that_names_some() -> None:
     one = Finding("warning", "what", "3 of it", "mend it")
     worse = Finding("error", "worse", "4", "stop")
-    merged = checks.merge([*((f"bag{i}", one) for i in range(5)), ("b", worse)])
+    merged = merge([*((f"bag{i}", one) for i in range(5)), ("b", worse)])
     assert [str(f) for f in merged] == [
         "worse: b: 4; stop",
         "what: bag0: 3 of it; bag1: 3 of it; bag2: 3 of it; and 2 more bags; mend it",

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from policy.data.checks import Finding
+from policy.data.findings import Finding
 from policy.data.zstd import zstd
 from policy.errors import InputError
 

@@ -24,18 +24,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from policy.data import cached_bag, checks, workers
+from policy.data import cached_bag, findings, workers
 from policy.data.bag_files import find_bags, passed_over
 from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
-from policy.data.checks import Finding
+from policy.data.findings import Finding
 from policy.data.pictures import Pictures
 from policy.errors import InputError
 from policy.robot import streams
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
-FORMAT = 1  # of the files, and of how a bag is read
+FORMAT = 2  # of the files, and of how a bag is read
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),
         commands=[run.commands for _, run in runs],
         dropped=dropped,
-        findings=[*checks.merge([(b.name, f) for b in bags for f in b.recording.findings]), *passed_over(folder)],
+        findings=[*findings.merge([(b.name, f) for b in bags for f in b.recording.findings]), *passed_over(folder)],
     )
 
 
@@ -176,7 +176,7 @@ def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, 
     if refused:
         raise InputError(
             f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): "
-            + "; ".join(sorted(refused)[: checks.LISTED])
+            + "; ".join(sorted(refused)[: findings.LISTED])
         )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from policy.data import recording
 from policy.data.bag_reader import Pictures
-from policy.data.checks import Finding
+from policy.data.findings import Finding
 from policy.data.pictures import Resizer
 from policy.data.recording import Recording
 from policy.data.runs import Part, Run

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.checks import Finding
+from policy.data.findings import Finding
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import JOINT_STATE, TRAJECTORY

@@ -18,10 +18,12 @@ from policy.data import checks, clocks
 from policy.data.bag_files import metadata
 from policy.data.bag_reader import BagReader, Take
 from policy.data.bags import messages, summary
-from policy.data.checks import Finding
+from policy.data.checks import Recorded
+from policy.data.findings import Finding
 from policy.data.raw import CUT_OFF
 from policy.data.runs import Run, Runs
-from policy.data.survey import Times, hertz, survey
+from policy.data.survey import Times, survey
+from policy.data.unchanged_pictures import UnchangedPictures
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import BOOL, STRING
@@ -45,19 +47,22 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     wanted = _wanted(contract)
     topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
-    findings += checks.check_rates(contract, hertz(topics))
     lead = topics.get(next(iter(contract.cameras.values())).topic.lstrip("/"), Times())
-    reader = BagReader(contract, alignment, begin(_most_frames(lead, contract.rate)))
+    pictures = UnchangedPictures(begin(_most_frames(lead, contract.rate)))
+    reader = BagReader(contract, alignment, pictures.take)
     for raw in messages(bag, wanted, Counter()):
         reader.push(raw)
     reader.finish()
     cut = bool(dropped[CUT_OFF])
     groups = Runs(contract, reader, cut)
     runs = groups.grouped()
-    findings += checks.check_whole(dict(dropped), sum(len(run.stamps) for run in runs))
-    for run in runs:
-        findings += checks.check_motion(contract, run.stamps, run.state, run.actions)
-    dropped += reader.dropped + groups.dropped
+    unused = reader.dropped + groups.dropped
+    said = reader.texts.get(contract.instruction.lstrip("/"), [])
+    restarts = len(reader.commands) - 1
+    findings += checks.check(
+        contract, Recorded(topics, alignment, dict(dropped), unused, said, pictures.unchanged(), runs, restarts)
+    )
+    dropped += unused
     if not cut:
         _check_topics(bag, contract, set(topics))
         if not runs:

@@ -1,0 +1,191 @@
+"""When messages came: rates, gaps, cameras out of step, headers without a time, and commands that are rare.
+
+camera front   |    |    |    |         |    |      a gap: one image is missing
+camera wrist     |    |    |    |    |    |         out of step: the nearest image is dt / 2 away
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from policy.data.findings import Finding
+from policy.data.survey import Times
+from policy.robot.contract import Contract
+from policy.robot.message_types import TRAJECTORY
+from policy.robot.setpoints import HELD, SetPoints
+
+SLOW_HZ = 5.0  # a slower command is a staircase
+SLOWER = 0.9  # of the contract's rate
+GAP, MISSING = 1.75, 0.02  # of the median interval: a message is missing; the share that is reported
+PAUSE = 0.5  # s without an image
+OUT_OF_STEP, FRAMES = 0.6, 0.05  # of a step between the images of one frame, and the share of frames that have it
+UNSET = 0.01  # of the messages
+NONE = np.empty(0, np.int64)
+SPARSE, CURVED = 0.5, 0.1  # s from one point of a trajectory to the next, and the share of the time that is so
+
+
+def check_rates(contract: Contract, hertz: Mapping[str, float]) -> list[Finding]:
+    """Topic -> median rate [Hz]: whether chunks last from one image to the next, and what else is too slow."""
+    findings = []
+    chunk = contract.horizon / contract.rate
+    lead = next(iter(contract.cameras))
+    for name, camera in contract.cameras.items():
+        rate = hertz.get(camera.topic.lstrip("/"), 0.0)
+        if rate and name == lead and 1 / rate > chunk + 0.5 / contract.rate:
+            findings.append(
+                Finding(
+                    "error",
+                    f"camera {name} is too slow for the policy",
+                    f"an image every {1 / rate:.3g} s, and a chunk of {contract.horizon} actions at "
+                    f"{contract.rate:g} Hz lasts {chunk:.3g} s",
+                    "raise `horizon` or lower `rate` in the contract, or record a faster camera",
+                )
+            )
+        elif rate and contract.horizon > 1 and rate < SLOWER * contract.rate:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"camera {name} is slower than the policy",
+                    f"{rate:.3g} Hz, and the contract's rate is {contract.rate:g} Hz",
+                    "lower `rate` to the camera's, or make it faster (more light, shorter exposure, fewer pixels)",
+                )
+            )
+    for topic in dict.fromkeys(s.topic.lstrip("/") for s in contract.state):
+        if 0 < (rate := hertz.get(topic, 0.0)) < SLOWER * contract.rate:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"the state on {topic} is slower than the policy",
+                    f"{rate:.3g} Hz, and the contract's rate is {contract.rate:g} Hz: a frame's state is up to "
+                    f"{1 / rate:.2g} s old",
+                    "raise the publish rate of the driver (joint_state_broadcaster), or lower `rate`",
+                )
+            )
+    for c in contract.action:
+        rate = hertz.get(c.source.topic.lstrip("/"), 0.0)
+        if c.source.type != TRAJECTORY and 0 < rate < min(SLOW_HZ, contract.rate / 2):
+            findings.append(
+                Finding(
+                    "warning",
+                    f"commands on {c.source.topic} are rare",
+                    f"{rate:.3g} Hz for a policy of {contract.rate:g} Hz: each is learned as held until the next",
+                    "record what the controller makes of them, or lower `rate`",
+                )
+            )
+    return list(dict.fromkeys(findings))
+
+
+def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int) -> list[Finding]:
+    """Images that are missing between others, and states that stay away.
+
+    `times`: topic -> (N,) ns, rising, on the clock of `begin` [ns], which is when the bag begins.
+    """
+    findings = []
+    for name, camera in contract.cameras.items():
+        at = times.get(camera.topic.lstrip("/"), NONE)
+        gaps = np.diff(at)
+        if len(gaps) < 10 or (usual := float(np.median(gaps))) <= 0:
+            continue
+        longest = int(np.argmax(gaps))
+        wide = gaps > GAP * usual
+        missing = int((np.round(gaps[wide] / usual) - 1).sum())
+        share = missing / (missing + len(at))
+        if share > MISSING or gaps[longest] > max(PAUSE * 1e9, 5 * usual):
+            findings.append(
+                Finding(
+                    "warning",
+                    f"camera {name} has gaps",
+                    f"about {missing} images of {missing + len(at)} are missing ({share:.1%}), expected one every "
+                    f"{usual * 1e-9:.3g} s; the longest gap is {gaps[longest] * 1e-9:.2f} s",
+                    "record on a faster disk, with a larger `--max-cache-size`, or with compressed images",
+                    float(at[longest] - begin) * 1e-9,
+                )
+            )
+    for source in {s.topic.lstrip("/"): s for s in contract.state}.values():
+        at = times.get(source.topic.lstrip("/"), NONE)
+        gaps = np.diff(at)
+        if not len(gaps) or gaps.max() <= source.max_age * 1e9:
+            continue
+        longest = int(np.argmax(gaps))
+        findings.append(
+            Finding(
+                "warning",
+                f"the state on {source.topic.lstrip('/')} has gaps",
+                f"{int((gaps > source.max_age * 1e9).sum())} longer than max_age = {source.max_age:g} s, the longest "
+                f"is {gaps[longest] * 1e-9:.2f} s: frames within are not used",
+                "see why the driver paused; raise `max_age` only where the robot stood still",
+                float(at[longest] - begin) * 1e-9,
+            )
+        )
+    return findings
+
+
+def check_step(contract: Contract, times: Mapping[str, np.ndarray], begin: int) -> list[Finding]:
+    """Cameras whose images are not of the time of the leading camera's; `times` and `begin` as for `check_gaps`."""
+    (lead, camera), *others = contract.cameras.items()
+    findings = []
+    at = times.get(camera.topic.lstrip("/"), NONE)
+    for name, camera in others:
+        other = times.get(camera.topic.lstrip("/"), NONE)
+        if len(at) < 2 or len(other) < 2:
+            continue
+        most = OUT_OF_STEP * max(contract.spec.dt_ns, float(np.median(np.diff(other))))
+        after = np.clip(np.searchsorted(other, at), 1, len(other) - 1)
+        apart = np.minimum(np.abs(other[after] - at), np.abs(at - other[after - 1]))
+        late = apart > most
+        if late.mean() > FRAMES:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"cameras {lead} and {name} are out of step",
+                    f"their images are {np.median(apart) * 1e-6:.0f} ms apart (median), and more than "
+                    f"{most * 1e-6:.0f} ms in {late.mean():.0%} of the frames",
+                    "give the cameras one rate, trigger them together, or see that their drivers stamp what they see "
+                    "and not when they send it",
+                    float(at[np.argmax(late)] - begin) * 1e-9,
+                )
+            )
+    return findings
+
+
+def check_headers(contract: Contract, topics: Mapping[str, Times]) -> list[Finding]:
+    """Topics whose headers have no time though the contract reads it."""
+    findings = []
+    stamped = [s.topic.lstrip("/") for s in contract.cameras.values() if s.stamp == "header"]
+    stamped += [s.topic.lstrip("/") for s in contract.state if s.stamp == "header"]
+    for topic in dict.fromkeys(stamped):
+        received, header = topics.get(topic, Times()).arrays()
+        unset = float((header == 0).mean()) if len(header) else 0.0
+        if unset > UNSET:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"headers of {topic} have no time",
+                    f"{unset:.0%} of {len(received)} messages, which are taken for as old as their reception",
+                    "mend the driver's stamps, or give `stamp: receive` in the contract",
+                )
+            )
+    return findings
+
+
+def check_points(contract: Contract, commands: Sequence[SetPoints], begin: int) -> list[Finding]:
+    """Trajectories of few points far apart: what is learned is the curve between them. `commands`: of each group."""
+    findings = []
+    for group, points in zip(contract.action, commands, strict=True):
+        if len(points.times) < 2:
+            continue
+        span = np.diff(points.times) * 1e-9
+        moves = (points.kinds[1:] != HELD) & (np.abs(np.diff(points.positions, axis=0)) > 1e-6).any(1)
+        sparse = moves & (span > SPARSE)
+        if span[sparse].sum() > CURVED * span.sum():
+            findings.append(
+                Finding(
+                    "warning",
+                    f"trajectories on {group.source.topic.lstrip('/')} have few points",
+                    f"up to {span[sparse].max():.2g} s from one point to the next, {span[sparse].sum():.1f} s in all: "
+                    "learned is the curve by which joint_trajectory_controller goes from point to point",
+                    "if another controller moves the robot, record what that one commands, and read the action there",
+                    float(points.times[:-1][np.argmax(sparse)] - begin) * 1e-9,
+                )
+            )
+    return findings
