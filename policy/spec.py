@@ -5,6 +5,7 @@ The same letters everywhere:
     B batch   T steps of an episode   H horizon (actions in a chunk)   C cameras
     S state dimensions (proprioception)   A action dimensions   D width of the instruction embedding
     image_<camera>        uint8   (B, height, width, 3)  RGB, as the camera gives it
+                          float32 (B, height, width, 1)  of a depth camera: distance [m], 0 where it is unknown
     state                 float32 (B, S)     joint positions [rad], then gripper total opening [m]
     instruction           float32 (B, D)     sentence embedding
     previous_instruction  float32 (B, D)     the instruction under which the current contact began
@@ -53,6 +54,7 @@ class Spec:
     action: tuple[str, ...]  # A names
     rate: float  # Hz
     horizon: int  # H
+    depth: tuple[str, ...] = ()  # names of the cameras that give distances, not colours
     text: int = 384  # D
     switches: bool = False  # reads and estimates the state of its execution: the instruction may change at any time
     runtime: RuntimeSettings = RuntimeSettings()
@@ -62,10 +64,15 @@ class Spec:
         """Nanoseconds between two actions."""
         return round(1e9 / self.rate)
 
+    def picture(self, camera: str) -> Tensor:
+        """Dtype and shape of a camera's pictures."""
+        shape = self.cameras[camera]
+        return ("float32", (*shape, 1)) if camera in self.depth else ("uint8", (*shape, 3))
+
     def inputs(self) -> dict[str, Tensor]:
         """Everything that the graph may read, in order: name -> dtype and shape without the batch."""
         states, text = (len(self.state),), (self.text,)
-        inputs: dict[str, Tensor] = {f"image_{name}": ("uint8", (h, w, 3)) for name, (h, w) in self.cameras.items()}
+        inputs: dict[str, Tensor] = {f"image_{name}": self.picture(name) for name in self.cameras}
         inputs |= {"state": ("float32", states), "instruction": ("float32", text)}
         if self.switches:
             inputs |= {
@@ -95,6 +102,7 @@ class Spec:
             action=tuple(raw["action"]),
             rate=float(raw["rate"]),
             horizon=int(raw["horizon"]),
+            depth=tuple(raw.get("depth", ())),
             text=int(raw["text"]),
             switches=bool(raw["switches"]),
             runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),
