@@ -26,7 +26,7 @@ setup(
     packages=find_packages(include=["policy", "policy.*", "sim", "sim.*", "ros_nodes", "ros_nodes.*"]),
     package_data={
         "policy": ["py.typed", "contracts/*.yaml", "recipes/*.yaml"],
-        "sim": ["py.typed", "assets/*", "assets/**/*"],
+        "sim": ["py.typed", "assets/*", "assets/**/*", "worlds/*/assets/*"],
         "ros_nodes": ["py.typed"],
     },
     data_files=[
@@ -60,6 +60,7 @@ setup(
         # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
         "ros": [
             "ros-jazzy-diagnostic-msgs",
+            "ros-jazzy-geometry-msgs",
             "ros-jazzy-rclpy[fastrtps]",
             "ros-jazzy-rosgraph-msgs",
             "ros-jazzy-sensor-msgs",

@@ -9,36 +9,37 @@ from functools import cache
 from tqdm import tqdm
 
 from policy.data.workers import pool as new_pool
+from sim.demonstration import demonstrate
 from sim.initial_states import start
-from sim.kinematics import Kinematics
 from sim.success_rate import wilson_interval
-from sim.tasks import TASKS, demonstrate
-from sim.world import World
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import World
 
 SEED = 2_000_000
 
 
 @cache
-def equipment() -> tuple[World, Kinematics]:
-    """Made once in each process."""
-    return World(), Kinematics()
+def made(name: str) -> World:
+    """A world, made once in each process."""
+    return load(name)()
 
 
-def attempt(job: tuple[str, int]) -> tuple[str, bool]:
+def attempt(job: tuple[str, str, int]) -> tuple[str, bool]:
     """One episode: whether the expert's success held."""
-    name, i = job
-    world, kinematics = equipment()
-    start(world, TASKS[name], SEED + i, "other" if i % 3 == 2 else "home")
-    return name, any(demonstrate(world, TASKS[name], kinematics))
+    world, (_, name, i) = made(job[0]), job
+    start(world, world.tasks[name], SEED + i, "other" if i % 3 == 2 else "home")
+    return name, any(demonstrate(world, world.tasks[name]))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
+    parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     args = parser.parse_args()
-    jobs = [(name, i) for name in TASKS for i in range(args.episodes)]
-    successes = dict.fromkeys(TASKS, 0)
+    tasks = load(args.world).tasks
+    jobs = [(args.world, name, i) for name in tasks for i in range(args.episodes)]
+    successes = dict.fromkeys(tasks, 0)
     with new_pool() as pool:
         for name, success in tqdm(pool.map(attempt, jobs, chunksize=10), total=len(jobs), unit="episode"):
             successes[name] += success

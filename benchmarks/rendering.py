@@ -12,7 +12,8 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
-from sim.world import CAMERAS, SIZE, World
+from sim.worlds.tabletop.table import CAMERAS, SIZE
+from sim.worlds.tabletop.world import Tabletop
 
 REPEATS, IMAGES = 5, 200
 
@@ -30,7 +31,7 @@ def rate(draw: Callable[[str], object]) -> list[float]:
 
 def main() -> None:
     """Measure and print."""
-    world = World()
+    world = Tabletop()
     world.reset(np.random.default_rng(0))
     ours = rate(lambda camera: world.render(camera, SIZE, SIZE))
     with tempfile.TemporaryDirectory() as folder:

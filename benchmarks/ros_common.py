@@ -18,7 +18,7 @@ from policy.robot.message_types import IMAGE
 from policy.running.text import Text
 from ros_nodes import bridge
 from ros_nodes.domain import claim_domain
-from sim.world import JOINT_NAMES
+from sim.worlds.tabletop.world import Tabletop
 
 ROOT = Path(__file__).parent.parent
 ONE, OTHER = "open the drawer", "close the drawer"
@@ -111,10 +111,10 @@ class Source(Node):
             for c in self.contract.cameras.values()
         }
         self._out = {
-            t: self.create_publisher(bridge.TYPES[kind], t, bridge.SENSOR_OUT)
+            t: self.create_publisher(bridge.message_class(kind), t, bridge.SENSOR_OUT)
             for t, kind in self.contract.observed.items()
         }
-        self._zero = np.zeros(len(JOINT_NAMES))
+        self._zero = np.zeros(len(Tabletop.joint_names))
         limits = self.contract.limits
         middle = ((limits.low + limits.high) / 2).astype(float)
         self._position = np.concatenate([middle[:7], np.repeat(middle[7] / 2, 2)])
@@ -133,7 +133,7 @@ class Source(Node):
         if self.on:
             stamp = self.get_clock().now().nanoseconds
             self._publish(
-                "joint_states", bridge.joint_state(JOINT_NAMES, stamp, self._position, self._zero, self._zero)
+                "joint_states", bridge.joint_state(Tabletop.joint_names, stamp, self._position, self._zero, self._zero)
             )
 
     def _publish(self, topic: str, message: Any) -> None:

@@ -29,8 +29,8 @@ from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
-from sim.tasks import SUCCESS_STEPS, TASKS, Task
-from sim.world import World
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import SUCCESS_STEPS, Task
 
 SEED = 1_000_000
 
@@ -104,18 +104,18 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=10, help="of each task")
     args = parser.parse_args()
     common.settle()
-    world, session = World(), Session(args.model)
+    world, session = load(DEFAULT)(), Session(args.model)
     stack = Stack(find_model(args.model).resolve())
     rows: list[tuple[str, bool, bool]] = []  # task, success in-process, success through ROS
     try:
-        jobs = [(task, SEED + i) for i in range(args.episodes) for task in TASKS.values()]
+        jobs = [(task, SEED + i) for i in range(args.episodes) for task in world.tasks.values()]
         for task, seed in tqdm(jobs, unit="episode"):
             start(world, task, seed, "home")
             in_process = SimulatedLoop(world, session).perform(task.phrasings[0], task).success
             rows.append((task.name, in_process, stack.perform(task, seed)))
     finally:
         stack.close()
-    for name in TASKS:
+    for name in world.tasks:
         episodes = [row for row in rows if row[0] == name]
         print(
             f"  {name:24} in-process {sum(row[1] for row in episodes):3} of {len(episodes)}, "

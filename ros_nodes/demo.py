@@ -26,7 +26,7 @@ from policy.running.models import find_model
 from ros_nodes.demo_stack import Stack
 from ros_nodes.domain import claim_domain
 from sim import headless
-from sim.tasks import TASKS, Task
+from sim.worlds.interface import RATE, Task
 
 CHANGE_AFTER = 4.0  # s of the robot's clock on the first instruction, unless it touches something before
 TRAIN_SAMPLES = 640  # five steps
@@ -35,7 +35,7 @@ TRAIN_SAMPLES = 640  # five steps
 def perform(stack: Stack, seed: int, console: Console) -> None:
     """Two tasks of one scene: the second instruction comes while the first is at work."""
     rng = np.random.default_rng([seed, 1])
-    possible = [t for t in TASKS.values() if t.possible(stack.robot.world)]
+    possible = [t for t in stack.robot.world.tasks.values() if t.possible(stack.robot.world)]
     first, second = (possible[i] for i in rng.choice(len(possible), 2, replace=False))
     texts = [t.phrasings[rng.integers(len(t.phrasings))] for t in (first, second)]
     stack.until(lambda: "policy_node: inference: provider" in stack.values, "the policy to be active")
@@ -57,7 +57,7 @@ def perform(stack: Stack, seed: int, console: Console) -> None:
 
 def task_seconds(task: Task) -> float:
     """How long a task may take [s]."""
-    return task.steps / contracts.load("tabletop").rate
+    return task.steps / RATE
 
 
 def learn(out: Path, console: Console) -> None:

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from policy.errors import InputError
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
-from sim.tasks import SUCCESS_STEPS, Task
+from sim.worlds.interface import SUCCESS_STEPS, Task
 
 READY = 60.0  # s for the stack to start, and for a service to answer
 

@@ -4,7 +4,7 @@
 
 publishes    cameras and joint states as the contract names them, /clock, contact label, /diagnostics (1 Hz)
 subscribes   a trajectory on each topic of the contract's action, followed as a joint_trajectory_controller does
-services     ~/reset (Trigger): the next layout of the table
+services     ~/reset (Trigger): the next layout of the world
 
 It samples a trajectory once in a control step, at its end: what the policy was trained and is evaluated with.
 It refuses to start where another node publishes /clock.
@@ -24,7 +24,6 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
-from policy.robot import contract as contracts
 from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, OVERRIDES, SENSOR_OUT, STEADY
@@ -32,25 +31,23 @@ from ros_nodes.clock_publisher import ClockPublisher
 from ros_nodes.qos_events import QosMismatches
 from sim import headless
 from sim.demonstration_writer import EPOCH
-from sim.world import CAMERAS, JOINT_NAMES, STEP_NS, World
-
-JOINT_STATES = "joint_states"
+from sim.worlds import load
+from sim.worlds.interface import STEP_NS
 
 
 class SimNode(Node):
-    """One robot at its table; a policy that runs in this process is judged by `world`."""
+    """One robot in its world; a policy that runs in this process is judged by `world`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("sim_node", **options)
         declare = partial(bridge.declare, self)
-        self._seed = declare(
-            "seed", 1_000_000, "of the first layout of the table; each reset takes the next", 0, 2**31 - 1
-        )
+        self._seed = declare("seed", 1_000_000, "of the first layout; each reset takes the next", 0, 2**31 - 1)
         speed = declare("real_time_factor", 1.0, "simulated seconds in a real one", 0.01, 100.0)
+        kind = load(declare("world", "tabletop", "the robot and its scene: a name in sim/worlds"))
         headless.require()
-        self._contract = contracts.load("tabletop")
+        self._contract = kind.contract()
         self._contact = str(self._contract.labels.contact)
-        self.world = World()
+        self.world = kind()
         self.world.reset(np.random.default_rng(self._seed))
         self.controllers = {
             topic: TrajectoryController(joints, position, self.now)
@@ -74,8 +71,8 @@ class SimNode(Node):
 
     def _open(self) -> None:
         """The robot's topics and services."""
-        cameras = [self._contract.cameras[name].topic for name in CAMERAS]
-        kinds = {JOINT_STATES: JointState, self._contact: Bool, **dict.fromkeys(cameras, Image)}
+        cameras = [camera.topic for camera in self._contract.cameras.values()]
+        kinds = {self.world.joint_topic: JointState, self._contact: Bool, **dict.fromkeys(cameras, Image)}
         for topic, kind in kinds.items():
             self.outputs[topic] = self.create_publisher(
                 kind,
@@ -107,8 +104,10 @@ class SimNode(Node):
         now = self.now
         self._sim_clock.publish(now)
         for joints in self.world.joints:
-            self.outputs[JOINT_STATES].publish(
-                bridge.joint_state(JOINT_NAMES, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort)
+            self.outputs[self.world.joint_topic].publish(
+                bridge.joint_state(
+                    self.world.joint_names, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort
+                )
             )
         for name, pixels in self.world.frame().images.items():
             topic = self._contract.cameras[name].topic
@@ -116,7 +115,7 @@ class SimNode(Node):
         self.outputs[self._contact].publish(Bool(data=self.world.contact))
 
     def reset(self, seed: int) -> None:
-        """Lay the table out anew; the clock is set back, as it is another world."""
+        """Draw another layout; the clock is set back, as it is another world."""
         self._seed = seed
         self.world.reset(np.random.default_rng(seed))
         self.hold()

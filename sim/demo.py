@@ -7,6 +7,7 @@ import argparse
 import html
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
@@ -20,13 +21,13 @@ from sim import headless
 from sim import html_page as page
 from sim.demo_stage import DemoStage, Step
 from sim.nearest_task import nearest_task
-from sim.tasks import TASKS, Task
 from sim.video import Video
-from sim.world import World
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import Task, World
 
 CHAIN = 5  # tasks in a row
 SIMILAR = 0.6  # cosine similarity from which a sentence is taken to mean a task
-EXAMPLES = '"put the red block in the bowl", "open the drawer", "turn on the lamp"'
+EXAMPLES = 3  # phrasings in a message
 
 
 def switch_and_resume(stage: DemoStage, world: World, seed: int) -> list[Step]:
@@ -47,7 +48,7 @@ def chain(stage: DemoStage, world: World, seed: int) -> list[Step]:
     rng = np.random.default_rng([seed, 1])
     steps: list[Step] = []
     for i in range(CHAIN):
-        possible = [t for t in TASKS.values() if t.possible(world)]
+        possible = [t for t in world.tasks.values() if t.possible(world)]
         new = [t for t in possible if t.name not in {s.task for s in steps}] or possible
         task = new[rng.integers(len(new))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
@@ -56,9 +57,9 @@ def chain(stage: DemoStage, world: World, seed: int) -> list[Step]:
 
 
 def _grasping_and_others(world: World) -> tuple[list[Task], list[Task]]:
-    """The tasks that are possible now: those that grasp a block, and the others."""
-    possible = [t for t in TASKS.values() if t.possible(world)]
-    grasping = [t for t in possible if t.kind in ("put", "stack")]
+    """The tasks that are possible now: those that carry an object, and the others."""
+    possible = [t for t in world.tasks.values() if t.possible(world)]
+    grasping = [t for t in possible if t.grasps]
     return grasping, [t for t in possible if t not in grasping]
 
 
@@ -83,15 +84,18 @@ def main() -> None:
     parser.add_argument("--say", help="an instruction of your own")
     parser.add_argument("--seed", type=int, help="the layout of an earlier run")
     parser.add_argument("--model", default="models/tabletop")
+    parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--out", type=Path, default="out/demo")
     args = parser.parse_args()
+    kind = load(args.world)
     if args.say is not None and not args.say.strip():
-        raise InputError(f"SAY is empty; expected an instruction such as {EXAMPLES}")
+        examples = ", ".join(f'"{task.phrasings[0]}"' for task in list(kind.tasks.values())[:EXAMPLES])
+        raise InputError(f"SAY is empty; expected an instruction such as {examples}")
     headless.require()
     console, out = Console(highlight=False), args.out
-    session, world = Session(args.model, threads=2), World()
-    console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(TASKS)} tasks")
-    task = None if args.say is None else _judging_task(args.say, console)
+    session, world = Session(args.model, threads=2), kind()
+    console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(kind.tasks)} tasks")
+    task = None if args.say is None else _judging_task(args.say, world.tasks, console)
     seed = reset(world, args.seed, task)
     command = f"make demo SEED={seed}" + (f" SAY={shlex.quote(args.say)}" if args.say is not None else "")
     console.print(f"seed {seed} (to repeat it: {command})")
@@ -108,9 +112,9 @@ def main() -> None:
     console.print(f"film {out / 'video.mp4'}", f"page {out / 'index.html'}", sep="\n", soft_wrap=True)
 
 
-def _judging_task(sentence: str, console: Console) -> Task | None:
+def _judging_task(sentence: str, tasks: Mapping[str, Task], console: Console) -> Task | None:
     """The task whose success test judges a sentence; None where none is similar enough."""
-    nearest = nearest_task(sentence)
+    nearest = nearest_task(sentence, tasks)
     judged = nearest.similarity >= SIMILAR
     console.print(
         (f"judged as {nearest.task.name}" if judged else "not judged")

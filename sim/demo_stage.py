@@ -7,9 +7,8 @@ from rich.markup import escape
 
 from policy.running.session import Session
 from sim.rollout import SimulatedLoop
-from sim.tasks import Task
 from sim.video import RATE, Video
-from sim.world import World
+from sim.worlds.interface import Task, World
 
 SIZE = (480, 640)  # height, width of the film
 LINGER = RATE // 2  # frames for which the outcome stays on the film
@@ -85,4 +84,4 @@ class DemoStage:
         if estimate is not None:
             contact = ", in contact" if self._robot.loop.tracker.in_contact else ""
             text += f" [{estimate.mode}{contact}]"
-        self._film.add(self._world.render("show", *SIZE), text)
+        self._film.add(self._world.render(self._world.show_camera, *SIZE), text)

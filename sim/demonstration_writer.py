@@ -8,7 +8,7 @@ from policy.data.bag_writer import EpisodeWriter
 from policy.data.message_writer import MessageWriter
 from policy.data.raw import TYPES
 from policy.robot.contract import Contract
-from sim.world import CAMERAS, JOINT_NAMES, JointReading, World
+from sim.worlds.interface import JointReading, World
 
 EPOCH = 1_767_225_600 * 10**9  # ns; the clock of a bag begins at a date (2026-01-01), as a robot's does
 MESSAGES = TYPES.types
@@ -42,24 +42,24 @@ class DemonstrationWriter:
         for reading in self._world.joints:
             self._joint_state(reading)
         frame = self._world.frame()
-        for name in CAMERAS:
-            self._image(name, frame.images[name])
+        for name, image in frame.images.items():
+            self._image(name, image)
         self._messages.contact(self._world.contact, self._now())
 
     def command(self, action: np.ndarray) -> None:
-        """Set-points (8,) to be reached one control step from now."""
+        """Set-points (A,) to be reached one control step from now."""
         self._messages.command(self._now(), action)
 
     def _joint_state(self, reading: JointReading) -> None:
         stamp = self._begin + reading.stamp
         message = MESSAGES["sensor_msgs/msg/JointState"](
             header=_header(stamp, ""),
-            name=list(JOINT_NAMES),
+            name=list(self._world.joint_names),
             position=reading.position,
             velocity=reading.velocity,
             effort=reading.effort,
         )
-        self._bag.write("joint_states", message, stamp)
+        self._bag.write(self._world.joint_topic, message, stamp)
 
     def _image(self, camera: str, image: np.ndarray) -> None:
         height, width, _ = image.shape

@@ -19,9 +19,9 @@ from sim.evaluation_run import Record, film_all, fingerprint, play_all, write_js
 from sim.job_queue import workers
 from sim.report import summarise, write_page
 from sim.switch_evaluation import evaluate_switches
-from sim.tasks import TASKS
 from sim.video import Video
-from sim.world import World
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import World
 
 FIRST_SEED = 1_000_000  # seeds below are for training and tuning
 FILM_SIZE = (240, 320)  # height, width
@@ -43,7 +43,7 @@ def main() -> None:
             raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()
     if args.switch is None:
-        _evaluate(args, _task_names(args.tasks))
+        _evaluate(args, _task_names(args.world, args.tasks))
     else:
         evaluate_switches.evaluate(args)
 
@@ -59,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", help="default out/eval, with --switch out/switch")
+    parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument("--tasks", default="all", help="all, or names with commas between them; not with --switch")
     evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
@@ -77,6 +78,7 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     held_out = max(1, args.episodes // 4)
     settings = {
         "policy": args.model,
+        "world": args.world,
         "sha256": fingerprint(find_model(args.model)),
         "seed": args.seed,
         "episodes": args.episodes,
@@ -85,7 +87,7 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
         "tasks": tasks,
     }
     jobs = plan(tasks, args.episodes, held_out, args.chains, args.seed)
-    with workers(args.processes, _open, args.model, threads) as pool:
+    with workers(args.processes, _open, args.world, args.model, threads) as pool:
         records = play_all(pool, _play, jobs, out, settings, ("run", "seed"))
         report = summarise(settings, records) | {"command": _command(args)}
         report["videos"] = film_all(pool, _film, choose_films(records, jobs), out / "videos")
@@ -96,23 +98,24 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
 
 def _command(args: argparse.Namespace) -> str:
     """The command that makes this report again, with every default written out."""
-    options = ("episodes", "chains", "seed", "tasks", "out")
+    options = ("world", "episodes", "chains", "seed", "tasks", "out")
     words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
     return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
-def _task_names(text: str) -> list[str]:
-    names = list(TASKS) if text == "all" else text.split(",")
+def _task_names(world: str, text: str) -> list[str]:
+    tasks = load(world).tasks
+    names = list(tasks) if text == "all" else text.split(",")
     for name in names:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
+        if name not in tasks:
+            raise unknown("task", name, tasks)
     return names
 
 
-def _open(model: str, threads: int) -> None:
+def _open(world: str, model: str, threads: int) -> None:
     """In a worker: load world and policy once."""
     global _world, _session
-    _world, _session = World(), Session(model, threads, "cpu")
+    _world, _session = load(world)(), Session(model, threads, "cpu")
 
 
 def _play(job: EpisodeJob) -> Record:
@@ -124,7 +127,7 @@ def _film(job: EpisodeJob, path: Path) -> Record:
     instructions: list[str] = []
 
     def watch() -> None:
-        film.add(_world.render("show", *FILM_SIZE), instructions[-1])
+        film.add(_world.render(_world.show_camera, *FILM_SIZE), instructions[-1])
 
     with Video(path) as film:
         record = play(job, _world, _session, lambda task, instruction: instructions.append(instruction), watch)

@@ -10,8 +10,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop, Watch
-from sim.tasks import TASKS
-from sim.world import World
+from sim.worlds.interface import World
 
 CHAIN = 5  # instructions in a row
 FAILURES = 2  # filmed for each task, next to one success
@@ -58,10 +57,10 @@ def _single(
     on_instruction: OnInstruction,
     watch: Watch | None,
 ) -> Record:
-    task = instructed = TASKS[job.task]
+    task = instructed = world.tasks[job.task]
     start(world, task, job.seed, job.start)
     if job.run == "shuffled":  # judged by one task, instructed with another
-        others = [t for t in TASKS.values() if t is not task and t.possible(world)]
+        others = [t for t in world.tasks.values() if t is not task and t.possible(world)]
         instructed = others[rng.integers(len(others))]
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
@@ -92,7 +91,7 @@ def _chain(
     world.reset(np.random.default_rng(job.seed))
     robot, subtasks = SimulatedLoop(world, session), list[Record]()
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
-        possible = [t for t in TASKS.values() if t.possible(world)]
+        possible = [t for t in world.tasks.values() if t.possible(world)]
         task = possible[rng.integers(len(possible))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
         on_instruction(task.name, instruction)

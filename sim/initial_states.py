@@ -1,15 +1,11 @@
 """Initial states of episodes: at home, where other tasks have just ended, or where the task was just missed."""
 
 from copy import deepcopy
-from itertools import islice
 
 import numpy as np
 
-from sim.kinematics import Kinematics
-from sim.tasks import SUCCESS_STEPS, TASKS, Expert, Task, demonstrate
-from sim.tasks.motions import grip, rise
-from sim.tasks.task import Motion
-from sim.world import OPEN, World
+from sim.demonstration import demonstrate
+from sim.worlds.interface import SUCCESS_STEPS, Task, World
 
 MISSED = (2, 25)  # control steps before success at which the expert lets go
 LEAVING = (14, 30)  # control steps for which the open hand then rises: at the block it would learn to turn away
@@ -23,45 +19,35 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     success, because states that look done and are not are rare elsewhere.
     """
     rng = np.random.default_rng(seed)
-    kinematics = Kinematics()
     while True:
         layout = deepcopy(rng)
         world.reset(rng)
-        if kind == "other" and not all(_do_another(world, task, kinematics, rng) for _ in range(rng.integers(1, 4))):
+        if kind == "other" and not all(_do_another(world, task, rng) for _ in range(rng.integers(1, 4))):
             continue
-        if kind == "near_miss" and not _miss(world, task, kinematics, rng, layout):
+        if kind == "near_miss" and not _miss(world, task, rng, layout):
             continue
         if task.possible(world):
             return
 
 
-def _do_another(world: World, task: Task, kinematics: Kinematics, rng: np.random.Generator) -> bool:
-    others = [t for t in TASKS.values() if t.name != task.name and t.possible(world)]
+def _do_another(world: World, task: Task, rng: np.random.Generator) -> bool:
+    others = [t for t in world.tasks.values() if t.name != task.name and t.possible(world)]
     if not others:
         return False
     other = others[rng.integers(len(others))]
-    return any(demonstrate(world, other, kinematics))
+    return any(demonstrate(world, other))
 
 
-def _miss(
-    world: World, task: Task, kinematics: Kinematics, rng: np.random.Generator, layout: np.random.Generator
-) -> bool:
+def _miss(world: World, task: Task, rng: np.random.Generator, layout: np.random.Generator) -> bool:
     """Do the task, reset to the same layout, do it again but let go shortly before success; False where it fails."""
     if not task.possible(world):
         return False
-    held = list(demonstrate(world, task, kinematics))
+    held = list(demonstrate(world, task))
     if not any(held):
         return False
-    steps = held.index(True) + 1 - SUCCESS_STEPS - int(rng.integers(*MISSED))
+    after = held.index(True) + 1 - SUCCESS_STEPS - int(rng.integers(*MISSED))
+    leaving = int(rng.integers(*LEAVING))
     world.reset(layout)
-    expert = Expert(world, _let_go(world, task, steps, int(rng.integers(*LEAVING))), kinematics)
-    while (action := expert.act()) is not None:
+    for action in task.near_miss(world, after, leaving):
         world.step(action)
     return True
-
-
-def _let_go(world: World, task: Task, after: int, rising: int) -> Motion:
-    """The task's motion for `after` control steps; then the hand opens and rises for `rising` control steps."""
-    yield from islice(task.motion(world), max(0, after))
-    yield from grip(world, OPEN)
-    yield from islice(rise(world, OPEN), rising)

@@ -1,11 +1,12 @@
 """The task that a free sentence means: the one with the phrasing nearest to it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from policy.running.text import Text
-from sim.tasks import TASKS, Task
+from sim.worlds.interface import Task
 
 PHRASINGS = 6  # of each task, with which a sentence is compared: 20 ms each
 
@@ -18,9 +19,9 @@ class NearestTask(NamedTuple):
     similarity: float
 
 
-def nearest_task(sentence: str) -> NearestTask:
-    """Compare the sentence with the phrasings of all tasks."""
-    known = [(task, phrasing) for task in TASKS.values() for phrasing in task.phrasings[:PHRASINGS]]
+def nearest_task(sentence: str, tasks: Mapping[str, Task]) -> NearestTask:
+    """Compare the sentence with the phrasings of these tasks."""
+    known = [(task, phrasing) for task in tasks.values() for phrasing in task.phrasings[:PHRASINGS]]
     embedded = Text().embed([sentence, *(phrasing for _, phrasing in known)])
     embedded = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
     similarity = embedded[1:] @ embedded[0]

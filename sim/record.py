@@ -18,16 +18,13 @@ import numpy as np
 
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.errors import InputError, exit_code, unknown
-from policy.robot import contract as contracts
-from policy.robot.contract import Contract
 from sim import headless
 from sim.demonstration_writer import DemonstrationWriter
 from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.job_queue import run_jobs
-from sim.kinematics import Kinematics
-from sim.tasks import SUCCESS_STEPS, TASKS, Expert
-from sim.world import World
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import SUCCESS_STEPS, World
 
 TRAINING = 1_000_000  # seeds from here on are for evaluation
 SEEDS = 100_000  # seeds of the first attempts; each further attempt has as many of its own
@@ -43,42 +40,40 @@ class RecordingJob(NamedTuple):
     start: str  # as in sim.initial_states
     pushed: bool
     bag: Path
+    world: str = DEFAULT
 
 
 def record(job: RecordingJob) -> int:
     """Record one episode; returns the number of attempts."""
     for attempt in range(ATTEMPTS):
-        if _attempt(*_equipment(), job, job.seed + attempt * SEEDS):
+        if _attempt(_world(job.world), job, job.seed + attempt * SEEDS):
             return attempt + 1
     raise InputError(
         f"the expert of {job.task} failed from {ATTEMPTS} initial states, seed {job.seed} plus multiples of {SEEDS}; "
-        "correct it in sim/tasks"
+        f"correct it in sim/worlds/{job.world}"
     )
 
 
 @cache
-def _equipment() -> tuple[World, Kinematics, Contract]:
+def _world(name: str) -> World:
     """Made once in each process."""
-    return World(), Kinematics(), contracts.load("tabletop")
+    return load(name)()
 
 
-def _attempt(world: World, kinematics: Kinematics, contract: Contract, job: RecordingJob, seed: int) -> bool:
+def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     """Write the bag if the expert succeeds from this seed; whether it did."""
-    task = TASKS[job.task]
+    task, contract = world.tasks[job.task], world.contract()
     start(world, task, seed, job.start)
-    rng = np.random.default_rng([seed, 2, list(TASKS).index(job.task)])
+    rng = np.random.default_rng([seed, 2, list(world.tasks).index(job.task)])
     disturbance = Disturbance(rng) if job.pushed else None
     instruction = task.phrasings[rng.integers(len(task.phrasings))]
-    expert, held = Expert(world, task.motion(world), kinematics), 0
+    held = 0
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed)}
     try:
         with EpisodeWriter(job.bag, channels(contract), custom) as bag:
             writer = DemonstrationWriter(bag, contract, world)
             writer.instruction(instruction, task.name)
-            for _ in range(task.steps):
-                action = expert.act()
-                if action is None:
-                    break
+            for _, action in zip(range(task.steps), task.expert(world), strict=False):
                 writer.observation()
                 writer.command(action)
                 world.step(action, disturbance() if disturbance else None)
@@ -94,27 +89,31 @@ class _ExpertFailed(Exception):
     """The expert did not succeed: the bag is not kept."""
 
 
-def plan(tasks: list[str], episodes: int, out: Path) -> list[RecordingJob]:
+def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT) -> list[RecordingJob]:
     """All episodes: a third from where another task ended, a twelfth from a near miss, the rest from home.
 
     Half are disturbed. Tasks share layouts in threes, drawn anew in each round, as sim.switches needs it.
     """
 
+    starts = load(world).starts
+
     def kind(i: int) -> str:
-        return "near_miss" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
+        wanted = "near_miss" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
+        return wanted if wanted in starts else "home"
 
     return [
-        RecordingJob(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}")
+        RecordingJob(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}", world)
         for i in range(episodes)
-        for name, seed in layout_seeds(i).items()
+        for name, seed in layout_seeds(i, world).items()
         if name in tasks
     ]
 
 
-def layout_seeds(i: int) -> dict[str, int]:
+def layout_seeds(i: int, world: str = DEFAULT) -> dict[str, int]:
     """The seed of each task's layout in round i."""
-    order = np.random.default_rng([i, 3]).permutation(list(TASKS))
-    return {str(name): i * len(TASKS) // SHARE + rank // SHARE for rank, name in enumerate(order)}
+    tasks = load(world).tasks
+    order = np.random.default_rng([i, 3]).permutation(list(tasks))
+    return {str(name): i * len(tasks) // SHARE + rank // SHARE for rank, name in enumerate(order)}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -122,18 +121,20 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sim.record", description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", default="all", help="names with commas between them, or all")
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
+    parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args(argv)
     headless.require()
-    names = list(TASKS) if args.tasks == "all" else args.tasks.split(",")
+    tasks = load(args.world).tasks
+    names = list(tasks) if args.tasks == "all" else args.tasks.split(",")
     for name in names:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
-    most = SEEDS * SHARE // len(TASKS)
+        if name not in tasks:
+            raise unknown("task", name, tasks)
+    most = SEEDS * SHARE // len(tasks)
     if not 1 <= args.episodes <= most:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
-    jobs = [job for job in plan(names, args.episodes, args.out) if not job.bag.exists()]
+    jobs = [job for job in plan(names, args.episodes, args.out, args.world) if not job.bag.exists()]
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
     args.out.mkdir(parents=True, exist_ok=True)
     attempts = sum(run_jobs(record, jobs, args.processes, "episode"))

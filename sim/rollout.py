@@ -15,8 +15,7 @@ from policy.running.loop import Embedding, InferenceLoop, Work
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
-from sim.tasks import SUCCESS_STEPS, Task
-from sim.world import World
+from sim.worlds.interface import SUCCESS_STEPS, Task, World
 
 Watch = Callable[[], None]
 

@@ -12,8 +12,7 @@ from policy.robot.contract import Contract
 from policy.switching.demonstration import FORWARD, ROLLBACK, Demonstration
 from policy.switching.stitching import SwitchStitcher, free_steps
 from sim.initial_states import start
-from sim.tasks import TASKS
-from sim.world import World
+from sim.worlds.interface import Task, World
 
 PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}  # probability that a pair is tried in a phase
 SHARED_GRASP_TRIES = 8  # tries of a pair that holds the same object in the same grasp: such pairs are few
@@ -130,9 +129,9 @@ def _stitch(
     )
 
 
-def opposite(a: str, b: str) -> bool:
+def opposite(a: Task, b: Task) -> bool:
     """Whether two tasks move the same object, each to where the other one takes it from."""
-    return a != b and (TASKS[a].kind, TASKS[a].moved_body) == (TASKS[b].kind, TASKS[b].moved_body)
+    return a.name != b.name and (a.kind, a.moved_body) == (b.kind, b.moved_body)
 
 
 def opposite_at(
@@ -142,13 +141,13 @@ def opposite_at(
 
     `actions` (T, A) are A's, from layout `seed`; `others` are seed and bag of the demonstrations of B.
     """
-    body, rng, found = TASKS[b].moved_body, np.random.default_rng([seed, 5]), dict[int, Path]()
+    body, rng, found = world.tasks[b].moved_body, np.random.default_rng([seed, 5]), dict[int, Path]()
     places = [(bag, _initial_position(world, b, other)) for other, bag in others]
-    start(world, TASKS[a], seed, "home")
+    start(world, world.tasks[a], seed, "home")
     for t, action in enumerate(actions):
         here = world.position(body)
         same = [bag for bag, place in places if np.linalg.norm(place - here) < SAME_PLACE]
-        if same and TASKS[b].possible(world):
+        if same and world.tasks[b].possible(world):
             found[t] = same[rng.integers(len(same))]
         world.step(action)
     read = cache(lambda bag: read_demonstration(bag, contract))
@@ -158,5 +157,5 @@ def opposite_at(
 @cache
 def _initial_position(world: World, task: str, seed: int) -> np.ndarray:
     """Where the object of a task lies at first in a layout, (3,) m."""
-    start(world, TASKS[task], seed, "home")
-    return world.position(TASKS[task].moved_body)
+    start(world, world.tasks[task], seed, "home")
+    return world.position(world.tasks[task].moved_body)

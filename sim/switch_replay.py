@@ -12,10 +12,8 @@ from policy.switching.demonstration import ROLLBACK
 from sim.demonstration_writer import DemonstrationWriter
 from sim.disturbance import Disturbance
 from sim.initial_states import start
-from sim.scene import BLOCKS
 from sim.switch_candidates import Candidate
-from sim.tasks import SUCCESS_STEPS, TASKS
-from sim.world import World
+from sim.worlds.interface import SUCCESS_STEPS, Task, World
 
 MOVED = 0.025  # m: an object that has been put back lies this close to its former place
 FALLING = 0.6  # m/s: as after a fall of 2 cm
@@ -54,23 +52,23 @@ def replay(
 
     Raises `Rejected` where B is done before its turn or not done in the end, an object falls or is not put back.
     """
-    b, held = TASKS[candidate.b], 0
+    a, b, held = world.tasks[candidate.a], world.tasks[candidate.b], 0
     disturbance = Disturbance(np.random.default_rng(number)) if number % 2 else None
-    start(world, TASKS[candidate.a], seed, "home")
-    before = _positions(world, candidate.a)
+    start(world, a, seed, "home")
+    before = _positions(world, a)
     if writer is not None:
         writer.begin()
     for i, (action, mode) in enumerate(zip(candidate.actions, candidate.mode, strict=True)):
         if i in (candidate.switch_step, candidate.join_step) and b.success(world):
             raise Rejected("B is already done")
         restored = i == candidate.join_step and candidate.restores
-        if restored and np.abs(_positions(world, candidate.a) - before).max() > MOVED:
+        if restored and np.abs(_positions(world, a) - before).max() > MOVED:
             raise Rejected("an object was moved")
         if writer is not None and i >= candidate.first_step:
             _write(writer, candidate, i)
         disturbed = disturbance is not None and candidate.switch_step <= i < candidate.approach_step
         world.step(action, disturbance() if disturbance is not None and disturbed else None)
-        if mode == ROLLBACK and any(world.data.joint(body).qvel[2] < -FALLING for body in BLOCKS):
+        if mode == ROLLBACK and any(world.fall_speed(body) > FALLING for body in world.loose_bodies):
             raise Rejected("an object was dropped")
         held = held + 1 if b.success(world) else 0
     if held < SUCCESS_STEPS:
@@ -89,7 +87,6 @@ def _write(writer: DemonstrationWriter, candidate: Candidate, i: int) -> None:
     writer.command(candidate.actions[i])
 
 
-def _positions(world: World, a: str) -> np.ndarray:
-    """Where the loose objects lie (N, 3) m, without a puck that A pushes."""
-    loose = BLOCKS if a.startswith("puck") else (*BLOCKS, "puck")
-    return np.stack([world.position(body) for body in loose])
+def _positions(world: World, a: Task) -> np.ndarray:
+    """Where the loose objects lie (N, 3) m, without one that A does not put back."""
+    return np.stack([world.position(body) for body in world.loose_bodies if a.restored or body != a.moved_body])

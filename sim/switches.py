@@ -23,7 +23,6 @@ import yaml
 
 from policy.data.bag_files import find_bags
 from policy.errors import InputError, exit_code
-from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.switching.stitching import SwitchStitcher
 from sim import headless
@@ -38,10 +37,8 @@ from sim.switch_candidates import (
     read_demonstration,
 )
 from sim.switch_replay import keep
-from sim.tasks import TASKS
-from sim.world import World
-
-LAG = 3  # steps by which this arm follows its commands
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import World
 
 
 class LayoutJob(NamedTuple):
@@ -52,20 +49,22 @@ class LayoutJob(NamedTuple):
     opposites: tuple[tuple[str, int, Path], ...]  # task, seed and bag of their opposites from other layouts
     out: Path
     shared_grasp: bool
+    world: str = DEFAULT
 
 
 @cache
-def _equipment() -> tuple[World, Contract]:
+def _world(name: str) -> World:
     """Made once in each process."""
-    return World(), contracts.load("tabletop")
+    return load(name)()
 
 
 def make(job: LayoutJob) -> Counter[str]:
     """Make all switches of one layout; counts how many were kept, and why others were not."""
-    world, contract = _equipment()
+    world = _world(job.world)
+    contract = world.contract()
     shown = {task: read_demonstration(bag, contract) for task, bag in job.shown}
     rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
-    stitcher = SwitchStitcher(contract, LAG, job.shared_grasp)
+    stitcher = SwitchStitcher(contract, world.lag, job.shared_grasp)
     for a, b, other_at in _pairs(job, shown, world, contract):
         for name, candidate in candidates((a, b), shown[a], other_at, stitcher, rng):
             phase = name.rstrip("0123456789")
@@ -86,21 +85,23 @@ def _pairs(
     states = {task: _initial_state(world, task, job.seed) for task in shown}
     pairs = [(a, b, always(shown[b])) for a in shown for b in shown if a != b and np.array_equal(states[a], states[b])]
     for a in shown:
-        for b in sorted({task for task, *_ in job.opposites if opposite(a, task)} - set(shown)):
+        for b in sorted(
+            {task for task, *_ in job.opposites if opposite(world.tasks[a], world.tasks[task])} - set(shown)
+        ):
             others = [(seed, bag) for task, seed, bag in job.opposites if task == b]
             pairs.append((a, b, opposite_at(world, contract, a, job.seed, shown[a].demo.actions, b, others)))
     return pairs
 
 
 def _initial_state(world: World, task: str, seed: int) -> np.ndarray:
-    """Everything that tells one layout from another."""
-    start(world, TASKS[task], seed, "home")
-    return np.concatenate([world.data.qpos, world.model.body_pos.ravel(), [world.lamp]])
+    """Everything that tells the layout of a task from another."""
+    start(world, world.tasks[task], seed, "home")
+    return world.layout()
 
 
-def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[LayoutJob]:
+def plan(demonstrations: Path, out: Path, shared_grasp: bool = True, world: str = DEFAULT) -> list[LayoutJob]:
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
-    layouts: dict[int, list[tuple[str, Path]]] = {}
+    tasks, layouts = load(world).tasks, dict[int, list[tuple[str, Path]]]()
     for bag in find_bags(demonstrations):
         custom = _custom_data(bag)
         if custom.get("start") == "home" and custom.get("pushed") == "False":
@@ -110,9 +111,10 @@ def plan(demonstrations: Path, out: Path, shared_grasp: bool = True) -> list[Lay
         LayoutJob(
             seed,
             tuple(shown),
-            tuple(other for other in every if any(opposite(task, other[0]) for task, _ in shown)),
+            tuple(other for other in every if any(opposite(tasks[task], tasks[other[0]]) for task, _ in shown)),
             out,
             shared_grasp,
+            world,
         )
         for seed, shown in sorted(layouts.items())
     ]
@@ -136,10 +138,11 @@ def main() -> None:
     parser.add_argument(
         "--no-shared-grasp", action="store_true", help="begin B always at its start (for the ablation of shared grasps)"
     )
+    parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     headless.require()
-    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp)
+    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world)
     if not jobs:
         raise InputError(
             f"no layout in {args.demonstrations} has undisturbed demonstrations of two tasks from home; "

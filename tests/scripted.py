@@ -9,9 +9,7 @@ from policy.errors import InputError
 from policy.robot.contract import load
 from policy.running.text import Sentence
 from policy.spec import MODES, Frame, RuntimeSettings, Spec
-from sim.kinematics import Kinematics
-from sim.tasks import TASKS, Expert
-from sim.world import World
+from sim.worlds.tabletop.world import Tabletop
 from tests.tiny import sentence
 
 EVERY_STEP = RuntimeSettings(replan_s=0.05)
@@ -27,10 +25,10 @@ class ScriptedSession:
 
     def embed(self, text: str) -> Sentence:
         self.instructions.append(text)
+        return sentence(text, np.array([len(self.instructions)], np.float32))
+
     def steps(self, text: str) -> tuple[Sentence, ...]:
         return (self.embed(text),)
-
-        return sentence(text, np.array([len(self.instructions)], np.float32))
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         return {"state": frame.state[None]}
@@ -42,20 +40,19 @@ class ExpertSession(ScriptedSession):
     It never estimates that it is done, and estimates the mode `after_switch` from the second instruction on.
     """
 
-    def __init__(self, world: World, after_switch: str = "forward", runtime: RuntimeSettings = EVERY_STEP) -> None:
+    def __init__(self, world: Tabletop, after_switch: str = "forward", runtime: RuntimeSettings = EVERY_STEP) -> None:
         super().__init__(runtime, switches=True)
         self.frames = 0
         self._world, self._after_switch = world, after_switch
 
     def embed(self, text: str) -> Sentence:
-        task = next(t for t in TASKS.values() if text in (*t.phrasings, *t.reworded))
-        self._expert, self._last = Expert(self._world, task.motion(self._world), Kinematics()), self._world.setpoint()
+        task = next(t for t in self._world.tasks.values() if text in (*t.phrasings, *t.reworded))
+        self._expert, self._last = task.expert(self._world), self._world.setpoint()
         return super().embed(text)
 
     def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.frames += 1
-        action = self._expert.act()
-        self._last = self._last if action is None else action
+        self._last = next(self._expert, self._last)
         actions = np.tile(np.asarray(self._last, np.float32), (1, self.spec.horizon, 1))
         mode = self._after_switch if feed["previous_instruction"][0, 0] != feed["instruction"][0, 0] else "forward"
         return {"actions": actions, "execution_estimate": np.array([[0, 0, *(mode == m for m in MODES)]], np.float32)}

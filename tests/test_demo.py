@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from policy.errors import exit_code
 from policy.running.text import Text
 from sim import demo, demo_stage
-from sim.tasks import TASKS
+from sim.worlds.tabletop.tasks import TASKS
 from tests.tiny import write_model
 
 pytestmark = pytest.mark.slow

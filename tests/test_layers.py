@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "sim": {"policy"},
     "ros_nodes": {"sim", "policy"},
 }
+WORLDS = {f"sim.worlds.{path.parent.name}" for path in (ROOT / "sim" / "worlds").glob("*/world.py")}
 WITH_TORCH = ("policy.learning", "policy.train", "policy.export")
 SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo", "ros_nodes.demo_stack")  # the nodes that no robot runs
 ON_A_ROBOT = [
@@ -66,6 +67,12 @@ def part(module: str) -> str:
     return max((p for p in MAY_IMPORT if module == p or module.startswith(p + ".")), key=len)
 
 
+def world(module: str) -> str:
+    """The world whose folder a module lies in, "" outside of all."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["sim", "worlds"] and "sim.worlds." + ".".join(parts[2:3]) in WORLDS else ""
+
+
 def ours(module: str) -> bool:
     return module.split(".")[0] in (*TOPS, "tests", "benchmarks", "launch")
 
@@ -79,6 +86,16 @@ def test_imports_run_one_way(module: str) -> None:
         there = part(imported)
         allowed = MAY_IMPORT[here] | {here}
         assert there in allowed or there.split(".")[0] in allowed, f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_world_is_reached_through_the_registry_alone(module: str) -> None:
+    """Nothing outside a world's folder imports it, and it imports neither another world nor what plays it."""
+    here = world(module)
+    for imported in filter(ours, imports(FILES[module])):
+        assert world(imported) in ("", here), f"{module} imports {imported}"
+        if here:
+            assert imported.startswith((f"sim.worlds.{here}", "sim.worlds.interface", "policy.")), imported
 
 
 @pytest.mark.parametrize("module", FILES)

@@ -53,9 +53,9 @@ def test_it_carries_code_types_and_data_but_no_tests(wheel: zipfile.ZipFile) -> 
         "policy/running/session.py",
         "policy/contracts/tabletop.yaml",
         "policy/recipes/chunk.yaml",
-        "sim/assets/tabletop.xml",
+        "sim/worlds/tabletop/assets/tabletop.xml",
         "sim/assets/report.html",
-        "sim/tasks/put.py",
+        "sim/worlds/tabletop/tasks/put.py",
     ):
         assert wanted in names
     assert not [n for n in names if n.split("/")[0] in ("tests", "models", "launch", "benchmarks")]

@@ -17,8 +17,8 @@ from policy.data.episodes import read_episodes
 from policy.robot import contract as contracts
 from sim.initial_states import start
 from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, main, plan
-from sim.tasks import TASKS
-from sim.world import World
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_an_unknown_task_names_the_nearest(tmp_path: Path) -> None:
 def test_the_seed_of_a_bag_reproduces_its_first_frame_to_the_bit(recorded: Path) -> None:
     (episode,) = read_episodes(recorded / "lamp_on_0000", contracts.load("tabletop"))
     (job,) = plan(["lamp_on"], 1, recorded)
-    world = World()
+    world = Tabletop()
     start(world, TASKS["lamp_on"], job.seed, job.start)
     np.testing.assert_array_equal(world.frame().images["front"], episode.images["front"][0])
     np.testing.assert_array_equal(world.state(), episode.state[0])

@@ -8,14 +8,14 @@ from policy.spec import Frame, RuntimeSettings
 from sim.evaluation_jobs import CHAIN, EpisodeJob, choose_films, plan, play
 from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import flush, keep
-from sim.tasks import TASKS
-from sim.world import World
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 from tests.scripted import ExpertSession, LevelSession
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def world() -> Tabletop:
+    return Tabletop()
 
 
 REPLAN = 8  # control steps from one inference to the next
@@ -23,11 +23,11 @@ REPLAN = 8  # control steps from one inference to the next
 
 @pytest.fixture(autouse=True)
 def without_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
+    monkeypatch.setattr(Tabletop, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
 
 
 @pytest.fixture
-def level(world: World) -> SimulatedLoop:
+def level(world: Tabletop) -> SimulatedLoop:
     """In control with 100 ms for an inference, after two inferences under "one"."""
     world.reset(np.random.default_rng(0))
     robot = SimulatedLoop(world, LevelSession(), 100_000_000)
@@ -47,13 +47,13 @@ def levels(robot: SimulatedLoop, steps: int) -> list[float]:
 
 
 @pytest.mark.parametrize("start", ["home", "other"])
-def test_the_expert_s_set_points_pass_schedule_monitor_and_controller(world: World, start: str) -> None:
+def test_the_expert_s_set_points_pass_schedule_monitor_and_controller(world: Tabletop, start: str) -> None:
     record = play(EpisodeJob("main", "lamp_on", 1_000_000, start), world, ExpertSession(world))
     assert record["success"] and record["steps"] < TASKS["lamp_on"].steps
     assert record["instruction"] in TASKS["lamp_on"].phrasings
 
 
-def test_an_episode_is_the_same_every_time_whatever_was_played_before(world: World) -> None:
+def test_an_episode_is_the_same_every_time_whatever_was_played_before(world: Tabletop) -> None:
     job = EpisodeJob("main", "put_red", 1_000_001, "other")
     first, end = play(job, world, ExpertSession(world)), world.data.qpos.copy()
     play(EpisodeJob("main", "open_drawer", 1_000_002, "home"), world, ExpertSession(world))
@@ -61,19 +61,19 @@ def test_an_episode_is_the_same_every_time_whatever_was_played_before(world: Wor
     np.testing.assert_array_equal(world.data.qpos, end)
 
 
-def test_a_chain_does_five_tasks_in_one_scene(world: World) -> None:
+def test_a_chain_does_five_tasks_in_one_scene(world: Tabletop) -> None:
     record = play(EpisodeJob("chain", "", 1_000_003, "home"), world, ExpertSession(world))
     assert record["completed"] == CHAIN and all(g["success"] for g in record["subtasks"])
     assert world.time_ns == sum(g["steps"] for g in record["subtasks"]) * load("tabletop").spec.dt_ns
 
 
-def test_the_instruction_of_another_task_does_not_count_as_success(world: World) -> None:
+def test_the_instruction_of_another_task_does_not_count_as_success(world: Tabletop) -> None:
     record = play(EpisodeJob("shuffled", "open_drawer", 1_000_000, "home"), world, ExpertSession(world))
     assert record["instructed_task"] != "open_drawer" and not record["success"]
     assert record["steps"] == TASKS["open_drawer"].steps
 
 
-def test_a_frame_is_rendered_only_for_an_inference(world: World) -> None:
+def test_a_frame_is_rendered_only_for_an_inference(world: Tabletop) -> None:
     world.reset(np.random.default_rng(0))
     session = ExpertSession(world, runtime=RuntimeSettings())
     robot = SimulatedLoop(world, session)
@@ -103,7 +103,7 @@ def test_an_inference_in_flight_delays_the_next(level: SimulatedLoop) -> None:
     assert not level.interventions and level.loop.outdated == 1
 
 
-def test_a_delay_is_whole_control_steps(world: World, level: SimulatedLoop) -> None:
+def test_a_delay_is_whole_control_steps(world: Tabletop, level: SimulatedLoop) -> None:
     robot = SimulatedLoop(world, level.session, 60_000_000)
     robot.instruct("one")
     levels(robot, 8)
@@ -135,7 +135,7 @@ def test_a_refusal_that_leaves_the_instruction_in_force_changes_nothing(level: S
     assert levels(level, 12) == [0.02] * 12 and not level.interventions
 
 
-def test_a_new_episode_remembers_nothing_of_the_last(world: World, level: SimulatedLoop) -> None:
+def test_a_new_episode_remembers_nothing_of_the_last(world: Tabletop, level: SimulatedLoop) -> None:
     robot = SimulatedLoop(world, level.session)
     assert robot.loop.text == ""
     robot.step()

@@ -9,22 +9,18 @@ from gymnasium.utils.env_checker import check_env
 
 from policy.errors import InputError
 from policy.robot.contract import load
+from sim.demonstration import demonstrate
 from sim.initial_states import start
-from sim.kinematics import Kinematics
-from sim.tasks import SUCCESS_STEPS, TASKS, Expert, demonstrate
-from sim.world import RATE, World
+from sim.worlds.interface import RATE, SUCCESS_STEPS
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 
 UNSEEN = 1_500_000
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
-
-
-@pytest.fixture(scope="module")
-def kinematics() -> Kinematics:
-    return Kinematics()
+def world() -> Tabletop:
+    return Tabletop()
 
 
 def test_the_environment_passes_gymnasium_s_checker() -> None:
@@ -61,7 +57,7 @@ def test_at_least_twelve_tasks_of_six_kinds_share_one_scene() -> None:
 
 def test_images_do_not_reveal_the_task() -> None:
     """All tasks share one distribution of layouts: in each layout most of them are possible."""
-    world, possible = World(), []
+    world, possible = Tabletop(), []
     for seed in range(20):
         world.reset(np.random.default_rng(seed))
         possible.append(sum(t.possible(world) for t in TASKS.values()))
@@ -70,17 +66,17 @@ def test_images_do_not_reveal_the_task() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
-def test_the_expert_succeeds_from_every_kind_of_initial_state(name: str, world: World, kinematics: Kinematics) -> None:
+def test_the_expert_succeeds_from_every_kind_of_initial_state(name: str, world: Tabletop) -> None:
     task = TASKS[name]
     for i, kind in enumerate(("home", "other", "near_miss")):
         start(world, task, UNSEEN + i, kind)
         assert not task.success(world)
-        assert any(demonstrate(world, task, kinematics)), f"{name} from {kind}, seed {UNSEEN + i}"
+        assert any(demonstrate(world, task)), f"{name} from {kind}, seed {UNSEEN + i}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "body"), [("stack_red_on_blue", "red"), ("puck_white", "puck")])
-def test_a_near_miss_has_moved_the_object_and_left_the_hand_above_it(name: str, body: str, world: World) -> None:
+def test_a_near_miss_has_moved_the_object_and_left_the_hand_above_it(name: str, body: str, world: Tabletop) -> None:
     task, moved = TASKS[name], []
     for seed in range(UNSEEN, UNSEEN + 6):
         start(world, task, seed, "home")
@@ -96,7 +92,7 @@ def test_a_near_miss_has_moved_the_object_and_left_the_hand_above_it(name: str, 
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_doing_nothing_does_not_succeed(name: str, world: World) -> None:
+def test_doing_nothing_does_not_succeed(name: str, world: Tabletop) -> None:
     task = TASKS[name]
     start(world, task, UNSEEN, "home")
     still = world.setpoint()
@@ -117,32 +113,32 @@ def test_held_out_phrasings_are_held_out(name: str) -> None:
         assert set(phrase.replace(",", "").split()) - words, phrase
 
 
-def test_contact_is_true_while_a_block_is_held(world: World, kinematics: Kinematics) -> None:
+def test_contact_is_true_while_a_block_is_held(world: Tabletop) -> None:
     task = TASKS["put_blue"]
     start(world, task, UNSEEN, "home")
     seen = []
-    for _ in demonstrate(world, task, kinematics):
+    for _ in demonstrate(world, task):
         seen.append((world.contact, world.position("blue")[2] > 0.08))
     assert not seen[0][0]
     carried = [contact for contact, lifted in seen if lifted]
     assert len(carried) > 5 and all(carried)
 
 
-def test_the_lamp_toggles_once_for_each_press(world: World, kinematics: Kinematics) -> None:
+def test_the_lamp_toggles_once_for_each_press(world: Tabletop) -> None:
     task = TASKS["lamp_on"]
     start(world, task, UNSEEN, "home")
     lit = [world.lamp]
-    for _ in demonstrate(world, task, kinematics):
+    for _ in demonstrate(world, task):
         lit.append(world.lamp)
     assert sum(a != b for a, b in pairwise(lit)) == 1
 
 
-def test_the_set_points_of_an_expert_keep_to_the_velocity_limits(world: World, kinematics: Kinematics) -> None:
+def test_the_set_points_of_an_expert_keep_to_the_velocity_limits(world: Tabletop) -> None:
     limit = load("tabletop").limits.velocity / RATE
     task = TASKS["put_green"]
     start(world, task, UNSEEN, "home")
-    expert, last = Expert(world, task.motion(world), kinematics), world.setpoint()
-    while (action := expert.act()) is not None:
+    last = world.setpoint()
+    for action in task.expert(world):
         assert np.all(np.abs(action - last) <= limit + 1e-6)
         world.step(action)
         last = action

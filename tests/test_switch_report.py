@@ -14,7 +14,6 @@ from policy.errors import InputError
 from policy.robot.contract import load
 from policy.running.session import Session
 from sim import evaluate
-from sim.layout import HOME
 from sim.switch_evaluation import metrics, refusals
 from sim.switch_evaluation import switch_films as films
 from sim.switch_evaluation import switch_page as page
@@ -23,8 +22,11 @@ from sim.switch_evaluation.object_safety import object_safe
 from sim.switch_evaluation.scenario import BACK
 from sim.switch_evaluation.switch_jobs import OTHER_RUNS, SwitchJob
 from sim.switch_evaluation.switch_report import markdown, summarise
-from sim.tasks import TASKS
-from sim.world import OPEN, RATE
+from sim.worlds.interface import RATE
+from sim.worlds.tabletop.layout import HOME
+from sim.worlds.tabletop.table import OPEN
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 from tests.tiny import write_model
 
 pytestmark = pytest.mark.slow
@@ -56,9 +58,6 @@ def test_the_jerk_ratio_is_one_for_the_same_motion_and_more_for_a_leap() -> None
     assert metrics.jerk_ratio(leap, undisturbed, 20) > 10
     too_early = 10
     assert metrics.jerk_ratio(leap, undisturbed, too_early) == pytest.approx(1, abs=0.15)
-    gripping = undisturbed.copy()
-    gripping[25:, 7] = 0.08  # gripper commands are steps
-    assert metrics.jerk_ratio(gripping, undisturbed, 20) == metrics.jerk_ratio(undisturbed, undisturbed, 20)
 
 
 def test_limit_violations_are_counted() -> None:
@@ -97,13 +96,13 @@ def test_an_object_is_safe_unless_it_is_dropped_or_leaves_the_table(
     heights: tuple[float, ...], touched: str, at_goal: str, safe: bool
 ) -> None:
     marks = (np.array([mark == "1" for mark in row]) for row in (touched, at_goal))
-    assert object_safe(positions(*heights), *marks) is safe
+    assert object_safe(positions(*heights), *marks, Tabletop.bounds) is safe
 
 
 def test_an_object_beyond_the_edge_is_not_safe_before_it_falls() -> None:
     track = positions(0.02, 0.02)
     track[1, 1] = 0.63
-    assert not object_safe(track, np.zeros(2, bool), np.zeros(2, bool))
+    assert not object_safe(track, np.zeros(2, bool), np.zeros(2, bool), Tabletop.bounds)
 
 
 # -- the report
@@ -114,11 +113,11 @@ def test_unknown_sentences_are_new_and_refused_by_a_switching_policy(tmp_path: P
     assert len(set(refusals.UNKNOWN) - known) == 20
     write_model(tmp_path / "switching", switches=True)
     write_model(tmp_path / "plain")
-    rates = refusals.refusal_rates(Session(tmp_path / "switching", 1, "cpu"))
+    rates = refusals.refusal_rates(Session(tmp_path / "switching", 1, "cpu"), TASKS)
     assert rates["unknown_refused"]["successes"] == 20 - len(rates["unknown_refused"]["accepted"]) >= 19
     assert "could you pull open the drawer" not in rates["reworded_refused"]["refused"]  # it knows the drawer
     assert "lamp on please" in rates["reworded_refused"]["refused"]
-    plain = refusals.refusal_rates(Session(tmp_path / "plain", 1, "cpu"))
+    plain = refusals.refusal_rates(Session(tmp_path / "plain", 1, "cpu"), TASKS)
     assert plain["unknown_refused"]["rate"] == plain["reworded_refused"]["rate"] == 0
 
 
@@ -259,7 +258,7 @@ def test_the_shipped_policy_is_evaluated_and_filmed_and_a_killed_run_continues(t
     assert done.returncode == 0, done.stderr
     first = json.loads((out / "report.json").read_text())
     assert first["switch"]["mid"]["episodes"] == 1 and first["baselines"] == {}
-    assert first["command"].endswith(f"--switch mid --pairs 3 --episodes 1 --seed 1000000 --out {out}")
+    assert first["command"].endswith(f"--world tabletop --switch mid --pairs 3 --episodes 1 --seed 1000000 --out {out}")
     for video in first["videos"]:
         assert video["file"] in (out / "index.html").read_text()
         with av.open(str(out / video["file"])) as container:

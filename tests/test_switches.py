@@ -20,8 +20,9 @@ from sim.record import main as record_all
 from sim.switch_candidates import LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
 from sim.switch_replay import MOVED, Rejected, replay
 from sim.switches import LayoutJob, plan
-from sim.tasks import SUCCESS_STEPS, TASKS
-from sim.world import World
+from sim.worlds.interface import SUCCESS_STEPS
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 from tests.demo_bag import CONTRACT
 
 pytestmark = pytest.mark.slow
@@ -74,7 +75,7 @@ def test_a_switch_is_a_bag_with_two_instructions_and_their_modes(demonstrations:
 
 
 def test_replayed_b_succeeds_and_the_object_of_a_is_back_in_its_place(demonstrations: Path, made: Path) -> None:
-    world, undisturbed = World(), [bag for bag in find_bags(made) if custom(bag)["pushed"] == "False"]
+    world, undisturbed = Tabletop(), [bag for bag in find_bags(made) if custom(bag)["pushed"] == "False"]
     assert undisturbed
     for bag in undisturbed:
         tags, episodes = custom(bag), read_episodes(bag, CONTRACT)
@@ -143,10 +144,10 @@ def test_a_switch_that_does_not_work_is_rejected(demonstrations: Path, hand: flo
     seed = int(custom(demonstrations / "put_blue_0000")["seed"])
     candidate = interrupted(demonstrations, hand)
     with pytest.raises(Rejected, match=why):
-        replay(World(), seed, candidate, 0)
+        replay(Tabletop(), seed, candidate, 0)
     with pytest.raises(Rejected, match="B failed"):
         calm = candidate._replace(restores=False, mode=np.full(len(candidate.mode), FORWARD))
-        replay(World(), seed, calm, 0)
+        replay(Tabletop(), seed, calm, 0)
 
 
 def test_a_switch_is_rejected_where_b_is_already_done(demonstrations: Path) -> None:
@@ -157,7 +158,7 @@ def test_a_switch_is_rejected_where_b_is_already_done(demonstrations: Path) -> N
         "put_blue", "put_blue", ("", ""), 5, 0, done, done, shown.actions, np.full(done + 1, FORWARD, np.uint8), False
     )
     with pytest.raises(Rejected, match="B is already done"):
-        replay(World(), int(custom(bag)["seed"]), candidate, 0)
+        replay(Tabletop(), int(custom(bag)["seed"]), candidate, 0)
 
 
 class ChosenSteps:
@@ -187,7 +188,7 @@ def test_a_held_object_must_be_put_back_and_a_released_one_stays(
         ("put_blue", "slider_left"),
         shown["put_blue"],
         lambda _: shown["slider_left"],
-        SwitchStitcher(CONTRACT, switches.LAG),
+        SwitchStitcher(CONTRACT, Tabletop.lag),
         ChosenSteps(pick),
     )
     assert {name[:-1]: candidate.restores for name, candidate in found} == restores
@@ -233,7 +234,7 @@ def test_an_opposite_is_looked_for_in_other_layouts(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def lamps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int, Path]]:
     """lamp_on in one layout; lamp_off in another with the lamp in the same place, and in a third with it elsewhere."""
-    world, places = World(), {}
+    world, places = Tabletop(), {}
     for task in ("lamp_on", "lamp_off"):
         for seed in range(20):
             start(world, TASKS[task], seed, "home")
@@ -254,7 +255,7 @@ def test_an_opposite_is_done_as_in_the_layout_with_the_object_in_the_same_place(
 ) -> None:
     (a, seed, bag), near, far = lamps.values()
     counts = switches.make(LayoutJob(seed, ((a, bag),), (far, near), tmp_path, True))
-    kept, world = find_bags(tmp_path), World()
+    kept, world = find_bags(tmp_path), Tabletop()
     assert counts["late: kept"] + counts["mid: kept"] == len(kept) > 0
     (other,) = read_episodes(near[2], CONTRACT)
     for made in kept:

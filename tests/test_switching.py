@@ -8,29 +8,31 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame
-from sim.layout import HOME
 from sim.switch_evaluation import counterfactual, metrics, recorded_episode, switch_episode
 from sim.switch_evaluation.counterfactual import Counterfactual
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
 from sim.switch_evaluation.switch_episode import GRACE, LAYOUTS, play
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, ordered_pairs, plan
-from sim.tasks import TASKS
-from sim.world import OPEN, RATE, World
+from sim.worlds.interface import RATE
+from sim.worlds.tabletop.layout import HOME
+from sim.worlds.tabletop.table import OPEN
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 from tests.scripted import ExpertSession
 
 LIMITS = load("tabletop").limits
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def world() -> Tabletop:
+    return Tabletop()
 
 
 @pytest.fixture
 def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An expert infers in every control step, at once and without images."""
     monkeypatch.setattr(recorded_episode, "DELAY", 0)
-    monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
+    monkeypatch.setattr(Tabletop, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     yield
 
 
@@ -42,7 +44,7 @@ def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -
 
 
 def test_in_every_round_each_task_is_on_both_sides() -> None:
-    pairs = ordered_pairs(np.random.default_rng(0))
+    pairs = ordered_pairs(TASKS, np.random.default_rng(0))
     assert len(set(pairs)) == len(pairs) == len(TASKS) * (len(TASKS) - 1)
     for i in range(0, len(pairs), len(TASKS)):
         for side in (0, 1):
@@ -50,7 +52,7 @@ def test_in_every_round_each_task_is_on_both_sides() -> None:
 
 
 def test_a_plan_gives_every_method_the_same_switches() -> None:
-    jobs = plan(["early", "mid"], None, 40, 1_000_000, list(METHODS))
+    jobs = plan(TASKS, ["early", "mid"], None, 40, 1_000_000, list(METHODS))
     ours = [(j.run, j.seed, j.pairs) for j in jobs if j.method == "ours"]
     assert len({seed for _, seed, _ in ours}) == len(ours)
     assert Counter(run for run, _, _ in ours) == {
@@ -66,7 +68,7 @@ def test_a_plan_gives_every_method_the_same_switches() -> None:
 
 def test_fewer_pairs_are_drawn_by_the_seed() -> None:
     def drawn(seed: int) -> set[tuple[str, str]]:
-        return {pair for j in plan(["mid"], 5, 30, seed, ["ours"]) for pair in j.pairs}
+        return {pair for j in plan(TASKS, ["mid"], 5, 30, seed, ["ours"]) for pair in j.pairs}
 
     assert len(drawn(1_000_000)) == 5 and drawn(1_000_000) == drawn(1_000_000) != drawn(1_000_001)
 
@@ -107,7 +109,7 @@ def test_a_task_that_is_already_done_is_not_asked_for() -> None:
 
 def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
     now = np.append(HOME + 0.7 * np.array([1, -1, 1, 1, -1, 1, -1]), 0.02)
-    way = way_home(now, LIMITS.velocity)
+    way = way_home(now, Tabletop.home, LIMITS.velocity, load("tabletop").grippers)
     np.testing.assert_allclose(way[:OPENING], np.append(now[:7], OPEN)[None].repeat(OPENING, 0))
     np.testing.assert_allclose(way[-1], np.append(HOME, OPEN))
     steps = np.abs(np.diff(way[:, :7], axis=0)) / (LIMITS.velocity[:7] / RATE)
@@ -115,13 +117,13 @@ def test_the_way_home_opens_first_and_keeps_to_the_limits() -> None:
     assert metrics.limit_violations(way, way[0], LIMITS) == 0
 
 
-def reactions(world: World, a: str, b: str) -> dict[str, float | None]:
+def reactions(world: Tabletop, a: str, b: str) -> dict[str, float | None]:
     """The reaction time of each method, with 100 ms for an inference."""
     return {method: play(job("early", a, b, method), world, ExpertSession(world))["reaction_s"] for method in METHODS}
 
 
-def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(World, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
+def test_each_method_reacts_as_soon_as_it_can(world: Tabletop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tabletop, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     monkeypatch.setattr(switch_episode, "GRACE", -150)  # only the moment of the switch matters
     reacted = reactions(world, "slider_left", "put_green")  # the hand is closed when it begins to retreat
     assert reacted["retreat"] == 0 and reacted["ours"] == reacted["flush"]
@@ -138,7 +140,9 @@ def test_each_method_reacts_as_soon_as_it_can(world: World, monkeypatch: pytest.
     "run, a, b",
     [("early", "put_red", "lamp_on"), ("mid", "slider_left", "put_green"), ("late", "open_drawer", "close_drawer")],
 )
-def test_an_expert_switches_the_same_way_every_time(world: World, by_experts: None, run: str, a: str, b: str) -> None:
+def test_an_expert_switches_the_same_way_every_time(
+    world: Tabletop, by_experts: None, run: str, a: str, b: str
+) -> None:
     record = play(job(run, a, b), world, ExpertSession(world))
     assert not record["skipped"] and record["success"] and record["limit_violations"] == 0
     assert record["tasks"] == [a, b] and record["reaction_s"] == 0
@@ -148,7 +152,7 @@ def test_an_expert_switches_the_same_way_every_time(world: World, by_experts: No
 
 
 @pytest.mark.slow
-def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_experts: None) -> None:
+def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: Tabletop, by_experts: None) -> None:
     never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
     spared = play(SwitchJob("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, ExpertSession(world))
     assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= LAYOUTS
@@ -157,7 +161,7 @@ def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: World, by_ex
 
 
 @pytest.mark.slow
-def test_an_unfinished_task_is_resumed(world: World, by_experts: None) -> None:
+def test_an_unfinished_task_is_resumed(world: Tabletop, by_experts: None) -> None:
     jobs = [job("mid", "slider_left", "put_green", seed=1_000_000 + i) for i in range(8)]
     unfinished = [r for j in jobs if (r := play(j, world, ExpertSession(world))["resumed"])]
     assert {r["by"] for r in unfinished} >= {"continue", "phrasing"}
@@ -167,7 +171,7 @@ def test_an_unfinished_task_is_resumed(world: World, by_experts: None) -> None:
 
 
 @pytest.mark.slow
-def test_opening_the_hand_in_place_drops_the_object(world: World, by_experts: None) -> None:
+def test_opening_the_hand_in_place_drops_the_object(world: Tabletop, by_experts: None) -> None:
     records = [
         play(job("mid", "put_red", "open_drawer", "retreat", 1_000_000 + i), world, ExpertSession(world))
         for i in range(4)
@@ -177,7 +181,7 @@ def test_opening_the_hand_in_place_drops_the_object(world: World, by_experts: No
 
 
 @pytest.mark.slow
-def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts: None) -> None:
+def test_a_false_switch_changes_the_mode_of_the_policy(world: Tabletop, by_experts: None) -> None:
     calm, upset = (
         play(job("false_switch", "lamp_on", "put_red"), world, ExpertSession(world, mode))
         for mode in ("forward", "rollback")
@@ -188,7 +192,7 @@ def test_a_false_switch_changes_the_mode_of_the_policy(world: World, by_experts:
 
 @pytest.mark.slow
 def test_three_switches_come_within_two_seconds_and_the_first_instruction_comes_again(
-    world: World, by_experts: None
+    world: Tabletop, by_experts: None
 ) -> None:
     three = play(job("three_switches", "put_red", "lamp_on"), world, ExpertSession(world))
     assert len(set(three["tasks"])) == len(three["switch_steps"]) + 1 == 4 and three["success"]

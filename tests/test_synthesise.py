@@ -23,8 +23,8 @@ from policy.switching.reverse import retreat_segment, reverse_segment, tracking_
 from policy.synthesise import main, synthesise
 from sim.initial_states import start
 from sim.record import main as record_demonstrations
-from sim.tasks import TASKS
-from sim.world import World
+from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.world import Tabletop
 from tests.demo_bag import CONTRACT, LAG, PACE, RELEASED, START, TAKEN, grasp, record
 
 CONTRACTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -227,7 +227,7 @@ def test_in_the_simulator_the_set_points_put_the_block_back(
     assert "mid: kept" in capsys.readouterr().out
     (source,) = read_episodes(bags / "put_red_0000", CONTRACT)
     first, second = read_episodes(tmp_path / "out" / "put_red_0000_0_mid", CONTRACT)
-    world = World()
+    world = Tabletop()
     seed = (bags / "put_red_0000" / "metadata.yaml").read_text().split("seed: '")[1].split("'")[0]
     start(world, TASKS["put_red"], int(seed), "home")
     lay = world.position("red")

@@ -7,8 +7,7 @@ import numpy as np
 
 from sim.rollout import steps_until_success
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
-from sim.tasks import SUCCESS_STEPS, Task
-from sim.world import RATE
+from sim.worlds.interface import RATE, SUCCESS_STEPS, Task
 
 AFTER = 3 * RATE  # control steps recorded after success, or after the time of the task
 LATE = RATE  # control steps after the last contact in which a switch is late

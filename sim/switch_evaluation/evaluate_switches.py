@@ -16,8 +16,8 @@ from sim.switch_evaluation.switch_episode import play
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, plan
 from sim.switch_evaluation.switch_page import write_page
 from sim.switch_evaluation.switch_report import summarise
-from sim.tasks import TASKS
-from sim.world import World
+from sim.worlds import load
+from sim.worlds.interface import World
 
 _world: World  # one of each in every worker process
 _sessions: dict[bool, Session]  # True: ours, False: the baselines'
@@ -32,10 +32,12 @@ def add_arguments(parser: "argparse._ArgumentGroup") -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, videos and page."""
-    phases, pairs, out = _phases(args.switch), _pairs(args.pairs), Path(args.out)
+    tasks = load(args.world).tasks
+    phases, pairs, out = _phases(args.switch), _pairs(args.pairs, len(tasks)), Path(args.out)
     threads = 1 if args.processes > 1 else 2
     settings = {
         "policy": args.model,
+        "world": args.world,
         "sha256": None,
         "baseline": args.baseline,
         "baseline_sha256": None,
@@ -47,10 +49,10 @@ def evaluate(args: argparse.Namespace) -> None:
     refusals = {}
     for name, key, model in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
         if model:  # a model that cannot run is an error before anything is written
-            refusals[name] = refusal_rates(Session(model, threads, "cpu"))
+            refusals[name] = refusal_rates(Session(model, threads, "cpu"), tasks)
             settings[key] = fingerprint(find_model(model))
-    jobs = plan(phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
-    with workers(args.processes, _open, args.model, args.baseline, threads) as pool:
+    jobs = plan(tasks, phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
+    with workers(args.processes, _open, args.world, args.model, args.baseline, threads) as pool:
         records = play_all(pool, _play, jobs, out, settings, ("method", "run", "seed"))
         report = summarise(settings, records, refusals) | {"command": _command(args)}
         report["videos"] = film_all(pool, _film, films.choose_films(records, jobs), out / "videos")
@@ -62,7 +64,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def _command(args: argparse.Namespace) -> str:
     """The command that makes this report again, with every default written out."""
-    options = ("switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
+    options = ("world", "switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
     words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
     return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
@@ -75,8 +77,8 @@ def _phases(text: str) -> list[str]:
     return phases
 
 
-def _pairs(text: str) -> int | None:
-    most = len(TASKS) * (len(TASKS) - 1)
+def _pairs(text: str, tasks: int) -> int | None:
+    most = tasks * (tasks - 1)
     if text == "all":
         return None
     if not text.isdecimal() or not 1 <= int(text) <= most:
@@ -84,10 +86,10 @@ def _pairs(text: str) -> int | None:
     return int(text)
 
 
-def _open(model: str, baseline: str | None, threads: int) -> None:
+def _open(world: str, model: str, baseline: str | None, threads: int) -> None:
     """In a worker: load world and policies once."""
     global _world, _sessions
-    _world, _sessions = World(), {True: Session(model, threads, "cpu")}
+    _world, _sessions = load(world)(), {True: Session(model, threads, "cpu")}
     if baseline:
         _sessions[False] = Session(baseline, threads, "cpu")
 

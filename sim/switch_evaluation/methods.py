@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from sim.layout import HOME
 from sim.rollout import SimulatedLoop
-from sim.world import OPEN, RATE
+from sim.worlds.interface import RATE
 
 OPENING = RATE // 2  # control steps for which the hand opens in place
 
@@ -41,7 +40,8 @@ def flush(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
 def retreat(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
     """A script opens the hand in place and moves home at the velocity limits; then the policy gets the instruction."""
     robot.drop_chunk()
-    way = way_home(robot.command, robot.session.contract.limits.velocity)
+    contract = robot.session.contract
+    way = way_home(robot.command, robot.world.home, contract.limits.velocity, contract.grippers)
     times = robot.world.time_ns + robot.session.spec.dt_ns * np.arange(1, len(way) + 1)
     for i in range(len(way)):
         robot.follow(times[i:], way[i:])
@@ -49,13 +49,14 @@ def retreat(robot: SimulatedLoop, instruction: str) -> Iterator[bool]:
     robot.instruct(instruction)
 
 
-def way_home(current: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-    """Set-points (N, A) from the current one (A,) to home, none faster than `velocity` (A,) [rad/s, m/s].
+def way_home(current: np.ndarray, home: np.ndarray, velocity: np.ndarray, grippers: np.ndarray) -> np.ndarray:
+    """Set-points (N, A) from the current one (A,) to `home` (A,), none faster than `velocity` (A,) [rad/s, m/s].
 
-    Minimum jerk in joint space (Flash and Hogan, 1985): its peak velocity is 1.875 times its mean.
+    `grippers` (A,) bool marks what opens first, in place. Minimum jerk in joint space (Flash and Hogan, 1985): its
+    peak velocity is 1.875 times its mean.
     """
-    opened = np.append(current[:-1], OPEN)
-    change = np.append(HOME, OPEN) - opened
+    opened = np.where(grippers, home, current)
+    change = home - opened
     steps = max(1, int(np.ceil(1.875 * np.max(np.abs(change) / velocity) * RATE)))
     s = np.arange(1, steps + 1)[:, None] / steps
     return np.concatenate([np.repeat(opened[None], OPENING, 0), opened + change * s**3 * (10 - 15 * s + 6 * s * s)])

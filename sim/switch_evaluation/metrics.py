@@ -7,8 +7,7 @@ the same one without the switch.
 import numpy as np
 
 from policy.robot.commands import Limits
-from sim.scene import ARM
-from sim.world import RATE
+from sim.worlds.interface import RATE
 
 JERK_STEPS = 10  # control steps after a switch in which its peak jerk is looked for
 SAME = 1e-6  # set-points closer than this are the same
@@ -32,14 +31,14 @@ def reaction_time(
 def jerk_ratio(setpoints: np.ndarray, undisturbed: np.ndarray, switch_step: int) -> float:
     """Peak jerk of the arm within JERK_STEPS after the switch, divided by the peak of the whole counterfactual.
 
-    Jerk is the third difference of the joints' set-points; the gripper is left out.
+    Jerk is the third difference of set-points. Give those of the arm alone: a gripper's command may jump.
     """
     near = setpoints[max(0, switch_step - 3) : switch_step + JERK_STEPS]
     return _peak_jerk(near) / max(_peak_jerk(undisturbed), SAME)
 
 
 def _peak_jerk(setpoints: np.ndarray) -> float:
-    return float(np.abs(np.diff(setpoints[:, : len(ARM)], 3, axis=0)).max(initial=0))
+    return float(np.abs(np.diff(setpoints, 3, axis=0)).max(initial=0))
 
 
 def limit_violations(setpoints: np.ndarray, initial_state: np.ndarray, limits: Limits) -> int:

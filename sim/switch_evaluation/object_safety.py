@@ -1,27 +1,26 @@
 """Whether the object that a task moves is dropped or pushed off the table after a switch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from sim.scene import BLOCKS
-from sim.tasks import Task
-from sim.world import World
+from sim.worlds.interface import Task, World
 
 DROP = 0.03  # m above where it comes to rest: an object released from higher up is dropped
-TABLE = ((0.0, 0.9), (-0.6, 0.6))  # m, the table's top in x and y
-BELOW = -0.02  # m: lower down, an object is no longer on the table
+Bounds = Sequence[tuple[float, float]]  # m: x, y and z within which an object has not fallen off
 
 
-def manipulated_object(task: Task) -> str | None:
+def manipulated_object(task: Task, world: World) -> str | None:
     """The body that the task moves, if it is loose and so could be dropped."""
-    return task.moved_body if task.moved_body in (*BLOCKS, "puck") else None
+    return task.moved_body if task.moved_body in world.loose_bodies else None
 
 
 class ObjectTrack:
     """Records where A's object is from the switch on; nothing where A moves no loose object."""
 
     def __init__(self, world: World, a: Task, last: Task) -> None:
-        self._world, self._body = world, manipulated_object(a)
-        self._goals = [task for task in (a, last) if manipulated_object(task) == self._body]
+        self._world, self._body = world, manipulated_object(a, world)
+        self._goals = [task for task in (a, last) if manipulated_object(task, world) == self._body]
         self._positions: list[np.ndarray] = []
         self._touched: list[bool] = []
         self._at_goal: list[bool] = []
@@ -38,19 +37,21 @@ class ObjectTrack:
         """Whether the object was safe; None where A moves no loose object."""
         if self._body is None:
             return None
-        return object_safe(np.array(self._positions), np.array(self._touched), np.array(self._at_goal))
+        return object_safe(
+            np.array(self._positions), np.array(self._touched), np.array(self._at_goal), self._world.bounds
+        )
 
 
-def object_safe(positions: np.ndarray, touched: np.ndarray, at_goal: np.ndarray) -> bool:
-    """Whether an object was not dropped and did not leave the table.
+def object_safe(positions: np.ndarray, touched: np.ndarray, at_goal: np.ndarray, bounds: Bounds) -> bool:
+    """Whether an object was not dropped and did not leave the table's `bounds`.
 
     A row for each control step, the first at the switch: its position (T, 3) [m], whether a finger touches it (T,),
     and whether it lies where one of the two instructions wants it (T,). It is dropped if it is released more than DROP
     above where it comes to rest, unless that is a goal: a task's own way to put a block in the bowl is to let it fall.
     The height counts at the last step in which it was touched.
     """
-    inside = [(low <= positions[:, i]) & (positions[:, i] <= high) for i, (low, high) in enumerate(TABLE)]
-    if not np.all(inside) or positions[:, 2].min() < BELOW:
+    low, high = np.array(bounds).T
+    if np.any((positions < low) | (positions > high)):
         return False
     for i in np.flatnonzero(touched[:-1] & ~touched[1:]):
         later = np.flatnonzero(touched[i + 1 :])

@@ -8,7 +8,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import Method
-from sim.world import World
+from sim.worlds.interface import World
 
 DELAY = 100_000_000  # ns of the simulated clock that an inference takes
 

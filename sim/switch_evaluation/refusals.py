@@ -1,12 +1,12 @@
 """Whether a policy refuses sentences that mean none of its tasks; none was used to tune the refusal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from policy.errors import InputError
 from policy.running.session import Session
 from sim.success_rate import success_rate
-from sim.tasks import TASKS
+from sim.worlds.interface import Task
 
 UNKNOWN = (
     "boil two eggs for seven minutes",
@@ -32,9 +32,9 @@ UNKNOWN = (
 )
 
 
-def refusal_rates(session: Session) -> dict[str, Any]:
+def refusal_rates(session: Session, tasks: Mapping[str, Task]) -> dict[str, Any]:
     """The rates at which unknown sentences and held-out phrasings of the tasks are refused, and the wrong decisions."""
-    reworded = [phrasing for task in TASKS.values() for phrasing in task.reworded]
+    reworded = [phrasing for task in tasks.values() for phrasing in task.reworded]
     unknown, known = ({text: _refuses(session, text) for text in texts} for texts in (UNKNOWN, reworded))
     return {
         "unknown_refused": _rate(unknown.values()) | {"accepted": [t for t, refused in unknown.items() if not refused]},

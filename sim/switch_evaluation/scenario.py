@@ -7,8 +7,7 @@ import numpy as np
 
 from sim.initial_states import start
 from sim.switch_evaluation.counterfactual import AFTER, EARLIEST, Counterfactual
-from sim.tasks import TASKS, Task
-from sim.world import RATE, World
+from sim.worlds.interface import RATE, Task, World
 
 TOGETHER = 2 * RATE  # control steps within which three switches come
 BACK = (RATE // 4, RATE)  # control steps after which the first instruction is given again
@@ -26,7 +25,7 @@ class Scenario:
 
 def draw_scenario(run: str, pair: tuple[str, str], seed: int, world: World) -> Scenario | None:
     """Reset the world to layout `seed` and draw tasks and instructions; None where the layout does not allow them."""
-    rng, a, b = np.random.default_rng([seed, 1]), TASKS[pair[0]], TASKS[pair[1]]
+    rng, (a, b) = np.random.default_rng([seed, 1]), (world.tasks[name] for name in pair)
     start(world, a, seed, "home")
     tasks = _tasks(run, a, b, world, rng)
     if tasks is None:
@@ -72,7 +71,7 @@ def _tasks(run: str, a: Task, b: Task, world: World, rng: np.random.Generator) -
         return None
     if run != "three_switches":
         return (a, b, a) if run == "switch_back" else (a, b)
-    others = [task for task in TASKS.values() if task not in (a, b) and task.possible(world)]
+    others = [task for task in world.tasks.values() if task not in (a, b) and task.possible(world)]
     return (a, b, *(others[i] for i in rng.permutation(len(others))[:2])) if len(others) > 1 else None
 
 

@@ -16,8 +16,7 @@ from sim.switch_evaluation.object_safety import ObjectTrack
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.scenario import Scenario, can_switch, draw_scenario, draw_switch_steps
 from sim.switch_evaluation.switch_jobs import SwitchJob
-from sim.tasks import SUCCESS_STEPS
-from sim.world import RATE, World
+from sim.worlds.interface import RATE, SUCCESS_STEPS, World
 
 GRACE = 5 * RATE  # control steps beyond those of a task, to leave the former one
 LAYOUTS = 12  # layouts in which a pair is tried
@@ -82,6 +81,7 @@ def _measure(
 
     taken = steps_until_success(last, world, step_on, last.steps + GRACE)
     setpoints, undisturbed = np.array(episode.setpoints), counterfactual.setpoints
+    arm = ~session.contract.grippers
     record = {
         "layout_seed": scenario.seed,
         "tasks": [task.name for task in scenario.tasks],
@@ -91,7 +91,7 @@ def _measure(
         "counterfactual_success": counterfactual.success_step is not None,
         "time_to_b_s": None if taken is None else (taken - SUCCESS_STEPS + 1) / RATE,
         "reaction_s": metrics.reaction_time(setpoints, np.array(episode.serves_newest), undisturbed, steps[-1]),
-        "jerk_ratio": metrics.jerk_ratio(setpoints, undisturbed, steps[-1]),
+        "jerk_ratio": metrics.jerk_ratio(setpoints[:, arm], undisturbed[:, arm], steps[-1]),
         "mode_steps": dict(episode.mode_steps),
         "estimated_done": episode.robot.loop.tracker.finished,
         "refused": episode.robot.refused,

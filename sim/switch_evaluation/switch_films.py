@@ -12,7 +12,7 @@ from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.switch_episode import play
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob
 from sim.video import RATE, Video, caption
-from sim.world import World
+from sim.worlds.interface import World
 
 BESIDE = ("ours", "flush", "retreat")
 SIZE = (180, 240)  # height, width of each

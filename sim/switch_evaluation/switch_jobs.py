@@ -1,11 +1,9 @@
 """The episodes of a switch evaluation: each is a job with its own seed, which can be run again alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from sim.tasks import TASKS
 
 PHASES = ("early", "mid", "late")  # where in A the instruction changes to B's
 OTHER_RUNS = {"false_switch": 2, "three_switches": 4, "switch_back": 4}  # as a fraction of a phase's episodes: 1/2, 1/4
@@ -22,15 +20,18 @@ class SwitchJob:
     pairs: tuple[tuple[str, str], ...]  # A and B, then the pairs that replace them
 
 
-def plan(phases: Sequence[str], pairs: int | None, episodes: int, seed: int, methods: Sequence[str]) -> list[SwitchJob]:
+def plan(
+    tasks: Iterable[str], phases: Sequence[str], pairs: int | None, episodes: int, seed: int, methods: Sequence[str]
+) -> list[SwitchJob]:
     """All jobs over `pairs` ordered pairs of tasks (None: all): `episodes` of each phase, fewer of the other runs."""
-    allowed = set(ordered_pairs(np.random.default_rng([seed, 2]))[:pairs])
+    tasks = list(tasks)
+    allowed = set(ordered_pairs(tasks, np.random.default_rng([seed, 2]))[:pairs])
     counts = {phase: episodes for phase in phases}
     counts |= {run: max(1, episodes // part) for run, part in OTHER_RUNS.items()}
     jobs: list[SwitchJob] = []
     for run, n in counts.items():
         rng = np.random.default_rng([seed, 3, [*PHASES, *OTHER_RUNS].index(run)])
-        order = [pair for pair in ordered_pairs(rng) if pair in allowed]
+        order = [pair for pair in ordered_pairs(tasks, rng) if pair in allowed]
         for i in range(n):
             spare = tuple(order[k] for k in rng.integers(len(order), size=SPARE_PAIRS))
             jobs += [SwitchJob(method, run, seed, (order[i % len(order)], *spare)) for method in methods]
@@ -38,9 +39,9 @@ def plan(phases: Sequence[str], pairs: int | None, episodes: int, seed: int, met
     return jobs
 
 
-def ordered_pairs(rng: np.random.Generator) -> list[tuple[str, str]]:
+def ordered_pairs(tasks: Iterable[str], rng: np.random.Generator) -> list[tuple[str, str]]:
     """All ordered pairs of tasks, in rounds; in each round every task is on both sides once."""
-    names = [str(name) for name in rng.permutation(list(TASKS))]
+    names = [str(name) for name in rng.permutation(list(tasks))]
     return [
         (name, names[(i + k) % len(names)])
         for k in rng.permutation(np.arange(1, len(names)))

@@ -7,7 +7,6 @@ from typing import Any
 
 from sim import html_page as page
 from sim.charts import bars
-from sim.tasks import TASKS
 
 Section = dict[str, Any]
 
@@ -95,7 +94,7 @@ def write_page(folder: Path, report: Section) -> None:
 
 def matrix(pairs: dict[str, dict[str, Section]]) -> str:
     """A table with a row for each A and a column for each B; a cell's colour is its rate over the phases."""
-    names = [name for name in TASKS if name in pairs or any(name in row for row in pairs.values())]
+    names = sorted({*pairs, *(b for row in pairs.values() for b in row)})
     head = "".join(f"<th scope=col><span>{html.escape(name)}</span></th>" for name in names)
     lines = [
         f"<tr><th scope=row>{html.escape(a)}</th>{''.join(_cell(pairs.get(a, {}).get(b)) for b in names)}</tr>"

@@ -3,8 +3,8 @@
 import mink
 import numpy as np
 
-from sim.layout import HOME
-from sim.scene import ARM, FINGERS, build_robot
+from sim.worlds.tabletop.layout import HOME
+from sim.worlds.tabletop.scene import ARM, FINGERS, build_robot
 
 
 class Kinematics:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sim.tasks.motions import CLOSED, reach, rise, straight
-from sim.tasks.task import Motion, Task
-from sim.world import World
+from sim.worlds.tabletop.table import Table
+from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, reach, rise, straight
+from sim.worlds.tabletop.tasks.task import Task
 
 FURTHER = 4  # control steps
 
@@ -21,13 +21,13 @@ class Lamp(Task):
         self.on, self.name = on, "lamp_on" if on else "lamp_off"
         self.phrasings, self.reworded, self.new_words = phrasings, reworded, new_words
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         return world.lamp != self.on
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         return world.lamp == self.on
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         while world.lamp != self.on:
             yield from reach(world, lambda: world.position("button") + np.array([0, 0, 0.045]), CLOSED, 0.015, 0.025)
             yield from straight(world, lambda: _down(world), CLOSED, most=25, until=lambda: world.lamp == self.on)
@@ -36,7 +36,7 @@ class Lamp(Task):
         yield from rise(world, CLOSED)
 
 
-def _down(world: World) -> np.ndarray:
+def _down(world: Table) -> np.ndarray:
     """Where the finger tips press the button to, (3,) m."""
     return np.asarray(world.position("lamp") + np.array([0, 0, 0.02]))
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from sim.tasks.blocks import clear, grasp, on_table
-from sim.tasks.motions import CLOSED, grip, reach, rise
-from sim.tasks.task import Motion, Point, Task
-from sim.world import OPEN, World
+from sim.worlds.tabletop.table import OPEN, Table
+from sim.worlds.tabletop.tasks.blocks import clear, grasp, on_table
+from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, Point, grip, reach, rise
+from sim.worlds.tabletop.tasks.task import Task
 
 
 class Stack(Task):
     """Stack the red block on the blue block."""
 
-    name, kind, moved_body = "stack_red_on_blue", "stack", "red"
+    name, kind, moved_body, grasps = "stack_red_on_blue", "stack", "red", True
     phrasings = (
         "stack the red block on the blue block",
         "put the red block on top of the blue block",
@@ -43,14 +43,14 @@ class Stack(Task):
         "pile the red block atop the navy block",
     )
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         return all(on_table(world, b) and clear(world, b) for b in ("red", "blue"))
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         offset = world.position("red") - world.position("blue")
         return bool(np.linalg.norm(offset[:2]) < 0.025 and 0.033 < offset[2] < 0.047 and not world.touched("red"))
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if not self.success(world):
                 yield from grasp(world, "red")
@@ -59,7 +59,7 @@ class Stack(Task):
         yield from rise(world, OPEN)
 
 
-def _above_blue(world: World) -> Point:
+def _above_blue(world: Table) -> Point:
     """Where the finger tips are when the red block, as it is held now, lies above the blue one."""
     slip = world.tcp - world.position("red")
     return lambda: world.position("blue") + np.array([0, 0, 0.043]) + slip

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from sim.scene import BLOCKS
-from sim.tasks.blocks import clear, grasp, on_table
-from sim.tasks.motions import CLOSED, grip, reach, rise
-from sim.tasks.task import Motion, Task
-from sim.world import OPEN, World
+from sim.worlds.tabletop.scene import BLOCKS
+from sim.worlds.tabletop.table import OPEN, Table
+from sim.worlds.tabletop.tasks.blocks import clear, grasp, on_table
+from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, grip, reach, rise
+from sim.worlds.tabletop.tasks.task import Task
 
 INSIDE = 0.062  # m from the bowl's centre
 
 
-def in_bowl(world: World, body: str) -> bool:
+def in_bowl(world: Table, body: str) -> bool:
     """Whether the block lies within the bowl's wall."""
     offset = world.position(body) - world.position("bowl")
     return bool(np.linalg.norm(offset[:2]) < INSIDE and offset[2] < 0.075)
@@ -20,7 +20,7 @@ def in_bowl(world: World, body: str) -> bool:
 class Put(Task):
     """Put the block of one colour in the bowl."""
 
-    kind = "put"
+    kind, grasps = "put", True
 
     def __init__(self, colour: str, new_words: tuple[str, ...]) -> None:
         self.name, self.moved_body = f"put_{colour}", colour
@@ -62,13 +62,13 @@ class Put(Task):
         )
         self.new_words = new_words
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         return on_table(world, self.moved_body) and clear(world, self.moved_body)
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         return in_bowl(world, self.moved_body) and not world.touched(self.moved_body)
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if not in_bowl(world, self.moved_body):
                 yield from grasp(world, self.moved_body)

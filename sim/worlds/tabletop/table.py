@@ -1,38 +1,28 @@
-"""The simulated Franka at its table: reset, step at 20 Hz, observe; a picture is rendered only on request."""
+"""The physics of the table: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
 import atexit
-from typing import NamedTuple
+from functools import cached_property
 
 import mujoco
 import numpy as np
 
 from policy.spec import Frame
-from sim import layout
-from sim.scene import ARM, FINGERS, build
+from sim.worlds.interface import JointReading, World
+from sim.worlds.tabletop import layout
+from sim.worlds.tabletop.kinematics import Kinematics
+from sim.worlds.tabletop.scene import ARM, FINGERS, build
 
-RATE = 20  # Hz, control
-STEP_NS = 10**9 // RATE  # a control step
 SUBSTEPS = 25  # physics steps in a control step
 SLICE = 5  # physics steps between two joint states: 100 Hz
 OPEN = 0.08  # m, total opening of the gripper
 SIZE = 96  # pixels, both policy cameras
 CAMERAS = ("front", "wrist")
-JOINT_NAMES = (*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1", "panda_finger_joint2")
 PRESSED = -0.009  # m, travel of the button at which the lamp toggles
 LAMP = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
 
 
-class JointReading(NamedTuple):
-    """One reading of the joint encoders: 7 arm joints, then the two fingers."""
-
-    stamp: int  # ns
-    position: np.ndarray  # (9,) rad, m
-    velocity: np.ndarray  # (9,) rad/s, m/s
-    effort: np.ndarray  # (9,) N m, N
-
-
-class World:
-    """One scene with its physics; `reset` draws a new layout from a random generator."""
+class Table(World):
+    """One scene with its physics: the world without its tasks, which read it."""
 
     def __init__(self) -> None:
         self.model = build()
@@ -119,6 +109,11 @@ class World:
 
     # -- ground truth: for success tests and experts, never for a policy
 
+    @cached_property
+    def kinematics(self) -> Kinematics:
+        """Inverse kinematics, for experts."""
+        return Kinematics()
+
     @property
     def tcp(self) -> np.ndarray:
         """Where the finger tips meet, (3,) m."""
@@ -131,6 +126,12 @@ class World:
     def geom_position(self, geom: str) -> np.ndarray:
         """Where a geom is, (3,) m."""
         return np.array(self.data.geom(geom).xpos)
+
+    def fall_speed(self, body: str) -> float:
+        return -float(self.data.joint(body).qvel[2])
+
+    def layout(self) -> np.ndarray:
+        return np.concatenate([self.data.qpos, self.model.body_pos.ravel(), [self.lamp]])
 
     def joint(self, name: str) -> float:
         """Travel of a sliding joint (drawer, slider, button) [m]."""

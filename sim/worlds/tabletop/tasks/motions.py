@@ -5,18 +5,31 @@ depends on what is visible now and hardly on what came before: a policy that see
 disturbance the expert recovers by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from sim.tasks.task import LEAD, Goal, Motion, Point
-from sim.world import World
+from sim.worlds.tabletop.table import Table
 
 CLOSED = 0.0  # m, opening of the gripper
 SAFE_HEIGHT = 0.17  # m, height of travel: clears a stack of two blocks, the cabinet and the lamp's button
+LEAD = 0.055  # m ahead of the finger tips: with the arm's lag of about 0.12 s, some 0.4 m/s
 
 
-def reach(world: World, point: Point, opening: float, tolerance: float = 0.007, funnel: float = 0.012) -> Motion:
+class Goal(NamedTuple):
+    """Where the finger tips should go now, and how wide the gripper should be."""
+
+    point: np.ndarray  # (3,) m
+    opening: float  # m
+    lead: float = LEAD
+
+
+Motion = Iterator[Goal]  # one goal for each control step
+Point = Callable[[], np.ndarray]  # (3,) m, where something is now
+
+
+def reach(world: Table, point: Point, opening: float, tolerance: float = 0.007, funnel: float = 0.012) -> Motion:
     """Travel at a safe height, then descend on a point, within `funnel` metres of its vertical.
 
     The tolerance is as wide as the task allows: a policy that sees one frame stalls where an expert waits to be exact.
@@ -33,7 +46,7 @@ def reach(world: World, point: Point, opening: float, tolerance: float = 0.007, 
 
 
 def straight(
-    world: World,
+    world: Table,
     point: Point,
     opening: float,
     tolerance: float = 0.007,
@@ -59,7 +72,7 @@ def stay(point: np.ndarray, opening: float, steps: int) -> Motion:
         yield Goal(point, opening)
 
 
-def grip(world: World, opening: float, most: int = 16) -> Motion:
+def grip(world: Table, opening: float, most: int = 16) -> Motion:
     """Close or open the gripper in place until it no longer moves."""
     point, last = world.tcp, np.inf
     for step in range(most):
@@ -70,7 +83,7 @@ def grip(world: World, opening: float, most: int = 16) -> Motion:
         yield Goal(point, opening)
 
 
-def rise(world: World, opening: float, hold: int = 14) -> Motion:
+def rise(world: Table, opening: float, hold: int = 14) -> Motion:
     """Go straight up to the height of travel and hold there: every demonstration ends so."""
     top = np.append(world.tcp[:2], SAFE_HEIGHT)
     yield from straight(world, lambda: top, opening, tolerance=0.015)

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from sim.tasks.motions import CLOSED, fixed, grip, reach, rise, stay, straight
-from sim.tasks.task import Motion, Task
-from sim.world import OPEN, World
+from sim.worlds.tabletop.table import OPEN, Table
+from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, grip, reach, rise, stay, straight
+from sim.worlds.tabletop.tasks.task import Task
 
 OPENED, SHUT = 0.085, 0.012  # m of travel
 
 
-def handle(world: World) -> np.ndarray:
+def handle(world: Table) -> np.ndarray:
     """Where to grasp or push the handle, (3,) m."""
     return np.asarray(world.geom_position("handle") + np.array([0, 0, -0.005]))
 
 
-def inside(world: World) -> np.ndarray:
+def inside(world: Table) -> np.ndarray:
     """Where the finger tips push to until the drawer is shut, (3,) m: a little further than that."""
     return np.asarray(handle(world) + np.array([world.joint("drawer") - 0.015, 0, 0]))
 
@@ -51,13 +51,13 @@ class OpenDrawer(Task):
     )
     new_words = ("tug the drawer out", "unclose the drawer", "extend the drawer all the way")
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         return world.joint("drawer") < 0.05
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         return world.joint("drawer") > OPENED
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if world.joint("drawer") < OPENED:
                 yield from reach(world, lambda: handle(world), OPEN, 0.012, 0.02)
@@ -100,13 +100,13 @@ class CloseDrawer(Task):
     )
     new_words = ("seal the drawer", "return the drawer to its closed position", "slam the drawer shut")
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         return world.joint("drawer") > 0.06
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         return world.joint("drawer") < SHUT
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if world.joint("drawer") > SHUT:
                 yield from reach(world, lambda: handle(world) - (0.05, 0, 0), CLOSED, 0.02, 0.03)

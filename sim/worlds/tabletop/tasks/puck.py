@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sim.layout import LANE, ZONES
-from sim.tasks.motions import fixed, reach, rise, straight
-from sim.tasks.task import Motion, Task
-from sim.world import World
+from sim.worlds.tabletop.layout import LANE, ZONES
+from sim.worlds.tabletop.table import Table
+from sim.worlds.tabletop.tasks.motions import Motion, fixed, reach, rise, straight
+from sim.worlds.tabletop.tasks.task import Task
 
 HALF = 0.045  # m, the puck's centre within the zone
 CRADLE = 0.034  # m, opening at which the puck nests between the two finger tips
@@ -16,7 +16,7 @@ TOUCHING = 0.042  # m from the puck's centre to the finger tips' centre while th
 class Puck(Task):
     """Push the puck into the white zone (away from the robot) or the black zone (towards it)."""
 
-    kind, moved_body = "puck", "puck"
+    kind, moved_body, restored = "puck", "puck", False  # what was pushed stays there
 
     def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
         self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1
@@ -55,10 +55,10 @@ class Puck(Task):
         self.height = 0.03 if zone == "white" else 0.016  # the arm's lag lowers a push and lifts a pull
         self.new_words = new_words
 
-    def _offset(self, world: World) -> np.ndarray:
+    def _offset(self, world: Table) -> np.ndarray:
         return world.position("puck")[:2] - (ZONES[self.zone], LANE)
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         p = world.position("puck")
         return bool(
             p[2] < 0.03
@@ -68,14 +68,14 @@ class Puck(Task):
             and self._free(world)
         )
 
-    def _free(self, world: World) -> bool:
+    def _free(self, world: Table) -> bool:
         """Whether no block lies in the puck's lane."""
         return all(abs(world.position(b)[1] - LANE) > 0.07 for b in ("red", "green", "blue"))
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         return bool(np.all(np.abs(self._offset(world)) < HALF) and world.position("puck")[2] < 0.03)
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if self.sign * self._offset(world)[0] < -0.012:
                 yield from reach(

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sim.layout import SLIDER_END
-from sim.tasks.motions import CLOSED, fixed, reach, rise, straight
-from sim.tasks.task import Motion, Task
-from sim.world import World
+from sim.worlds.tabletop.layout import SLIDER_END
+from sim.worlds.tabletop.table import Table
+from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, reach, rise, straight
+from sim.worlds.tabletop.tasks.task import Task
 
 NEAR = 0.022  # m from the end of the rail
 FINGERS = 0.05  # m from the slider's centre to the middle of the fingers beside it
@@ -52,13 +52,13 @@ class Slider(Task):
         )
         self.new_words = new_words
 
-    def possible(self, world: World) -> bool:
+    def possible(self, world: Table) -> bool:
         return self.sign * world.joint("slider") < 0.04
 
-    def success(self, world: World) -> bool:
+    def success(self, world: Table) -> bool:
         return self.sign * world.joint("slider") > SLIDER_END - NEAR
 
-    def motion(self, world: World) -> Motion:
+    def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if not self.success(world):
                 yield from reach(

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from sim.scene import BLOCKS
+from sim.worlds.tabletop.scene import BLOCKS
 
 # Fixtures: (x, y) in metres, and the range of their random offset each way.
 FIXTURES = {

@@ -1,9 +1,0 @@
-"""The tasks, by name. One file for each kind of task; to add one, imitate drawer.py and name it here."""
-
-from sim.tasks import drawer, lamp, puck, put, slider, stack
-from sim.tasks.expert import SUCCESS_STEPS, Expert, demonstrate
-from sim.tasks.task import Task
-
-TASKS: dict[str, Task] = {task.name: task for kind in (put, stack, drawer, lamp, slider, puck) for task in kind.TASKS}
-
-__all__ = ["SUCCESS_STEPS", "TASKS", "Expert", "Task", "demonstrate"]

@@ -1,0 +1,18 @@
+"""The worlds, by name. A world is a folder `sim/worlds/<name>/`, which is imported only when it is asked for."""
+
+from importlib import import_module
+
+from policy.errors import unknown
+from sim.worlds.interface import World
+
+DEFAULT = "tabletop"
+WORLDS = {"tabletop": "sim.worlds.tabletop.world:Tabletop"}  # name -> module and class, a sim.worlds.interface.World
+
+
+def load(name: str) -> type[World]:
+    """The class of a world, which makes one when called; `InputError` for an unknown name."""
+    if name not in WORLDS:
+        raise unknown("world", name, WORLDS)
+    module, _, member = WORLDS[name].partition(":")
+    world: type[World] = getattr(import_module(module), member)
+    return world

@@ -1,0 +1,153 @@
+"""What a world is: the seam between the robots that are simulated and everything that records and evaluates.
+
+    sim.record, sim.switches, sim.evaluate, sim.demo, sim_node
+      |  reset, step, frame, clock, contact     tasks: possible, success, phrasings, expert, time limit
+    World                                       Task
+
+To add one, imitate sim/worlds/tabletop and name it in sim/worlds/__init__.py. Nothing outside a world's folder imports
+from it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+
+from policy.robot import contract as contracts
+from policy.robot.contract import Contract
+from policy.spec import Frame
+
+RATE = 20  # Hz: every world is controlled at this rate
+STEP_NS = 10**9 // RATE  # a control step
+SUCCESS_STEPS = 10  # control steps for which success must hold
+
+
+class JointReading(NamedTuple):
+    """One reading of the joint encoders, in the order of `World.joint_names` (J of them)."""
+
+    stamp: int  # ns
+    position: np.ndarray  # (J,) rad, m
+    velocity: np.ndarray  # (J,) rad/s, m/s
+    effort: np.ndarray  # (J,) N m, N
+
+
+class World(ABC):
+    """One robot in its scene, controlled at 20 Hz by set-points (A,) in the units of its contract.
+
+    What follows from the class alone is a class variable, so that no scene is built to read it.
+    """
+
+    name: ClassVar[str]
+    contract_name: ClassVar[str]  # of policy/contracts
+    tasks: ClassVar[Mapping[str, "Task"]]
+    starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
+    lag: ClassVar[int]  # control steps by which the arm follows its set-points
+    home: ClassVar[np.ndarray]  # (A,) set-points at home, the hand open
+    joint_names: ClassVar[tuple[str, ...]]
+    joint_topic: ClassVar[str] = "joint_states"
+    show_camera: ClassVar[str] = "show"  # films what the robot does
+    loose_bodies: ClassVar[tuple[str, ...]] = ()  # objects that can be dropped
+    bounds: ClassVar[Sequence[tuple[float, float]]]  # m: x, y and z within which an object has not fallen off
+
+    joints: list[JointReading]  # since the last control step began
+
+    @classmethod
+    def contract(cls) -> Contract:
+        """The topics, units and limits of this robot."""
+        return contracts.load(cls.contract_name)
+
+    # -- time
+
+    @abstractmethod
+    def reset(self, rng: np.random.Generator) -> None:
+        """Draw a layout and put the arm near home; the clock begins at 0. Equal generators give equal scenes."""
+
+    @abstractmethod
+    def step(self, action: np.ndarray, disturbance: np.ndarray | None = None) -> None:
+        """Hold set-points (A,) for one control step; `disturbance` (A,) is added below the recorded command."""
+
+    @property
+    @abstractmethod
+    def time_ns(self) -> int:
+        """The simulated clock [ns]."""
+
+    @abstractmethod
+    def setpoint(self) -> np.ndarray:
+        """The set-points (A,) in force."""
+
+    # -- observation
+
+    @abstractmethod
+    def state(self) -> np.ndarray:
+        """Proprioception (S,) float32, as the contract names it."""
+
+    @abstractmethod
+    def frame(self) -> Frame:
+        """All cameras of the contract and the state, now."""
+
+    @abstractmethod
+    def render(self, camera: str, height: int, width: int) -> np.ndarray:
+        """RGB uint8 (height, width, 3)."""
+
+    # -- ground truth: for success tests, experts and labels, never for a policy
+
+    @property
+    @abstractmethod
+    def contact(self) -> bool:
+        """Whether the hand has touched a movable body for at least two control steps, by the physics."""
+
+    @abstractmethod
+    def touched(self, body: str) -> bool:
+        """Whether the hand touches this body now."""
+
+    @abstractmethod
+    def position(self, body: str) -> np.ndarray:
+        """Where a body is, (3,) m."""
+
+    @abstractmethod
+    def fall_speed(self, body: str) -> float:
+        """How fast a loose body moves downwards [m/s]."""
+
+    @abstractmethod
+    def layout(self) -> np.ndarray:
+        """Everything that tells one layout from another, (N,)."""
+
+
+W = TypeVar("W", bound=World)
+
+
+class TaskIn(ABC, Generic[W]):
+    """One meaning of an instruction in worlds of class W: its phrasings, its success test and its expert."""
+
+    name: str
+    kind: str  # tasks of one kind that move the same body are opposites
+    moved_body: str
+    phrasings: tuple[str, ...]  # for training
+    reworded: tuple[str, ...]  # held out: known words in a new form
+    new_words: tuple[str, ...]  # held out: at least one content word absent from `phrasings`
+    steps: int = 200  # control steps until an episode is over
+    grasps: bool = False  # whether the hand carries an object
+    restored: bool = True  # whether a switch away from it puts what it moves back in its place
+
+    @abstractmethod
+    def possible(self, world: W) -> bool:
+        """Whether the task can be done now and is not yet done."""
+
+    @abstractmethod
+    def success(self, world: W) -> bool:
+        """Whether the task is done now, judged by the physical state."""
+
+    @abstractmethod
+    def expert(self, world: W) -> Iterator[np.ndarray]:
+        """Set-points (A,) of the scripted expert, one for each control step; each is read just before its step."""
+
+    def near_miss(self, world: W, after: int, leaving: int) -> Iterator[np.ndarray]:
+        """The expert for `after` control steps; then the hand lets go and leaves for `leaving` control steps.
+
+        Only for worlds with "near_miss" among their `starts`.
+        """
+        raise NotImplementedError
+
+
+Task: TypeAlias = TaskIn[Any]
