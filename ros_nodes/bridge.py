@@ -29,10 +29,10 @@ from ros_nodes.signals import handle_signals
 
 
 def message_class(kind: str) -> type:
-    """The class of a message type (package/msg/Name); `InputError` where its package is not installed."""
-    package, _, name = kind.split("/")
+    """The class of a message or action type (package/msg/Name); `InputError` where its package is not installed."""
+    package, folder, name = kind.split("/")
     try:
-        found: type = getattr(import_module(f"{package}.msg"), name)
+        found: type = getattr(import_module(f"{package}.{folder}"), name)
     except (ImportError, AttributeError):
         raise InputError(
             f"{kind} is not installed here; install the package {package} for this ROS 2, or source the workspace that "

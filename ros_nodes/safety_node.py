@@ -12,11 +12,8 @@ from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.serialization import serialize_message
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -26,9 +23,9 @@ from policy.robot.decode import Unusable, value_decoder
 from policy.robot.joint_consistency import JointConsistency
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
-from ros_nodes import bridge
+from ros_nodes import bridge, outputs
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LIVING_OUT, OVERRIDES, SENSOR_IN, STEADY
-from ros_nodes.graph import publishers_fault, unheard
+from ros_nodes.graph import publishers_fault
 from ros_nodes.qos_events import QosMismatches
 from ros_nodes.stop_file import StopFile, default_path
 
@@ -54,7 +51,6 @@ class SafetyNode(Node):
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0  # steady ns
         self._passed = 0
-        self._newest: dict[str, tuple[Plan, bytes]] = {}  # topic -> what was sent last, also as it is serialised
         self._started = str(time_ns())  # tells one process from the next
         self._saved = ("", False)
         path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
@@ -125,24 +121,18 @@ class SafetyNode(Node):
             qos_overriding_options=OVERRIDES,
             event_callbacks=self._mismatches.subscription(ACTION_CHUNK),
         )
-        self._outputs: dict[str, Publisher] = {
-            bridge.relative(topic): self.create_publisher(
-                JointTrajectory,
-                bridge.relative(topic),
-                COMMAND,
-                qos_overriding_options=OVERRIDES,
-                event_callbacks=self._mismatches.publisher(bridge.relative(topic)),
-            )
-            for topic, _, _ in contract.split(np.zeros(len(contract.spec.action)))
-        }
+        self._outputs = {c.topic: outputs.make(self, c, self._mismatches) for c in contract.controllers}
 
     def destroy_node(self) -> None:
         """A clean end leaves only a stop behind."""
         self._send(self._monitor.refuse("the safety node is shut down", self._now()))
+        self._stream(self._now())
         try:
             self._stop_file.end(self._monitor.stopped, self._monitor.estopped)
         except InputError as error:
             self.get_logger().error(str(error))
+        for output in self._outputs.values():
+            output.close()
         super().destroy_node()  # type: ignore[no-untyped-call]  # of rclpy
 
     # -- in
@@ -174,30 +164,30 @@ class SafetyNode(Node):
 
     def _send(self, plans: list[Plan]) -> None:
         for plan in plans:
-            topic = bridge.relative(plan.controller.topic)
-            self._newest[topic] = plan, serialize_message(bridge.plan_message(plan))
-            self._outputs[topic].publish(self._newest[topic][1])
+            if not plan.controller.streamed:
+                self._outputs[plan.controller.topic].plan(plan)
 
-    def _send_again(self, now: int) -> None:
-        """What was sent last, once more: a connection may lose a message."""
-        for topic, (plan, message) in self._newest.items():
-            if plan.due_again(now):
-                self._outputs[topic].publish(message)
+    def _stream(self, now: int) -> None:
+        """The set-points of now, and once more what a connection may have lost."""
+        for controller, values in self._monitor.streamed(now):
+            self._outputs[controller.topic].set_point(values, now, bool(self._monitor.reason))
+        for output in self._outputs.values():
+            output.again(now)
 
     def _watch(self) -> None:
         now, steady = self._now(), monotonic_ns()
-        self._send_again(now)
         self._send(self._monitor.report("joints", self._consistency.fault(steady), now))
         self._send(self._monitor.watch(now, steady))
+        self._stream(now)
         self._save()
         self._tell()
 
     def _look(self) -> None:
         """Who else commands this arm, and whether anybody hears us."""
         fault = publishers_fault(self, ACTION_CHUNK, 1)
-        for topic in self._outputs:
-            fault = fault or publishers_fault(self, topic, 1)
-        self._send(self._monitor.report("graph", fault or unheard(self._outputs), self._now()))
+        for output in self._outputs.values():
+            fault = fault or output.fault()
+        self._send(self._monitor.report("graph", fault, self._now()))
         for topic in self._consistency.publishers:
             self._consistency.publishers[topic] = self.count_publishers(topic)
 
