@@ -21,7 +21,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 
-from policy.data.raw import TYPES
+from policy.data.definitions import store
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import BOOL, COMPRESSED, IMAGE, STRING
@@ -56,7 +56,7 @@ def open_writer(directory: Path, topics: Iterable[Channel]) -> tuple[Writer, dic
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(directory)) from None
     return writer, {
         c.topic.lstrip("/"): writer.add_connection(
-            "/" + c.topic.lstrip("/"), c.type, typestore=TYPES, offered_qos_profiles=[_qos(c)]
+            "/" + c.topic.lstrip("/"), c.type, typestore=store(c.type), offered_qos_profiles=[_qos(c)]
         )
         for c in topics
     }
@@ -91,9 +91,9 @@ class EpisodeWriter:
             self._writer.set_custom_data(key, value)
 
     def write(self, topic: str, message: Any, stamp_ns: int) -> None:
-        """Write a message of `TYPES` at its time of reception."""
+        """Write a message of rosbags at its time of reception."""
         connection = self._open[topic.lstrip("/")]
-        self.write_raw(topic, TYPES.serialize_cdr(message, connection.msgtype), stamp_ns)
+        self.write_raw(topic, store(connection.msgtype).serialize_cdr(message, connection.msgtype), stamp_ns)
 
     def write_raw(self, topic: str, cdr: bytes | memoryview, stamp_ns: int) -> None:
         """Write a message that is serialised already."""

@@ -43,7 +43,7 @@ class Cache:
     """All frames of a folder of bags: N frames of E episodes of R recordings, in the order of time within each."""
 
     contract: Contract
-    images: dict[str, Pictures]  # camera -> uint8 (N, height, width, 3), read from disk
+    images: dict[str, Pictures]  # camera -> (N, height, width, 3 or 1), read from disk
     state: np.ndarray  # float32 (N, S)
     actions: np.ndarray  # float32 (N, A): the set-points in force at stamps + dt
     stamps: np.ndarray  # int64 (N,) ns
@@ -114,7 +114,8 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
             name: Pictures(
                 [bag.folder / f"image_{name}.bin" for bag, _ in runs],
                 [run.pictures for _, run in runs],
-                (size, size) if size else (camera.height, camera.width),
+                (size, size, camera.shape[2]) if size else camera.shape,
+                camera.dtype,
             )
             for name, camera in contract.cameras.items()
         },

@@ -1,6 +1,6 @@
 """One bag in the cache: a folder that is written in pieces, and is there whole or not at all.
 
-image_<camera>.bin   every frame's picture, uint8 (height, width, 3), in the order of the frames
+image_<camera>.bin   every frame's picture as its camera gives it, in the order of the frames
 frames.npz           all else of the frames that are used, and the commands at their own rate
 bag.json             where it was recorded, its instructions, what was found and what was dropped
 """
@@ -97,7 +97,8 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
             runs = [_run(arrays, r, len(contract.action), parts) for r, parts in enumerate(about["runs"])]
         pictures = 1 + max((int(run.pictures.max()) for run in runs), default=-1)
         for name, camera in contract.cameras.items():
-            row = 3 * (size * size if size else camera.height * camera.width)
+            height, width, channels = camera.shape
+            row = camera.dtype.itemsize * channels * (size * size if size else height * width)
             if (folder / f"image_{name}.bin").stat().st_size < pictures * row:
                 return None
         findings = [Finding(**one) for one in about["findings"]]

@@ -16,7 +16,7 @@ import numpy as np
 from policy.data.findings import Finding
 from policy.errors import InputError
 from policy.robot.contract import Contract
-from policy.robot.message_types import JOINT_STATE, TRAJECTORY
+from policy.robot.message_types import TRAJECTORY
 
 JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s that a message takes at most; more is another clock
 CHANGES = 0.1  # s that an offset of joints may change within a bag, with the load of a computer
@@ -66,8 +66,8 @@ def align(
 
 
 def _stamped(contract: Contract) -> dict[str, bool]:
-    """Topics whose stamps are compared with their reception -> whether they hold joints."""
-    joints = [*contract.state, *(c.source for c in contract.action if c.source.type == JOINT_STATE)]
+    """Topics whose stamps are compared with their reception -> whether they hold values, not pictures."""
+    joints = [*contract.state, *(c.source for c in contract.action if c.source.type != TRAJECTORY)]
     images = {c.topic.lstrip("/"): False for c in contract.cameras.values() if c.stamp == "header"}
     return images | {s.topic.lstrip("/"): True for s in joints if s.stamp == "header"}
 

@@ -39,7 +39,7 @@ def decode(raw: Raw) -> Any:
     return store(raw.type, raw.definition).deserialize_cdr(raw.data, raw.type)
 
 
-def begins_with_header(kind: str, definition: Definition) -> bool:
+def begins_with_header(kind: str, definition: Definition = NO_DEFINITION) -> bool:
     """Whether the first field of a type is a header."""
     _, fields = store(kind, definition).fielddefs[kind]
     return bool(fields) and fields[0][1] == (Nodetype.NAME, "std_msgs/msg/Header")

@@ -21,7 +21,7 @@ def read_episodes(bag: Path, contract: Contract, dropped: Counter[str] | None = 
 
     def begin(most: int) -> Take:
         for name, camera in contract.cameras.items():  # memory that is not written to is not taken
-            stacks[name] = np.empty((most, camera.height, camera.width, 3), np.uint8)
+            stacks[name] = np.empty((most, *camera.shape), camera.dtype)
         row = iter(range(most))
 
         def take(pictures: Pictures) -> None:

@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 
 from policy.data.bag_writer import EpisodeWriter
+from policy.data.definitions import begins_with_header
+from policy.data.new_message import message
 from policy.data.raw import TYPES
-from policy.errors import InputError
+from policy.robot import compressed_images, raw_images
 from policy.robot.contract import Contract
-from policy.robot.message_types import ARRAY, COMPRESSED, TRAJECTORY
+from policy.robot.message_types import COMPRESSED, TRAJECTORY
 from policy.robot.sources import Camera, Source
 
-JPEG = 95  # quality: once more through JPEG must not be seen
 MESSAGES = TYPES.types
+STAMP = ("header.stamp.sec", "header.stamp.nanosec")
 
 
 class MessageWriter:
@@ -34,97 +36,67 @@ class MessageWriter:
         self._bag.write(self._contract.labels.contact, MESSAGES["std_msgs/msg/Bool"](data=touched), stamp)
 
     def frame(self, stamp: int, images: dict[str, np.ndarray], state: np.ndarray) -> None:
-        """What is seen at a time [ns]: camera -> uint8 (height, width, 3) RGB, state (S,)."""
-        for topic, values in _by_topic(self._contract.state, state).items():
-            self._bag.write(topic, _joint_state(values, _header(stamp)), stamp)
+        """What is seen at a time [ns]: camera -> (height, width, 3 or 1) as the camera gives it, state (S,)."""
+        for topic, sources in _by_topic(self._contract.state, state).items():
+            self._bag.write(topic, _message(sources, stamp, self._dt), stamp)
         for name, camera in self._contract.cameras.items():
-            self._bag.write(camera.topic, _image(camera, images[name], _header(stamp)), stamp)
+            self._bag.write(camera.topic, _image(camera, images[name], stamp), stamp)
 
     def command(self, stamp: int, action: np.ndarray) -> None:
         """A set-point (A,), in force one step after the frame of this time [ns]."""
-        for topic, values in _by_topic(tuple(c.source for c in self._contract.action), action).items():
-            kind = self._contract.commanded[topic]
-            if kind == TRAJECTORY:
-                self._bag.write(topic, _trajectory(values, _header(stamp), self._dt), stamp)
-                continue
-            at = stamp + self._dt // 2  # these are in force at once
-            self._bag.write(topic, _array(values) if kind == ARRAY else _joint_state(values, _header(at)), at)
+        for topic, sources in _by_topic(tuple(c.source for c in self._contract.action), action).items():
+            later = 0 if sources[0][0].type == TRAJECTORY else self._dt // 2  # all others are in force at once
+            self._bag.write(topic, _message(sources, stamp + later, self._dt), stamp + later)
 
 
-Values = dict[str, dict[Any, float]]  # field -> joint, or its index in an array -> raw value
+Sources = list[tuple[Source, np.ndarray]]  # and the raw numbers of each
 
 
-def _by_topic(sources: tuple[Source, ...], vector: np.ndarray) -> dict[str, Values]:
+def _by_topic(sources: tuple[Source, ...], vector: np.ndarray) -> dict[str, Sources]:
     """A vector's values in the robot's units, by topic."""
-    topics: dict[str, Values] = {}
+    topics: dict[str, Sources] = {}
     start = 0
     for source in sources:
-        read = source.indices if source.type == ARRAY else source.joints
-        values = topics.setdefault(source.topic, {}).setdefault(source.field, {})
-        width = 1 if source.reduce == "sum" else len(read)
-        raw = (np.asarray(vector[start : start + width], np.float64) - source.offset) / source.scale
-        values |= zip(
-            read, (np.repeat(raw / len(read), len(read)) if source.reduce == "sum" else raw).tolist(), strict=True
-        )
-        start += width
+        values = np.asarray(vector[start : start + len(source.spec_names)], np.float64)
+        topics.setdefault(source.topic, []).append((source, source.invert(values)))
+        start += len(values)
     return topics
 
 
-def _joint_state(values: Values, header: Any) -> Any:
-    names = list(dict.fromkeys(name for field in values.values() for name in field))
-    fields = {
-        field: np.array([values[field].get(name, 0.0) for name in names] if field in values else [], float)
-        for field in ("position", "velocity", "effort")
-    }
-    return MESSAGES["sensor_msgs/msg/JointState"](header=header, name=names, **fields)
+def _message(sources: Sources, stamp: int, dt: int) -> Any:
+    """The message that holds the raw numbers of all sources of a topic."""
+    kind = sources[0][0].type
+    if kind == TRAJECTORY:
+        joints = {joint: value for source, raw in sources for joint, value in zip(source.joints, raw, strict=True)}
+        return _trajectory(joints, stamp, dt)
+    at: dict[str, Any] = dict(zip(STAMP, divmod(stamp, 10**9), strict=True))
+    if not begins_with_header(kind):
+        at = {}
+    names = list(dict.fromkeys(joint for source, _ in sources for joint in source.joints))
+    at |= {f"name[{i}]": joint for i, joint in enumerate(names)}
+    for source, raw in sources:
+        places = source.paths or [f"{source.field}[{names.index(joint)}]" for joint in source.joints]
+        at |= zip(places, raw.tolist(), strict=True)
+    for field in {source.field for source, _ in sources if source.joints}:  # one value for each joint
+        at.setdefault(f"{field}[{len(names) - 1}]", 0.0)
+    return message(kind, at)
 
 
-def _trajectory(values: Values, header: Any, dt: int) -> Any:
-    (positions,), none = values.values(), np.zeros(0)
-    point = MESSAGES["trajectory_msgs/msg/JointTrajectoryPoint"](
-        positions=np.array(list(positions.values())),
-        velocities=none,
-        accelerations=none,
-        effort=none,
-        time_from_start=MESSAGES["builtin_interfaces/msg/Duration"](*divmod(dt, 10**9)),
-    )
-    return MESSAGES["trajectory_msgs/msg/JointTrajectory"](header=header, joint_names=list(positions), points=[point])
+def _trajectory(joints: dict[str, float], stamp: int, dt: int) -> Any:
+    seconds, nanoseconds = divmod(dt, 10**9)
+    at: dict[str, Any] = dict(zip(STAMP, divmod(stamp, 10**9), strict=True))
+    at |= {"points[0].time_from_start.sec": seconds, "points[0].time_from_start.nanosec": nanoseconds}
+    for i, (joint, value) in enumerate(joints.items()):
+        at |= {f"joint_names[{i}]": joint, f"points[0].positions[{i}]": value}
+    return message(TRAJECTORY, at)
 
 
-def _array(values: Values) -> Any:
-    (by_index,) = values.values()
-    data = np.zeros(max(by_index) + 1)
-    data[list(by_index)] = list(by_index.values())
-    layout = MESSAGES["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
-    return MESSAGES["std_msgs/msg/Float64MultiArray"](layout=layout, data=data)
-
-
-def _image(camera: Camera, pixels: np.ndarray, header: Any) -> Any:
+def _image(camera: Camera, pixels: np.ndarray, stamp: int) -> Any:
+    made = message(camera.type, dict(zip(STAMP, divmod(stamp, 10**9), strict=True)))
     if camera.type == COMPRESSED:
-        return MESSAGES["sensor_msgs/msg/CompressedImage"](
-            header=header, format=f"rgb8; {camera.encoding} compressed bgr8", data=_packed(camera, pixels)
-        )
-    data = pixels if camera.encoding == "rgb8" else pixels[..., ::-1]
-    return MESSAGES["sensor_msgs/msg/Image"](
-        header=header,
-        height=camera.height,
-        width=camera.width,
-        encoding=camera.encoding,
-        is_bigendian=0,
-        step=3 * camera.width,
-        data=np.ascontiguousarray(data).reshape(-1),
-    )
-
-
-def _packed(camera: Camera, pixels: np.ndarray) -> np.ndarray:
-    import cv2  # as in policy.robot.decode: only contracts with compressed images need it
-
-    done, data = cv2.imencode(f".{camera.encoding}", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG])
-    if not done:
-        raise InputError(f"{camera.topic}: OpenCV cannot write {camera.encoding}; use jpeg or png in the contract")
-    return data.reshape(-1)
-
-
-def _header(stamp: int) -> Any:
-    time = MESSAGES["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))
-    return MESSAGES["std_msgs/msg/Header"](stamp=time, frame_id="")
+        made.format, made.data = compressed_images.encode(camera, pixels)
+        return made
+    data = raw_images.encode(camera, pixels)
+    made.height, made.width, made.encoding, made.step = camera.height, camera.width, camera.encoding, data.shape[1]
+    made.data = data.reshape(-1)
+    return made

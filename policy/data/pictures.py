@@ -6,15 +6,22 @@ from typing import Any
 
 import numpy as np
 
+TINY = 1e-6  # less of an area is rounding
 OPEN_FILES = 8192  # mapped at once; the system allows 65,530
 
 
 class Pictures:
-    """uint8 (N, height, width, 3) of many files, indexed by the first axis like an array."""
+    """(N, height, width, channels) of many files, indexed by the first axis like an array."""
 
-    def __init__(self, files: list[Path], rows: list[np.ndarray], shape: tuple[int, int]) -> None:
-        """`rows` (n,) of each file are those that are used, in order."""
-        self.shape = (sum(len(r) for r in rows), *shape, 3)
+    def __init__(
+        self,
+        files: list[Path],
+        rows: list[np.ndarray],
+        shape: tuple[int, int, int],
+        dtype: "np.dtype[Any]",
+    ) -> None:
+        """`rows` (n,) of each file are those that are used, in order; `shape` is that of one picture."""
+        self.shape, self.dtype = (sum(len(r) for r in rows), *shape), dtype
         self._files = files
         self._file = np.repeat(np.arange(len(files)), [len(r) for r in rows]).tolist()
         self._row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64).tolist()
@@ -33,17 +40,20 @@ class Pictures:
         if np.ndim(chosen) == 0:
             image = self[int(chosen)][tuple(rest)]
             return image
-        images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         for to, i in zip(images, chosen.tolist(), strict=True):
             to[:] = self[i]
         return images[(slice(None), *rest)] if rest else images
 
     def _map(self, file: int) -> np.ndarray:
-        return np.memmap(self._files[file], np.uint8, "r").reshape(-1, *self.shape[1:])
+        return np.memmap(self._files[file], self.dtype, "r").reshape(-1, *self.shape[1:])
 
 
 class Resizer:
-    """Averages areas, as the policy's cameras do (policy.learning): uint8 (h, w, 3) -> uint8 (size, size, 3)."""
+    """Averages areas, as the policy's cameras do (policy.learning): (h, w, c) -> (size, size, c) of the same dtype.
+
+    Of depth, where 0 is unknown, it averages what is known of an area.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -53,9 +63,18 @@ class Resizer:
         height, width = image.shape[:2]
         if (height, width) == (self.size, self.size):
             return image
-        rows = np.tensordot(self._weights(height), image.astype(np.float32), 1)
-        resized = np.tensordot(self._weights(width), rows, (1, 1)).swapaxes(0, 1)
-        return np.rint(resized).astype(np.uint8)
+        resized = self._averaged(image.astype(np.float32))
+        if image.dtype == np.uint8:
+            whole: np.ndarray = np.rint(resized).astype(np.uint8)
+            return whole
+        known = self._averaged((image > 0).astype(np.float32))
+        averaged: np.ndarray = np.where(known > TINY, resized / np.maximum(known, TINY), 0).astype(image.dtype)
+        return averaged
+
+    def _averaged(self, image: np.ndarray) -> np.ndarray:
+        rows = np.tensordot(self._weights(image.shape[0]), image, 1)
+        averaged: np.ndarray = np.tensordot(self._weights(image.shape[1]), rows, (1, 1)).swapaxes(0, 1)
+        return averaged
 
     def _area_weights(self, source: int) -> np.ndarray:
         """(size, source): how much of each pixel falls into each new one."""
@@ -67,6 +86,6 @@ class Resizer:
 
 
 def enlarged(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (B, h, w, 3) at another size, each new pixel a copy of the nearest: a stand-in for what was resized."""
+    """(B, h, w, c) at another size, each new pixel a copy of the nearest: a stand-in for what was resized."""
     rows, columns = (np.arange(to) * of // to for of, to in ((images.shape[1], height), (images.shape[2], width)))
     return images[:, rows[:, None], columns[None]]

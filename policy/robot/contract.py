@@ -49,6 +49,7 @@ class Contract:
             action=tuple(n for c in self.action for n in c.spec_names),
             rate=self.rate,
             horizon=self.horizon,
+            depth=tuple(name for name, c in self.cameras.items() if c.depth),
         )
 
     @functools.cached_property

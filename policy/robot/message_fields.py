@@ -3,6 +3,7 @@
 Messages are duck-typed: those of rclpy and of rosbags have equal fields.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,12 @@ PATH = re.compile(r"[a-z]\w*(\[\d+\])*(\.[a-z]\w*(\[\d+\])*)*", re.IGNORECASE)
 STEP = re.compile(r"(\w+)|\[(\d+)\]")
 
 
-def steps(path: str) -> list[str | int]:
+@functools.lru_cache(4096)
+def steps(path: str) -> tuple[str | int, ...]:
     """The names and indices of a path, in order; `ValueError` if it is none."""
     if not PATH.fullmatch(path):
         raise ValueError(f"got {path!r}, expected a path such as pose.position.x or data[3]")
-    return [name or int(index) for part in path.split(".") for name, index in STEP.findall(part)]
+    return tuple(name or int(index) for part in path.split(".") for name, index in STEP.findall(part))
 
 
 def reader(path: str) -> Callable[[Any], float]:
@@ -39,7 +41,7 @@ def reader(path: str) -> Callable[[Any], float]:
     return read
 
 
-def _where(way: list[str | int]) -> str:
+def _where(way: tuple[str | int, ...]) -> str:
     """The path of some steps."""
     return "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in way).lstrip(".") or "the message"
 

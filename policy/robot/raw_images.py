@@ -17,6 +17,10 @@ from policy.robot.sources import Camera
 BYTES = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "yuv422": 2, "yuv422_yuy2": 2, "uyvy": 2, "yuyv": 2}
 BYTES |= {"16UC1": 2, "32FC1": 4}  # a pixel, 1 of all others
 MILLIMETRE = np.float32(0.001)
+GREY = np.array([0.299, 0.587, 0.114])
+YUV = np.array(  # BT.601 in the range of video: luma, U and V of red, green, blue, and what is added
+    [[0.257, 0.504, 0.098, 16.0], [-0.148, -0.291, 0.439, 128.0], [0.439, -0.368, -0.071, 128.0]]
+)
 COLOURS = {  # name of OpenCV's conversion
     "yuv422": "COLOR_YUV2RGB_UYVY",
     "uyvy": "COLOR_YUV2RGB_UYVY",
@@ -48,6 +52,40 @@ def decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
         return np.ascontiguousarray(converted(rows.reshape(h, w, -1)))
 
     return decode
+
+
+def encode(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    """The inverse: the bytes (height, step) of pixels; mosaics and pairs of pixels lose colour."""
+    encoding = camera.encoding
+    if camera.depth:
+        depth = pixels[..., 0]
+        stored = np.rint(depth * 1000).clip(0, 65535).astype("<u2") if encoding == "16UC1" else depth.astype("<f4")
+        return np.ascontiguousarray(stored).view(np.uint8)
+    h, w, _ = pixels.shape
+    if encoding.startswith("bayer"):
+        return _mosaic(pixels, encoding)
+    if encoding in COLOURS:
+        luma, *chroma = np.moveaxis(pixels @ YUV[:, :3].T + YUV[:, 3], 2, 0)
+        pairs = np.stack([part.reshape(h, w // 2, 2).mean(2) for part in chroma], 2).reshape(h, w)
+        order = (luma, pairs) if encoding in ("yuv422_yuy2", "yuyv") else (pairs, luma)
+        packed: np.ndarray = np.rint(np.stack(order, 2)).clip(0, 255).astype(np.uint8).reshape(h, 2 * w)
+        return packed
+    if encoding == "mono8":
+        grey: np.ndarray = np.rint(pixels @ GREY).astype(np.uint8)
+        return grey
+    ordered = pixels[..., ::-1] if encoding.startswith("bgr") else pixels
+    opaque = [np.full((h, w, 1), 255, np.uint8)] if BYTES[encoding] == 4 else []
+    return np.concatenate([ordered, *opaque], 2).reshape(h, -1)
+
+
+def _mosaic(pixels: np.ndarray, encoding: str) -> np.ndarray:
+    """One colour of each pixel, as a bayer_<upper left><upper right><lower left><lower right>8 sensor sees it."""
+    pattern = encoding.removeprefix("bayer_")
+    seen = np.empty(pixels.shape[:2], np.uint8)
+    for i, colour in enumerate(pattern[:4]):
+        y, x = divmod(i, 2)
+        seen[y::2, x::2] = pixels[y::2, x::2, "rgb".index(colour)]
+    return seen
 
 
 def metres(depth: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import functools
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -51,6 +51,16 @@ class Camera:
     def depth(self) -> bool:
         """Whether it gives distances: float32 (height, width, 1) m, 0 where unknown; else uint8 (height, width, 3)."""
         return self.encoding in DEPTH
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of its pictures."""
+        return self.height, self.width, 1 if self.depth else 3
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """Of its pictures."""
+        return np.dtype(np.float32 if self.depth else np.uint8)
 
     def faults(self) -> dict[str, str]:
         """What is wrong with it: "" or ".key" -> what was given and what is expected."""
