@@ -106,7 +106,7 @@ def statistics(cache: Cache) -> dict[str, np.ndarray]:
 def _shifted(images: Pictures, indices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Copies of images moved by (dy, dx) each, the edge repeated."""
     h, w = images.shape[1:3]
-    out = np.empty((len(indices), h, w, 3), np.uint8)
+    out = np.empty((len(indices), *images.shape[1:]), images.dtype)
     for to, index, (dy, dx) in zip(out, indices.tolist(), offsets.tolist(), strict=True):
         top, bottom, left, right = max(0, -dy), min(h, h - dy), max(0, -dx), min(w, w - dx)
         to[top:bottom, left:right] = images[index][top + dy : bottom + dy, left + dx : right + dx]
