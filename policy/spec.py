@@ -55,6 +55,7 @@ class Spec:
     rate: float  # Hz
     horizon: int  # H
     depth: tuple[str, ...] = ()  # names of the cameras that give distances, not colours
+    unmeasured: tuple[str, ...] = ()  # names of the state that nothing measures: each is its last command
     text: int = 384  # D
     switches: bool = False  # reads and estimates the state of its execution: the instruction may change at any time
     runtime: RuntimeSettings = RuntimeSettings()
@@ -103,6 +104,7 @@ class Spec:
             rate=float(raw["rate"]),
             horizon=int(raw["horizon"]),
             depth=tuple(raw.get("depth", ())),
+            unmeasured=tuple(raw.get("unmeasured", ())),
             text=int(raw["text"]),
             switches=bool(raw["switches"]),
             runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),
