@@ -114,7 +114,7 @@ class PolicyNode(LifecycleNode):
             self.session, self._failure = None, str(error)
             return Return.FAILURE
         self._failure, self._contract = "", contract
-        for topic, kind in contract.observed.items():
+        for topic, kind in (contract.observed | contract.echoed).items():
             self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
         # rclpy hands the source's time stamp to callbacks that take two arguments
         self._subscribe(String, bridge.relative(contract.instruction), lambda m, info: self._instruct(m, info), LATCHED)

@@ -54,7 +54,9 @@ class Command:
     offset: float = 0.0
     gripper: bool = False  # opens and closes: its command may jump, and says what is held
     tracking_max: tuple[float, ...] | None = None  # error of what follows; what velocity_max covers in 0.3 s
-    demonstration: Source | None = None  # where a demonstration's action is read; this topic unless given
+    initial: tuple[float, ...] = ()  # nothing measures it: its state is its last command, and this before the first
+    # where a demonstration's action is read, this topic unless given; next_state: it is what the state becomes
+    demonstration: Source | Literal["next_state"] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -76,8 +78,11 @@ class Command:
     @property
     def source(self) -> Source:
         """Where the action of a demonstration is read from."""
-        if self.demonstration:
-            return self.demonstration
+        return self.demonstration if isinstance(self.demonstration, Source) else self.sent
+
+    @property
+    def sent(self) -> Source:
+        """What goes out on its topic, read as an action."""
         if self.kind == "pose":
             return Source(
                 self.topic,
@@ -137,7 +142,7 @@ class Command:
             return faults
         if not all(a < b for a, b in zip(self.position_min, self.position_max, strict=True)):
             return {"": "position_min is not below position_max"}
-        if self.demonstration and self.demonstration.spec_names != self.spec_names:
+        if self.source.spec_names != self.spec_names:
             return {".demonstration.names": "expected those of the action"}
         return {f".demonstration{key}": fault for key, fault in self.source.faults().items()}
 
@@ -170,6 +175,16 @@ class Command:
                 self.type == GRIPPER and not (self.gripper and len(self.joints) == 1),
                 ".joints",
                 f"{GRIPPER} moves one joint, with `gripper: true`",
+            ),
+            (
+                len(self.initial) not in (0, len(self.spec_names)),
+                ".initial",
+                f"got {len(self.initial)} values for {len(self.spec_names)} names",
+            ),
+            (
+                bool(self.initial) and (self.type in ACTIONS or self.kind != "position"),
+                ".initial",
+                "only a position that is commanded by a topic can be its own state; read what the robot measures",
             ),
             (
                 self.type in ACTIONS and self.demonstration is None,

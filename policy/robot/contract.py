@@ -4,7 +4,7 @@ One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one 
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +45,12 @@ class Contract:
         """The names, shapes, rate and horizon that a policy of this robot has."""
         return Spec(
             cameras={name: (c.height, c.width) for name, c in self.cameras.items()},
-            state=tuple(n for s in self.state for n in s.spec_names),
+            state=(*(n for s in self.state for n in s.spec_names), *self.initial),
             action=tuple(n for c in self.action for n in c.spec_names),
             rate=self.rate,
             horizon=self.horizon,
             depth=tuple(name for name, c in self.cameras.items() if c.depth),
+            unmeasured=tuple(self.initial),
         )
 
     @functools.cached_property
@@ -59,9 +60,15 @@ class Contract:
         return Limits(*(np.array([v for part in parts for v in part], np.float32) for parts in (low, high, velocity)))
 
     @functools.cached_property
+    def initial(self) -> dict[str, float]:
+        """Names of the state that nothing measures, which come last, and their values before the first command."""
+        return {n: value for c in self.action for n, value in zip(c.spec_names, c.initial, strict=False)}
+
+    @functools.cached_property
     def turns(self) -> dict[str, float]:
         """Name of the state -> the length of its turn where it turns without end, 0 where it does not."""
-        return {n: float(turn) for s in self.state for n, turn in zip(s.spec_names, s.turns, strict=True)}
+        turns = {n: float(turn) for s in self.state for n, turn in zip(s.spec_names, s.turns, strict=True)}
+        return turns | dict.fromkeys(self.initial, 0.0)
 
     @functools.cached_property
     def controllers(self) -> tuple[Controller, ...]:
@@ -109,6 +116,11 @@ class Contract:
         return {source.topic: source.type for source in sources}
 
     @functools.cached_property
+    def echoed(self) -> dict[str, str]:
+        """Topic -> message type of the commands that stand for a state that nothing measures."""
+        return {c.topic: c.type for c in self.action if c.initial}
+
+    @functools.cached_property
     def commanded(self) -> dict[str, str]:
         """Topic -> message type of what the actions of a demonstration are read from."""
         return {c.source.topic: c.source.type for c in self.action}
@@ -149,8 +161,23 @@ def load(name: str | Path) -> Contract:
     """Load and check a contract; `InputError` names the key, what it holds and what it should hold."""
     path = find(name)
     contract = strict_yaml.build(Contract, strict_yaml.read(path), path.name)
+    actions = [_demonstrated(c, contract, f"{path.name}: action[{i}]") for i, c in enumerate(contract.action)]
+    contract = replace(contract, action=tuple(actions))
     _check(contract, path.name)
     return contract
+
+
+def _demonstrated(command: Command, contract: Contract, where: str) -> Command:
+    """A command whose demonstration is the next state reads it where the state is read."""
+    if command.demonstration != "next_state":
+        return command
+    for source in contract.state:
+        if set(command.spec_names) <= set(source.spec_names):
+            return replace(command, demonstration=source.part(command.spec_names))
+    raise InputError(
+        f"{where}.demonstration: next_state needs {', '.join(command.spec_names)} in one group of the state; divide "
+        "the groups alike, or say where the action is read"
+    )
 
 
 def _check(contract: Contract, where: str) -> None:
@@ -165,6 +192,9 @@ def _check(contract: Contract, where: str) -> None:
     need(bool(contract.cameras), "cameras", "empty, expected at least one: the first one leads the frames")
     need(bool(contract.state), "state", "empty, expected at least one group of joints")
     need(bool(contract.action), "action", "empty, expected at least one group of joints")
+    measured = {name for source in contract.state for name in source.spec_names}
+    for name in contract.initial:
+        need(name not in measured, "action", f"{name} has an `initial` value and is in the state; keep one of them")
     parts: dict[str, Camera | Source | Command] = {
         **{f"cameras.{name}": camera for name, camera in contract.cameras.items()},
         **{f"state[{i}]": source for i, source in enumerate(contract.state)},

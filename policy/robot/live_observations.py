@@ -27,7 +27,7 @@ class LiveObservations:
     """
 
     def __init__(self, contract: Contract, silence: float, steady: int) -> None:
-        self._streams = Streams(contract)
+        self._streams = Streams(contract, live=True)
         self._silence, self._slop = round(silence * 1e9), contract.spec.dt_ns // 4
         sources: list[Camera | Source] = [*contract.cameras.values(), *contract.state]
         self._stamped = {s.topic.lstrip("/"): s.stamp == "header" for s in sources}
@@ -53,6 +53,10 @@ class LiveObservations:
             self._streams.clear()
             self.clocks.clear()
         self._now = now
+        if topic not in self._stamped:  # a command that stands for a state
+            self._streams.push(topic, message, now)
+            self._unusable()
+            return []
         self.consistency.add(topic, message, steady)
         if self._stamped[topic] and (stamp := _stamp(message)):
             self.clocks.add(topic, stamp, now)

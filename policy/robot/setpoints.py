@@ -58,6 +58,17 @@ class CommandHistory:
         """Whether there is a set-point at a time [ns]."""
         return bool(self._times) and self._times[0] <= at
 
+    def value(self, at: int) -> np.ndarray | None:
+        """The set-point (n,) at a time [ns], None before the first command."""
+        after = bisect_right(self._times, at)
+        return self._part(after - 1, after + 1).at(np.array(at)) if after else None
+
+    def forget(self, before: int) -> None:
+        """Drop what was over at a time [ns]."""
+        if gone := max(0, bisect_right(self._times, before) - 1):
+            del self._knots[:gone], self._times[:gone]
+            self._frozen = None
+
     def clear(self) -> None:
         """Forget all commands."""
         self._truncate(0)

@@ -2,11 +2,13 @@
 
 import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from policy.errors import InputError
 from policy.robot import message_fields, rotation
 from policy.robot.message_types import COMPRESSED, JOINT_STATE, TRAJECTORY
 
@@ -138,6 +140,24 @@ class Source:
         turns = np.zeros(len(self.spec_names))
         turns[: self.summed] = np.where(self.continuous, TURN, 0.0)
         return turns
+
+    def part(self, names: Sequence[str]) -> "Source":
+        """The same for some of its names, in their order; an orientation or a sum only as a whole."""
+        if tuple(names) == self.spec_names:
+            return self
+        chosen = [self.spec_names.index(name) for name in names]
+        if self.orientation or self.reduce == "sum":
+            raise InputError(f"{self.topic}: {', '.join(names)} cannot be read apart from {', '.join(self.spec_names)}")
+        return replace(
+            self,
+            joints=tuple(self.joints[i] for i in chosen if self.joints),
+            fields=tuple(self.fields[i] for i in chosen if self.fields),
+            indices=tuple(self.indices[i] for i in chosen if self.indices),
+            names=tuple(names),
+            scale=tuple(self.scales[chosen].tolist()),
+            offset=tuple(self.offsets[chosen].tolist()),
+            continuous=tuple((self.turns[chosen] > 0).tolist()),
+        )
 
     def convert(self, raw: np.ndarray, speed: bool = False) -> np.ndarray:
         """Raw numbers (..., m), then a quaternion if there is one, as values (..., n); speeds know no offset."""

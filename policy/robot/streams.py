@@ -38,6 +38,7 @@ from policy.spec import Frame
 LOG = logging.getLogger("midstream.streams")
 IMAGES_KEPT = 16
 COMMANDS_KEPT = 1  # their set-points are kept in a history
+LIVE_NS = 5_000_000_000  # how long a live robot's commands are kept
 RESTART = 20  # messages in a row from the past: the clock was set back, not the message late
 
 Decode = Callable[[Any], Sequence[Any]]  # message -> a value, `Unusable` or None for each stream of a topic
@@ -47,7 +48,8 @@ class Streams:
     """Buffers of all topics of a contract; `push` messages, take due frames with `frame`.
 
     `motors` is filled from the same messages. `corrections` is added to the header stamps of a topic [ns].
-    `restarted` gets what was commanded before the clock was set back.
+    `restarted` gets what was commanded before the clock was set back. Of a bag the commands are those of the
+    demonstration, and all are kept; a live robot's are those that it gets, of what nothing else measures.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Streams:
         motors: Motors | None = None,
         corrections: Mapping[str, int] | None = None,
         restarted: Callable[[list[SetPoints]], None] | None = None,
+        live: bool = False,
     ) -> None:
         self.contract = contract
         self.dropped: Counter[str] = Counter()  # reason -> messages or frames that could not be used
         self.restarts = 0  # times that the clock was set back
+        self._live = live
         self._corrections, self._restarted = corrections or {}, restarted
         self._dt = contract.spec.dt_ns
         self._slop = self._dt // 4
@@ -67,12 +71,17 @@ class Streams:
             name: Stream(f"camera {name} ({c.topic})", c, IMAGES_KEPT) for name, c in contract.cameras.items()
         }
         self._state = [Stream(f"state {_short(s)} ({s.topic})", s, JOINTS_KEPT) for s in contract.state]
-        # set-points are kept for a whole bag; a live node does not push them
         self._commands: dict[Stream, CommandHistory] = {}
+        self._unmeasured: list[tuple[CommandHistory, np.ndarray]] = []  # and the state before the first command
         for c in contract.action:
-            stream = Stream(f"action {_short(c.source)} ({c.source.topic})", c.source, COMMANDS_KEPT)
-            stream.turns = np.array([contract.turns.get(name, 0.0) for name in c.source.spec_names])
-            self._commands[stream] = CommandHistory(len(c.source.spec_names))
+            if live and not c.initial:
+                continue
+            source = c.sent if live else c.source
+            stream = Stream(f"action {_short(source)} ({source.topic})", source, COMMANDS_KEPT)
+            stream.turns = np.array([contract.turns.get(name, 0.0) for name in source.spec_names])
+            self._commands[stream] = CommandHistory(len(source.spec_names))
+            if c.initial:
+                self._unmeasured.append((self._commands[stream], np.array(c.initial)))
         self._motors = motors.streams if motors is not None else []
         self._lead = next(iter(self._cameras.values()))
         self._topics = self._by_topic()
@@ -158,6 +167,8 @@ class Streams:
         if stream in self._commands:
             stream.last, stream.behind = at, 0
             self._command(stream, at, receive_ns, value)
+            if self._live:
+                self._commands[stream].forget(receive_ns - LIVE_NS)
         else:
             stream.append(at, value)
         if stream is self._lead and (self._due is None or at >= self._due - self._slop):
@@ -235,6 +246,7 @@ class Streams:
                 return
             values.append(stream.values[i])
         images = dict(zip(self._cameras, values, strict=False))
+        values += [initial if (now := h.value(stamp)) is None else now for h, initial in self._unmeasured]
         state = np.concatenate(values[len(images) :], dtype=np.float32)
         self._ready.append(Frame(stamp, images, state))
 

@@ -65,6 +65,9 @@ class SafetyMonitor:
         self._stopped = ""
         self._faults: dict[str, str] = {}  # what others report, by who does: the arm is held while one is not ""
         self._state = np.full(len(spec.state), np.nan)  # newest measured
+        self._unmeasured = [(spec.state.index(name), spec.action.index(name)) for name in contract.initial]
+        for (place, _), value in zip(self._unmeasured, contract.initial.values(), strict=True):
+            self._state[place] = value
         self._turns = np.array(list(contract.turns.values()))
         ends = np.cumsum([len(source.spec_names) for source in contract.state])
         self._sources = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
@@ -196,6 +199,10 @@ class SafetyMonitor:
 
     def _look(self, now: int, steady: int) -> None:
         """Let those that follow the measured state see it, None where a source of it is silent."""
+        if self._unmeasured and not self.reason:
+            setpoint = self.setpoint(now)
+            for place, action in self._unmeasured:  # it is where it was commanded to be
+                self._state[place] = setpoint[action]
         known = all(at is not None and steady - at <= self._state_timeout for at in self._state_at)
         for planner in self._planners:
             if isinstance(planner, PosePlanner | VelocityPlanner) and planner.known:
