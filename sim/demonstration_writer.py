@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from policy.data.bag_writer import EpisodeWriter
+from policy.data.bag_writer import Channel, EpisodeWriter, channels
 from policy.data.message_writer import MessageWriter
 from policy.data.raw import TYPES
+from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from sim.worlds.interface import JointReading, World
 
@@ -20,6 +21,7 @@ class DemonstrationWriter:
     def __init__(self, bag: EpisodeWriter, contract: Contract, world: World) -> None:
         self._bag, self._contract, self._world = bag, contract, world
         self._messages = MessageWriter(bag, contract)
+        self._others = {name: MessageWriter(bag, contracts.load(name)) for name in world.also_recorded}
         self.begin()
 
     def begin(self) -> None:
@@ -42,6 +44,7 @@ class DemonstrationWriter:
         for reading in self._world.joints:
             self._joint_state(reading)
         frame = self._world.frame()
+        self._messages.state(self._now(), frame.state, without=self._world.joint_topic)
         for name, image in frame.images.items():
             self._image(name, image)
         self._messages.contact(self._world.contact, self._now())
@@ -49,6 +52,8 @@ class DemonstrationWriter:
     def command(self, action: np.ndarray) -> None:
         """Set-points (A,) to be reached one control step from now."""
         self._messages.command(self._now(), action)
+        for name, writer in self._others.items():
+            writer.command(self._now(), self._world.translated(action, name))
 
     def _joint_state(self, reading: JointReading) -> None:
         stamp = self._begin + reading.stamp
@@ -76,6 +81,12 @@ class DemonstrationWriter:
 
     def _now(self) -> int:
         return self._begin + self._world.time_ns
+
+
+def recorded_channels(world: World) -> list[Channel]:
+    """The topics of a recording: those of the world's contract and of the others whose commands it holds."""
+    names = (world.contract_name, *world.also_recorded)
+    return list({c.topic: c for name in names for c in channels(contracts.load(name))}.values())
 
 
 def _header(stamp: int, frame: str) -> Any:

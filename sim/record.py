@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code, unknown
 from sim import headless
-from sim.demonstration_writer import DemonstrationWriter
+from sim.demonstration_writer import DemonstrationWriter, recorded_channels
 from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.job_queue import run_jobs
@@ -70,7 +70,7 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     held = 0
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed)}
     try:
-        with EpisodeWriter(job.bag, channels(contract), custom) as bag:
+        with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             writer = DemonstrationWriter(bag, contract, world)
             writer.instruction(instruction, task.name)
             for _, action in zip(range(task.steps), task.expert(world), strict=False):

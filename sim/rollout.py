@@ -46,9 +46,11 @@ class SimulatedLoop:
         self._delay = -(-delay_ns // self._dt) * self._dt
         self._in_flight: tuple[Work, int] | None = None  # and when it is done [ns]
         self._refused = ""
+        streamed = {c.topic for c in session.contract.controllers if c.streamed}
         self._controllers = {
             topic: TrajectoryController(joints, position, world.time_ns)
             for topic, joints, position in session.contract.split(self.command)
+            if topic not in streamed
         }
 
     @property
@@ -104,8 +106,12 @@ class SimulatedLoop:
         for reason in [self.monitor.reason] if self.monitor.reason else self.monitor.met if len(times) else []:
             self.interventions[reason] = self.interventions.get(reason, 0) + 1
         # The step that begins now ends one dt later: it works towards the set-point of that time.
-        parts = [(topic, c.joints, c.at(now + self._dt)) for topic, c in self._controllers.items()]
-        self.command = self.session.contract.join(parts)
+        at = now + self._dt
+        taken = {c.topic: values * c.scale + c.offset for c, values in self.monitor.streamed(at)}
+        taken |= {topic: controller.at(at) for topic, controller in self._controllers.items()}
+        contract = self.session.contract
+        parts = [(topic, joints, taken.get(topic, last)) for topic, joints, last in contract.split(self.command)]
+        self.command = contract.join(parts)
         self.world.step(self.command)
 
     def drop_chunk(self) -> None:
@@ -142,6 +148,8 @@ class SimulatedLoop:
 
     def _send(self, plan: Plan) -> None:
         """A plan to its controller, as the safety node sends it."""
+        if plan.controller.streamed:
+            return
         points, speeds = plan.in_robot_units()
         controller, joints = self._controllers[plan.controller.topic], list(plan.controller.joints)
         now, times = self.world.time_ns, plan.times - plan.stamp

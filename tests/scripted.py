@@ -18,8 +18,8 @@ EVERY_STEP = RuntimeSettings(replan_s=0.05)
 class ScriptedSession:
     """What the control loop needs of a session; the embedding of an instruction is its number."""
 
-    def __init__(self, runtime: RuntimeSettings, switches: bool) -> None:
-        self.contract = load("tabletop")
+    def __init__(self, runtime: RuntimeSettings, switches: bool, contract: str = "tabletop") -> None:
+        self.contract = load(contract)
         self.spec: Spec = replace(self.contract.spec, switches=switches, runtime=runtime)
         self.instructions: list[str] = []
 
@@ -41,7 +41,7 @@ class ExpertSession(ScriptedSession):
     """
 
     def __init__(self, world: Tabletop, after_switch: str = "forward", runtime: RuntimeSettings = EVERY_STEP) -> None:
-        super().__init__(runtime, switches=True)
+        super().__init__(runtime, switches=True, contract=world.contract_name)
         self.frames = 0
         self._world, self._after_switch = world, after_switch
 

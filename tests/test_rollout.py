@@ -8,6 +8,7 @@ from policy.spec import Frame, RuntimeSettings
 from sim.evaluation_jobs import CHAIN, EpisodeJob, choose_films, plan, play
 from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import flush, keep
+from sim.worlds.tabletop.poses import TabletopPoses
 from sim.worlds.tabletop.tasks import TASKS
 from sim.worlds.tabletop.world import Tabletop
 from tests.scripted import ExpertSession, LevelSession
@@ -51,6 +52,16 @@ def test_the_expert_s_set_points_pass_schedule_monitor_and_controller(world: Tab
     record = play(EpisodeJob("main", "lamp_on", 1_000_000, start), world, ExpertSession(world))
     assert record["success"] and record["steps"] < TASKS["lamp_on"].steps
     assert record["instruction"] in TASKS["lamp_on"].phrasings
+
+
+def test_poses_of_the_hand_pass_them_too() -> None:
+    """Streamed set-points in place of trajectories, to where inverse kinematics puts the hand."""
+    world = TabletopPoses()
+    session = ExpertSession(world)
+    for task, seed, start in (("put_red", 1_000_001, "home"), ("open_drawer", 1_000_002, "other")):
+        record = play(EpisodeJob("main", task, seed, start), world, session)
+        assert record["success"] and not any("held" in reason for reason in record["interventions"])
+    assert session.contract.spec.action[:3] == ("x", "y", "z")
 
 
 def test_an_episode_is_the_same_every_time_whatever_was_played_before(world: Tabletop) -> None:

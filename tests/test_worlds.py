@@ -22,7 +22,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def test_it_is_what_its_name_says(world: World) -> None:
-    assert WORLDS[world.name].startswith(f"sim.worlds.{world.name}.")
+    assert WORLDS[world.name].startswith("sim.worlds.")
     assert all(task.name == name for name, task in world.tasks.items()) and world.tasks
 
 

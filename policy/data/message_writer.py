@@ -37,10 +37,15 @@ class MessageWriter:
 
     def frame(self, stamp: int, images: dict[str, np.ndarray], state: np.ndarray) -> None:
         """What is seen at a time [ns]: camera -> (height, width, 3 or 1) as the camera gives it, state (S,)."""
-        for topic, sources in _by_topic(self._contract.state, state).items():
-            self._bag.write(topic, _message(sources, stamp, self._dt), stamp)
+        self.state(stamp, state)
         for name, camera in self._contract.cameras.items():
             self._bag.write(camera.topic, _image(camera, images[name], stamp), stamp)
+
+    def state(self, stamp: int, state: np.ndarray, without: str = "") -> None:
+        """The state (S,) at a time [ns], but for what is read from the topic `without`."""
+        for topic, sources in _by_topic(self._contract.state, state).items():
+            if topic != without:
+                self._bag.write(topic, _message(sources, stamp, self._dt), stamp)
 
     def command(self, stamp: int, action: np.ndarray) -> None:
         """A set-point (A,), in force one step after the frame of this time [ns]."""

@@ -6,7 +6,10 @@ from policy.errors import unknown
 from sim.worlds.interface import World
 
 DEFAULT = "tabletop"
-WORLDS = {"tabletop": "sim.worlds.tabletop.world:Tabletop"}  # name -> module and class, a sim.worlds.interface.World
+WORLDS = {  # name -> module and class, a sim.worlds.interface.World
+    "tabletop": "sim.worlds.tabletop.world:Tabletop",
+    "tabletop_ee": "sim.worlds.tabletop.poses:TabletopPoses",
+}
 
 
 def load(name: str) -> type[World]:

@@ -40,6 +40,7 @@ class World(ABC):
 
     name: ClassVar[str]
     contract_name: ClassVar[str]  # of policy/contracts
+    also_recorded: ClassVar[tuple[str, ...]] = ()  # other contracts of this robot, whose commands its bags hold too
     tasks: ClassVar[Mapping[str, "Task"]]
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
     lag: ClassVar[int]  # control steps by which the arm follows its set-points
@@ -66,6 +67,10 @@ class World(ABC):
     @abstractmethod
     def step(self, action: np.ndarray, disturbance: np.ndarray | None = None) -> None:
         """Hold set-points (A,) for one control step; `disturbance` (A,) is added below the recorded command."""
+
+    def translated(self, action: np.ndarray, contract_name: str) -> np.ndarray:
+        """What an action (A,) that is about to be taken is under a contract of `also_recorded`."""
+        raise NotImplementedError
 
     @property
     @abstractmethod

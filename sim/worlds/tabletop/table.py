@@ -83,9 +83,17 @@ class Table(World):
         return round(float(self.data.time) * 1e9)
 
     def setpoint(self) -> np.ndarray:
-        """The set-points (8,) in force."""
+        """The set-points (A,) in force."""
+        return self.joint_setpoint()
+
+    def joint_setpoint(self) -> np.ndarray:
+        """The set-points (8,) of the joints in force."""
         ctrl = self.data.ctrl
         return np.append(ctrl[:7], ctrl[7] + ctrl[8])
+
+    def action(self, joints: np.ndarray) -> np.ndarray:
+        """Set-points (8,) of the joints as an action (A,) float32 of this world."""
+        return joints.astype(np.float32)
 
     # -- observation
 
@@ -111,7 +119,7 @@ class Table(World):
 
     @cached_property
     def kinematics(self) -> Kinematics:
-        """Inverse kinematics, for experts."""
+        """Of the arm, for experts and for commands that are poses."""
         return Kinematics()
 
     @property
@@ -136,6 +144,11 @@ class Table(World):
     def joint(self, name: str) -> float:
         """Travel of a sliding joint (drawer, slider, button) [m]."""
         return float(self.data.joint(name).qpos[0])
+
+    @property
+    def opening(self) -> float:
+        """Total opening of the gripper [m]."""
+        return float(self.data.qpos[self._qpos[7:]].sum())
 
     @property
     def contact(self) -> bool:

@@ -11,11 +11,11 @@ STEP = 0.10  # rad, the most a joint set-point moves in a control step: within t
 
 
 class Expert(Iterator[np.ndarray]):
-    """Turns a motion into set-points (8,) float32: 7 joints [rad], gripper [m]; it ends when the motion is over."""
+    """Turns a motion into set-points (A,) float32 of its world; it ends when the motion is over."""
 
     def __init__(self, world: Table, motion: Motion) -> None:
         self._world, self._motion = world, motion
-        self._last = world.setpoint()[:7]
+        self._last = world.joint_setpoint()[:7]
 
     def __next__(self) -> np.ndarray:
         goal = next(self._motion)
@@ -25,4 +25,4 @@ class Expert(Iterator[np.ndarray]):
         point = tcp + np.append(across, np.clip(up, -goal.lead, goal.lead))  # height is held however far the goal
         change = self._world.kinematics.solve(point) - self._last
         self._last = self._last + change * min(1.0, STEP / max(float(np.abs(change).max()), 1e-9))
-        return np.append(self._last, goal.opening).astype(np.float32)
+        return self._world.action(np.append(self._last, goal.opening))

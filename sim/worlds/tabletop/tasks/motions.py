@@ -76,7 +76,7 @@ def grip(world: Table, opening: float, most: int = 16) -> Motion:
     """Close or open the gripper in place until it no longer moves."""
     point, last = world.tcp, np.inf
     for step in range(most):
-        now = float(world.state()[7])
+        now = world.opening
         if step >= 3 and abs(now - last) < 6e-4:
             return
         last = now
