@@ -66,6 +66,11 @@ def passed_over(folder: Path) -> list[Finding]:
     return [Finding("warning", "not read", figures, do) for figures, do in found]
 
 
+def bag_name(bag: Path) -> str:
+    """What a bag is called in bags.yaml: its directory's name, or its file's without .mcap, .db3 and .zstd."""
+    return _stem(bag.name) if bag.is_file() else bag.absolute().name
+
+
 def _stem(name: str) -> str:
     """A file's name without .mcap, .db3 and .zstd."""
     return name.removesuffix(".zstd").rpartition(".")[0]

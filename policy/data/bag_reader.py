@@ -11,7 +11,6 @@ from policy.data.definitions import decode
 from policy.data.raw import Raw
 from policy.errors import InputError
 from policy.robot.contract import Contract
-from policy.robot.message_types import BOOL, STRING
 from policy.robot.motors import Motors
 from policy.robot.setpoints import SetPoints
 from policy.robot.streams import Streams
@@ -38,6 +37,9 @@ class BagReader:
         self._earlier: list[list[SetPoints]] = []  # what was commanded before the clock was set back
         self._motors, self._take = Motors(contract), take
         self._streams = Streams(contract, self._motors, alignment.headers, self._earlier.append)
+        labels = contract.labels
+        named = (contract.instruction, labels.task, labels.mode, labels.contact)
+        self._labels = {topic.lstrip("/") for topic in named if topic}
         self._reception = alignment.reception
         self._dropped: Counter[str] = Counter()
 
@@ -66,11 +68,11 @@ class BagReader:
         except Exception as error:  # rosbags raises whatever the damaged bytes lead to
             self._dropped[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
             return
-        if raw.type in (STRING, BOOL):
+        if topic in self._labels:
             self.texts.setdefault(topic, []).append((received, message.data))
-            return
-        self._streams.push(topic, message, received)
-        self._collect()
+        if self._streams.reads(topic):
+            self._streams.push(topic, message, received)
+            self._collect()
 
     def finish(self) -> None:
         """Nothing more will come."""

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from policy.data import cached_bag, findings, workers
 from policy.data.bag_files import find_bags, passed_over
+from policy.data.bag_notes import unmatched
 from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
 from policy.data.findings import Finding
@@ -135,7 +136,11 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),
         commands=[run.commands for _, run in runs],
         dropped=dropped,
-        findings=[*findings.merge([(b.name, f) for b in bags for f in b.recording.findings]), *passed_over(folder)],
+        findings=[
+            *findings.merge([(b.name, f) for b in bags for f in b.recording.findings]),
+            *passed_over(folder),
+            *unmatched(find_bags(folder)),
+        ],
     )
 
 

@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from policy.data import recording
+from policy.data.bag_notes import notes
 from policy.data.bag_reader import Pictures
 from policy.data.findings import Finding
 from policy.data.pictures import Resizer
@@ -110,10 +111,11 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
 
 
 def mark(bag: Path) -> list[list[Any]]:
-    """Names, sizes and times of a bag's files: with others it is another bag. `InputError` if they cannot be seen."""
+    """Names, sizes and times of a bag's files, and its notes: with others it is another bag. `InputError` if they cannot be seen."""
     try:
         files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
-        return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+        marks = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+        return [*marks, [*asdict(notes(bag)).values()]]
     except OSError as error:
         raise InputError(f"{bag} cannot be read ({error.strerror or error}); mend it or take it away") from error
 

@@ -3,7 +3,8 @@
     pass 1   times of all messages -> the clocks agree, or header stamps are moved, or the bag is refused
     pass 2   messages -> frames; their pictures are handed on at once, all else is kept and grouped at the end
 
-Frames before the first instruction or the first command are not used. `actions[t]` is the set-point in force at
+A bag without an instruction of its own has that of `bags.yaml` beside it, of its metadata or of the contract
+(policy.data.bag_notes); one that is marked as a failure is not read. Frames before the first instruction or the first command are not used. `actions[t]` is the set-point in force at
 `stamps[t] + dt`.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from policy.data import checks, clocks
 from policy.data.bag_files import metadata
+from policy.data.bag_notes import notes
 from policy.data.bag_reader import BagReader, Take
 from policy.data.bags import messages, summary
 from policy.data.checks import Recorded
@@ -27,6 +29,14 @@ from policy.data.unchanged_pictures import UnchangedPictures
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import BOOL, STRING
+
+FAILED = Finding(
+    "warning",
+    "a recording that failed is not used",
+    "it is marked with success: false",
+    "set success: true in bags.yaml beside it if it is to be learned",
+)
+INSTRUCT = "name it in bags.yaml beside the bag, or give `default_instruction` in the contract"
 
 
 @dataclass(slots=True)
@@ -44,6 +54,10 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
 
     `InputError` if a topic of the contract is missing or has another type, its clocks drift apart, or nothing fits.
     """
+    custom, note = metadata(bag).get("custom_data") or {}, notes(bag)
+    sources = tuple(str(custom.get("from", bag.absolute().name)).split(","))
+    if note.success is False:
+        return Recording([], sources, [FAILED])
     wanted = _wanted(contract)
     topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
@@ -53,25 +67,27 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     for raw in messages(bag, wanted, Counter()):
         reader.push(raw)
     reader.finish()
+    instruction = contract.instruction.lstrip("/")
+    if instruction not in reader.texts and (text := note.instruction or contract.default_instruction):
+        reader.texts[instruction] = [(min((one.stamp for one in reader.frames), default=0) - 1, text)]
     cut = bool(dropped[CUT_OFF])
     groups = Runs(contract, reader, cut)
     runs = groups.grouped()
     unused = reader.dropped + groups.dropped
-    said = reader.texts.get(contract.instruction.lstrip("/"), [])
+    said = reader.texts.get(instruction, [])
     restarts = len(reader.commands) - 1
     findings += checks.check(
         contract, Recorded(topics, alignment, dict(dropped), unused, said, pictures.unchanged(), runs, restarts)
     )
     dropped += unused
     if not cut:
-        _check_topics(bag, contract, set(topics))
+        _check_topics(bag, contract, {*topics, *reader.texts})
         if not runs:
             raise InputError(
                 f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; "
                 "correct the contract or take the bag away"
             )
-    custom = metadata(bag).get("custom_data") or {}
-    return Recording(runs, tuple(str(custom.get("from", bag.absolute().name)).split(",")), findings, dropped)
+    return Recording(runs, sources, findings, dropped)
 
 
 def _most_frames(lead: Times, rate: float) -> int:
@@ -94,10 +110,11 @@ def _needed(contract: Contract) -> dict[str, str]:
 
 
 def _check_topics(bag: Path, contract: Contract, seen: set[str]) -> None:
+    instruction = contract.instruction.lstrip("/")
     missing = [t for t in _needed(contract) if t not in seen]
     if missing:
         raise InputError(
             f"{bag} has no message on {', '.join(missing)}, which the contract asks for; "
             f"of its topics it has {', '.join(sorted(seen)) or 'none'}; "
-            "record the topic or correct the contract"
+            + ("record the topic or correct the contract" if missing != [instruction] else INSTRUCT)
         )

@@ -38,6 +38,7 @@ class Contract:
     state: tuple[Source, ...]
     action: tuple[Command, ...]
     instruction: str
+    default_instruction: str = ""  # of bags that hold none and for which bags.yaml has none
     labels: Labels = Labels()
 
     @functools.cached_property

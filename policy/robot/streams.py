@@ -107,6 +107,10 @@ class Streams:
                     self._accept(stream, at, receive_ns, value)
         self._release(force=False)
 
+    def reads(self, topic: str) -> bool:
+        """Whether a topic, without leading slash, is one of the contract's."""
+        return topic in self._topics
+
     def frame(self) -> Frame | None:
         """The next frame, None while none is complete."""
         return self._ready.popleft() if self._ready else None

@@ -1,0 +1,69 @@
+"""What a bag does not hold itself: its instruction, and whether the recording succeeded.
+
+    bags/
+      bags.yaml      pick_up_03: {instruction: pick up the cup, success: false}
+      pick_up_03/    metadata.yaml: custom_data: {instruction: pick up the cup, success: "false"}
+
+`bags.yaml` is written by hand, the bag's own metadata by our recorder; the file beside the bag has precedence.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy import strict_yaml
+from policy.data.bag_files import SUFFIXES, bag_name, metadata
+from policy.data.findings import Finding
+from policy.errors import InputError
+
+FILE = "bags.yaml"
+
+
+@dataclass(frozen=True)
+class BagNotes:
+    """What is known of one bag beside its messages; None where it is not."""
+
+    instruction: str | None = None
+    success: bool | None = None
+
+
+def notes(bag: Path) -> BagNotes:
+    """Of bags.yaml beside the bag, else of its metadata; `InputError` where the file is not as it should be."""
+    custom = metadata(bag).get("custom_data") or {}
+    success = {"true": True, "false": False}.get(str(custom.get("success", "")).lower())
+    written = written_beside(bag.absolute().parent).get(bag_name(bag), BagNotes())
+    return BagNotes(
+        written.instruction or str(custom.get("instruction") or "").strip() or None,
+        success if written.success is None else written.success,
+    )
+
+
+def written_beside(folder: Path) -> dict[str, BagNotes]:
+    """The bags that bags.yaml of a folder names; empty without one."""
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    raw = strict_yaml.read(path)
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: got {raw!r}, expected names of bags, each with an instruction or a success")
+    found = {}
+    for name, about in raw.items():
+        bag = str(name).removesuffix("/")
+        for suffix in sorted(SUFFIXES, key=len, reverse=True):
+            bag = bag.removesuffix(suffix)
+        found[bag] = strict_yaml.build(BagNotes, about, f"{path}: {name}")
+    return found
+
+
+def unmatched(bags: Iterable[Path]) -> list[Finding]:
+    """What bags.yaml names beside some bags and is not there."""
+    there: dict[Path, set[str]] = {}
+    for bag in bags:
+        there.setdefault(bag.absolute().parent, set()).add(bag_name(bag))
+    return [
+        Finding("warning", "not read", f"{folder / FILE} names {name}, and no such bag is there", "correct the name")
+        for folder, names in there.items()
+        for name in written_beside(folder).keys() - names
+    ]
