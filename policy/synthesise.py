@@ -64,7 +64,7 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
 
 def _read(bags: Path, out: Path, contract: Contract, counts: Counter[str]) -> Iterator[Recording]:
     """The episodes that a switch can be made of; counts the others."""
-    commanded = [contract.spec.state.index(name) for name in contract.spec.action]
+    commanded = contract.positions
     recorded = [bag for bag in find_bags(bags) if out.resolve() not in bag.resolve().parents]
     for bag in tqdm(recorded, unit="bag", desc="reading"):
         for number, e in enumerate(read_episodes(bag, contract)):

@@ -57,9 +57,10 @@ def read_demonstration(bag: Path, contract: Contract) -> InstructedDemonstration
     """The first episode of a bag, reduced to the joints that are commanded."""
     episode = read_episodes(bag, contract)[0]
     assert episode.contact is not None
-    commanded = [contract.spec.state.index(name) for name in contract.spec.action]
     return InstructedDemonstration(
-        Demonstration(episode.state[:, commanded], episode.actions, episode.contact), episode.instruction, bag.name
+        Demonstration(episode.state[:, contract.positions], episode.actions, episode.contact),
+        episode.instruction,
+        bag.name,
     )
 
 

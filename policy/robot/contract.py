@@ -111,6 +111,21 @@ class Contract:
         return places
 
     @functools.cached_property
+    def positions(self) -> list[int]:
+        """The place of each action in the state (A,); `InputError` where one is a velocity, or another's goal.
+
+        Recorded motion can be stitched and reversed only where each action is a position of the state.
+        """
+        state = self.spec.state
+        for name in self.spec.action:
+            if name not in state:
+                raise InputError(
+                    f"the action {name} is no position of the state, and switches are made of recorded positions; "
+                    "command positions or poses that are measured under the same names"
+                )
+        return [state.index(name) for name in self.spec.action]
+
+    @functools.cached_property
     def observed(self) -> dict[str, str]:
         """Topic -> message type of what a live robot's frames are made of."""
         sources: list[Camera | Source] = [*self.cameras.values(), *self.state]
