@@ -9,6 +9,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from policy import strict_yaml
@@ -43,9 +44,13 @@ def written_beside(folder: Path) -> dict[str, BagNotes]:
     path = folder / FILE
     if not path.is_file():
         return {}
-    raw = strict_yaml.read(path)
-    if raw is None:
-        return {}
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(16)
+def _read(path: Path, changed: int) -> dict[str, BagNotes]:
+    """A bags.yaml that was changed at some time [ns]."""
+    raw = strict_yaml.read(path) or {}
     if not isinstance(raw, dict):
         raise InputError(f"{path}: got {raw!r}, expected names of bags, each with an instruction or a success")
     found = {}

@@ -111,7 +111,10 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
 
 
 def mark(bag: Path) -> list[list[Any]]:
-    """Names, sizes and times of a bag's files, and its notes: with others it is another bag. `InputError` if they cannot be seen."""
+    """Names, sizes and times of a bag's files, and its notes: with others it is another bag.
+
+    `InputError` if they cannot be seen.
+    """
     try:
         files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
         marks = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]

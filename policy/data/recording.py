@@ -3,9 +3,9 @@
     pass 1   times of all messages -> the clocks agree, or header stamps are moved, or the bag is refused
     pass 2   messages -> frames; their pictures are handed on at once, all else is kept and grouped at the end
 
-A bag without an instruction of its own has that of `bags.yaml` beside it, of its metadata or of the contract
-(policy.data.bag_notes); one that is marked as a failure is not read. Frames before the first instruction or the first command are not used. `actions[t]` is the set-point in force at
-`stamps[t] + dt`.
+A bag without an instruction of its own has that of `bags.yaml` beside it, of its metadata or of the contract; one that
+is marked as a failure is not read (policy.data.bag_notes). Frames before the first instruction or the first command are
+not used. `actions[t]` is the set-point in force at `stamps[t] + dt`.
 """
 
 from collections import Counter
