@@ -19,7 +19,7 @@ from rclpy.serialization import serialize_message
 from rclpy.task import Future
 from std_msgs.msg import Float64MultiArray
 
-from policy.robot.commands import Command, Controller
+from policy.robot.commands import Controller
 from policy.robot.message_types import ARRAY, FOLLOW, GRIPPER, POSE, TRAJECTORY, TWIST
 from policy.robot.rotation import quaternion
 from policy.running.plan import Plan
@@ -170,7 +170,7 @@ def set_point_message(controller: Controller, values: np.ndarray, now: int) -> A
     if command.type == ARRAY:
         return Float64MultiArray(data=array("d", values * controller.scale + controller.offset))
     if command.type == POSE:
-        return pose_message(command, values, now)
+        return pose_message(values, command.reference, command.frame, now)
     assert command.type == TWIST, f"{command.type} is no set-point; {TRAJECTORY} is sent as a plan"
     x, y, z, a, b, c = values.tolist()
     message = TwistStamped(twist=Twist(linear=Vector3(x=x, y=y, z=z), angular=Vector3(x=a, y=b, z=c)))
@@ -178,10 +178,10 @@ def set_point_message(controller: Controller, values: np.ndarray, now: int) -> A
     return message
 
 
-def pose_message(command: Command, values: np.ndarray, now: int) -> PoseStamped:
-    """Position and rotation vector (6,) at a time [ns]."""
+def pose_message(values: np.ndarray, reference: tuple[float, ...], frame: str, now: int) -> PoseStamped:
+    """Position and rotation vector (6,) from a reference orientation, at a time [ns]."""
     x, y, z = values[:3].tolist()
-    a, b, c, w = quaternion(values[3:], np.array(command.reference)).tolist()
+    a, b, c, w = quaternion(values[3:], np.array(reference)).tolist()
     message = PoseStamped(pose=Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=a, y=b, z=c, w=w)))
-    message.header.stamp, message.header.frame_id = bridge.stamp(now), command.frame
+    message.header.stamp, message.header.frame_id = bridge.stamp(now), frame
     return message

@@ -3,7 +3,7 @@
     ros2 run midstream sim_node --ros-args -p seed:=1000000
 
 publishes    cameras and joint states as the contract names them, /clock, contact label, /diagnostics (1 Hz)
-subscribes   a trajectory on each topic of the contract's action, followed as a joint_trajectory_controller does
+subscribes   each topic of the contract's action: trajectories are followed as a joint_trajectory_controller does
 services     ~/reset (Trigger): the next layout of the world
 
 It samples a trajectory once in a control step, at its end: what the policy was trained and is evaluated with.
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image, JointState
@@ -24,10 +25,14 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
+from policy.robot.commands import Controller
+from policy.robot.decode import Unusable, value_decoder
+from policy.robot.message_types import POSE
 from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, OVERRIDES, SENSOR_OUT, STEADY
 from ros_nodes.clock_publisher import ClockPublisher
+from ros_nodes.outputs import pose_message
 from ros_nodes.qos_events import QosMismatches
 from sim import headless
 from sim.demonstration_writer import EPOCH
@@ -49,10 +54,13 @@ class SimNode(Node):
         self._contact = str(self._contract.labels.contact)
         self.world = kind()
         self.world.reset(np.random.default_rng(self._seed))
+        self._streamed = {c.topic: value_decoder(c.command.sent) for c in self._contract.controllers if c.streamed}
         self.controllers = {
             topic: TrajectoryController(joints, position, self.now)
             for topic, joints, position in self._contract.split(self.world.setpoint())
+            if topic not in self._streamed
         }
+        self.set_point = self.world.setpoint()  # (A,) in force, of which controllers without trajectories have a part
         self.rejected = 0  # trajectories
         self._problem, self._reported = "", ""  # of the newest trajectory; the newest diagnostic
         self._sim_clock = ClockPublisher(self)
@@ -81,11 +89,15 @@ class SimNode(Node):
                 qos_overriding_options=OVERRIDES,
                 event_callbacks=self._qos.publisher(topic),
             )
-        for topic in self.controllers:
+        poses = {source.topic for source in self._contract.state if source.type == POSE}
+        for topic in poses:
+            self.outputs[topic] = self.create_publisher(PoseStamped, topic, SENSOR_OUT)
+        for controller in self._contract.controllers:
+            topic = controller.topic
             self.create_subscription(
-                JointTrajectory,
+                bridge.message_class(controller.command.type),
                 topic,
-                partial(self._command, topic),
+                partial(self._take, controller) if controller.streamed else partial(self._command, topic),
                 COMMAND,
                 qos_overriding_options=OVERRIDES,
                 event_callbacks=self._qos.subscription(topic),
@@ -100,7 +112,12 @@ class SimNode(Node):
     def tick(self) -> None:
         """One control step, and what the robot then publishes."""
         end = self.now + STEP_NS
-        self.world.step(self._contract.join([(topic, c.joints, c.at(end)) for topic, c in self.controllers.items()]))
+        taken = {topic: controller.at(end) for topic, controller in self.controllers.items()}
+        parts = [
+            (topic, joints, taken.get(topic, last)) for topic, joints, last in self._contract.split(self.set_point)
+        ]
+        self.set_point = self._contract.join(parts)
+        self.world.step(self.set_point)
         now = self.now
         self._sim_clock.publish(now)
         for joints in self.world.joints:
@@ -112,7 +129,17 @@ class SimNode(Node):
         for name, pixels in self.world.frame().images.items():
             topic = self._contract.cameras[name].topic
             self.outputs[topic].publish(bridge.image(pixels, now, f"{name}_camera"))
+        self._publish_poses(now)
         self.outputs[self._contact].publish(Bool(data=self.world.contact))
+
+    def _publish_poses(self, now: int) -> None:
+        """The parts of the state that are poses."""
+        state, begin = self.world.state().astype(float), 0
+        for source in self._contract.state:
+            end = begin + len(source.spec_names)
+            if source.type == POSE:
+                self.outputs[source.topic].publish(pose_message(state[begin:end], source.reference, "", now))
+            begin = end
 
     def reset(self, seed: int) -> None:
         """Draw another layout; the clock is set back, as it is another world."""
@@ -122,8 +149,18 @@ class SimNode(Node):
 
     def hold(self) -> None:
         """Let the controllers stand where the world stands."""
-        for topic, _, position in self._contract.split(self.world.setpoint()):
-            self.controllers[topic].hold(position, self.now)
+        self.set_point = self.world.setpoint()
+        for topic, _, position in self._contract.split(self.set_point):
+            if topic in self.controllers:
+                self.controllers[topic].hold(position, self.now)
+
+    def _take(self, controller: Controller, message: Any) -> None:
+        """A set-point for a controller that follows no trajectories."""
+        try:
+            self.set_point[controller.columns] = self._streamed[controller.topic](message)
+        except Unusable as error:
+            self.rejected += 1
+            self._problem = str(error)
 
     def _command(self, topic: str, message: JointTrajectory) -> None:
         try:

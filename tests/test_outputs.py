@@ -97,14 +97,7 @@ class Driver(Node):
             self.state[:2] = self._curve.at(now)
         zero = np.zeros(3)
         self._joints.publish(bridge.joint_state(["j1", "j2", "finger"], now, self.state[:3], zero, zero))
-        command = load_pose(self.contract)
-        self._hand.publish(pose_message(command, self.state[3:], now))
-
-
-def load_pose(contract: Contract) -> Any:
-    """What turns the hand's rotation vector into a quaternion: the state's own reference."""
-    (source,) = (s for s in contract.state if s.orientation)
-    return type("Reference", (), {"reference": source.reference, "frame": "base"})
+        self._hand.publish(pose_message(self.state[3:], (1.0, 0.0, 0.0, 0.0), "base", now))
 
 
 class Stand:

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 
 from policy.robot.contract import load
+from policy.robot.decode import value_decoder
 from policy.robot.streams import Streams
-from tests.ros_tiny import Bench, bench, until  # skips the file where there is no ROS
+from tests.ros_tiny import LONG, Bench, bench, until  # skips the file where there is no ROS
 
 # isort: split
+from geometry_msgs.msg import PoseStamped
+from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge
+from ros_nodes.safety_node import SafetyNode
 from ros_nodes.sim_node import SimNode
 
 DT = 10**9 // 20
@@ -69,3 +73,30 @@ def test_it_publishes_what_the_contract_names_and_follows_trajectories(stage: Be
     before = robot.now
     assert stage.ears.call("sim_node/reset", Trigger).success
     assert robot.now < before and abs(robot.controllers[ARM].at(robot.now)[0] - goal[0]) > 0.05
+
+
+def test_a_robot_that_is_commanded_by_poses_goes_where_the_safety_node_lets_it(stage: Bench) -> None:
+    """The table's Franka by poses of its hand: measured, asked for and commanded as contract tabletop_ee has them."""
+    contract = load("tabletop_ee")
+    poses = stage.ears.listen("hand/pose", PoseStamped, 50)
+    commands = stage.ears.listen("hand_controller/target_pose", PoseStamped, 50)
+    node = stage.executor.create_task(
+        SimNode, context=stage.context, parameter_overrides=[Parameter("world", value="tabletop_ee")]
+    )
+    stage.executor.wake()
+    until(node.done, "the robot is made")
+    robot = stage.add(node.result())
+    guard = stage.node(SafetyNode, contract="tabletop_ee", use_sim_time=True, command_timeout=9.0, state_timeout=9.0)
+    out = stage.ears.create_publisher(JointTrajectory, bridge.ACTION_CHUNK, bridge.COMMAND)
+    goal = robot.world.state() + np.array([0.05, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0], np.float32)
+    points = np.tile(goal, (16, 1)).astype(float)
+
+    def ask() -> None:
+        out.publish(bridge.trajectory(contract.spec.action, robot.now, DT * np.arange(1, 17), points))
+
+    stage.ears.create_timer(0.05, ask)
+    until(lambda: np.abs(robot.world.state() - goal)[:6].max() < 0.01, "the hand is there", 4 * LONG)
+    assert guard._monitor.reason == "" and robot.rejected == 0
+    reached = value_decoder(contract.state[0])(poses[-1])
+    np.testing.assert_allclose(reached, robot.world.state()[:6], atol=0.02)
+    assert commands[-1].header.frame_id == "panda_link0"
