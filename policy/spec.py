@@ -56,6 +56,7 @@ class Spec:
     horizon: int  # H
     depth: tuple[str, ...] = ()  # names of the cameras that give distances, not colours
     unmeasured: tuple[str, ...] = ()  # names of the state that nothing measures: each is its last command
+    velocities: tuple[str, ...] = ()  # names of the action that are velocities: at rest they are 0
     text: int = 384  # D
     switches: bool = False  # reads and estimates the state of its execution: the instruction may change at any time
     runtime: RuntimeSettings = RuntimeSettings()
@@ -105,6 +106,7 @@ class Spec:
             horizon=int(raw["horizon"]),
             depth=tuple(raw.get("depth", ())),
             unmeasured=tuple(raw.get("unmeasured", ())),
+            velocities=tuple(raw.get("velocities", ())),
             text=int(raw["text"]),
             switches=bool(raw["switches"]),
             runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),

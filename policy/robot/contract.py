@@ -52,6 +52,7 @@ class Contract:
             horizon=self.horizon,
             depth=tuple(name for name, c in self.cameras.items() if c.depth),
             unmeasured=tuple(self.initial),
+            velocities=tuple(n for c in self.action if c.kind in ("velocity", "twist") for n in c.spec_names),
         )
 
     @functools.cached_property
