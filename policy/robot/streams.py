@@ -250,7 +250,7 @@ class Streams:
                 return
             values.append(stream.values[i])
         images = dict(zip(self._cameras, values, strict=False))
-        values += [initial if (now := h.value(stamp)) is None else now for h, initial in self._unmeasured]
+        values += [initial if (now := h.value(stamp - 1)) is None else now for h, initial in self._unmeasured]
         state = np.concatenate(values[len(images) :], dtype=np.float32)
         self._ready.append(Frame(stamp, images, state))
 
