@@ -47,7 +47,7 @@ def decoded(monkeypatch) -> list[str]:
 
     def counted(folder, contract, size, todo, processes):
         asked.extend(todo)
-        decode(folder, contract, size, todo, processes)
+        return decode(folder, contract, size, todo, processes)
 
     monkeypatch.setattr(dataset, "_decode", counted)
     return asked

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "policy.learning": LEAVES | ROOMS,
     "policy.train": LEAVES | ROOMS,
     "policy.export": LEAVES | ROOMS,
+    "policy.check": LEAVES | ROOMS - {"policy.learning"},
     "policy.synthesise": LEAVES | ROOMS - {"policy.learning"},
     "policy": set(),
     "sim": {"policy"},

@@ -10,8 +10,8 @@ from policy.data.raw import CUT_OFF, DAMAGED, UNCOUNTED, Raw
 from policy.errors import InputError
 
 
-def messages(bag: Path, wanted: Mapping[str, str], dropped: Counter[str]) -> Iterator[Raw]:
-    """The messages of some topics (without leading slash -> type) in the order of their reception.
+def messages(bag: Path, wanted: Mapping[str, str] | None, dropped: Counter[str]) -> Iterator[Raw]:
+    """The messages of some topics (without leading slash -> type), or of all, in the order of their reception.
 
     `dropped` counts what the bag promises and does not hold. `InputError` if a topic has another type or the bag
     cannot be read; what is whole in a bag that was cut off is given.
@@ -25,7 +25,9 @@ def messages(bag: Path, wanted: Mapping[str, str], dropped: Counter[str]) -> Ite
                 read = sqlite_file.messages if file.suffix == ".db3" else mcap_file.messages
                 for raw in read(file, own):
                     got += 1
-                    if raw.topic.lstrip("/") in wanted:
+                    if wanted is None:
+                        yield raw
+                    elif raw.topic.lstrip("/") in wanted:
                         _check_type(bag, raw, wanted)
                         yield raw
         except OSError as error:

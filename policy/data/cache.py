@@ -64,10 +64,13 @@ class Cache:
     findings: list[Finding]  # what is wrong with the data
 
 
-def open_cache(bags: Path, contract: Contract, size: int | None = None, processes: int = 2) -> Cache:
+def open_cache(
+    bags: Path, contract: Contract, size: int | None = None, processes: int = 2, skip_bad: bool = False
+) -> Cache:
     """Open the cache of a folder of bags, decoding first what it lacks.
 
-    Pictures are kept at `size` x `size`, the size that the policy reads, or as the cameras give them.
+    Pictures are kept at `size` x `size`, the size that the policy reads, or as the cameras give them. With `skip_bad`
+    bags that cannot be used or have a finding that is an error are left out, and named in a finding.
     `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
     base = bags if bags.is_dir() else bags.parent
@@ -79,8 +82,13 @@ def open_cache(bags: Path, contract: Contract, size: int | None = None, processe
             _remove_gone(folder, base)
             known = {name: _valid(folder, name, bag, contract, size) for name, bag in found.items()}
             todo = {name: found[name] for name, bag in known.items() if bag is None}
+            refused = _decode(folder, contract, size, todo, processes) if todo else {}
+            if refused and not (skip_bad and len(refused) < len(found)):
+                raise InputError(
+                    f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): "
+                    + "; ".join(sorted(refused.values())[: findings.LISTED])
+                )
             if todo:
-                _decode(folder, contract, size, todo, processes)
                 known |= {name: cached_bag.read(folder / _short(name), contract, size) for name in todo}
     except OSError as error:
         raise InputError(
@@ -88,7 +96,14 @@ def open_cache(bags: Path, contract: Contract, size: int | None = None, processe
             "free space or give a folder that can be written; what is decoded stays"
         ) from error
     whole = [bag for bag in known.values() if bag is not None]
-    return _joined(contract, size, whole, bags)
+    if skip_bad:
+        refused |= {b.name: wrong[0].what for b in whole if (wrong := findings.errors(b.recording.findings))}
+        whole = [bag for bag in whole if bag.name not in refused]
+    cache = _joined(contract, size, whole, bags)
+    if refused:
+        figures = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
+        cache.findings.append(Finding("warning", "bags are left out", figures, "mend them or take them away"))
+    return cache
 
 
 def key(contract: Contract, size: int | None) -> str:
@@ -152,20 +167,23 @@ def _valid(folder: Path, name: str, bag: Path, contract: Contract, size: int | N
     return cached_bag.read(folder / _short(name), contract, size)
 
 
-def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, Path], processes: int) -> None:
-    """Decode bags in other processes, each into its own folder."""
-    refused: list[str] = []
+def _decode(
+    folder: Path, contract: Contract, size: int | None, todo: dict[str, Path], processes: int
+) -> dict[str, str]:
+    """Decode bags in other processes, each into its own folder; bag -> why it cannot be used."""
+    refused: dict[str, str] = {}
     dropped: Counter[str] = Counter()
     pool = workers.pool(max(1, min(processes, len(todo))))
     try:
-        jobs = [
-            pool.submit(_decode_one, bag, name, contract, size, folder / _short(name)) for name, bag in todo.items()
-        ]
+        jobs = {
+            pool.submit(_decode_one, bag, name, contract, size, folder / _short(name)): name
+            for name, bag in todo.items()
+        }
         for job in tqdm(as_completed(jobs), total=len(todo), unit="bag", desc="decoding"):
             error, unused = job.result()
             dropped.update(unused)
             if error:
-                refused.append(error)
+                refused[jobs[job]] = error
         pool.shutdown()
     except BrokenProcessPool:
         raise InputError(
@@ -179,11 +197,7 @@ def _decode(folder: Path, contract: Contract, size: int | None, todo: dict[str, 
             shutil.rmtree(cached_bag.aside(folder / _short(name)), ignore_errors=True)
     if dropped:
         tqdm.write(f"not used: {summary(dropped)}")
-    if refused:
-        raise InputError(
-            f"{len(refused)} of {len(todo)} bags cannot be used (the others are decoded): "
-            + "; ".join(sorted(refused)[: findings.LISTED])
-        )
+    return refused
 
 
 def _decode_one(bag: Path, name: str, contract: Contract, size: int | None, folder: Path) -> tuple[str, Counter[str]]:

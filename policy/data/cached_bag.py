@@ -19,6 +19,7 @@ import numpy as np
 from policy.data import recording
 from policy.data.bag_notes import notes
 from policy.data.bag_reader import Pictures
+from policy.data.check_chunks import check_chunks
 from policy.data.findings import Finding
 from policy.data.pictures import Resizer
 from policy.data.recording import Recording
@@ -102,7 +103,7 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
             row = camera.dtype.itemsize * channels * (size * size if size else height * width)
             if (folder / f"image_{name}.bin").stat().st_size < pictures * row:
                 return None
-        findings = [Finding(**one) for one in about["findings"]]
+        findings = [*(Finding(**one) for one in about["findings"]), *check_chunks(contract, runs)]
         return CachedBag(
             about["name"], folder, Recording(runs, tuple(about["sources"]), findings, Counter(about["dropped"]))
         )

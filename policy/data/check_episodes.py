@@ -1,4 +1,4 @@
-"""What episodes are made of: instructions, length, motion, pictures that change, and what could not be used."""
+"""What episodes are made of: instructions, motion, pictures that change, and what could not be used."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,22 +58,9 @@ def check_instructions(said: Sequence[tuple[int, str]], begin: int) -> list[Find
     ]
 
 
-def check_episodes(contract: Contract, runs: Sequence[Run], begin: int) -> list[Finding]:
-    """Episodes that are shorter than a chunk, and recordings in which mostly nothing happens."""
+def check_idle(contract: Contract, runs: Sequence[Run], begin: int) -> list[Finding]:
+    """Recordings in which mostly nothing happens."""
     findings = []
-    short = [(run, part) for run in runs for part in run.parts if part.end - part.first < contract.horizon]
-    if short:
-        run, part = short[0]
-        findings.append(
-            Finding(
-                "warning",
-                "episodes are shorter than a chunk",
-                f"{len(short)} of {sum(len(r.parts) for r in runs)} have fewer than {contract.horizon} frames, the "
-                f"first one {part.end - part.first} ({part.instruction!r})",
-                "record to the end of the task, or lower `horizon` in the contract",
-                float(run.stamps[part.first] - begin) * 1e-9,
-            )
-        )
     span = contract.limits.high - contract.limits.low
     still = [(run, _still(run, span, round(AROUND * contract.rate))) for run in runs]
     share = float(np.concatenate([mask for _, mask in still]).mean()) if runs else 0.0

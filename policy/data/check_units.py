@@ -85,7 +85,7 @@ def check_wraps(joint: JointMotion) -> list[Finding]:
                 f"{np.abs(apart[turns]).max():.2f} in {turns.mean():.1%} of the frames (the state runs from "
                 f"{measured.min():.2f} to {measured.max():.2f}, the command from {commanded.min():.2f} to "
                 f"{commanded.max():.2f})",
-                "the driver wraps one of them at a half turn: let it count on, or leave these recordings out",
+                "the driver wraps one of them at a half turn: give `continuous: true` for this joint in the contract",
                 float(joint.at[np.argmax(turns)]),
             )
         )
@@ -100,7 +100,7 @@ def check_wraps(joint: JointMotion) -> list[Finding]:
                     f"{what} of {joint.name} wraps",
                     f"{jumps.sum()} jumps of a whole turn from one frame to the next, between {values.min():.2f} and "
                     f"{values.max():.2f}",
-                    "let the driver count on, or leave these recordings out",
+                    "give `continuous: true` for this joint in the contract, or let the driver count on",
                     float(joint.at[1:][np.argmax(jumps)]),
                 )
             )

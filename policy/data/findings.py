@@ -14,12 +14,12 @@ class Finding:
     severity: Literal["error", "warning"]  # an error would be learned
     what: str
     figures: str  # what arrived, and what was expected
-    do: str
+    do: str  # "" where the figures say it
     at: float | None = None  # s after the bag's first message where it begins, None where it has no place
 
     def __str__(self) -> str:
         where = "" if self.at is None else f" (from {self.at:.1f} s)"
-        return f"{self.what}: {self.figures}{where}; {self.do}"
+        return f"{self.what}: {self.figures}{where}" + (f"; {self.do}" if self.do else "")
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:

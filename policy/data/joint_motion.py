@@ -14,7 +14,7 @@ class JointMotion:
 
     name: str
     at: np.ndarray  # (N,) s after the bag's first message
-    measured: np.ndarray | None  # (N,), None where the state has no such joint
+    measured: np.ndarray | None  # (N,), None of a velocity, which nothing measures
     commanded: np.ndarray  # (N,)
     low: float
     high: float
@@ -35,7 +35,8 @@ def joints(
     """Each joint of the action: stamps (N,) ns, state (N, S), actions (N, A), and when the bag begins [ns]."""
     spec, limits = contract.spec, contract.limits
     for j, name in enumerate(spec.action):
-        measured = state[:, spec.state.index(name)].astype(np.float64) if name in spec.state else None
+        place = int(contract.measured[j])
+        measured = state[:, place].astype(np.float64) if place >= 0 else None
         yield JointMotion(
             name=name,
             at=(stamps - begin) * 1e-9,

@@ -34,7 +34,7 @@ def survey(bag: Path, wanted: Mapping[str, str]) -> tuple[dict[str, Times], Coun
     for raw in messages(bag, wanted, dropped):
         times = topics.setdefault(raw.topic.lstrip("/"), Times())
         times.received.append(raw.stamp)
-        times.header.append(_header(raw.data) if begins_with_header(raw.type, raw.definition) else 0)
+        times.header.append(header_stamp(raw.data) if begins_with_header(raw.type, raw.definition) else 0)
     return topics, dropped
 
 
@@ -49,7 +49,7 @@ def hertz(topics: Mapping[str, Times]) -> dict[str, float]:
     return rates
 
 
-def _header(data: bytes) -> int:
+def header_stamp(data: bytes) -> int:
     """The stamp of a serialised message that begins with a header, in ns; 0 where it is unset."""
     if len(data) < 12:
         return 0

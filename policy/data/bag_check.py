@@ -1,0 +1,51 @@
+"""One bag, read as training reads it, with nothing kept but what was found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from policy.data import recording
+from policy.data.bag_reader import Pictures, Take
+from policy.data.check_chunks import check_chunks
+from policy.data.findings import Finding
+from policy.errors import InputError
+from policy.robot.contract import Contract
+
+
+@dataclass(slots=True)
+class CheckedBag:
+    """What training would make of a bag."""
+
+    name: str
+    findings: list[Finding]
+    frames: int = 0
+    seconds: float = 0.0
+    instructions: list[str] = field(default_factory=list)  # of each episode
+
+
+def check_bag(bag: Path, name: str, contract: Contract, seen: Callable[[int, int], None]) -> CheckedBag:
+    """Read a bag by a contract; `seen` gets the frames so far and the most that there can be."""
+
+    def begin(most: int) -> Take:
+        frames = 0
+
+        def take(_: Pictures) -> None:
+            nonlocal frames
+            frames += 1
+            seen(frames, most)
+
+        return take
+
+    try:
+        found = recording.read(bag, contract, begin)
+    except InputError as error:
+        return CheckedBag(name, [Finding("error", "cannot be used", str(error), "")])
+    return CheckedBag(
+        name,
+        [*found.findings, *check_chunks(contract, found.runs)],
+        sum(len(run.stamps) for run in found.runs),
+        sum(float(np.ptp(run.stamps)) * 1e-9 for run in found.runs),
+        [part.instruction for run in found.runs for part in run.parts],
+    )

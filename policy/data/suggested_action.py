@@ -1,0 +1,129 @@
+"""Groups of the action, from the commands of bags."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from policy.data.contents import Topic
+from policy.data.suggested_names import commands, is_gripper, likeness
+from policy.data.suggested_state import StateGroup
+from policy.robot.message_types import ARRAY, JOINT_STATE, TRAJECTORY
+
+CLEARLY = 0.5  # of how far the ranges are apart in the order of the joint states
+Range = tuple[np.ndarray, np.ndarray, np.ndarray]  # lowest, highest, fastest, (n,) each
+
+
+class CommandGroup(NamedTuple):
+    """Joints that are commanded together."""
+
+    topic: str  # where a robot listens
+    source: str  # where a demonstration's action is read, "" where that is the same topic
+    joints: tuple[str, ...]  # in the message
+    names: tuple[str, ...]  # in the policy
+    indices: tuple[int, ...]  # in a message without names
+    gripper: bool
+    low: np.ndarray  # (n,) of state and command
+    high: np.ndarray
+    speed: np.ndarray  # per second
+
+
+def command_groups(topics: Mapping[str, Topic], state: Sequence[StateGroup]) -> tuple[list[CommandGroup], list[str]]:
+    """Groups of the commands that fit the state, and notes on those that do not."""
+    groups: list[CommandGroup] = []
+    notes: list[str] = []
+    measured = {group.topic for group in state}
+    rank = {TRAJECTORY: 0, ARRAY: 1, JOINT_STATE: 2}
+    candidates = [
+        name
+        for name, topic in topics.items()
+        if topic.values
+        and name not in measured
+        and (topic.type == TRAJECTORY or (topic.type in rank and (commands(name) or topic.type == ARRAY)))
+    ]
+    for name in sorted(candidates, key=lambda name: (rank[topics[name].type], name)):
+        matched = _matched(name, topics, state)
+        if not matched:
+            notes.append(f"{name} is not used: its {len(_values(topics[name]))} values are not the joints of a state")
+            continue
+        taken = {n for group in groups for n in group.names}
+        if taken & {policy for _, policy in matched}:
+            notes.append(f"{name} is not used: another command has the same joints")
+            continue
+        groups += _split(name, topics, matched, state)
+    return groups, notes
+
+
+def _values(topic: Topic) -> tuple[str, ...]:
+    assert topic.values is not None
+    return topic.values.names
+
+
+def _matched(name: str, topics: Mapping[str, Topic], state: Sequence[StateGroup]) -> list[tuple[str, str]]:
+    """(joint, name in the policy) of each value of a command, from the state whose topic is most alike; else none."""
+    topic = topics[name]
+    values = _values(topic)
+    for group in sorted(state, key=lambda group: -likeness(group.topic, name)):
+        if topic.type == ARRAY and len(values) == len(group.joints):
+            return [(group.joints[i], group.names[i]) for i in _order(topic, topics[group.topic])]
+        if topic.type != ARRAY and set(values) <= set(group.joints):
+            return [(joint, group.names[group.joints.index(joint)]) for joint in values]
+    return []
+
+
+def _order(command: Topic, state: Topic) -> list[int]:
+    """Which joint each value of an array is: the one whose range is nearest, or the order of the joint states."""
+    a, b = command.values, state.values
+    assert a is not None and b is not None
+    apart = np.abs(a.low[:, None] - b.low) + np.abs(a.high[:, None] - b.high)
+    nearest = apart.argmin(1).tolist()
+    if sorted(nearest) == list(range(len(nearest))) and apart.min(1).sum() < CLEARLY * apart.trace():
+        return [int(i) for i in nearest]
+    return list(range(len(nearest)))
+
+
+def _split(
+    name: str, topics: Mapping[str, Topic], matched: Sequence[tuple[str, str]], state: Sequence[StateGroup]
+) -> list[CommandGroup]:
+    """The arm and its grippers as groups of their own."""
+    kind = topics[name].type
+    low, high, speed = _ranges(topics, name, [policy for _, policy in matched], state)
+    places = {policy: group.topic for group in state for policy in group.names}
+    groups = []
+    for gripper in (False, True):
+        chosen = [i for i, (joint, _) in enumerate(matched) if is_gripper(joint) == gripper]
+        if not chosen:
+            continue
+        part = "gripper_controller" if gripper else "arm_controller"
+        prefix = places[matched[0][1]].rpartition("/")[0]
+        groups.append(
+            CommandGroup(
+                topic=name if kind == TRAJECTORY else "/".join(filter(None, (prefix, part, "joint_trajectory"))),
+                source="" if kind == TRAJECTORY else name,
+                joints=tuple(matched[i][0] for i in chosen),
+                names=tuple(matched[i][1] for i in chosen),
+                indices=tuple(chosen) if kind == ARRAY else (),
+                gripper=gripper,
+                low=low[chosen],
+                high=high[chosen],
+                speed=speed[chosen],
+            )
+        )
+    return groups
+
+
+def _ranges(topics: Mapping[str, Topic], name: str, names: Sequence[str], state: Sequence[StateGroup]) -> Range:
+    """Of each joint, over its command and its state."""
+    command = topics[name].values
+    assert command is not None
+    parts = [np.stack([command.low, command.high, command.speed])]
+    places = {policy: (group.topic, i) for group in state for i, policy in enumerate(group.names)}
+    seen = []
+    for policy in names:
+        topic, i = places[policy]
+        values = topics[topic].values
+        assert values is not None
+        seen.append((values.low[i], values.high[i], values.speed[i]))
+    parts.append(np.array(seen).T)
+    low, high, speed = np.stack(parts).swapaxes(0, 1)
+    return np.fmin(*low), np.fmax(*high), np.fmax(*speed)

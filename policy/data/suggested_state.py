@@ -1,0 +1,69 @@
+"""Groups of the state, from the joint states of bags."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from policy.data.contents import Topic
+from policy.data.suggested_names import commands, words
+from policy.robot.message_types import JOINT_STATE
+
+SAME = 0.02  # of a range by which two topics of the same joints may differ
+
+
+class StateGroup(NamedTuple):
+    """The joints of one topic, and their names in the policy."""
+
+    topic: str
+    joints: tuple[str, ...]
+    names: tuple[str, ...]
+    receive: bool  # its headers have no time
+
+
+def state_groups(topics: Mapping[str, Topic]) -> tuple[list[StateGroup], list[str]]:
+    """One group a topic that is no command's, and notes on what is not used."""
+    found = [
+        name for name, topic in topics.items() if topic.type == JOINT_STATE and topic.values and not commands(name)
+    ]
+    if not found:  # the only joint states there are
+        found = [name for name, topic in topics.items() if topic.type == JOINT_STATE and topic.values]
+    notes, kept = [], list[str]()
+    for name in sorted(found, key=lambda name: (-len(_joints(topics[name])), name)):
+        if double := next((other for other in kept if _repeats(topics[name], topics[other])), None):
+            notes.append(f"{name} is not used: {double} has the same joints")
+        else:
+            kept.append(name)
+    joints = [joint for name in kept for joint in _joints(topics[name])]
+    alike = {joint for joint in joints if joints.count(joint) > 1}
+    groups = []
+    for name in sorted(kept):
+        of = _joints(topics[name])
+        prefix = _prefix(name, kept)
+        names = tuple(f"{prefix}_{joint}" if joint in alike else joint for joint in of)
+        groups.append(StateGroup(name, of, names, topics[name].stamped and not topics[name].headers))
+    return groups, notes
+
+
+def _joints(topic: Topic) -> tuple[str, ...]:
+    assert topic.values is not None
+    return topic.values.names
+
+
+def _repeats(one: Topic, other: Topic) -> bool:
+    """Whether a topic has no joint that another has not, of the same values."""
+    if not set(_joints(one)) <= set(_joints(other)):
+        return False
+    assert one.values is not None and other.values is not None
+    places = [other.values.names.index(joint) for joint in one.values.names]
+    span = np.maximum(other.values.high[places] - other.values.low[places], 1e-3)
+    apart = np.maximum(
+        np.abs(one.values.low - other.values.low[places]), np.abs(one.values.high - other.values.high[places])
+    )
+    return bool((apart <= SAME * span).all())
+
+
+def _prefix(name: str, others: list[str]) -> str:
+    """The words of a topic that not all have: left of follower_left/joint_states."""
+    common = set.intersection(*(set(words(other)) for other in others))
+    return "_".join(word for word in words(name) if word not in common) or "robot"

@@ -1,0 +1,50 @@
+"""Ranges and speeds of named values, over any number of messages."""
+
+import numpy as np
+
+BASE = 100_000_000  # ns over which a speed is taken: over less, jitter is most of it
+
+
+class ValueRanges:
+    """`names` are those of the first message that had any; another message may have some of them."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.low = self.high = self.speed = self.newest = np.empty(0)
+        self._before = np.empty(0)
+        self._at = 0
+        self._order: dict[tuple[str, ...], np.ndarray] = {}
+
+    def add(self, names: tuple[str, ...], values: np.ndarray, stamp: int) -> None:
+        """The values (n,) of a message that came at `stamp` [ns]; what is not finite is passed over."""
+        if len(names) != len(values) or not np.isfinite(values).all():
+            return
+        if unknown := tuple(name for name in names if name not in self.names):
+            self._widen(unknown)
+        if (places := self._order.get(names)) is None:
+            places = self._order[names] = np.array([self.names.index(name) for name in names])
+        self.low[places] = np.fmin(self.low[places], values)
+        self.high[places] = np.fmax(self.high[places], values)
+        self.newest[places] = values
+        if stamp - self._at >= BASE:
+            with np.errstate(invalid="ignore"):
+                speed = np.abs(self.newest - self._before) / ((stamp - self._at) * 1e-9)
+            self.speed = np.fmax(self.speed, speed)
+            self._before, self._at = self.newest.copy(), stamp
+
+    def merge(self, other: "ValueRanges") -> None:
+        """Take in the ranges of another recording."""
+        if unknown := tuple(name for name in other.names if name not in self.names):
+            self._widen(unknown)
+        places = np.array([self.names.index(name) for name in other.names], int)
+        self.low[places] = np.fmin(self.low[places], other.low)
+        self.high[places] = np.fmax(self.high[places], other.high)
+        self.speed[places] = np.fmax(self.speed[places], other.speed)
+
+    def _widen(self, names: tuple[str, ...]) -> None:
+        self.names += names
+        more = np.full(len(names), np.nan)
+        self.low, self.high, self.newest, self._before, self.speed = (
+            np.concatenate([old, more]) for old in (self.low, self.high, self.newest, self._before, self.speed)
+        )
+        self._order.clear()
