@@ -1,0 +1,127 @@
+"""Instruction and success of bags that hold none: bags.yaml beside them, their metadata, the contract."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rosbags.rosbag2 import Writer
+
+from policy.data.cache import open_cache
+from policy.data.episodes import read_episodes
+from policy.errors import InputError
+from policy.robot.contract import Contract
+from tests import small_robot as robot
+
+SILENT = robot.moving(3.0, text="")
+
+
+def record(path: Path, text: str = "", **custom: str) -> Path:
+    """A bag, with the metadata that a recorder adds to it."""
+    robot.record(path, robot.moving(3.0, text=text))
+    if custom:
+        about = yaml.safe_load((path / "metadata.yaml").read_text())
+        about["rosbag2_bagfile_information"]["custom_data"] = custom
+        (path / "metadata.yaml").write_text(yaml.safe_dump(about))
+    return path
+
+
+def instructions(path: Path, contract: Contract | None = None) -> list[str]:
+    return [e.instruction for e in read_episodes(path, contract or robot.contract())]
+
+
+def test_a_bag_without_an_instruction_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no message on instruction.*bags\.yaml beside the bag.*default_instruction"):
+        instructions(record(tmp_path / "run"))
+
+
+def test_whose_instruction_counts(tmp_path: Path) -> None:
+    """Its own, else that of bags.yaml, else its metadata's, else the contract's."""
+    contract = robot.contract(default_instruction="by the contract")
+    bag, told = record(tmp_path / "run"), record(tmp_path / "told", "its own")
+    assert instructions(bag, contract) == ["by the contract"]
+    noted = record(tmp_path / "noted", instruction="by the recorder")
+    assert instructions(noted, contract) == ["by the recorder"]
+    (tmp_path / "bags.yaml").write_text(
+        "run: {instruction: by hand}\nnoted/: {instruction: by hand, success: true}\ntold: {instruction: by hand}\n"
+    )
+    assert [instructions(b, contract) for b in (bag, noted, told)] == [["by hand"], ["by hand"], ["its own"]]
+    (episode,) = read_episodes(bag, contract)
+    assert len(episode.stamps) == 60 and np.isfinite(episode.actions).all()  # all frames: it holds from the beginning
+
+
+def test_a_single_file_is_named_with_or_without_its_suffix(tmp_path: Path) -> None:
+    for name in ("run", "run.mcap"):
+        robot.record_mcap(tmp_path / "run.mcap", SILENT)
+        (tmp_path / "bags.yaml").write_text(f"{name}: {{instruction: by hand}}\n")
+        assert instructions(tmp_path / "run.mcap") == ["by hand"]
+        (tmp_path / "bags.yaml").unlink()
+
+
+def test_a_recording_that_failed_is_not_learned_and_is_reported(tmp_path: Path) -> None:
+    record(tmp_path / "good", "pick", success="true")
+    record(tmp_path / "bad", "pick", success="false")
+    record(tmp_path / "mended", "pick", success="false")
+    (tmp_path / "bags.yaml").write_text("mended: {success: true}\n")
+    cache = open_cache(tmp_path, robot.contract(), processes=1)
+    assert cache.bags == ["good", "mended"]
+    assert any("a recording that failed is not used: bad: " in str(f) for f in cache.findings)
+
+
+def test_a_change_of_bags_yaml_decodes_that_bag_again(tmp_path: Path) -> None:
+    record(tmp_path / "a", "pick")
+    record(tmp_path / "b")
+    notes = tmp_path / "bags.yaml"
+    notes.write_text("b: {instruction: first}\n")
+    contract = robot.contract()
+    assert open_cache(tmp_path, contract, processes=1).instructions == ["pick", "first"]
+    written = {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / ".cache").glob("*/*/bag.json")}
+    notes.write_text("b: {instruction: second}\n")
+    assert open_cache(tmp_path, contract, processes=1).instructions == ["pick", "second"]
+    again = {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / ".cache").glob("*/*/bag.json")}
+    assert sum(written[name] != again[name] for name in written) == 1
+
+
+def test_another_contract_decodes_again(tmp_path: Path) -> None:
+    """Also where only a joint's direction differs."""
+    record(tmp_path / "a", "pick")
+    first = open_cache(tmp_path, robot.contract(), processes=1)
+    state = [{"topic": "joint_states", "joints": list(robot.JOINTS), "scale": [1, 1, -1]}]
+    second = open_cache(tmp_path, robot.contract(state=state), processes=1)
+    assert np.array_equal(first.state[:, 2], -second.state[:, 2]) and np.array_equal(
+        first.state[:, 0], second.state[:, 0]
+    )
+
+
+def test_a_name_that_is_not_there_is_reported(tmp_path: Path) -> None:
+    record(tmp_path / "run", "pick")
+    (tmp_path / "bags.yaml").write_text("rum: {success: true}\n")
+    findings = open_cache(tmp_path, robot.contract(), processes=1).findings
+    assert any("bags.yaml names rum, and no such bag is there" in str(f) for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("run: {instructoin: pick}\n", "did you mean 'instruction'"),
+        ("run: {success: 'yes please'}\n", "expected bool"),
+        ("- run\n", "expected names of bags"),
+        ("run: [\n", "is not YAML"),
+    ],
+)
+def test_a_bags_yaml_that_is_wrong_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    bag = record(tmp_path / "run", "pick")
+    (tmp_path / "bags.yaml").write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        instructions(bag)
+    assert "bags.yaml" in str(error.value)
+
+
+def test_the_metadata_of_rosbags_own_writer_is_read(tmp_path: Path) -> None:
+    with Writer(tmp_path / "run", version=9) as writer:
+        writer.set_custom_data("instruction", "by rosbags")
+        kinds = {topic: message.__msgtype__ for topic, message, _ in SILENT}
+        connections = {t: writer.add_connection(t, kind, typestore=robot.TYPES) for t, kind in kinds.items()}
+        for topic, message, ns in SILENT:
+            writer.write(connections[topic], ns, robot.TYPES.serialize_cdr(message, kinds[topic]))
+    assert instructions(tmp_path / "run") == ["by rosbags"]
