@@ -32,10 +32,12 @@ def train(
     samples: int | None = None,
     minutes: float | None = None,
     weights: Path | None = None,
+    skip_bad: bool = False,
 ) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` are spent.
 
-    `weights` is a run whose weights are taken over, as far as the recipes agree. `InputError` for bags, recipe or
+    `weights` is a run whose weights are taken over, as far as the recipes agree. `skip_bad` leaves out bags that
+    cannot be used or would be learned wrongly (policy.check names them). `InputError` for bags, recipe or
     contract that do not fit, or an `out` that holds another recipe's run.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
@@ -53,7 +55,7 @@ def train(
     found = checkpoint.latest(out)
     if found:
         _check_same(found, checkpoint.describe(chosen, replace(robot.spec, switches=chosen.switches)))
-    cache = open_cache(bags, robot, picture_size(chosen))
+    cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad)
     _report(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
     policy = Policy(chosen, robot.spec, statistics(cache))
@@ -71,7 +73,8 @@ def train(
         f"--contract {contract_name}"
         + (f" --samples {samples}" if samples else "")
         + (f" --minutes {minutes:g}" if minutes else "")
-        + (f" --weights {weights}" if weights else ""),
+        + (f" --weights {weights}" if weights else "")
+        + (" --skip-bad" if skip_bad else ""),
     }
     if found:
         trainer.resume(found)
@@ -83,7 +86,10 @@ def _report(findings: list[Finding], is_main_process: bool) -> None:
     for finding in findings if is_main_process else ():
         print(f"{finding.severity}: {finding}", file=sys.stderr, flush=True)
     if errors := [finding for finding in findings if finding.severity == "error"]:
-        raise InputError(f"{len(errors)} of the {len(findings)} findings are errors, and would be learned: {errors[0]}")
+        raise InputError(
+            f"{len(errors)} of the {len(findings)} findings are errors, and would be learned: {errors[0]}; "
+            "--skip-bad leaves such bags out"
+        )
 
 
 def _check_same(found: Path, described: dict[str, Any]) -> None:
@@ -108,8 +114,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
     parser.add_argument("--weights", type=Path, help="folder of a run whose weights to begin with")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the learning rate is 0 at its end")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out, by name, bags that cannot be used")
     args = parser.parse_args()
-    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes, args.weights)
+    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes, args.weights, args.skip_bad)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,10 @@ def test_training_refuses_what_would_be_learnt_wrongly(tmp_path: Path, capsys: p
         train(str(recipe), tmp_path / "bags", tmp_path / "run", samples=4)
     assert "error: state of panda_joint1 is in another unit" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+    write(tmp_path / "bags" / "b", demonstration(30))
+    train(str(recipe), tmp_path / "bags", tmp_path / "run", samples=4, skip_bad=True)
+    assert "bags are left out: a: state of panda_joint1 is in another unit" in capsys.readouterr().err
+    assert (tmp_path / "run").exists()
     assert load("tabletop") == CONTRACT
 
 
