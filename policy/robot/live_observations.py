@@ -118,4 +118,7 @@ class LiveObservations:
 
 
 def _stamp(message: Any) -> int:
+    """The time in a message's header [ns], 0 where it is unset or there is none."""
+    if not hasattr(message, "header"):
+        return 0
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
