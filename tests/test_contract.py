@@ -225,7 +225,7 @@ def test_each_kind_of_command(tmp_path):
         assert contract.positions
     assert contract.limits.low[[0, 6]].tolist() == pytest.approx([0.2, -0.5])
     assert contract.limits.velocity.tolist() == pytest.approx([0.5] * 3 + [1.5] * 3 + [np.inf] * 2 + [1.6])
-    assert contract.tracking_max[:7].tolist() == pytest.approx([0.15] * 3 + [0.45] * 3 + [np.inf])
+    assert contract.tracking_max[:7].tolist() == pytest.approx([0.15] * 3 + [0.45] * 3 + [0.15])
     assert contract.spec.action_base[:8] == (3, 4, 5, 6, 7, 8, None, None), "they are learnt from zero"
     assert contract.commanded == {
         "target_pose": "geometry_msgs/msg/PoseStamped",

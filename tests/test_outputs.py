@@ -49,7 +49,7 @@ class Driver(Node):
         self.contract, self.state = contract, HOME.copy()
         self.heard: list[Any] = []  # messages and goals
         self.accepts = True
-        self._velocity = np.zeros(9)
+        self._velocity, self._felt = np.zeros(9), self.get_clock().now().nanoseconds
         self._curve: TrajectoryController | None = None
         self._joints = self.create_publisher(JointState, "joint_states", bridge.SENSOR_OUT)
         self._hand = self.create_publisher(PoseStamped, "hand", bridge.SENSOR_OUT)
@@ -92,7 +92,8 @@ class Driver(Node):
 
     def _feel(self) -> None:
         now = self.get_clock().now().nanoseconds
-        self.state += self._velocity * FEEL
+        self.state += self._velocity * (now - self._felt) * 1e-9
+        self._felt = now
         if self._curve is not None:
             self.state[:2] = self._curve.at(now)
         zero = np.zeros(3)

@@ -201,6 +201,24 @@ def test_a_hand_that_does_not_follow_is_stopped(contracts: dict[str, Contract]) 
     assert arm.monitor.reason.startswith("stopped: x does not follow: it is at 0.450")
 
 
+@pytest.mark.parametrize("kind", ["velocity", "twist"])
+def test_what_does_not_move_as_asked_is_stopped_and_what_lags_is_not(contracts: dict[str, Contract], kind: str) -> None:
+    asked = np.full((16, len(contracts[kind].spec.action)), 0.2)
+    blocked, lagging = Arm(contracts[kind]), Arm(contracts[kind])
+    blocked._obey = lambda *_: None  # type: ignore[method-assign]  # a controller that ignores everything
+    blocked.run(4.0, lambda _: asked)
+    assert "does not follow: it has moved -0." in blocked.monitor.reason and blocked.monitor.stopped
+    obey, late = lagging._obey, [np.zeros(len(asked[0]))] * 15
+
+    def lag(kind: str, measured: np.ndarray, values: np.ndarray) -> None:
+        late.append(values)
+        obey(kind, measured, 1.03 * late[-15])
+
+    lagging._obey = lag  # type: ignore[method-assign]  # 150 ms late and 3 % too fast
+    lagging.run(10.0, lambda i: asked if i // 15 % 2 else -asked)
+    assert not lagging.monitor.reason
+
+
 def test_following_begins_where_the_hand_is(contracts: dict[str, Contract]) -> None:
     """Outside its box too: from there it goes in, no faster than it may."""
     arm = Arm(contracts["pose"], lag=0.05, start_within_s=999.0)

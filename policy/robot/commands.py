@@ -112,10 +112,9 @@ class Command:
         return list(self.position_min), list(self.position_max), fastest
 
     def tracking(self) -> list[float]:
-        """How far each may be from where it is measured for long; of a velocity nothing is known."""
-        if self.kind in ("velocity", "twist"):
-            return [np.inf] * len(self.spec_names)
-        return self.expanded(self.tracking_max or [TRACKING * v for v in self.velocity_max])
+        """How far each may be for long from where it should be; of angular velocities nothing is measured."""
+        furthest = self.expanded(self.tracking_max or [TRACKING * v for v in self.velocity_max])
+        return furthest if self.kind != "twist" else furthest[:3] + [np.inf] * 3
 
     def faults(self) -> dict[str, str]:
         """What is wrong with it: "" or ".key" -> what was given and what is expected."""

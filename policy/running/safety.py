@@ -221,17 +221,23 @@ class SafetyMonitor:
 
     def _unfollowed(self, now: int, steady: int) -> str:
         """Whether the arm has been far from its set-point for long; a gripper that holds something is."""
-        setpoint = self.setpoint(now)
-        error = np.abs(self._state[self._measured] - setpoint) - self._contract.tracking_max
-        error[self._contract.grippers | (self._measured < 0)] = -1
+        setpoint, measured = self.setpoint(now), self._state[self._measured]
+        gap = np.where(self._measured < 0, 0.0, measured - setpoint)
+        for planner, controller in zip(self._planners, self._contract.controllers, strict=True):
+            if isinstance(planner, VelocityPlanner):
+                gap[controller.columns[: len(planner.astray)]] = planner.astray
+        error = np.abs(gap) - self._contract.tracking_max
+        error[self._contract.grippers] = -1
         if (error <= 0).all():
             self._near_at = steady
         if steady - self._near_at <= UNFOLLOWED:
             return ""
         i = int(np.argmax(error))
+        how = f"it is at {measured[i]:.3f}, its set-point is {setpoint[i]:.3f}"
+        if self._measured[i] < 0:
+            how = f"it has moved {gap[i]:+.3f} from where its velocities lead"
         return (
-            f"{self._contract.spec.action[i]} does not follow: it is at {self._state[self._measured][i]:.3f}, its "
-            f"set-point is {setpoint[i]:.3f}; look at the controller and at what blocks the arm"
+            f"{self._contract.spec.action[i]} does not follow: {how}; look at the controller and at what blocks the arm"
         )
 
     def _hold(self, reason: str, now: int) -> list[Plan]:

@@ -15,6 +15,7 @@ from policy.robot.contract import Contract
 from policy.running.plan import Plan
 
 REACT = 0.3  # s
+FORGET = 2.0  # s: how long a difference between what was asked for and what was done counts
 PARTS = slice(0, 3), slice(3, 6)  # of a twist: linear [m/s], angular [rad/s]
 
 
@@ -30,11 +31,14 @@ class VelocityPlanner:
         self._low, self._high = np.array(command.position_min, float), np.array(command.position_max, float)  # (M,)
         self._times, self._points = np.empty(0, np.int64), np.empty((0, len(columns)))
         self._state: np.ndarray | None = None  # (S,) newest measured, None where it is not known
+        self._looked: tuple[int, np.ndarray] | None = None  # ns, measured positions (M,) then
+        self.astray = np.zeros(len(self._low))  # (M,) how much further it has moved than was asked for, of late
         self.known = False  # whether following has begun
 
     def begin(self, now: int, state: np.ndarray) -> None:
         """Following begins: at rest, and with the measured state (S,)."""
         self._state, self.known = state, True
+        self._looked, self.astray = (now, state[self._measured]), np.zeros(len(self._low))
         self._rest()
 
     def forget(self) -> None:
@@ -70,7 +74,15 @@ class VelocityPlanner:
 
     def watch(self, now: int, state: np.ndarray | None) -> None:
         """Take the measured state (S,); without one the velocity is zero."""
-        self._state = state
+        asked, self._state = self.at(now)[0][: len(self._low)], state
+        if state is None:
+            self._looked = None
+            return
+        position = state[self._measured]
+        if self._looked is not None and now > self._looked[0]:
+            seconds = (now - self._looked[0]) * 1e-9
+            self.astray = (self.astray + position - self._looked[1] - asked * seconds) * np.exp(-seconds / FORGET)
+        self._looked = now, position
 
     # -- within
 
