@@ -174,7 +174,11 @@ def _word_lines(topics: Mapping[str, Topic]) -> list[str]:
     elif named:
         lines = [f"instruction: {_yaml(named[0])}   # GUESSED: one of {', '.join(named)}"]
     else:
-        lines = ["instruction: instruction   # no bag has one (std_msgs/msg/String): training refuses them"]
+        lines = [
+            "instruction: instruction   # none in these bags (std_msgs/msg/String): record it, write it into",
+            "# bags.yaml beside the bags (docs/bags.md), or give the same one to all:",
+            "# default_instruction: pick up the cup",
+        ]
     labels = {
         key: name
         for key, kind in LABELS.items()
