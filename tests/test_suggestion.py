@@ -110,7 +110,7 @@ def test_headers_without_a_time_are_read_by_reception(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("without", "words"),
-    [("cam", "cameras: {}   # none found"), ("joint_states", "state: []   # none found"), ("traj", "action: []")],
+    [("cam", "cameras: {}   # none found"), ("joint_states", "state: []   # none found")],
 )
 def test_what_bags_do_not_hold_is_left_for_the_user(tmp_path: Path, without: str, words: str) -> None:
     """It does not load until that is filled in: nothing is made up."""
@@ -118,6 +118,24 @@ def test_what_bags_do_not_hold_is_left_for_the_user(tmp_path: Path, without: str
     with pytest.raises(InputError, match="empty, expected at least one"):
         suggested(tmp_path / "bags")
     assert words in (tmp_path / "suggested.yaml").read_text()
+
+
+def test_no_command_was_recorded(tmp_path: Path) -> None:
+    """The action is the state one step later."""
+    robot.record(tmp_path / "bags" / "a", [item for item in robot.moving(2) if "traj" not in item[0]])
+    contract = suggested(tmp_path / "bags")
+    (episode,) = read_episodes(tmp_path / "bags" / "a", contract)
+    assert len(episode.stamps) > 30 and np.allclose(episode.actions[:-1], episode.state[1:], atol=0.01)
+    assert "no command was recorded" in (tmp_path / "suggested.yaml").read_text()
+
+
+def test_no_instruction_was_recorded(tmp_path: Path) -> None:
+    robot.record(tmp_path / "bags" / "a", robot.moving(2, text=""))
+    suggested(tmp_path / "bags")
+    text = (tmp_path / "suggested.yaml").read_text().replace("# default_instruction", "default_instruction")
+    (tmp_path / "edited.yaml").write_text(text)
+    (episode,) = read_episodes(tmp_path / "bags" / "a", load(tmp_path / "edited.yaml"))
+    assert episode.instruction == "pick up the cup"
 
 
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:

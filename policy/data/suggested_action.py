@@ -10,6 +10,7 @@ from policy.data.suggested_names import commands, is_gripper, likeness
 from policy.data.suggested_state import StateGroup
 from policy.robot.message_types import ARRAY, JOINT_STATE, TRAJECTORY
 
+NEXT_STATE = "next_state"
 CLEARLY = 0.5  # of how far the ranges are apart in the order of the joint states
 Range = tuple[np.ndarray, np.ndarray, np.ndarray]  # lowest, highest, fastest, (n,) each
 
@@ -18,7 +19,7 @@ class CommandGroup(NamedTuple):
     """Joints that are commanded together."""
 
     topic: str  # where a robot listens
-    source: str  # where a demonstration's action is read, "" where that is the same topic
+    source: str  # where a demonstration's action is read: another topic, NEXT_STATE, or "" for the same topic
     joints: tuple[str, ...]  # in the message
     names: tuple[str, ...]  # in the policy
     indices: tuple[int, ...]  # in a message without names
@@ -51,6 +52,10 @@ def command_groups(topics: Mapping[str, Topic], state: Sequence[StateGroup]) -> 
             notes.append(f"{name} is not used: another command has the same joints")
             continue
         groups += _split(name, topics, matched, state)
+    if not groups:
+        notes.append("GUESSED: no command was recorded, so the action is what the state becomes a step later")
+        for group in state:
+            groups += _split("", topics, list(zip(group.joints, group.names, strict=True)), state)
     return groups, notes
 
 
@@ -85,8 +90,8 @@ def _order(command: Topic, state: Topic) -> list[int]:
 def _split(
     name: str, topics: Mapping[str, Topic], matched: Sequence[tuple[str, str]], state: Sequence[StateGroup]
 ) -> list[CommandGroup]:
-    """The arm and its grippers as groups of their own."""
-    kind = topics[name].type
+    """The arm and its grippers as groups of their own; of no topic where no command was recorded."""
+    kind = topics[name].type if name else ""
     low, high, speed = _ranges(topics, name, [policy for _, policy in matched], state)
     places = {policy: group.topic for group in state for policy in group.names}
     groups = []
@@ -99,7 +104,7 @@ def _split(
         groups.append(
             CommandGroup(
                 topic=name if kind == TRAJECTORY else "/".join(filter(None, (prefix, part, "joint_trajectory"))),
-                source="" if kind == TRAJECTORY else name,
+                source="" if kind == TRAJECTORY else name or NEXT_STATE,
                 joints=tuple(matched[i][0] for i in chosen),
                 names=tuple(matched[i][1] for i in chosen),
                 indices=tuple(chosen) if kind == ARRAY else (),
@@ -114,9 +119,7 @@ def _split(
 
 def _ranges(topics: Mapping[str, Topic], name: str, names: Sequence[str], state: Sequence[StateGroup]) -> Range:
     """Of each joint, over its command and its state."""
-    command = topics[name].values
-    assert command is not None
-    parts = [np.stack([command.low, command.high, command.speed])]
+    command = topics[name].values if name else None
     places = {policy: (group.topic, i) for group in state for i, policy in enumerate(group.names)}
     seen = []
     for policy in names:
@@ -124,6 +127,6 @@ def _ranges(topics: Mapping[str, Topic], name: str, names: Sequence[str], state:
         values = topics[topic].values
         assert values is not None
         seen.append((values.low[i], values.high[i], values.speed[i]))
-    parts.append(np.array(seen).T)
+    parts = [np.array(seen).T, *([np.stack([command.low, command.high, command.speed])] if command else [])]
     low, high, speed = np.stack(parts).swapaxes(0, 1)
-    return np.fmin(*low), np.fmax(*high), np.fmax(*speed)
+    return np.fmin.reduce(low), np.fmax.reduce(high), np.fmax.reduce(speed)

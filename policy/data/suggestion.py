@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from policy.data.contents import Topic
-from policy.data.suggested_action import CommandGroup, command_groups
+from policy.data.suggested_action import NEXT_STATE, CommandGroup, command_groups
 from policy.data.suggested_names import camera_name, distinct, tokens
 from policy.data.suggested_state import StateGroup, state_groups
 from policy.robot.message_types import BOOL, COMPRESSED, IMAGE, STRING
@@ -144,7 +144,9 @@ def _action_lines(topics: Mapping[str, Topic], groups: Sequence[CommandGroup]) -
         if group.gripper:
             lines.append("    gripper: true   # GUESSED by its name")
         lines += [f"    position_min: {low}", f"    position_max: {high}", f"    velocity_max: {speed}"]
-        if group.source:
+        if group.source == NEXT_STATE:
+            lines.append(f"    demonstration: {NEXT_STATE}")
+        elif group.source:
             lines += [
                 "    demonstration:",
                 f"      topic: {_yaml(group.source)}",
