@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
 from policy.robot.contract import Contract
 from policy.robot.streams import Streams
@@ -104,3 +105,16 @@ def test_an_episode_s_actions_are_the_set_points_in_force(kind: str, tmp_path: P
     np.testing.assert_array_equal(np.array([f.state for f in frames]), episode.state[: len(frames)])
     at = streams.setpoint_at(int(frames[-1].stamp))
     np.testing.assert_allclose(at, value((frames[-1].stamp - START) / SECOND), atol=1e-6)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_velocity_rests_at_zero(stopped: bool, tmp_path: Path) -> None:
+    """An instruction that an empty one ends is done where the robot stood still, not where its velocity was constant."""
+    made = robot(SPEEDS)
+
+    def command(ns: int, t: float) -> Any:
+        return array(np.array([0.0 if t < 0.5 or (stopped and t > 1.2) else 0.3, 0.0]))
+
+    items = [*messages(SPEEDS, command), ("/instruction", string(""), START + 2 * SECOND)]
+    record(tmp_path / "bag", sorted(items, key=lambda item: item[2]))
+    assert open_cache(tmp_path, made, processes=1).incomplete.tolist()[0] is not stopped

@@ -132,6 +132,7 @@ class Runs:
     def _finished(self, number: int, frames: np.ndarray) -> Finished:
         """Whether an instruction was done: the commands moved, then rested, and nothing was in contact."""
         still = STILL * (self._contract.limits.high - self._contract.limits.low)
+        velocities = np.isin(self._contract.spec.action, self._contract.spec.velocities)
         stamps, commands = self._stamps[frames], self._commands[number]
 
         def finished(since: int, until: int) -> bool:
@@ -145,7 +146,8 @@ class Runs:
             if np.isnan(rested).any():
                 return False
             travelled = np.nanmax(np.abs(moved - rested[-1]), 0)
-            return bool((np.ptp(rested, axis=0) < still).all() and (travelled > still).any())
+            left = np.where(velocities, np.abs(rested).max(0), np.ptp(rested, axis=0))  # a velocity rests at 0
+            return bool((left < still).all() and (travelled > still).any())
 
         return finished
 
