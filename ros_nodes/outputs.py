@@ -9,6 +9,7 @@ What is held is published no more, a velocity apart: that is zero again and agai
 """
 
 from array import array
+from time import monotonic_ns
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +29,9 @@ from ros_nodes.bridge import COMMAND, OVERRIDES
 from ros_nodes.graph import publishers_fault, unheard
 from ros_nodes.qos_events import QosMismatches
 
+RETRY = 1_000_000_000  # ns from a goal that is refused to the next
 OPENING = 0.01  # of a gripper's range: a smaller change is no new goal
+EVERY = 100_000_000  # ns from one goal of a gripper to the next: it moves at its own speed
 
 
 class Output(Protocol):
@@ -98,13 +101,13 @@ class Topic:
 
 
 class _Goals:
-    """Goals for an action server; one that is refused is a fault until the next."""
+    """Goals for an action server; one that is refused is a fault for a while, then another is tried."""
 
     def __init__(self, node: Node, controller: Controller) -> None:
         self._node, self._controller, self._name = node, controller, bridge.relative(controller.topic)
         self._type: Any = bridge.message_class(controller.command.type)
         self._client = ActionClient(node, self._type, self._name)
-        self._refused = ""
+        self._refused_at = -RETRY  # steady ns
 
     def again(self, now: int) -> None:
         """A goal is a request, which is answered: nothing of it is lost."""
@@ -115,7 +118,9 @@ class _Goals:
         clients = self._node.count_clients(f"{self._node.resolve_topic_name(self._name)}/_action/send_goal")
         if clients > 1:
             return f"{clients} clients of {self._name}; end all but this node"
-        return self._refused
+        if monotonic_ns() - self._refused_at < RETRY:
+            return f"{self._name} refused a goal; look at what the controller logs"
+        return ""
 
     def close(self) -> None:
         self._client.destroy()
@@ -126,8 +131,8 @@ class _Goals:
 
     def _answered(self, answer: Future) -> None:
         handle = answer.result()
-        refused = handle is not None and not handle.accepted
-        self._refused = f"{self._name} refused a goal; look at what the controller logs" if refused else ""
+        if handle is not None and not handle.accepted:
+            self._refused_at = monotonic_ns()
 
 
 class TrajectoryGoals(_Goals):
@@ -148,16 +153,17 @@ class GripperGoals(_Goals):
         command = controller.command
         self._enough = OPENING * (command.position_max[0] - command.position_min[0])
         self._sent: float | None = None
+        self._sent_at = -EVERY  # steady ns
 
     def plan(self, plan: Plan) -> None:
         """Its set-point is sent when it is due."""
 
     def set_point(self, values: np.ndarray, now: int, held: bool) -> None:
-        value = float(values[0])
-        if held or not self._client.server_is_ready():
+        value, steady = float(values[0]), monotonic_ns()
+        if held or steady - self._sent_at < EVERY or not self._client.server_is_ready():
             return
         if self._sent is None or abs(value - self._sent) > self._enough:
-            self._sent = value
+            self._sent, self._sent_at = value, steady
             goal = self._type.Goal()
             goal.command.position = value * float(self._controller.scale[0]) + float(self._controller.offset[0])
             goal.command.max_effort = self._controller.command.max_effort
