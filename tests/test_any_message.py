@@ -325,3 +325,21 @@ def test_a_path_that_is_not_there_is_named_with_what_is(tmp_path: Path, change: 
     with pytest.raises(InputError) as error:
         read_episodes(tmp_path / "bag", with_state(source))
     assert words in str(error.value)
+
+
+def test_joints_without_names_are_read_by_place(tmp_path: Path) -> None:
+    """Some drivers leave `name` empty: the refusal says how to read them."""
+
+    def bare(ns: int, t: float) -> Any:
+        return robot.joints(ns, [wave(t, 0), wave(t, 1)], names=[])
+
+    one = Case({}, bare, lambda m: [m.position[1], m.position[0]])
+    items = recorded(tmp_path / "bag", one)
+    source = {"topic": TOPIC, "fields": ["position[1]", "position[0]"], "names": ["a", "b"]}
+    (episode,) = read_episodes(tmp_path / "bag", with_state(source))
+    for k in (0, 30):
+        expected = independent(tmp_path / "bag", one, int(episode.stamps[k]))
+        np.testing.assert_allclose(episode.state[k, 3:], expected, atol=1e-6)
+    assert_live_is_bag(with_state(source), items, episode)
+    with pytest.raises(InputError, match=r"got joints without names, expected a, b; read them by place, as fields"):
+        read_episodes(tmp_path / "bag", with_state({"topic": TOPIC, "joints": ["a", "b"]}))

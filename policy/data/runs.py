@@ -85,7 +85,7 @@ class Runs:
         return actions
 
     def _count_uncommanded(self, absent: str) -> None:
-        names = f": {absent}" if "got the joints" in absent else ""
+        names = f": {absent}" if "joints" in absent else ""
         self.dropped[f"frame without a command{names}"] += int((~self._known).sum())
 
     def _grouped(self, number: int) -> Run | None:

@@ -280,7 +280,9 @@ def _absent(stream: Stream) -> str:
     if stream.others is None or not isinstance(stream.source, Source):
         return "nothing yet"
     wanted = ", ".join(stream.source.joints)
-    return f"got the joints {', '.join(stream.others) or '(no name)'}, expected {wanted}"
+    if not stream.others:
+        return f"got joints without names, expected {wanted}; read them by place, as fields: [position[0], ...]"
+    return f"got the joints {', '.join(stream.others)}, expected {wanted}"
 
 
 def _names(stream: Stream) -> tuple[str, ...]:
