@@ -10,7 +10,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from policy.errors import InputError, exit_code
 from policy.learning import checkpoint
 from policy.learning.batches import Batches, picture_size
 from policy.learning.card import model_card
+from policy.learning.model import Policy
 from policy.learning.onnx_graph import check_parity, write_graph
 from policy.learning.recipe import parse
 from policy.robot import contract
@@ -57,7 +57,7 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")
         if policy.spec.switches:  # the session compares an instruction with these and refuses an unknown one
-            (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.sentence_embeddings}))
+            (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.phrasings.pooled}))
         figures = {
             "difference": difference,
             "frames": FRAMES,
@@ -82,7 +82,10 @@ def latency(folder: Path, batch: dict[str, torch.Tensor], instruction: str, time
     session = Session(folder, threads=THREADS, provider="cpu")
     tracker = Tracker(session)
     tracker.instruct(instruction)
-    images = {name: batch[f"image_{name}"][0].numpy() for name in session.spec.cameras}
+    images = {
+        name: batch[f"image_{name}"][0].numpy() if f"image_{name}" in batch else np.zeros((*size, 3), np.uint8)
+        for name, size in session.spec.cameras.items()
+    }
     frame = Frame(0, images, batch["state"][0].numpy())
     seconds = []
     for _ in range(times):
@@ -100,7 +103,7 @@ def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches,
         )
     robot, recipe = contract.load(run / "contract.yaml"), parse(state["recipe"])
     cache = open_cache(bags, robot, picture_size(recipe))
-    described = checkpoint.describe(recipe, replace(cache.contract.spec, switches=recipe.switches))
+    described = checkpoint.describe(recipe, Policy.describe(recipe, cache.contract.spec))
     if described["spec"] != state["spec"]:
         raise InputError(
             f"{run / 'contract.yaml'} no longer fits the checkpoint; put back the contract it was trained with"
@@ -111,7 +114,8 @@ def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches,
     action_range = np.maximum(values["action_max"] - values["action_min"], 1e-3)
     inputs = batches.gather(chosen)
     for name, size in robot.spec.cameras.items():  # the cache holds them at the size that the policy reads
-        inputs[f"image_{name}"] = torch.from_numpy(enlarged(inputs[f"image_{name}"].numpy(), *size))
+        for images in {f"image_{name}", f"goal_{name}"} & set(inputs):
+            inputs[images] = torch.from_numpy(enlarged(inputs[images].numpy(), *size))
     return batches, inputs, action_range
 
 

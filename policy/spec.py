@@ -3,14 +3,24 @@
 The same letters everywhere:
 
     B batch   T steps of an episode   H horizon (actions in a chunk)   C cameras
-    S state dimensions (proprioception)   A action dimensions   D width of the instruction embedding
+    S state dimensions (proprioception)   A action dimensions
+    L tokens of a sentence   D width of their embeddings
     image_<camera>        uint8   (B, height, width, 3)  RGB, as the camera gives it
                           float32 (B, height, width, 1)  of a depth camera: distance [m], 0 where it is unknown
     state                 float32 (B, S)     joint positions [rad], then gripper total opening [m]
     instruction           float32 (B, D)     sentence embedding
-    previous_instruction  float32 (B, D)     the instruction under which the current contact began
+    instruction_tokens    float32 (B, L, D)  embeddings of the words in their order
+    instruction_mask      bool    (B, L)     which of them there are
+    previous_instruction  ...                the instruction under which the current contact began; the same three
     contact               float32 (B, 1)     the policy's last estimate of the probability of contact
     contact_origin        float32 (B, S)     the state where that contact began; the current state without contact
+    committed             float32 (B, H, A)  the set-points that will be executed whatever comes; row i as in a chunk
+    committed_steps       int64   (B,)       how many rows of it are
+    goal_<camera>         uint8   (B, height, width, 3)  how the end is to look
+    return_to_go          float32 (B, 1)     how good the execution is to be
+    <condition>_present   bool    (B,)       whether an instruction, a goal, a return is given
+    noise                 float32 (B, ...)   what a head samples with
+    state_<name>          float32 (B, ...)   memory of the frames before; state_<name>_next is its successor
     actions               float32 (B, H, A)  absolute set-points, in the units of the robot
     execution_estimate    float32 (B, 5)     probabilities of contact and done, then of each mode
 
@@ -22,7 +32,7 @@ Time is integer nanoseconds. Action i of a chunk is to be reached (i + 1) * dt a
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +67,13 @@ class Spec:
     depth: tuple[str, ...] = ()  # names of the cameras that give distances, not colours
     unmeasured: tuple[str, ...] = ()  # names of the state that nothing measures: each is its last command
     velocities: tuple[str, ...] = ()  # names of the action that are velocities: at rest they are 0
+    reads: tuple[str, ...] = ()  # names of the inputs that the graph reads, beside noise and memory
     text: int = 384  # D
-    switches: bool = False  # reads and estimates the state of its execution: the instruction may change at any time
+    tokens: int = 32  # L
+    switches: bool = False  # estimates the state of its execution: the instruction may change at any time
+    noise: tuple[int, ...] = ()  # shape of the noise that its head samples with; () if none
+    memory: dict[str, tuple[int, ...]] = field(default_factory=dict)  # shapes of state_<name>
+    stride: int = 1  # steps of 1/rate from one frame that memory holds to the next
     runtime: RuntimeSettings = RuntimeSettings()
 
     @property
@@ -66,30 +81,43 @@ class Spec:
         """Nanoseconds between two actions."""
         return round(1e9 / self.rate)
 
+    @property
+    def action_base(self) -> tuple[int | None, ...]:
+        """The place in the state of each action's own measurement, from which it is learnt; None without one."""
+        return tuple(self.state.index(name) if name in self.state else None for name in self.action)
+
     def picture(self, camera: str) -> Tensor:
         """Dtype and shape of a camera's pictures."""
         shape = self.cameras[camera]
         return ("float32", (*shape, 1)) if camera in self.depth else ("uint8", (*shape, 3))
 
     def inputs(self) -> dict[str, Tensor]:
-        """Everything that the graph may read, in order: name -> dtype and shape without the batch."""
-        states, text = (len(self.state),), (self.text,)
-        inputs: dict[str, Tensor] = {f"image_{name}": self.picture(name) for name in self.cameras}
-        inputs |= {"state": ("float32", states), "instruction": ("float32", text)}
-        if self.switches:
-            inputs |= {
-                "previous_instruction": ("float32", text),
-                "contact": ("float32", (1,)),
-                "contact_origin": ("float32", states),
-            }
-        return inputs
+        """Everything that the graph reads, in order: name -> dtype and shape without the batch."""
+        named = {name: tensor for name, tensor in self._readable().items() if name in self.reads}
+        if self.noise:
+            named["noise"] = ("float32", self.noise)
+        return named | {f"state_{name}": ("float32", shape) for name, shape in self.memory.items()}
 
     def outputs(self) -> dict[str, Tensor]:
         """Everything that the graph returns, in order: name -> dtype and shape without the batch."""
         outputs: dict[str, Tensor] = {"actions": ("float32", (self.horizon, len(self.action)))}
         if self.switches:
             outputs["execution_estimate"] = ("float32", (2 + len(MODES),))
-        return outputs
+        return outputs | {f"state_{name}_next": ("float32", shape) for name, shape in self.memory.items()}
+
+    def _readable(self) -> dict[str, Tensor]:
+        """All that a graph may read beside noise and memory, in order."""
+        states, actions = ("float32", (len(self.state),)), ("float32", (self.horizon, len(self.action)))
+        pooled, tokens = ("float32", (self.text,)), ("float32", (self.tokens, self.text))
+        words, flag, number = ("bool", (self.tokens,)), ("bool", ()), ("float32", (1,))
+        named: dict[str, Tensor] = {f"image_{name}": self.picture(name) for name in self.cameras}
+        named |= {"state": states}
+        for which in ("instruction", "previous_instruction"):
+            named |= {which: pooled, f"{which}_tokens": tokens, f"{which}_mask": words}
+        named |= {"instruction_present": flag, "contact": number, "contact_origin": states}
+        named |= {"committed": actions, "committed_steps": ("int64", ())}
+        named |= {f"goal_{name}": self.picture(name) for name in self.cameras}
+        return named | {"goal_present": flag, "return_to_go": number, "return_to_go_present": flag}
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -107,8 +135,13 @@ class Spec:
             depth=tuple(raw.get("depth", ())),
             unmeasured=tuple(raw.get("unmeasured", ())),
             velocities=tuple(raw.get("velocities", ())),
+            reads=tuple(raw["reads"]),
             text=int(raw["text"]),
+            tokens=int(raw["tokens"]),
             switches=bool(raw["switches"]),
+            noise=tuple(map(int, raw["noise"])),
+            memory={str(name): tuple(map(int, shape)) for name, shape in raw["memory"].items()},
+            stride=int(raw["stride"]),
             runtime=RuntimeSettings(**{key: float(value) for key, value in raw["runtime"].items()}),
         )
 
@@ -156,6 +189,7 @@ class Chunk:
     actions: np.ndarray  # float32 (H, A)
     instruction: int  # id of the instruction it serves
     execution_estimate: ExecutionEstimate | None = None  # None where the policy does not switch
+    committed: int = 0  # how many of them were committed when it was inferred
 
 
 @dataclass(slots=True)

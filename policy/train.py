@@ -6,7 +6,6 @@ The same command again continues the run. With several processes, each taking it
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from policy.learning.batches import Batches, picture_size
 from policy.learning.model import Policy
 from policy.learning.trainer import Trainer
 from policy.robot import contract
+
+PREPARED = 20_000  # frames of the training data at which a head looks before training
 
 
 def train(
@@ -54,17 +55,19 @@ def train(
         )
     found = checkpoint.latest(out)
     if found:
-        _check_same(found, checkpoint.describe(chosen, replace(robot.spec, switches=chosen.switches)))
+        _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
     cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad)
     _report(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
-    policy = Policy(chosen, robot.spec, statistics(cache))
-    if weights is not None and not found:
-        checkpoint.warm_start(policy, weights)
+    policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)
+    if not found:
+        policy.prepare(*batches.targets(PREPARED))
+        if weights is not None:
+            checkpoint.warm_start(policy, weights)
     out.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
-    trainer = Trainer(accelerator, chosen, policy, Batches(cache, chosen), out)
+    trainer = Trainer(accelerator, chosen, policy, batches, out)
     trainer.record |= {
         "bags": str(bags),
         "frames": len(cache.state),

@@ -33,12 +33,15 @@ class SimulatedLoop:
     """A policy in control of a world; the instruction may change at any time.
 
     An inference takes `delay_ns` of the simulated clock, rounded up to whole control steps; meanwhile the former
-    chunk goes on. As on the robot there is one inference at a time, and it is not aborted.
+    chunk goes on. As on the robot there is one inference at a time, and it is not aborted. `schedule` and `seed` as in
+    `InferenceLoop`.
     """
 
-    def __init__(self, world: World, session: Session, delay_ns: int = 0) -> None:
+    def __init__(
+        self, world: World, session: Session, delay_ns: int = 0, schedule: str | None = None, seed: int = 0
+    ) -> None:
         self.world, self.session = world, session
-        self.loop = InferenceLoop(session, world.frame)
+        self.loop = InferenceLoop(session, world.frame, schedule=schedule, seed=seed)
         self.monitor = SafetyMonitor(session.contract)
         self.interventions: dict[str, int] = {}
         self.command = world.setpoint()  # (A,) the set-point sent last

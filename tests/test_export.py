@@ -61,7 +61,7 @@ def test_the_graph_equals_torch_at_any_batch_size(run: Path, model: Path) -> Non
     for size in (1, 3, 8):
         feed = random_inputs(policy.spec, size, rng)
         with torch.no_grad():
-            expected = policy(*map(torch.from_numpy, feed.values())).numpy()
+            expected = policy(*map(torch.from_numpy, feed.values()))[0].numpy()
         got = session.run(["actions"], feed)[0]
         assert got.shape == (size, 16, 8)
         np.testing.assert_allclose(got, expected, atol=1e-5)

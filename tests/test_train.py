@@ -175,9 +175,10 @@ def test_each_ablation_trains_on_the_frames_that_it_names(variant: str, tmp_path
 def test_training_instructions_lie_between_phrasings_of_the_same_task(bags: Path) -> None:
     cache = dataset.open_cache(bags, contract.load("tabletop"))
     batches = Batches(cache, recipe.parse(small.shrink("chunk")))
-    drawn = batches._instruction_embeddings(np.repeat([0, 2], 50), np.random.default_rng(0))
-    sentences = sorted(set(cache.instructions))
-    a, b, other = (batches.sentence_embeddings[sentences.index(text)] for text, _ in small.INSTRUCTIONS)
+    phrasings = batches.phrasings
+    rng, episodes = np.random.default_rng(0), np.repeat([0, 2], 50)
+    drawn = phrasings.draw("instruction", episodes, np.arange(100), rng)["instruction"]
+    a, b, other = (phrasings.pooled[phrasings.sentences.index(text)] for text, _ in small.INSTRUCTIONS)
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(drawn[50:], np.repeat(other[None], 50, 0), atol=1e-6)
     assert ((drawn[:50] @ a + drawn[:50] @ b) > 1.5 * (a @ b)).all() and len(np.unique(drawn[:50, 0])) > 10

@@ -69,7 +69,7 @@ def test_frames_before_run_across_the_instructions_of_a_recording(tmp_path):
     write(tmp_path / "a", sorted([*demonstration(12), *said], key=lambda i: i.receive))
     write(tmp_path / "b", demonstration(6))
     windows = Windows(open_cache(tmp_path, CONTRACT), 4)
-    rows, there = windows.before(np.array([10, 1, 13]), 4)
+    rows, there = windows.before(np.array([10, 1, 13]), np.tile(np.arange(3, -1, -1), (3, 1)))
     assert rows[0].tolist() == [7, 8, 9, 10] and there[0].all()
     assert windows.cache.episode[rows[0]].tolist() == [0, 0, 1, 1]
     assert rows[1, 2:].tolist() == [0, 1] and there[1].tolist() == [False, False, True, True]

@@ -22,36 +22,47 @@ class Windows:
 
     def __init__(self, cache: Cache, horizon: int) -> None:
         self.cache, self.horizon = cache, horizon
-        self._targets, self._mask = targets(cache, horizon)
+        self.targets, self._mask = targets(cache, horizon)  # (N, H, A), (N, H)
 
     def __len__(self) -> int:
         return len(self.cache.state)
 
-    def batch(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, np.ndarray]:
+    def batch(
+        self, indices: np.ndarray, rng: np.random.Generator, shift: int, frames: int = 1
+    ) -> dict[str, np.ndarray]:
         """Samples: image_<camera> (B, h, w, 3), state (B, S), actions (B, H, A), mask (B, H), episode (B,).
 
-        Each image moves by up to `shift` pixels in both directions, its edge repeated.
+        Each image moves by up to `shift` pixels in both directions, its edge repeated; those of `frames` samples in a
+        row alike, as they are one window.
         """
         cache, indices = self.cache, np.asarray(indices)
-        out = {
-            f"image_{name}": _shifted(images, indices, rng.integers(-shift, shift + 1, (len(indices), 2)))
-            for name, images in cache.images.items()
-        }
+        out = self.images("image", indices, rng, shift, frames)
         return out | {
             "state": cache.state[indices],
-            "actions": self._targets[indices],
+            "actions": self.targets[indices],
             "mask": self._mask[indices],
             "episode": cache.episode[indices],
         }
 
-    def before(self, indices: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """The frames `steps` - 1 .. 0 steps before each, across the instructions of its recording (`cache.episode`).
+    def images(
+        self, prefix: str, indices: np.ndarray, rng: np.random.Generator, shift: int, frames: int = 1
+    ) -> dict[str, np.ndarray]:
+        """The images of frames (B,) as in `batch`, named <prefix>_<camera>."""
+        return {
+            f"{prefix}_{name}": _shifted(
+                images, indices, rng.integers(-shift, shift + 1, (len(indices) // frames, 2)).repeat(frames, 0)
+            )
+            for name, images in self.cache.images.items()
+        }
 
-        Rows (B, steps) int64, the last one the frame itself, and whether there was a frame at that time (B, steps).
+    def before(self, indices: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The frames `steps` (B, T) of 1/rate before each (B,), across the instructions of its recording.
+
+        Rows (B, T) int64, and whether there was a frame at that time (B, T); where not, the nearest one's row.
         """
         cache, indices = self.cache, np.asarray(indices)
         dt = cache.contract.spec.dt_ns
-        wanted = cache.stamps[indices][:, None] - dt * np.arange(steps - 1, -1, -1)
+        wanted = cache.stamps[indices][:, None] - dt * np.asarray(steps)
         first = np.searchsorted(cache.recording, cache.recording[indices])
         rows = np.empty(wanted.shape, np.int64)
         for row, time, begin, index in zip(rows, wanted, first.tolist(), indices.tolist(), strict=True):
@@ -84,13 +95,14 @@ def targets(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
 def statistics(cache: Cache) -> dict[str, np.ndarray]:
     """Means and deviations that normalise a policy, float32.
 
-    state_mean, state_std (S,); delta_mean, delta_std (H, A) of actions[t + i] - state[t], the state of the
-    joints that actions command; action_min, action_max (A,).
+    state_mean, state_std (S,); delta_mean, delta_std (H, A) of actions[t + i] - state[t], the measurement of each
+    action (`Spec.action_base`), 0 where there is none; action_min, action_max (A,).
     """
     spec = cache.contract.spec
     actions, mask = targets(cache, spec.horizon)
     state = np.asarray(cache.state, np.float64)
-    commanded = state[:, [spec.state.index(name) for name in spec.action]]
+    known = np.array([place is not None for place in spec.action_base])
+    commanded = state[:, [place or 0 for place in spec.action_base]] * known
     deltas = [(actions[:, i] - commanded)[mask[:, i]] for i in range(spec.horizon)]
     values = {
         "state_mean": state.mean(0),

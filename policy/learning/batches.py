@@ -13,19 +13,22 @@ from policy.data.cache import Cache
 from policy.data.windows import Windows
 from policy.errors import InputError
 from policy.learning.context_labels import ContextLabels
+from policy.learning.model import Policy
 from policy.learning.objectives import OBJECTIVES
+from policy.learning.phrasings import Phrasings
 from policy.learning.recipe import Recipe
-from policy.running.text import Text
 from policy.spec import MODES
 
 PREFETCH = 3  # batches made while the model trains
+NOTHING_COMMITTED = 0.25  # probability, beside that of each number of steps
 
 
 class Batches:
     """The windows of a cache, split by recording into those trained on and those held out.
 
     A batch depends on the recipe's seed, the step and the process alone, so that a resumed run sees the same batches.
-    It holds the graph's inputs (B, ...), actions (B, H, A), mask (B, H) and the labels of the recipe's objectives.
+    It holds the graph's inputs (B, ...), actions (B, H, A), mask (B, H) and the labels of the recipe's objectives. With
+    memory its rows are windows of T frames, one after the other, and is_first (windows, T) says where the past ends.
     """
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
@@ -35,7 +38,10 @@ class Batches:
         self.cache = cache
         self.windows = Windows(cache, cache.contract.spec.horizon)
         self.labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
-        self.sentence_embeddings, self.phrasings = _phrasings(cache)
+        self.reads = frozenset(Policy.describe(recipe, cache.contract.spec).reads)
+        self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
+        self.remembers = recipe.memory is not None
+        self.phrasings = Phrasings(cache)
         self.context = ContextLabels(cache) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
         held_out, trained = _split(cache, self.recipe.held_out, self.seed)
@@ -53,7 +59,7 @@ class Batches:
         """This process's share of the batch of a step."""
         rng = np.random.default_rng([self.seed, 1, step, process])
         indices = self._order(step)[process::processes]
-        return self._make(indices, rng, self.recipe.random_shift)
+        return self._windows(indices, rng, self.recipe.random_shift)
 
     def ahead(self, step: int, process: int = 0, processes: int = 1) -> Generator[dict[str, Tensor], None, None]:
         """The batches from a step on, made by a thread while the caller uses the last one."""
@@ -65,23 +71,30 @@ class Batches:
                 yield queue.popleft().result()
 
     def validation(self, most: int) -> Iterator[dict[str, Tensor]]:
-        """At most `most` held-out windows, evenly spread, without random shift, in batches."""
+        """At most `most` held-out frames, evenly spread, without random shift, in batches."""
+        most //= self.frames
         chosen = (
             self.held_out[np.unique(np.linspace(0, len(self.held_out) - 1, most).astype(int))]
             if len(self.held_out)
             else self.held_out
         )
-        rng = np.random.default_rng([self.seed, 2])
-        for start in range(0, len(chosen), self.recipe.batch_size):
-            yield self._make(chosen[start : start + self.recipe.batch_size], rng, 0)
+        rng, size = np.random.default_rng([self.seed, 2]), self.recipe.batch_size // self.frames
+        for start in range(0, len(chosen), size):
+            yield self._windows(chosen[start : start + size], rng, 0)
 
     def gather(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """The windows of these frames, without random shift."""
-        return self._make(indices, np.random.default_rng([self.seed, 2]), 0)
+        """These frames, each for itself, without random shift."""
+        return self._tensors(self._make(indices, np.random.default_rng([self.seed, 2]), 0, 1))
+
+    def targets(self, most: int) -> tuple[Tensor, Tensor]:
+        """At most `most` frames to train on, evenly spread: actions (N, H, A) and state (N, S)."""
+        chosen = self.train[np.unique(np.linspace(0, len(self.train) - 1, most).astype(int))]
+        return torch.from_numpy(self.windows.targets[chosen]), torch.from_numpy(self.cache.state[chosen])
 
     def _order(self, step: int) -> np.ndarray:
         """The windows of a step's batch over all processes: epoch after epoch, each in its own random order."""
-        positions = np.arange(step * self.recipe.batch_size, (step + 1) * self.recipe.batch_size)
+        size = self.recipe.batch_size // self.frames
+        positions = np.arange(step * size, (step + 1) * size)
         epochs, within = np.divmod(positions, len(self.train))
         shuffled = np.concatenate([self._epoch(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)])
         indices: np.ndarray = self.train[shuffled]
@@ -93,23 +106,44 @@ class Batches:
             self._shuffled = (epoch, rng.permutation(len(self.train)))
         return self._shuffled[1]
 
-    def _make(self, indices: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
-        batch = self.windows.batch(indices, rng, shift)
-        batch["instruction"] = self._instruction_embeddings(batch.pop("episode"), rng)
-        if self.context is not None:
-            context = self.context.draw(indices, rng)
-            previous = self._instruction_embeddings(context["previous_instruction"], rng)
-            batch |= context | {"previous_instruction": previous}
-        batch |= {name: values[indices] for name, values in self.labels.items()}
-        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
+    def _windows(self, last: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
+        """The windows that end in these frames.
 
-    def _instruction_embeddings(self, episodes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Embeddings (B, D), each between two phrasings of its episode's task: more phrasings than were recorded."""
-        phrasings = [self.phrasings[episode] for episode in episodes]
-        first, second = (self.sentence_embeddings[[rng.choice(numbers) for numbers in phrasings]] for _ in range(2))
-        mixed = first + rng.random((len(phrasings), 1), np.float32) * (second - first)
-        embeddings: np.ndarray = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
-        return embeddings
+        The last frame comes up to a stride after the one before it, as an inference between those that memory holds.
+        A time without a frame is before the recording or in a gap of it: what comes after it has no past.
+        """
+        if not self.remembers:
+            return self._tensors(self._make(last, rng, shift, 1))
+        grid = rng.integers(1, self.stride + 1, (len(last), 1)) + self.stride * np.arange(self.frames - 2, -1, -1)
+        steps = np.concatenate([grid, np.zeros((len(last), 1), np.int64)], 1)[:, -self.frames :]
+        rows, there = self.windows.before(last, steps)
+        is_first = np.concatenate([np.ones((len(last), 1), bool), ~there[:, :-1]], 1)
+        return self._tensors(self._make(rows.reshape(-1), rng, shift, self.frames) | {"is_first": is_first})
+
+    def _make(self, rows: np.ndarray, rng: np.random.Generator, shift: int, frames: int) -> dict[str, np.ndarray]:
+        """What a policy reads and learns of frames (B,), of which `frames` in a row are one window."""
+        batch = self.windows.batch(rows, rng, shift, frames)
+        episode, windows = batch.pop("episode"), np.arange(len(rows)) // frames
+        batch |= self.phrasings.draw("instruction", episode, windows, rng)
+        if self.context is not None:
+            context = self.context.draw(rows, rng)
+            previous = context.pop("previous_instruction")
+            batch |= context | self.phrasings.draw("previous_instruction", previous, windows, rng)
+        if "committed" in self.reads:
+            horizon = batch["actions"].shape[1]
+            steps = rng.integers(0, horizon // 2 + 1, len(rows)) * (rng.random(len(rows)) >= NOTHING_COMMITTED)
+            batch |= {"committed": batch["actions"], "committed_steps": steps}
+        if "goal_present" in self.reads:
+            batch |= self.windows.images("goal", self.cache.bounds[episode + 1] - 1, rng, shift)
+        given = {"instruction_present": True, "goal_present": ~self.cache.incomplete[episode]}
+        for name in sorted(self.reads & set(given)):
+            batch[name] = given[name] & (rng.random(len(rows)) >= self.recipe.condition_dropout)
+        names = self.reads | {"actions", "mask"}
+        return {n: v for n, v in batch.items() if n in names} | {n: v[rows] for n, v in self.labels.items()}
+
+    @staticmethod
+    def _tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch.items()}
 
 
 def picture_size(recipe: Recipe) -> int | None:
@@ -131,21 +165,3 @@ def _split(cache: Cache, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
         np.array([held.issuperset(of_episode) for of_episode in cache.sources]),
         np.array([held.isdisjoint(of_episode) for of_episode in cache.sources]),
     )
-
-
-def _phrasings(cache: Cache) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Embeddings (N, D) of all N sentences and, by episode, the numbers of those of its task.
-
-    An episode without a task label has its own sentence alone.
-    """
-    sentences = sorted(set(cache.instructions))
-    number = {sentence: i for i, sentence in enumerate(sentences)}
-    tasks: dict[str, set[int]] = {}
-    for task, sentence in zip(cache.tasks, cache.instructions, strict=True):
-        if task is not None:
-            tasks.setdefault(task, set()).add(number[sentence])
-    groups = {task: np.array(sorted(numbers)) for task, numbers in tasks.items()}
-    return Text().embed(sentences), [
-        np.array([number[sentence]]) if task is None else groups[task]
-        for task, sentence in zip(cache.tasks, cache.instructions, strict=True)
-    ]

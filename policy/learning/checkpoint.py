@@ -127,11 +127,20 @@ def warm_start(policy: Policy, run: Path) -> None:
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     if "delta_mean" not in common:
         raise InputError(f"{run} holds a policy of another robot or horizon; start from one of the same contract")
-    position, their_position = own["mixer.position"].clone(), theirs["mixer.position"]
-    for name, rows in policy.token_slices.items():
-        if name in other.token_slices:
-            position[rows] = their_position[other.token_slices[name]]
-    policy.load_state_dict(own | common | {"mixer.position": position})
+    for name in policy.mixer.positions:
+        name = f"mixer.{name}"
+        if name in theirs and own[name].shape[1:] == theirs[name].shape[1:]:
+            common[name] = _moved(own[name], theirs[name], policy.token_slices, other.token_slices)
+    policy.load_state_dict(own | common)
+
+
+def _moved(own: Tensor, theirs: Tensor, places: dict[str, slice], their_places: dict[str, slice]) -> Tensor:
+    """Rows of one policy's tokens, those of the groups that another has taken from there."""
+    rows = own.clone()
+    for name, place in places.items():
+        if name in their_places and len(rows[place]) == len(theirs[their_places[name]]):
+            rows[place] = theirs[their_places[name]]
+    return rows
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The policy: encoders -> mixer -> head, with everything between raw inputs and robot units inside."""
+"""The policy: encoders -> mixer -> sequence mixer -> head, with all between raw inputs and robot units inside."""
 
 from dataclasses import replace
 from itertools import accumulate
@@ -9,33 +9,36 @@ from torch import Tensor, nn
 
 from policy.learning.encoders import ENCODERS
 from policy.learning.heads import HEADS
-from policy.learning.interfaces import Encoder, Objective
+from policy.learning.interfaces import Encoder, Objective, Prefix
 from policy.learning.mixers import MIXERS
-from policy.learning.normalization import Statistics, mean_tensor, std_tensor
+from policy.learning.normalization import Statistics, identity_statistics, mean_tensor, std_tensor
 from policy.learning.objectives import OBJECTIVES, ExecutionEstimation
-from policy.learning.recipe import Recipe
+from policy.learning.recipe import Memory, Recipe
+from policy.learning.sequence_mixers import SEQUENCE_MIXERS
+from policy.learning.sequence_mixers.none import NoMemory
 from policy.spec import Spec
 
 
 class Policy(nn.Module):
     """Maps the inputs of `Spec.inputs` to the outputs of `Spec.outputs`, as a pure function of positional tensors.
 
-        instruction token, camera tokens, state token, action token -> mixer -> feature -> head -> chunk
+        instruction token, camera tokens, state token, action token -> mixer -> feature
+        feature, state_* of the frames before -> sequence mixer -> feature -> head -> chunk
 
     The causal mixer reads the tokens in the recipe's order; the learned action token comes last and reads all. The
-    head works on normalised changes from the current state, one scale for each step of the horizon:
+    head works on normalised changes from the current state, one scale for each step of the horizon, from 0 where the
+    state holds no measurement of an action:
 
         actions[i] = state + delta_mean[i] + delta_std[i] * head[i]
     """
 
     delta_mean: Tensor  # (H, A)
     delta_std: Tensor  # (H, A)
+    has_base: Tensor  # (A,) 1 where an action is learnt from a measurement in the state
 
     def __init__(self, recipe: Recipe, spec: Spec, statistics: Statistics) -> None:
         super().__init__()
         width = recipe.width
-        self.spec = replace(spec, switches=recipe.switches)
-        self.inputs, self.outputs = tuple(self.spec.inputs()), tuple(self.spec.outputs())
         encoders = {
             name: ENCODERS[name](settings, spec, width, statistics) for name, settings in recipe.encoders.items()
         }
@@ -43,39 +46,72 @@ class Policy(nn.Module):
         self.token_slices = _slices({name: encoder.tokens for name, encoder in encoders.items()} | {"action": 1})
         self.action_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.mixer = MIXERS[recipe.mixer.name](recipe.mixer.settings, width, self.token_slices["action"].stop)
+        memory = recipe.memory or Memory("none", NoMemory.Settings(), frames=1, stride=1)
+        self.sequence_mixer = SEQUENCE_MIXERS[memory.name](memory.settings, width, memory.frames)
         self.head = HEADS[recipe.head.name](recipe.head.settings, width, spec.horizon, len(spec.action))
         self.objective_weights = {name: weight for name, weight in recipe.objectives.items() if weight > 0}
         objectives = {name: OBJECTIVES[name](spec, width, statistics) for name in self.objective_weights}
         self.objectives = cast("dict[str, Objective]", nn.ModuleDict(objectives))
-        self.commanded = [spec.state.index(name) for name in spec.action]  # the part of the state that actions set
+        read = {"state", *(name for encoder in encoders.values() for name in encoder.inputs)}
+        self.spec = replace(spec, switches=recipe.switches, noise=self.head.noise)
+        self.spec = replace(
+            self.spec, memory=self.sequence_mixer.state, stride=memory.stride, reads=tuple(sorted(read))
+        )
+        self.inputs, self.outputs = tuple(self.spec.inputs()), tuple(self.spec.outputs())
+        self.base = [place or 0 for place in spec.action_base]
+        known = torch.tensor([float(place is not None) for place in spec.action_base])
+        self.register_buffer("has_base", known, persistent=False)
         self.register_buffer("delta_mean", mean_tensor(statistics["delta_mean"]))
         self.register_buffer("delta_std", std_tensor(statistics["delta_std"]))
 
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    @staticmethod
+    def describe(recipe: Recipe, robot: Spec) -> Spec:
+        """The spec of the policy that a recipe makes for a robot, without its weights."""
+        with torch.device("meta"):
+            return Policy(recipe, robot, identity_statistics(robot)).spec
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Tensors in the order of `inputs` to those of `outputs`.
 
-        actions (B, H, A), absolute set-points in robot units; a switching policy adds execution_estimate (B, 5).
+        actions (B, H, A), absolute set-points in robot units; a switching policy adds execution_estimate (B, 5), and
+        one with memory its state after this frame.
         """
         named = dict(zip(self.inputs, inputs, strict=True))
         features = self.features(named)
-        chunk = self.head.sample(features, None)
-        actions = self.commanded_state(named)[:, None] + self.delta_mean + self.delta_std * chunk
-        if not self.spec.switches:
-            return actions
-        estimation = cast(ExecutionEstimation, self.objectives["execution_estimate"])
-        return actions, estimation.probabilities(features)
+        features, state = self.sequence_mixer.step(features, {n: named[f"state_{n}"] for n in self.spec.memory})
+        prefix = self.prefix(named)
+        chunk = self.head.sample(features, named.get("noise"), prefix)
+        if prefix is not None:
+            chunk = torch.where(prefix.mask[..., None], prefix.chunk, chunk)
+        outputs = [self.measured(named)[:, None] + self.delta_mean + self.delta_std * chunk]
+        if self.spec.switches:
+            estimation = cast(ExecutionEstimation, self.objectives["execution_estimate"])
+            outputs.append(estimation.probabilities(features))
+        return (*outputs, *(state[name] for name in self.spec.memory))
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum and its parts; `batch` holds inputs, actions, mask and the objectives' labels."""
+        """The weighted sum and its parts; `batch` holds inputs, actions, mask and the objectives' labels.
+
+        With memory its rows are windows of T frames, one after the other, and is_first (windows, T) says where a
+        recording begins; every frame is learnt from.
+        """
         features = self.features(batch)
-        delta = batch["actions"] - self.commanded_state(batch)[:, None]
-        target = (delta - self.delta_mean) / self.delta_std
-        parts = {"action": self.head.loss(features, target, batch["mask"])}
+        if "is_first" in batch:
+            windows = features.view(*batch["is_first"].shape, -1)
+            features = self.sequence_mixer(windows, batch["is_first"]).flatten(0, 1)
+        target, mask, prefix = self.normalised(batch["actions"], batch), batch["mask"], self.prefix(batch)
+        if prefix is not None:
+            mask = mask & ~prefix.mask
+        parts = {"action": self.head.loss(features, target, mask, prefix)}
         total = parts["action"]
         for name, objective in self.objectives.items():
             parts[name] = objective(features, batch[name])
             total = total + self.objective_weights[name] * parts[name]
         return total, parts
+
+    def prepare(self, actions: Tensor, state: Tensor) -> None:
+        """Let the head look at actions (N, H, A) and state (N, S) of the training data, once, before training."""
+        self.head.prepare(self.normalised(actions, {"state": state}))
 
     def features(self, named: dict[str, Tensor]) -> Tensor:
         """The action feature (B, width) of inputs by name."""
@@ -88,14 +124,27 @@ class Policy(nn.Module):
             tokens.append(group)
             masks.append(mask)
         masks.append(torch.ones(1, 1, dtype=torch.bool, device=action.device))
-        rows = max(len(mask) for mask in masks)
-        mask = torch.cat([mask.expand(rows, -1) for mask in masks], 1)
+        if any(mask.shape[0] != 1 for mask in masks):  # else one row stands for all, a constant of the graph
+            masks = [mask.expand(action.shape[0], -1) for mask in masks]
+        mask = torch.cat(masks, 1)
         mixed: Tensor = self.mixer(torch.cat([*tokens, action], 1), mask)
         return mixed[:, -1]
 
-    def commanded_state(self, named: dict[str, Tensor]) -> Tensor:
-        """The current positions (B, A) of the joints that actions command."""
-        return named["state"][:, self.commanded]
+    def prefix(self, named: dict[str, Tensor]) -> Prefix | None:
+        """What is committed of a chunk, None where the policy does not read it; rows beyond it change nothing."""
+        if "committed" not in self.inputs:
+            return None
+        rows = torch.arange(self.spec.horizon, device=named["state"].device)
+        mask = rows < named["committed_steps"][:, None]
+        return Prefix(torch.where(mask[..., None], self.normalised(named["committed"], named), 0.0), mask)
+
+    def normalised(self, actions: Tensor, named: dict[str, Tensor]) -> Tensor:
+        """Set-points (B, H, A) in robot units as the head makes them."""
+        return (actions - self.measured(named)[:, None] - self.delta_mean) / self.delta_std
+
+    def measured(self, named: dict[str, Tensor]) -> Tensor:
+        """The measurements (B, A) from which actions are learnt."""
+        return named["state"][:, self.base] * self.has_base
 
 
 def _slices(counts: dict[str, int]) -> dict[str, slice]:

@@ -13,12 +13,13 @@ from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.learning.encoders import ENCODERS
 from policy.learning.heads import HEADS
-from policy.learning.interfaces import Encoder, Head, Mixer
+from policy.learning.interfaces import Encoder, Head, Mixer, SequenceMixer
 from policy.learning.mixers import MIXERS
 from policy.learning.objectives import OBJECTIVES
+from policy.learning.sequence_mixers import SEQUENCE_MIXERS
 
 T = TypeVar("T")
-Registry = Mapping[str, type[Encoder] | type[Mixer] | type[Head]]
+Registry = Mapping[str, type[Encoder] | type[Mixer] | type[SequenceMixer] | type[Head]]
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABLATIONS = ("", "rollback", "advance", "mode")
 
@@ -32,17 +33,26 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Memory(Part):
+    """A sequence mixer, and the frames that it reads."""
+
+    frames: int  # T of a window in training, the present one included
+    stride: int  # steps of 1/rate from one to the next
+
+
+@dataclass(frozen=True)
 class Training:
     """How a recipe is trained; rates are for the whole batch, however many processes share it."""
 
     samples: int = 2_000_000  # windows seen until the cosine schedule ends
-    batch_size: int = 128
+    batch_size: int = 128  # windows, each of one frame; with memory, frames of longer windows
     learning_rate: float = 6e-4  # peak
     warmup_steps: int = 1000
     weight_decay: float = 0.02
     gradient_clip: float = 1.0  # norm
     ema_decay: float = 0.999  # of the exponential moving average of the weights, which is what is exported
     random_shift: int = 4  # pixels by which images are shifted
+    condition_dropout: float = 0.1  # probability that an instruction, a goal, a return that may be absent is
     held_out: float = 0.02  # share of the episodes kept for validation
     ablate: str = ""  # "rollback" or "advance": these frames are left out; "mode": all frames are labelled forward
     seed: int = 0
@@ -63,8 +73,16 @@ class Recipe:
     encoders: dict[str, Any]  # name -> settings, in the order of their tokens; the first conditions all
     mixer: Part
     head: Part
+    memory: Memory | None = None
     objectives: dict[str, float] = field(default_factory=dict)  # name -> weight
     training: Training = Training()
+
+    def __post_init__(self) -> None:
+        if self.memory and self.training.batch_size % self.memory.frames:
+            raise InputError(
+                f"training.batch_size {self.training.batch_size} in the recipe does not divide into windows of "
+                f"{self.memory.frames} frames (memory.frames); change one of them"
+            )
 
     @property
     def switches(self) -> bool:
@@ -109,6 +127,7 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
         encoders=encoders,
         mixer=_part(MIXERS, "mixer", values.get("mixer"), where),
         head=_part(HEADS, "head", values.get("head"), where),
+        memory=_memory(values.get("memory"), where),
         objectives=objectives,
         training=_build(Training, values.get("training") or {}, f"{where}: training"),
     )
@@ -117,8 +136,9 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
 def dump(recipe: Recipe) -> dict[str, Any]:
     """The mapping that `parse` reads, every default written out."""
     raw = asdict(recipe)
-    for axis in ("mixer", "head"):
-        raw[axis] = {"name": raw[axis]["name"], **raw[axis]["settings"]}
+    for axis in ("mixer", "head", "memory"):
+        if raw[axis] is not None:
+            raw[axis] |= raw[axis].pop("settings")
     return raw
 
 
@@ -127,6 +147,21 @@ def _part(registry: Registry, kind: str, raw: Any, where: str) -> Part:
     values = dict(_mapping(raw, f"{where}: {kind}"))
     name = strict_yaml.value(str, values.pop("name", None), f"{where}: {kind}.name")
     return Part(name, _settings(registry, kind, name, values, f"{where}: {kind}"))
+
+
+def _memory(raw: Any, where: str) -> Memory | None:
+    """Memory given as `{name: ..., frames: ..., stride: ..., setting: ...}`, None where it is left out."""
+    if raw is None:
+        return None
+    values = dict(_mapping(raw, f"{where}: memory"))
+    sizes = {
+        key: strict_yaml.value(int, values.pop(key, None), f"{where}: memory.{key}") for key in ("frames", "stride")
+    }
+    for key, number in sizes.items():
+        if number < 1:
+            raise InputError(f"{where}: memory.{key}: got {number}, expected at least 1")
+    part = _part(SEQUENCE_MIXERS, "memory", values, where)
+    return Memory(part.name, part.settings, **sizes)
 
 
 def _settings(registry: Registry, kind: str, name: str, raw: Any, where: str) -> Any:

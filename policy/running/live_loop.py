@@ -27,8 +27,8 @@ Publish = Callable[
 class LiveLoop:
     """Frames and instructions in, set-points out through `publish`; `close` ends its thread.
 
-    `clock` gives the robot's time in ns, `stale_s` is how old a frame may be that is inferred from. Figures and
-    status are read from `loop`.
+    `clock` gives the robot's time in ns, `stale_s` is how old a frame may be that is inferred from; `schedule` as in
+    `InferenceLoop`. Figures and status are read from `loop`.
     """
 
     def __init__(
@@ -38,8 +38,9 @@ class LiveLoop:
         publish: Publish,
         replan_s: float | None = None,
         stale_s: float = 0.15,
+        schedule: str | None = None,
     ) -> None:
-        self.loop = InferenceLoop(session, self._newest, replan_s)
+        self.loop = InferenceLoop(session, self._newest, replan_s, schedule)
         self._clock, self._publish, self._stale = clock, publish, round(stale_s * 1e9)
         self._wake = threading.Condition(threading.RLock())
         self._frame: Frame | None = None

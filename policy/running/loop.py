@@ -21,7 +21,8 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.robot.instructions import continues, stops
-from policy.running.schedule import Schedule
+from policy.running.commitment import Commitment
+from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import Session
 from policy.running.text import Sentence
 from policy.running.tracker import Tracker
@@ -57,6 +58,8 @@ class Inference:
     frame: Frame
     feed: dict[str, np.ndarray]
     instruction: int
+    committed: int  # set-points that were given as such
+    due: bool  # its chunk is; else only the policy's memory wants the frame
     outputs: dict[str, np.ndarray] | None = None
 
     def run(self) -> None:
@@ -71,11 +74,20 @@ class InferenceLoop:
     """Frames and instructions in, set-points out; times are ns of the robot's clock, passed in.
 
     `observe` gives the newest usable frame, None if there is none: it is asked only where one is inferred from.
+    `schedule` names a strategy of policy.running.schedule: "rtc" for a policy that reads what is committed, else
+    "replace", unless given. `seed` is that of the noise of a head that samples.
     `reason` says why nothing is commanded, "" while something is. Not for several threads at once.
     """
 
-    def __init__(self, session: Session, observe: Callable[[], Frame | None], replan_s: float | None = None) -> None:
-        self.session, self.tracker = session, Tracker(session)
+    def __init__(
+        self,
+        session: Session,
+        observe: Callable[[], Frame | None],
+        replan_s: float | None = None,
+        schedule: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.session, self.tracker = session, Tracker(session, seed)
         self._observe, self._dt = observe, session.spec.dt_ns
         replan = session.spec.runtime.replan_s if replan_s is None else replan_s
         self._replan = round(replan * 1e9) - self._dt // 2
@@ -86,7 +98,9 @@ class InferenceLoop:
         self.inference_s: deque[float] = deque(maxlen=KEPT)
         self.waiting_s: deque[float] = deque(maxlen=KEPT)  # frame's stamp to its chunk, less inference
         self.reaction_s: deque[float] = deque(maxlen=KEPT)  # instruction to its first chunk
-        self._schedule = Schedule()
+        self._strategy = choose(schedule, session.spec)
+        self._schedule = STRATEGIES[self._strategy]()
+        self._commitment = Commitment(self._dt, session.spec.horizon)
         self._following: list[Sentence] = []  # what the instruction names beside what is in force, in order
         self._completed: list[str] = []  # and what of it was done before
         self._asked: Embedding | None = None  # the instruction that waits to be embedded
@@ -120,6 +134,11 @@ class InferenceLoop:
     def pending(self) -> bool:
         """An instruction has come that no chunk serves yet."""
         return self._answering is not None
+
+    @property
+    def schedule(self) -> str:
+        """The strategy in use: "replace" where chunks come later than can be committed."""
+        return "replace" if self._commitment.given_up else self._strategy
 
     @property
     def urgent(self) -> bool:
@@ -185,15 +204,19 @@ class InferenceLoop:
         if self._asked:
             self._busy = True
             return self._asked
-        due = self._wanted or self.reason or now - self._inferred >= self._replan
-        if not self.tracker.text or not due:
+        due = self._wanted or bool(self.reason) or now - self._inferred >= self._replan
+        if not self.tracker.text or not (due or self.tracker.memory_due(now)):
             return None
         frame = self._observe()
         if frame is None:
             return None
-        self._busy, self._wanted = True, False
+        self._busy = True
+        self._wanted = self._wanted and not due
+        steps = 0 if self.reason else self._commitment.steps(self.pending)
+        committed = self._schedule.committed(frame.stamp, steps, self._dt)
         try:
-            return Inference(self.session, frame, self.tracker.inputs(frame), self.tracker.instruction)
+            feed = self.tracker.inputs(frame, committed)
+            return Inference(self.session, frame, feed, self.tracker.instruction, len(committed), due)
         except InputError as error:
             self._fail(error, now)
             return None
@@ -257,11 +280,18 @@ class InferenceLoop:
 
     def _take_chunk(self, work: Inference, now: int, took_s: float) -> None:
         assert work.outputs is not None
-        chunk = self.tracker.update(work.frame, work.outputs)
+        chunk = self.tracker.update(work.frame, work.outputs, work.committed)
         self.estimate = chunk.execution_estimate
         self.inference_s.append(took_s)
-        if not self._schedule.add(chunk, now):
+        if not work.due:
+            return
+        added = self._schedule.add(chunk, now)
+        self._commitment.measured(now - work.frame.stamp, work.committed, added)
+        if not added:
             self.outdated += 1
+            if work.committed and len(self._schedule.ahead(now)[0]):  # what was scheduled goes on
+                self._wanted = True
+                return
             self._rest(f"nothing of a chunk is still to come: inference took {took_s:.2f} s", now)
             return
         if self.reason:

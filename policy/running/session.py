@@ -26,7 +26,7 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(bool)": "bool", "tensor(int64)": "int64"}
 SENTENCES = 256  # that are kept as they were read
 EXPORT_AGAIN = "export it again with `python -m policy.export <run> --out <folder>`"
 
@@ -87,6 +87,8 @@ class Session:
         """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""
         feed = {}
         for name, (h, w) in self.spec.cameras.items():
+            if f"image_{name}" not in self.spec.reads:
+                continue
             image = frame.images.get(name)
             if image is None or image.shape != (h, w, 3) or image.dtype != np.uint8:
                 got = "none" if image is None else f"{image.dtype} {image.shape}"

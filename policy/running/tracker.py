@@ -11,13 +11,20 @@ The policy estimates; the tracker only carries what a single frame cannot show, 
     contact_origin        current       onset            onset            current                 current, rest
 """
 
+from typing import Any
+
 import numpy as np
 
 from policy.errors import InputError
 from policy.robot.instructions import continues
+from policy.running.carried_state import CarriedState
+from policy.running.conditions import Conditions
 from policy.running.session import Session
 from policy.running.text import Sentence
-from policy.spec import MODES, Chunk, ExecutionEstimate, Frame, RuntimeSettings
+from policy.spec import MODES, Chunk, ExecutionEstimate, Frame, RuntimeSettings, Spec
+
+NO_CONDITIONS = Conditions()
+GOAL_IMAGE = "(as in the goal image)"  # the text of an instruction without a sentence
 
 
 class Memory:
@@ -136,15 +143,19 @@ class Tracker:
     chunk = tracker.infer(frame)
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, seed: int = 0) -> None:
         self.session = session
         self.instruction = 0  # id of the newest instruction; 0 before the first
-        self._sentence: Sentence | None = None  # the newest instruction
+        self._sentence: Sentence | None = None  # the newest instruction; None also where one has only conditions
+        self._conditions = Conditions()
+        self._carried = CarriedState(session.spec)
+        self._noise = np.random.default_rng(seed)  # of a head that samples
         self.reset()
 
     def reset(self) -> None:
-        """Forget the instruction and all about its execution; ids go on."""
+        """Forget the instruction, all about its execution and the frames before; ids go on."""
         self._memory = Memory(self.session.spec.runtime)
+        self._carried.reset()
 
     @property
     def text(self) -> str:
@@ -170,13 +181,22 @@ class Tracker:
         """The sentence itself; for "continue" the unfinished one, `InputError` if there is none."""
         return self._memory.resolve(text)
 
-    def instruct(self, text: str) -> int:
+    def memory_due(self, stamp: int) -> bool:
+        """Whether the policy's memory wants the frame of this stamp [ns], also where no chunk is due."""
+        return self._carried.due(stamp)
+
+    def instruct(self, text: str, **conditions: Any) -> int:
         """Take a new instruction and return its id; the sentence is read here, never per frame.
 
-        "continue" resumes the unfinished one. Raises `InputError` for an empty sentence and where nothing is
-        unfinished: the instruction in force stays; and, with a switching policy, for a sentence unlike all that
-        it was taught: then none is in force any more.
+        `conditions`: the fields of `Conditions` (goal_image, return_to_go) that this policy reads. "continue" resumes
+        the unfinished one. Raises `InputError` for an empty sentence, for conditions that do not fit and where nothing
+        is unfinished: the instruction in force stays; and, with a switching policy, for a sentence unlike all that it
+        was taught: then none is in force any more.
         """
+        given = Conditions(**conditions)
+        given.check(self.session.spec)
+        if not text.strip() and given.goal_image is not None and "instruction_present" in self.session.spec.reads:
+            return self.accept(GOAL_IMAGE, None, given)
         text = self.resolve(text)
         if not text.strip():
             raise InputError("got an empty instruction, expected a sentence such as 'open the drawer'")
@@ -185,13 +205,13 @@ class Tracker:
         except InputError:
             self.withdraw()
             raise
-        return self.accept(text, sentence)
+        return self.accept(text, sentence, given)
 
-    def accept(self, text: str, sentence: Sentence) -> int:
-        """Take a new instruction that the encoder has read already, and return its id."""
+    def accept(self, text: str, sentence: Sentence | None, conditions: Conditions = NO_CONDITIONS) -> int:
+        """Take a new instruction that the encoder has read already, None where there is no sentence; return its id."""
         self.instruction += 1
-        self._memory.instruct(text, sentence)
-        self._sentence = sentence
+        self._memory.instruct(text, sentence or _no_sentence(self.session.spec))
+        self._sentence, self._conditions = sentence, conditions
         return self.instruction
 
     def withdraw(self) -> None:
@@ -199,22 +219,46 @@ class Tracker:
         self.instruction += 1
         self._memory.withdraw()
 
-    def inputs(self, frame: Frame) -> dict[str, np.ndarray]:
-        """What the graph reads for a frame, B = 1; `InputError` for one that does not fit and without instruction."""
-        if not self.text or self._sentence is None:
-            raise InputError("no instruction is in force; call `instruct` (or publish one) first")
-        feed = self.session.observation(frame)
-        possible = feed | self._sentence.inputs("instruction") | self._memory.inputs(feed["state"][0])
-        return {name: possible[name] for name in self.session.spec.inputs() if name in possible}
+    def inputs(self, frame: Frame, committed: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """What the graph reads for a frame, B = 1; `InputError` for one that does not fit and without instruction.
 
-    def update(self, frame: Frame, outputs: dict[str, np.ndarray]) -> Chunk:
-        """The chunk of the graph's answer (B = 1) to `inputs(frame)`, once the execution state is updated by it."""
+        `committed` (n, A): the set-points that will be executed whatever comes, i + 1 steps after the frame's stamp.
+        """
+        if not self.text:
+            raise InputError("no instruction is in force; call `instruct` (or publish one) first")
+        spec, feed = self.session.spec, self.session.observation(frame)
+        sentence = self._sentence or _no_sentence(spec)
+        possible = feed | sentence.inputs("instruction") | self._memory.inputs(feed["state"][0])
+        possible |= self._conditions.inputs(spec) | {"instruction_present": np.array([self._sentence is not None])}
+        if "committed" in spec.reads:
+            rows, count = np.zeros((1, spec.horizon, len(spec.action)), np.float32), 0
+            if committed is not None and len(committed):
+                count = len(committed)
+                rows[0, :count] = committed
+            possible |= {"committed": rows, "committed_steps": np.array([count])}
+        if spec.noise:
+            possible["noise"] = self._noise.standard_normal((1, *spec.noise), np.float32)
+        possible |= self._carried.inputs(frame.stamp)
+        return {name: possible[name] for name in spec.inputs()}
+
+    def update(self, frame: Frame, outputs: dict[str, np.ndarray], committed: int = 0) -> Chunk:
+        """The chunk of the graph's answer (B = 1) to `inputs(frame)`, once the execution state is updated by it.
+
+        `committed`: how many set-points were given as such.
+        """
         actions, estimate = outputs["actions"][0], None
+        self._carried.update(frame.stamp, outputs)
         if self.session.spec.switches:
             state = np.asarray(frame.state, np.float32)
             estimate, actions = self._memory.update(frame.stamp, state, outputs["execution_estimate"][0], actions)
-        return Chunk(frame.stamp, self.session.spec.dt_ns, actions, self.instruction, estimate)
+        return Chunk(frame.stamp, self.session.spec.dt_ns, actions, self.instruction, estimate, committed)
 
     def infer(self, frame: Frame) -> Chunk:
         """The chunk that answers this frame under the instruction in force; errors as in `inputs`."""
         return self.update(frame, self.session.run(self.inputs(frame)))
+
+
+def _no_sentence(spec: Spec) -> Sentence:
+    """What stands for the sentence where an instruction has none; the graph reads that it is absent."""
+    zeros = np.zeros((spec.tokens, spec.text), np.float32)
+    return Sentence("", zeros[0], zeros, np.zeros(spec.tokens, bool))

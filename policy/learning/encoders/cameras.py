@@ -1,6 +1,8 @@
 """Camera images as tokens, read by one small CNN that the instruction conditions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -63,6 +65,7 @@ class Cameras(Encoder):
                               +---- heat maps <----+ -> (x, y) of K points --+
     """
 
+    prefix: ClassVar[str] = "image"  # of the inputs that it reads, one a camera
     grid: Tensor  # (pixels at 1/4, 2): x, y from -1 to 1
 
     @dataclass(frozen=True)
@@ -79,9 +82,9 @@ class Cameras(Encoder):
         s = self.settings = settings
         if s.size % 8:
             raise InputError(f"cameras: size {s.size} in the recipe; expected a multiple of 8")
-        self.inputs = tuple(f"image_{camera}" for camera in spec.cameras)
-        self.tokens = len(self.inputs)
-        self.camera = nn.Parameter(0.02 * torch.randn(len(self.inputs), width))
+        self.images = self.inputs = tuple(f"{self.prefix}_{camera}" for camera in spec.cameras)
+        self.tokens = len(self.images)
+        self.camera = nn.Parameter(0.02 * torch.randn(len(self.images), width))
         self.stem = nn.Conv2d(3, s.stem, 7, stride=4, padding=3)
         self.fine = Block(s.stem, width)
         self.down = nn.Conv2d(s.stem, s.channels, 3, stride=2, padding=1)
@@ -100,11 +103,13 @@ class Cameras(Encoder):
 
     def forward(self, *inputs: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, h, w, 3) uint8 to a token for each; see `Encoder.forward`."""
-        batch, count = inputs[0].shape[0], len(inputs)
-        x = torch.cat([self.prepare(name, image) for name, image in zip(self.inputs, inputs, strict=True)])
+        return group_dropout(self.tokens_of(inputs, condition), 0.0, self.training)
+
+    def tokens_of(self, images: Sequence[Tensor], condition: Tensor) -> Tensor:
+        """An image (B, h, w, 3) uint8 a camera to their tokens (B, C, width)."""
+        x = torch.cat([self.prepare(name, image) for name, image in zip(self.images, images, strict=True)])
         condition = torch.cat([condition + embedding for embedding in self.camera])
-        tokens = self.read(x, condition)
-        return group_dropout(tokens.view(count, batch, -1).transpose(0, 1), 0.0, self.training)
+        return self.read(x, condition).view(len(images), images[0].shape[0], -1).transpose(0, 1)
 
     def prepare(self, name: str, image: Tensor) -> Tensor:
         """An image (B, h, w, 3) uint8 to (B, 3, size, size) float around 0, channels_last as the bytes lie.
@@ -112,9 +117,10 @@ class Cameras(Encoder):
         The cache of frames holds images at that size already.
         """
         x = image.permute(0, 3, 1, 2).float()
-        rows = getattr(self, name.replace("image_", "rows_"), None)
+        camera = name.removeprefix(f"{self.prefix}_")
+        rows = getattr(self, f"rows_{camera}", None)
         if rows is not None and x.shape[-2:] != (self.settings.size, self.settings.size):
-            x = rows @ x @ getattr(self, name.replace("image_", "columns_")).T
+            x = rows @ x @ getattr(self, f"columns_{camera}").T
         x = x * (1 / 64) - 2
         if self.training and self.settings.color_jitter:
             gain, offset = self.settings.color_jitter * (2 * torch.rand(2, len(x), 1, 1, 1, device=x.device) - 1)

@@ -1,4 +1,4 @@
-"""Dropout of a whole token group, so that a policy also acts without it."""
+"""Absence of a whole token group, so that a policy also acts without it."""
 
 import torch
 from torch import Tensor
@@ -14,3 +14,9 @@ def group_dropout(tokens: Tensor, probability: float, training: bool) -> tuple[T
         mask = mask & (torch.rand(len(tokens), 1, device=tokens.device) >= probability)
         tokens = tokens * mask[:, :, None]
     return tokens, mask
+
+
+def where_present(tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (B, n, width), zero where they are not present (B,) bool, and their mask (B, n) bool."""
+    mask = present[:, None].expand(-1, tokens.shape[1])
+    return tokens * mask[:, :, None], mask

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.learning.encoders.group_dropout import group_dropout
+from policy.learning.encoders.group_dropout import group_dropout, where_present
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
 from policy.spec import Spec
@@ -28,10 +28,12 @@ class Instruction(Encoder):
     class Settings:
         noise: float = 0.4  # training: expected norm of the noise, that of the embedding being 1
         dropout: float = 0.1  # training: of the hidden units
+        optional: bool = False  # the policy also acts without an instruction
 
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__(settings, spec, width, statistics)
-        self.settings, self.inputs, self.tokens = settings, ("instruction",), 1
+        self.settings, self.tokens = settings, 1
+        self.inputs = ("instruction", "instruction_present") if settings.optional else ("instruction",)
         self.layers = nn.Sequential(
             nn.Linear(spec.text, width),
             nn.GELU(),
@@ -41,9 +43,10 @@ class Instruction(Encoder):
         )
 
     def forward(self, *inputs: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """instruction (B, D) to one token; see `Encoder.forward`."""
-        (instruction,) = inputs
+        """instruction (B, D), and where optional its presence (B,), to one token; see `Encoder.forward`."""
+        instruction, *present = inputs
         if self.training:
             instruction = noisy_embedding(instruction, self.settings.noise)
         # The embedding has norm 1: scaled so that its components are about 1.
-        return group_dropout(self.layers(instruction * instruction.shape[-1] ** 0.5)[:, None], 0.0, self.training)
+        token = self.layers(instruction * instruction.shape[-1] ** 0.5)[:, None]
+        return where_present(token, present[0]) if present else group_dropout(token, 0.0, self.training)

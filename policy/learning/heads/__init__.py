@@ -1,6 +1,9 @@
 """Heads: action feature -> chunk, and its loss (policy.learning.interfaces.Head)."""
 
+from policy.learning.heads.bins import Bins
+from policy.learning.heads.bins_offset import BinsOffset
+from policy.learning.heads.flow import Flow
 from policy.learning.heads.l1 import L1
 from policy.learning.interfaces import Head
 
-HEADS: dict[str, type[Head]] = {"l1": L1}
+HEADS: dict[str, type[Head]] = {"l1": L1, "flow": Flow, "bins": Bins, "bins_offset": BinsOffset}

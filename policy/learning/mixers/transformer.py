@@ -38,6 +38,7 @@ class Layer(nn.Module):
 class Transformer(Mixer):
     """Layers over a row of tokens whose number and order are fixed, hence one learned position for each."""
 
+    positions = ("position",)
     causal: Tensor  # (n, n) bool
     diagonal: Tensor  # (n, n) bool
 

@@ -1,0 +1,75 @@
+"""The words of the instruction in their order, as tokens; the pooled sentence embedding is nearly blind to order."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from policy.learning.encoders.group_dropout import group_dropout, where_present
+from policy.learning.interfaces import Encoder
+from policy.learning.normalization import Statistics
+from policy.spec import Spec
+
+
+class Words(Encoder):
+    """One token for the current sentence and, with `previous`, one for the previous: attention learns what to read.
+
+        token states (L, D) -> norm -> keys, values      each query: softmax(query . keys) values -> MLP -> token
+
+    Attention pooling as in Set Transformer (Lee et al. 2019). Noise and dropped words in training stand for the
+    phrasings that no demonstration has.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        queries: int = 8
+        noise: float = 0.3  # training: of the normalised states
+        drop_words: float = 0.1  # training: share of the tokens that are not read
+        dropout: float = 0.1  # training: of the hidden units
+        previous: bool = False  # the previous instruction, too
+        optional: bool = False  # the policy also acts without an instruction
+
+    def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__(settings, spec, width, statistics)
+        self.settings, self.tokens = settings, 2 if settings.previous else 1
+        self.inputs = tuple(
+            f"{which}{part}"
+            for which in ("instruction", "previous_instruction")[: self.tokens]
+            for part in ("_tokens", "_mask")
+        ) + (("instruction_present",) if settings.optional else ())
+        self.norm = nn.LayerNorm(spec.text, elementwise_affine=False)
+        self.keys, self.values = nn.Linear(spec.text, width), nn.Linear(spec.text, width)
+        self.queries = nn.Parameter(torch.randn(settings.queries, width))
+        self.current = nn.Sequential(
+            nn.Linear(settings.queries * width, width),
+            nn.GELU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+        )
+        if settings.previous:
+            last = nn.Linear(width, width)
+            self.changed = nn.Sequential(nn.Linear(2 * settings.queries * width, width), nn.GELU(), last)
+            nn.init.normal_(last.weight, std=0.01)  # training begins as if the token were absent
+
+    def forward(self, *inputs: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """States (B, L, D) and masks (B, L) of one or two sentences to a token for each; see `Encoder.forward`."""
+        current = self.pool(inputs[0], inputs[1])
+        tokens = [self.current(current)]
+        if self.settings.previous:
+            previous = self.pool(inputs[2], inputs[3])
+            tokens.append(self.changed(torch.cat([previous, previous - current], 1)))
+        group = torch.stack(tokens, 1)
+        return where_present(group, inputs[-1]) if self.settings.optional else group_dropout(group, 0.0, self.training)
+
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Token states (B, L, D) under a mask (B, L) to what the queries read (B, queries * width)."""
+        x = self.norm(states)
+        if self.training:
+            x = x + self.settings.noise * torch.randn_like(x)
+            kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.settings.drop_words)
+            mask = torch.where(kept.any(1, keepdim=True), kept, mask)
+        scores = self.queries @ self.keys(x).transpose(1, 2) * self.queries.shape[-1] ** -0.5
+        weights = torch.where(mask[:, None], scores.float(), -1e9).softmax(-1).to(x.dtype)
+        read: Tensor = weights @ self.values(x)
+        return read.flatten(1)

@@ -1,0 +1,118 @@
+"""Selective state space over frames (Mamba, Gu and Dao 2023) in plain torch, with a reset inside the window.
+
+    x -> norm -> (u, z)    u -> short convolution -> SiLU -> h = decay * h + dt * B u,  y = C h + D u
+                                                             y * SiLU(z) -> out, added to x
+
+decay = exp(-dt * A), and dt, B, C depend on u. A boundary sets the decay to 0, so that nothing of before it is left.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from policy.learning.interfaces import SequenceMixer, State
+from policy.learning.sequence_mixers.segments import shifted
+
+DT_MIN, DT_MAX = 1e-3, 1e-1  # of the steps that training begins with, as Mamba's
+
+
+class Layer(nn.Module):
+    """One selective state space of E = 2 * width channels with N numbers each, added to its input."""
+
+    rates: Tensor  # (E, N), log
+
+    def __init__(self, width: int, size: int, taps: int) -> None:
+        super().__init__()
+        inner, self.size, self.rank = 2 * width, size, max(1, width // 16)
+        self.norm = nn.LayerNorm(width)
+        self.enter, self.out = nn.Linear(width, 2 * inner, bias=False), nn.Linear(inner, width, bias=False)
+        self.taps = nn.Parameter(torch.randn(taps, inner) / taps)  # [i]: of i frames ago
+        self.tap_bias = nn.Parameter(torch.zeros(inner))
+        self.select = nn.Linear(inner, self.rank + 2 * size, bias=False)
+        self.dt = nn.Linear(self.rank, inner)
+        self.rates = nn.Parameter(torch.arange(1, size + 1).float().log().repeat(inner, 1))
+        self.skip = nn.Parameter(torch.ones(inner))
+        steps = (torch.rand(inner) * (math.log(DT_MAX) - math.log(DT_MIN)) + math.log(DT_MIN)).exp()
+        with torch.no_grad():
+            self.dt.bias.copy_(steps + (-torch.expm1(-steps)).log())  # the inverse of softplus
+
+    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
+        """x (B, T, width), is_first (B, T) bool to the shape of x."""
+        u, z = self.enter(self.norm(x)).chunk(2, -1)
+        u = F.silu(sum((shifted(u, is_first, i) * tap for i, tap in enumerate(self.taps)), self.tap_bias))
+        decay, added, read = self._selected(u)
+        h = _scan(decay * (~is_first)[:, :, None, None], added)
+        return self._leave(x, u, z, h, read)
+
+    def step(self, x: Tensor, h: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, width), h (B, E, N), before (B, taps - 1, E), the newest last, to the same."""
+        u, z = self.enter(self.norm(x)).chunk(2, -1)
+        before = torch.cat([before, u[:, None]], 1)
+        u = F.silu((before.flip(1) * self.taps).sum(1) + self.tap_bias)
+        decay, added, read = self._selected(u)
+        h = decay * h + added
+        return self._leave(x, u, z, h, read), h, before[:, 1:]
+
+    def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """u (..., E) to decay and addition (..., E, N) and C (..., N), in float32."""
+        low, enter, read = self.select(u).float().split([self.rank, self.size, self.size], -1)
+        dt = F.softplus(self.dt(low.to(u.dtype)).float())[..., None]
+        return (-dt * self.rates.exp()).exp(), dt * u.float()[..., None] * enter[..., None, :], read
+
+    def _leave(self, x: Tensor, u: Tensor, z: Tensor, h: Tensor, read: Tensor) -> Tensor:
+        y = (h * read[..., None, :]).sum(-1).to(u.dtype) + self.skip * u
+        added: Tensor = self.out(y * F.silu(z))
+        return x + added
+
+
+class StateSpace(SequenceMixer):
+    """Layers of selective state space; the state has one size, however long the past."""
+
+    @dataclass(frozen=True)
+    class Settings:
+        layers: int = 2
+        size: int = 16  # N, numbers for each channel
+        taps: int = 4  # frames of the short convolution
+
+    def __init__(self, settings: Settings, width: int, frames: int) -> None:
+        super().__init__(settings, width, frames)
+        self.settings, self.inner = settings, 2 * width
+        layers = [Layer(width, settings.size, settings.taps) for _ in range(settings.layers)]
+        self.layers = cast("list[Layer]", nn.ModuleList(layers))
+        self.norm = nn.LayerNorm(width)
+
+    @property
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """The recurrent state of each layer, and the inputs of its short convolution."""
+        s, layers = self.settings, len(self.layers)
+        return {"recurrent": (layers, self.inner, s.size), "inputs": (layers, s.taps - 1, self.inner)}
+
+    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
+        """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
+        for layer in self.layers:
+            x = layer(x, is_first)
+        normed: Tensor = self.norm(x)
+        return normed
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x (B, width) to (B, width), and the state after it."""
+        recurrent, inputs = [], []
+        for i, layer in enumerate(self.layers):
+            x, h, before = layer.step(x, state["recurrent"][:, i], state["inputs"][:, i])
+            recurrent.append(h)
+            inputs.append(before)
+        return self.norm(x), {"recurrent": torch.stack(recurrent, 1), "inputs": torch.stack(inputs, 1)}
+
+
+def _scan(decay: Tensor, added: Tensor) -> Tensor:
+    """h_t = decay_t * h_(t-1) + added_t for all t at once, (B, T, E, N), in log2(T) passes (Hillis and Steele 1986)."""
+    frames, steps = decay.shape[1], 1
+    while steps < frames:
+        added = torch.cat([added[:, :steps], added[:, steps:] + decay[:, steps:] * added[:, :-steps]], 1)
+        decay = torch.cat([decay[:, :steps], decay[:, steps:] * decay[:, :-steps]], 1)
+        steps *= 2
+    return added

@@ -1,0 +1,48 @@
+"""What a policy may be given beside or instead of a sentence: how the end is to look, how good it is to be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from policy.errors import InputError
+from policy.spec import Spec
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Conditions of one instruction, each absent unless given; they stay while it is in force."""
+
+    goal_image: Mapping[str, np.ndarray] | None = None  # camera -> uint8 (height, width, 3) RGB
+    return_to_go: float | None = None
+
+    def check(self, spec: Spec) -> None:
+        """`InputError` for a condition that the policy does not read, or an image that does not fit."""
+        for name, given, flag in (
+            ("goal_image", self.goal_image, "goal_present"),
+            ("return_to_go", self.return_to_go, "return_to_go_present"),
+        ):
+            if given is not None and flag not in spec.reads:
+                raise InputError(
+                    f"got {name}, which this policy does not read (it reads {', '.join(spec.reads)}); leave it out, or "
+                    f"train a recipe with the encoder {name}"
+                )
+        for camera, (h, w) in spec.cameras.items() if self.goal_image is not None else ():
+            image = self.goal_image.get(camera) if self.goal_image is not None else None
+            if image is None or image.shape != (h, w, 3) or image.dtype != np.uint8:
+                got = "none" if image is None else f"{image.dtype} {image.shape}"
+                raise InputError(f"goal_image of camera {camera!r}: got {got}, expected uint8 {(h, w, 3)} RGB")
+        if self.return_to_go is not None and not np.isfinite(self.return_to_go):
+            raise InputError(f"return_to_go: got {self.return_to_go}, expected a finite number")
+
+    def inputs(self, spec: Spec) -> dict[str, np.ndarray]:
+        """What a graph may read of them, B = 1."""
+        goal, value = self.goal_image, self.return_to_go
+        return {
+            f"goal_{camera}": (np.zeros((*size, 3), np.uint8) if goal is None else goal[camera])[None]
+            for camera, size in spec.cameras.items()
+        } | {
+            "goal_present": np.array([goal is not None]),
+            "return_to_go": np.array([[value or 0.0]], np.float32),
+            "return_to_go_present": np.array([value is not None]),
+        }
