@@ -13,7 +13,7 @@ from policy.spec import Spec
 class Conditions:
     """Conditions of one instruction, each absent unless given; they stay while it is in force."""
 
-    goal_image: Mapping[str, np.ndarray] | None = None  # camera -> uint8 (height, width, 3) RGB
+    goal_image: Mapping[str, np.ndarray] | None = None  # camera -> a picture as `Spec.picture` describes it
     return_to_go: float | None = None
 
     def check(self, spec: Spec) -> None:
@@ -27,21 +27,20 @@ class Conditions:
                     f"got {name}, which this policy does not read (it reads {', '.join(spec.reads)}); leave it out, or "
                     f"train a recipe with the encoder {name}"
                 )
-        for camera, (h, w) in spec.cameras.items() if self.goal_image is not None else ():
+        for camera in spec.cameras if self.goal_image is not None else ():
             image = self.goal_image.get(camera) if self.goal_image is not None else None
-            if image is None or image.shape != (h, w, 3) or image.dtype != np.uint8:
+            dtype, shape = spec.picture(camera)
+            if image is None or image.shape != shape or image.dtype != dtype:
                 got = "none" if image is None else f"{image.dtype} {image.shape}"
-                raise InputError(f"goal_image of camera {camera!r}: got {got}, expected uint8 {(h, w, 3)} RGB")
+                raise InputError(f"goal_image of camera {camera!r}: got {got}, expected {dtype} {shape}")
         if self.return_to_go is not None and not np.isfinite(self.return_to_go):
             raise InputError(f"return_to_go: got {self.return_to_go}, expected a finite number")
 
     def inputs(self, spec: Spec) -> dict[str, np.ndarray]:
         """What a graph may read of them, B = 1."""
         goal, value = self.goal_image, self.return_to_go
-        return {
-            f"goal_{camera}": (np.zeros((*size, 3), np.uint8) if goal is None else goal[camera])[None]
-            for camera, size in spec.cameras.items()
-        } | {
+        absent = {camera: np.zeros(shape, dtype) for camera in spec.cameras for dtype, shape in [spec.picture(camera)]}
+        return {f"goal_{camera}": (goal or absent)[camera][None] for camera in spec.cameras} | {
             "goal_present": np.array([goal is not None]),
             "return_to_go": np.array([[value or 0.0]], np.float32),
             "return_to_go_present": np.array([value is not None]),

@@ -16,6 +16,7 @@ from policy.learning.normalization import Statistics
 from policy.spec import Spec
 
 FLAT = 8  # channels of the flattened map
+FAR = 4.0  # m: what a depth camera sees beyond is as far
 
 
 def area_weights(source: int, target: int) -> Tensor:
@@ -112,7 +113,7 @@ class Cameras(Encoder):
         return self.read(x, condition).view(len(images), images[0].shape[0], -1).transpose(0, 1)
 
     def prepare(self, name: str, image: Tensor) -> Tensor:
-        """An image (B, h, w, 3) uint8 to (B, 3, size, size) float around 0, channels_last as the bytes lie.
+        """An image (B, h, w, 3) uint8, or distances (B, h, w, 1) float32, to (B, 3, size, size) float around 0.
 
         The cache of frames holds images at that size already.
         """
@@ -121,6 +122,8 @@ class Cameras(Encoder):
         rows = getattr(self, f"rows_{camera}", None)
         if rows is not None and x.shape[-2:] != (self.settings.size, self.settings.size):
             x = rows @ x @ getattr(self, f"columns_{camera}").T
+        if x.shape[1] == 1:  # distances, in all channels alike
+            return (x.clamp(max=FAR) - FAR / 2).expand(-1, 3, -1, -1)
         x = x * (1 / 64) - 2
         if self.training and self.settings.color_jitter:
             gain, offset = self.settings.color_jitter * (2 * torch.rand(2, len(x), 1, 1, 1, device=x.device) - 1)
