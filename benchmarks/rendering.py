@@ -12,7 +12,8 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
-from sim.worlds.tabletop.table import CAMERAS, SIZE
+from sim.worlds.tabletop.appearance import CAMERAS
+from sim.worlds.tabletop.table import SIZE
 from sim.worlds.tabletop.world import Tabletop
 
 REPEATS, IMAGES = 5, 200

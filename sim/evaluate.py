@@ -2,6 +2,7 @@
 
 python -m sim.evaluate models/tabletop
 python -m sim.evaluate models/tabletop --switch early,mid,late      the instruction changes mid-execution
+python -m sim.evaluate models/tabletop --shift all                  other lights, colours, cameras, objects
 """
 
 import argparse
@@ -13,21 +14,16 @@ from pathlib import Path
 from policy.errors import InputError, exit_code, unknown
 from policy.running.models import find_model
 from policy.running.session import Session
-from sim import headless
-from sim.evaluation_jobs import EpisodeJob, choose_films, plan, play, succeeded
-from sim.evaluation_run import Record, film_all, fingerprint, play_all, write_json
+from sim import headless, shift_evaluation
+from sim.evaluation_jobs import choose_films, plan
+from sim.evaluation_run import film_all, fingerprint, play_all, write_json
+from sim.evaluation_worker import film_job, open_policy, play_job
 from sim.job_queue import workers
 from sim.report import summarise, write_page
 from sim.switch_evaluation import evaluate_switches
-from sim.video import Video
 from sim.worlds import DEFAULT, load
-from sim.worlds.interface import World
 
 FIRST_SEED = 1_000_000  # seeds below are for training and tuning
-FILM_SIZE = (240, 320)  # height, width
-
-_world: World  # one of each in every worker process
-_session: Session
 
 
 def main() -> None:
@@ -42,10 +38,12 @@ def main() -> None:
         if getattr(args, name) < least:
             raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()
-    if args.switch is None:
-        _evaluate(args, _task_names(args.world, args.tasks))
-    else:
+    if args.switch is not None:
         evaluate_switches.evaluate(args)
+    elif args.shift is not None:
+        shift_evaluation.evaluate(args, _task_names(args.world, args.tasks))
+    else:
+        _evaluate(args, _task_names(args.world, args.tasks))
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,21 +52,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--episodes",
         type=int,
-        help="per task, a quarter per held-out run (default 100); with --switch, switches of each phase (default 200)",
+        help="per task, a quarter per held-out run (default 100); with --shift, per task and shift (default 10); "
+        "with --switch, switches of each phase (default 200)",
     )
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", help="default out/eval, with --switch out/switch")
+    parser.add_argument("--out", help="default out/eval, with --switch out/switch, with --shift out/shift")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument("--tasks", default="all", help="all, or names with commas between them; not with --switch")
+    parser.add_argument("--shift", help="all, or names with commas between them: other lights, colours, cameras")
     evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
     args = parser.parse_args()
     for name in ("pairs", "baseline"):
         if args.switch is None and getattr(args, name) != parser.get_default(name):
             raise InputError(f"--{name} is only for changes of the instruction: give --switch early,mid,late as well")
-    args.episodes = args.episodes if args.episodes is not None else 100 if args.switch is None else 200
-    args.out = args.out or ("out/eval" if args.switch is None else "out/switch")
+    if args.switch is not None and args.shift is not None:
+        raise InputError("--switch and --shift are two evaluations: give one of them")
+    kind = "switch" if args.switch is not None else "shift" if args.shift is not None else "eval"
+    args.episodes = args.episodes if args.episodes is not None else {"eval": 100, "shift": 10, "switch": 200}[kind]
+    args.out = args.out or f"out/{kind}"
     return args
 
 
@@ -87,10 +90,10 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
         "tasks": tasks,
     }
     jobs = plan(tasks, args.episodes, held_out, args.chains, args.seed)
-    with workers(args.processes, _open, args.world, args.model, threads) as pool:
-        records = play_all(pool, _play, jobs, out, settings, ("run", "seed"))
+    with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
+        records = play_all(pool, play_job, jobs, out, settings, ("run", "seed"))
         report = summarise(settings, records) | {"command": _command(args)}
-        report["videos"] = film_all(pool, _film, choose_films(records, jobs), out / "videos")
+        report["videos"] = film_all(pool, film_job, choose_films(records, jobs), out / "videos")
     write_json(out / "report.json", report)
     write_page(out, report)
     print(f"mean success {report['mean']:.1%}; report {out / 'report.json'}; page {out / 'index.html'}")
@@ -110,35 +113,6 @@ def _task_names(world: str, text: str) -> list[str]:
         if name not in tasks:
             raise unknown("task", name, tasks)
     return names
-
-
-def _open(world: str, model: str, threads: int) -> None:
-    """In a worker: load world and policy once."""
-    global _world, _session
-    _world, _session = load(world)(), Session(model, threads, "cpu")
-
-
-def _play(job: EpisodeJob) -> Record:
-    return play(job, _world, _session)
-
-
-def _film(job: EpisodeJob, path: Path) -> Record:
-    """In a worker: play a job again from its seed and film it."""
-    instructions: list[str] = []
-
-    def watch() -> None:
-        film.add(_world.render(_world.show_camera, *FILM_SIZE), instructions[-1])
-
-    with Video(path) as film:
-        record = play(job, _world, _session, lambda task, instruction: instructions.append(instruction), watch)
-    return {
-        "task": job.task or "chain",
-        "seed": job.seed,
-        "start": job.start,
-        "success": succeeded(record),
-        "instruction": " → ".join(instructions),
-        "file": f"{path.parent.name}/{path.name}",
-    }
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop, Watch
+from sim.shifts import NONE, shift
 from sim.worlds.interface import World
 
 CHAIN = 5  # instructions in a row
@@ -26,6 +27,7 @@ class EpisodeJob:
     task: str  # "" in a chain, which draws its own
     seed: int
     start: str  # "home" or "other", as in sim.initial_states
+    shift: str = NONE  # as in sim.shifts
 
 
 def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: int) -> list[EpisodeJob]:
@@ -59,6 +61,7 @@ def _single(
 ) -> Record:
     task = instructed = world.tasks[job.task]
     start(world, task, job.seed, job.start)
+    shift(world, job.shift, job.seed)
     if job.run == "shuffled":  # judged by one task, instructed with another
         others = [t for t in world.tasks.values() if t is not task and t.possible(world)]
         instructed = others[rng.integers(len(others))]
@@ -71,6 +74,7 @@ def _single(
         "task": job.task,
         "seed": job.seed,
         "start": job.start,
+        "shift": job.shift,
         "instructed_task": instructed.name,
         "instruction": instruction,
         "success": outcome.success,

@@ -4,7 +4,8 @@
 
 Each episode has its own seed; existing bags are not recorded again, so the same command continues where it stopped.
 Half of the episodes are disturbed *below* the command topic: the arm strays from the recorded command, and the policy
-learns how to recover (after DART, Laskey et al. 2017).
+learns how to recover (after DART, Laskey et al. 2017). Lights, table top, cameras and objects in no task are varied in
+most episodes; `look` in a bag's metadata says how. A variation changes pictures only.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from sim.demonstration_writer import DemonstrationWriter, recorded_channels
 from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.job_queue import run_jobs
+from sim.shifts import vary
 from sim.worlds import DEFAULT, load
 from sim.worlds.interface import SUCCESS_STEPS, World
 
@@ -41,6 +43,7 @@ class RecordingJob(NamedTuple):
     pushed: bool
     bag: Path
     world: str = DEFAULT
+    varied: bool = True  # the look, in a share of the episodes
 
 
 def record(job: RecordingJob) -> int:
@@ -64,11 +67,13 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     """Write the bag if the expert succeeds from this seed; whether it did."""
     task, contract = world.tasks[job.task], world.contract()
     start(world, task, seed, job.start)
-    rng = np.random.default_rng([seed, 2, list(world.tasks).index(job.task)])
+    number = list(world.tasks).index(job.task)
+    look = vary(world, np.random.default_rng([seed, 6, number])) if job.varied else "plain"
+    rng = np.random.default_rng([seed, 2, number])
     disturbance = Disturbance(rng) if job.pushed else None
     instruction = task.phrasings[rng.integers(len(task.phrasings))]
     held = 0
-    custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed)}
+    custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             writer = DemonstrationWriter(bag, contract, world)
@@ -89,7 +94,7 @@ class _ExpertFailed(Exception):
     """The expert did not succeed: the bag is not kept."""
 
 
-def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT) -> list[RecordingJob]:
+def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT, varied: bool = True) -> list[RecordingJob]:
     """All episodes: a third from where another task ended, a twelfth from a near miss, the rest from home.
 
     Half are disturbed. Tasks share layouts in threes, drawn anew in each round, as sim.switches needs it.
@@ -102,7 +107,7 @@ def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT) -> li
         return wanted if wanted in starts else "home"
 
     return [
-        RecordingJob(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}", world)
+        RecordingJob(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}", world, varied)
         for i in range(episodes)
         for name, seed in layout_seeds(i, world).items()
         if name in tasks
@@ -123,6 +128,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags")
+    parser.add_argument("--plain", action="store_true", help="do not vary lights, colours, cameras and objects")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args(argv)
     headless.require()
@@ -134,7 +140,8 @@ def main(argv: list[str] | None = None) -> None:
     most = SEEDS * SHARE // len(tasks)
     if not 1 <= args.episodes <= most:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
-    jobs = [job for job in plan(names, args.episodes, args.out, args.world) if not job.bag.exists()]
+    jobs = plan(names, args.episodes, args.out, args.world, not args.plain)
+    jobs = [job for job in jobs if not job.bag.exists()]
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
     args.out.mkdir(parents=True, exist_ok=True)
     attempts = sum(run_jobs(record, jobs, args.processes, "episode"))

@@ -12,6 +12,7 @@ from policy.switching.demonstration import ROLLBACK
 from sim.demonstration_writer import DemonstrationWriter
 from sim.disturbance import Disturbance
 from sim.initial_states import start
+from sim.shifts import vary
 from sim.switch_candidates import Candidate
 from sim.worlds.interface import SUCCESS_STEPS, Task, World
 
@@ -23,7 +24,9 @@ class Rejected(Exception):
     """The switch does not work; the message says why."""
 
 
-def keep(world: World, contract: Contract, bag: Path, phase: str, seed: int, candidate: Candidate) -> str:
+def keep(
+    world: World, contract: Contract, bag: Path, phase: str, seed: int, candidate: Candidate, varied: bool = True
+) -> str:
     """Write the bag of a candidate that works, unless it exists; "kept", or why the candidate was rejected."""
     if bag.exists():
         return "kept"
@@ -37,24 +40,30 @@ def keep(world: World, contract: Contract, bag: Path, phase: str, seed: int, can
         "from": ",".join(candidate.bags),
     }
     try:
-        replay(world, seed, candidate, number)
+        custom["look"] = replay(world, seed, candidate, number, varied=varied)
         with EpisodeWriter(bag, channels(contract), custom) as file:
-            replay(world, seed, candidate, number, DemonstrationWriter(file, contract, world))
+            replay(world, seed, candidate, number, DemonstrationWriter(file, contract, world), varied)
     except Rejected as reason:
         return str(reason)
     return "kept"
 
 
 def replay(
-    world: World, seed: int, candidate: Candidate, number: int, writer: DemonstrationWriter | None = None
-) -> None:
-    """Execute a candidate from layout `seed`, disturbed on the way to B where `number` is odd.
+    world: World,
+    seed: int,
+    candidate: Candidate,
+    number: int,
+    writer: DemonstrationWriter | None = None,
+    varied: bool = False,
+) -> str:
+    """Execute a candidate from layout `seed`, disturbed on the way to B where `number` is odd; its look, in words.
 
     Raises `Rejected` where B is done before its turn or not done in the end, an object falls or is not put back.
     """
     a, b, held = world.tasks[candidate.a], world.tasks[candidate.b], 0
     disturbance = Disturbance(np.random.default_rng(number)) if number % 2 else None
     start(world, a, seed, "home")
+    look = vary(world, np.random.default_rng([number, 6])) if varied else "plain"
     before = _positions(world, a)
     if writer is not None:
         writer.begin()
@@ -73,6 +82,7 @@ def replay(
         held = held + 1 if b.success(world) else 0
     if held < SUCCESS_STEPS:
         raise Rejected("B failed")
+    return look
 
 
 def _write(writer: DemonstrationWriter, candidate: Candidate, i: int) -> None:

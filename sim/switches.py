@@ -50,6 +50,7 @@ class LayoutJob(NamedTuple):
     out: Path
     shared_grasp: bool
     world: str = DEFAULT
+    varied: bool = True  # the look, as in sim.record
 
 
 @cache
@@ -69,7 +70,7 @@ def make(job: LayoutJob) -> Counter[str]:
         for name, candidate in candidates((a, b), shown[a], other_at, stitcher, rng):
             phase = name.rstrip("0123456789")
             bag = job.out / f"{a}_to_{b}_{job.seed:06d}_{name}"
-            counts[f"{phase}: {keep(world, contract, bag, phase, job.seed, candidate)}"] += 1
+            counts[f"{phase}: {keep(world, contract, bag, phase, job.seed, candidate, job.varied)}"] += 1
     return counts
 
 
@@ -99,7 +100,9 @@ def _initial_state(world: World, task: str, seed: int) -> np.ndarray:
     return world.layout()
 
 
-def plan(demonstrations: Path, out: Path, shared_grasp: bool = True, world: str = DEFAULT) -> list[LayoutJob]:
+def plan(
+    demonstrations: Path, out: Path, shared_grasp: bool = True, world: str = DEFAULT, varied: bool = True
+) -> list[LayoutJob]:
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
     tasks, layouts = load(world).tasks, dict[int, list[tuple[str, Path]]]()
     for bag in find_bags(demonstrations):
@@ -115,6 +118,7 @@ def plan(demonstrations: Path, out: Path, shared_grasp: bool = True, world: str 
             out,
             shared_grasp,
             world,
+            varied,
         )
         for seed, shown in sorted(layouts.items())
     ]
@@ -139,10 +143,11 @@ def main() -> None:
         "--no-shared-grasp", action="store_true", help="begin B always at its start (for the ablation of shared grasps)"
     )
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
+    parser.add_argument("--plain", action="store_true", help="do not vary lights, colours, cameras and objects")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     headless.require()
-    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world)
+    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world, not args.plain)
     if not jobs:
         raise InputError(
             f"no layout in {args.demonstrations} has undisturbed demonstrations of two tasks from home; "

@@ -9,7 +9,7 @@ from it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -43,6 +43,7 @@ class World(ABC):
     also_recorded: ClassVar[tuple[str, ...]] = ()  # other contracts of this robot, whose commands its bags hold too
     tasks: ClassVar[Mapping[str, "Task"]]
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
+    shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
     lag: ClassVar[int]  # control steps by which the arm follows its set-points
     home: ClassVar[np.ndarray]  # (A,) set-points at home, the hand open
     joint_names: ClassVar[tuple[str, ...]]
@@ -52,6 +53,7 @@ class World(ABC):
     bounds: ClassVar[Sequence[tuple[float, float]]]  # m: x, y and z within which an object has not fallen off
 
     joints: list[JointReading]  # since the last control step began
+    image_filter: Callable[[np.ndarray], np.ndarray] | None = None  # what the camera does to a picture; until `reset`
 
     @classmethod
     def contract(cls) -> Contract:
@@ -62,7 +64,10 @@ class World(ABC):
 
     @abstractmethod
     def reset(self, rng: np.random.Generator) -> None:
-        """Draw a layout and put the arm near home; the clock begins at 0. Equal generators give equal scenes."""
+        """Draw a layout and put the arm near home; the clock begins at 0, the look is the plain one.
+
+        Equal generators give equal scenes.
+        """
 
     @abstractmethod
     def step(self, action: np.ndarray, disturbance: np.ndarray | None = None) -> None:
@@ -89,11 +94,26 @@ class World(ABC):
 
     @abstractmethod
     def frame(self) -> Frame:
-        """All cameras of the contract and the state, now."""
+        """All cameras of the contract, each picture as `filtered`, and the state, now."""
 
     @abstractmethod
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3)."""
+
+    def filtered(self, picture: np.ndarray) -> np.ndarray:
+        """A picture (H, W, 3) as the camera delivers it."""
+        return picture if self.image_filter is None else self.image_filter(picture)
+
+    def vary(self, rng: np.random.Generator) -> str:
+        """Draw another look until the next `reset`, for recordings; what was changed, in words.
+
+        It changes pictures only: the physics of an episode stays the same to the bit.
+        """
+        return "plain"
+
+    def shift(self, name: str, rng: np.random.Generator) -> None:
+        """Change the look until the next `reset`, by one of `shifts`; its values are in no variation."""
+        raise NotImplementedError
 
     # -- ground truth: for success tests, experts and labels, never for a policy
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from sim.worlds.tabletop.clutter import add_clutter
+from sim.worlds.tabletop.textures import add_textures
+
 ARM = tuple(f"robot:panda0_joint{i}" for i in range(1, 8))
 FINGERS = ("robot:panda0_finger_joint1", "robot:panda0_finger_joint2")
 BLOCKS = ("red", "green", "blue")
@@ -25,6 +28,8 @@ def build() -> mujoco.MjModel:
     spec = mujoco.MjSpec.from_string(xml)
     _adapt_robot(spec)
     _add_bowl_wall(spec.body("bowl"))
+    add_textures(spec)
+    add_clutter(spec)
     return spec.compile()
 
 

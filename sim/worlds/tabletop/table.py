@@ -9,6 +9,7 @@ import numpy as np
 from policy.spec import Frame
 from sim.worlds.interface import JointReading, World
 from sim.worlds.tabletop import layout
+from sim.worlds.tabletop.appearance import CAMERAS, SHIFTS, Appearance
 from sim.worlds.tabletop.kinematics import Kinematics
 from sim.worlds.tabletop.scene import ARM, FINGERS, build
 
@@ -16,7 +17,6 @@ SUBSTEPS = 25  # physics steps in a control step
 SLICE = 5  # physics steps between two joint states: 100 Hz
 OPEN = 0.08  # m, total opening of the gripper
 SIZE = 96  # pixels, both policy cameras
-CAMERAS = ("front", "wrist")
 PRESSED = -0.009  # m, travel of the button at which the lamp toggles
 LAMP = {False: (0.16, 0.16, 0.18, 1.0), True: (1.0, 0.92, 0.25, 1.0)}
 
@@ -40,6 +40,7 @@ class Table(World):
         self._button = self.model.joint("button").qposadr[0]
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._touching = 0
+        self.look = Appearance(self.model, self.data)
         self.lamp = False
         self.joints: list[JointReading] = []
 
@@ -48,6 +49,8 @@ class Table(World):
     def reset(self, rng: np.random.Generator) -> None:
         """Draw a layout of the table and put the arm near home, gripper open."""
         mujoco.mj_resetData(self.model, self.data)
+        self.look.plain()
+        self.image_filter = None
         self._touching = 0
         self.set_lamp(layout.randomise(self.model, self.data, self._qpos, rng))
         self.data.ctrl[:] = self.data.qpos[self._qpos]
@@ -104,8 +107,14 @@ class Table(World):
 
     def frame(self) -> Frame:
         """Both cameras and the state, now."""
-        images = {c: self.render(c, SIZE, SIZE) for c in CAMERAS}
+        images = {c: self.filtered(self.render(c, SIZE, SIZE)) for c in CAMERAS}
         return Frame(self.time_ns, images, self.state())
+
+    def vary(self, rng: np.random.Generator) -> str:
+        return self.look.vary(rng)
+
+    def shift(self, name: str, rng: np.random.Generator) -> None:
+        SHIFTS[name](self.look, rng)
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3)."""

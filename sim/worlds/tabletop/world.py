@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from sim.worlds.interface import Task
+from sim.worlds.tabletop.appearance import SHIFTS
 from sim.worlds.tabletop.layout import HOME
 from sim.worlds.tabletop.scene import BLOCKS
 from sim.worlds.tabletop.table import OPEN, Table
@@ -20,6 +21,7 @@ class Tabletop(Table):
     name = contract_name = "tabletop"
     tasks: ClassVar[dict[str, Task]] = dict(TASKS)
     starts = ("home", "other", "near_miss")
+    shifts = tuple(SHIFTS)
     lag = 3
     home = np.append(HOME, OPEN)
     joint_names = (*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1", "panda_finger_joint2")
