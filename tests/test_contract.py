@@ -44,6 +44,18 @@ def test_split_is_in_robot_units_and_join_undoes_it():
     np.testing.assert_allclose(contract.join(contract.split(chunk)), chunk, atol=1e-7)
 
 
+def test_each_joint_has_its_own_sign_scale_and_offset(tmp_path):
+    def reverse(raw):
+        raw["action"][0].update(scale=[-1, 1, 1, 1, 1, 1, 2], offset=[0, 0, 0.5, 0, 0, 0, 0])
+
+    contract = load(changed(tmp_path, reverse))
+    (_, _, arm), _ = contract.split(np.arange(8.0))
+    assert arm.tolist() == [0, 1, 2.5, 3, 4, 5, 12] and contract.split(np.ones(8))[0][2][0] == -1
+    np.testing.assert_allclose(contract.join(contract.split(np.arange(8.0))), np.arange(8.0))
+    raw = np.array([-1, 1, 1, 1, 1, 1, 2.0])
+    assert contract.action[0].source.convert(raw).tolist() == [1, 1, 0.5, 1, 1, 1, 1]
+
+
 def test_groups_of_one_topic_share_a_message(tmp_path):
     def one_topic(raw):
         raw["action"][1]["topic"] = raw["action"][0]["topic"]
@@ -127,6 +139,8 @@ def test_another_robot_is_expressible(tmp_path):
         (lambda r: r["state"][0].update(joints="panda_joint1"), ["state[0]: joints", "expected a list"]),
         (lambda r: r["action"][0].update(velocity_max=[1.0]), ["action[0].velocity_max", "1 values for 7 joints"]),
         (lambda r: r["action"][0].update(velocity_max=[float("nan")] * 7), ["velocity_max[0]", "finite"]),
+        (lambda r: r["action"][0].update(scale=[1, 2]), ["action[0].scale", "got 2 values, expected one number or 7"]),
+        (lambda r: r["action"][0].update(scale=[1, 0, 1, 1, 1, 1, 1]), ["action[0].scale", "got 0"]),
         (lambda r: r["action"][1].update(names=["griper"]), ["griper", "did you mean 'gripper'"]),
         (lambda r: r["action"][1].update(position_max=[-1.0]), ["action[1]", "not below"]),
         (lambda r: r.pop("instruction"), ["add instruction"]),

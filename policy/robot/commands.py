@@ -50,8 +50,8 @@ class Command:
     frame: str = ""  # frame_id of a pose or twist
     reference: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)  # orientation x, y, z, w where a rotation vector is zero
     max_effort: float = 0.0  # of a GripperCommand [N]; 0: the gripper's own
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: float | tuple[float, ...] = 1.0  # of all values or of each; -1 turns a joint's direction
+    offset: float | tuple[float, ...] = 0.0
     gripper: bool = False  # opens and closes: its command may jump, and says what is held
     tracking_max: tuple[float, ...] | None = None  # error of what follows; what velocity_max covers in 0.3 s
     initial: tuple[float, ...] = ()  # nothing measures it: its state is its last command, and this before the first
@@ -69,6 +69,16 @@ class Command:
     def spec_names(self) -> tuple[str, ...]:
         """The names of its values in the spec."""
         return self.names or self.joints
+
+    @property
+    def scales(self) -> np.ndarray:
+        """Of each value, (J,)."""
+        return np.broadcast_to(np.array(self.scale, float), len(self.spec_names))
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Of each value, (J,)."""
+        return np.broadcast_to(np.array(self.offset, float), len(self.spec_names))
 
     @property
     def measured_names(self) -> tuple[str, ...]:
@@ -94,7 +104,7 @@ class Command:
             )
         if self.kind == "twist":
             return Source(self.topic, TWIST, fields=TWIST_FIELDS, names=self.names)
-        scale, offset = 1 / self.scale, -self.offset / self.scale
+        scale, offset = tuple((1 / self.scales).tolist()), tuple((-self.offsets / self.scales).tolist())
         if self.type == ARRAY:
             indices = tuple(range(len(self.joints)))
             return Source(self.topic, ARRAY, indices=indices, names=self.spec_names, scale=scale, offset=offset)
@@ -150,9 +160,17 @@ class Command:
         hand, velocities = self.kind in ("pose", "twist"), self.kind in ("velocity", "twist")
         unit = np.isclose(np.linalg.norm(self.reference), 1, atol=1e-3) if len(self.reference) == 4 else False
         checks = [
-            (self.scale == 0, ".scale", "got 0"),
+            (not np.all(self.scale), ".scale", "got 0"),
+            *(
+                (
+                    isinstance(value, tuple) and len(value) != len(self.spec_names),
+                    f".{key}",
+                    f"got {np.size(value)} values, expected one number or {len(self.spec_names)}",
+                )
+                for key, value in (("scale", self.scale), ("offset", self.offset))
+            ),
             (
-                hand and (self.scale, self.offset) != (1, 0),
+                hand and (bool(np.any(np.array(self.scale) != 1)) or bool(np.any(self.offset))),
                 ".scale",
                 f"a {self.kind} goes out in metres and radians; leave scale and offset away",
             ),

@@ -85,8 +85,8 @@ class Contract:
                 tuple(joint for c, _ in groups for joint in (c.joints or c.names)),
                 np.array([i for _, columns in groups for i in columns]),
                 np.array([self.spec.state.index(name) for c, _ in groups for name in c.measured_names]),
-                np.array([c.scale for c, columns in groups for _ in columns]),
-                np.array([c.offset for c, columns in groups for _ in columns]),
+                np.concatenate([c.scales for c, _ in groups]),
+                np.concatenate([c.offsets for c, _ in groups]),
                 groups[0][0],
             )
             for topic, groups in topics.items()
