@@ -1,11 +1,17 @@
 """Contracts: what the tabletop one says, and that whatever is wrong in one is named."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 
 from policy.errors import InputError
+from policy.robot.commands import Command
 from policy.robot.contract import FOLDER, find, load
+from policy.robot.sources import Camera, Source
+from policy.strict_yaml import build
 
 
 def changed(tmp_path, change):
@@ -279,3 +285,17 @@ def test_what_is_wrong_with_a_command_is_named(tmp_path, group, change, words):
 def test_a_topic_that_is_no_trajectory_has_one_group(tmp_path):
     with pytest.raises(InputError, match="share a topic"):
         load(kinds(tmp_path, SPEEDS, SPEEDS | {"joints": ["j2", "finger"], "names": ["a", "b"]}))
+
+
+def test_what_the_page_of_observations_shows_can_be_read():
+    page = (Path(__file__).parents[1] / "docs" / "observations.md").read_text()
+    read = {"cameras": Camera, "state": Source, "action": Command}
+    seen = set()
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        for key, parts in yaml.safe_load(block).items():
+            for part in parts.values() if isinstance(parts, dict) else parts:
+                limits = {"position_min": [-1, -1], "position_max": [1, 1], "velocity_max": [1, 1]}
+                built = build(read[key], (limits if key == "action" else {}) | part, key)
+                assert not built.faults()
+                seen.add(key)
+    assert seen == set(read)
