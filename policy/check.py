@@ -53,7 +53,7 @@ def check(bags: Path, contract: Contract, skip_bad: bool = False) -> None:
     found += check_sentences(sentences, Text().read)
     merged = [*merge(found), *passed_over(bags)]
     for finding in merged:
-        print(_paragraph(finding))
+        print(finding.paragraph())
     bad = sorted({name for name, finding in found if finding.severity == "error"})
     used = [one for one in checked if one.name not in bad] if skip_bad else checked
     print(_total(used, sentences, merged))
@@ -76,11 +76,6 @@ def _line(one: CheckedBag) -> str:
     count = Counter(finding.severity for finding in one.findings)
     found = [f"{n} {severity}{'s' if n > 1 else ''}" for severity, n in sorted(count.items())]
     return f"{one.name}: {one.frames} frames, {len(one.instructions)} episodes; {', '.join(found) or 'nothing found'}"
-
-
-def _paragraph(finding: Finding) -> str:
-    lines = [f"\n{finding.severity}: {finding.what}", f"    {finding.figures}"]
-    return "\n".join(lines + ([f"    -> {finding.do}"] if finding.do else []))
 
 
 def _total(used: list[CheckedBag], sentences: dict[str, str], findings: list[Finding]) -> str:

@@ -21,6 +21,12 @@ class Finding:
         where = "" if self.at is None else f" (from {self.at:.1f} s)"
         return f"{self.what}: {self.figures}{where}" + (f"; {self.do}" if self.do else "")
 
+    def paragraph(self) -> str:
+        """What, with which figures, and what to do, each on a line."""
+        where = "" if self.at is None else f"from {self.at:.1f} s: "
+        lines = [f"\n{self.severity}: {self.what}", f"    {where}{self.figures}"]
+        return "\n".join(lines + ([f"    -> {self.do}"] if self.do else []))
+
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:
     """Those that would be learned."""
