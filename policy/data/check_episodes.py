@@ -29,7 +29,7 @@ REMEDIES = {
     "times run backwards": "let only one node publish the topic, on one clock that is not set back",
     "got an image": "correct `encoding`, `height` and `width` in the contract, or set the camera to them",
     "got no joint": "correct the joints' names in the contract, or let one message name all of a group",
-    "joints without names": "read them by place in the contract, as fields: [position[0], ...]",
+    "joints without names": "read them by place in the contract, as fields: ['position[0]', ...]",
     "got the joints": "correct the joints' names in the contract",
     "not a finite number": "mend the driver: NaN is no measurement",
     "does not decode": "the message is damaged, or of another version of its type: record it again",

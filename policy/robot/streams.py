@@ -281,7 +281,7 @@ def _absent(stream: Stream) -> str:
         return "nothing yet"
     wanted = ", ".join(stream.source.joints)
     if not stream.others:
-        return f"got joints without names, expected {wanted}; read them by place, as fields: [position[0], ...]"
+        return f"got joints without names, expected {wanted}; read them by place, as fields: ['position[0]', ...]"
     return f"got the joints {', '.join(stream.others)}, expected {wanted}"
 
 
