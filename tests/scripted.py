@@ -20,7 +20,8 @@ class ScriptedSession:
 
     def __init__(self, runtime: RuntimeSettings, switches: bool, contract: str = "tabletop") -> None:
         self.contract = load(contract)
-        self.spec: Spec = replace(self.contract.spec, switches=switches, runtime=runtime)
+        reads = ("state", "instruction", *(("previous_instruction",) if switches else ()))
+        self.spec: Spec = replace(self.contract.spec, switches=switches, runtime=runtime, reads=reads)
         self.instructions: list[str] = []
 
     def embed(self, text: str) -> Sentence:
