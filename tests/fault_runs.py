@@ -5,7 +5,8 @@
 Messages of sensors and commands are dropped (a fifth of them) and delayed by up to 60 ms, commands in their order, as
 DDS keeps it (tests/test_plan.py has those that overtake each other); those of sensors are duplicated, too; stamps
 step; policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points
-are sampled each ms.
+are sampled each ms; where this machine let the robot stand for so long that commands were replaced in its queue before
+it could read them in time, what follows is not judged, and the number of such stalls is printed.
 """
 
 import argparse
@@ -28,13 +29,15 @@ from tests.tiny import write_model
 # isort: split
 from std_srvs.srv import Trigger
 
-from policy.running import plan
+from policy.running.followed import LATE as LATEST
 from ros_nodes import bridge
 
 MS = 1_000_000
 SECONDS = 8.0
 KINDS = ("drop", "delay", "duplicate", "pause_policy", "pause_safety", "hand", "step")
 LATE = 0.06  # s
+STALL = 60 * MS  # of the robot's process: longer, and a command may have been replaced unread after it was due
+UNJUDGED = 300 * MS  # after a stall: until plans are over that were lost in it
 
 
 @dataclass
@@ -53,6 +56,8 @@ class FaultyRobot(Robot):
         self.rng, self.faults = np.random.default_rng(seed), set[str]()
         self.samples: list[list[np.ndarray]] = [[]]  # runs of set-points (A,), one each ms; a move by hand ends one
         self._sampled: int | None = None
+        self.stalls = 0
+        self._judged_from = 0  # ns
         self._stamps: dict[str, int] = {}  # topic -> ns, of the command that came last
         self._busy_until = 0.0  # monotonic s, when the last command on its way arrives
         super().__init__(context, **options)
@@ -60,8 +65,14 @@ class FaultyRobot(Robot):
     def sample(self, now: int) -> None:
         """Set-points up to now, of the trajectories that were followed until now."""
         at = self._sampled if self._sampled is not None else now
+        if now - at > STALL:
+            self.stalls += 1
+            self._judged_from = now + UNJUDGED
+            self.samples.append([])
         while at < now:
             at += MS
+            if at < self._judged_from:
+                continue
             self.samples[-1].append(
                 self.contract.join([(topic, c.joints, c.at(at)) for topic, c in self.controllers.items()])
             )
@@ -85,7 +96,7 @@ class FaultyRobot(Robot):
     def _follow(self, topic: str, message: Any) -> None:
         now, stamp = self._now(), bridge.nanoseconds(message.header.stamp)
         self.sample(now)
-        if now - stamp > plan.LATE and stamp != self._stamps.get(topic):  # later than promised, and no copy
+        if now - stamp > LATEST and stamp != self._stamps.get(topic):  # later than promised, and no copy
             self.samples.append([])
         self._stamps[topic] = stamp
         super()._command(topic, message)
@@ -131,8 +142,8 @@ def worst(robot: FaultyRobot) -> Worst:
     return found
 
 
-def run(model: Path, seed: int, seconds: float = SECONDS) -> tuple[Worst, list[str]]:
-    """One run: faults come and go at random; returns the worst and what happened."""
+def run(model: Path, seed: int, seconds: float = SECONDS) -> tuple[Worst, list[str], int]:
+    """One run: faults come and go at random; returns the worst, what happened, and stalls of the machine."""
     rng, happened = np.random.default_rng([seed, 1]), list[str]()
     stand = Stand(model, inside=(), robot=partial(FaultyRobot, seed=seed))
     robot, processes = stand.robot, {}
@@ -168,7 +179,7 @@ def run(model: Path, seed: int, seconds: float = SECONDS) -> tuple[Worst, list[s
         robot.faults.clear()
         stand.stage.ears.call("safety_node/stop", Trigger)
         stand.rests()
-        return worst(robot), happened
+        return worst(robot), happened, robot.stalls
     finally:
         for process in processes.values():
             os.kill(process.pid, signal.SIGCONT)
@@ -185,9 +196,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder) / "tiny", ramp=0.01)
         for seed in range(arguments.seed, arguments.seed + arguments.runs):
-            found, happened = run(Path(folder) / "tiny", seed)
+            found, happened, stalls = run(Path(folder) / "tiny", seed)
             figures = f"{found.beyond:+.5f}, {found.instant:.2f} x at an instant, {found.mean:.2f} x over 50 ms"
-            print(f"{seed:4} beyond {figures}: {', '.join(happened)}", flush=True)
+            print(f"{seed:4} beyond {figures}: {', '.join(happened)}; {stalls} stalls", flush=True)
             worst_of_all = Worst(
                 *(max(a, b) for a, b in zip(vars(worst_of_all).values(), vars(found).values(), strict=True))
             )

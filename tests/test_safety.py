@@ -65,7 +65,7 @@ def test_a_curve_never_leaves_the_limits_between_two_points(arm: Arm, speed: flo
     fastest = 0.0
     for _ in range(60):
         arm.step(speed=speed)
-        positions, velocities = arm.monitor._planners[0]._curves[-1][1].sample(arm.now - np.arange(0, DT, 5 * MS))
+        positions, velocities = arm.monitor._planners[0]._followed.newest.sample(arm.now - np.arange(0, DT, 5 * MS))
         assert (positions >= LIMITS.low[:7] - 1e-6).all() and (positions <= LIMITS.high[:7] + 1e-6).all()
         assert (np.abs(velocities) <= 1.5 * LIMITS.velocity[:7] + 1e-6).all()
         fastest = max(fastest, float(np.abs(velocities[:, 0]).max()))
@@ -102,7 +102,7 @@ def test_a_command_that_changes_nothing_is_not_sent_again(arm: Arm) -> None:
     for i in range(8):
         arm.monitor.measured(arm.position, arm.now)
         sent += len(arm.monitor.command(NOW + TIMES[i:], chunk[i:], arm.now, arm.now))
-        assert arm.monitor._planners[0]._curves[-1][1].times[-1] - arm.now >= 150 * MS, (
+        assert arm.monitor._planners[0]._followed.newest.times[-1] - arm.now >= 150 * MS, (
             "whoever listens is never out of points"
         )
         arm.now += DT

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def velocities(times: np.ndarray, positions: np.ndarray, now: int, start: np.ndarray) -> np.ndarray:
-    """Velocities (N, J) per second for points (N, J) at times (N,) ns, coming from `start` (J,) at `now`.
+def velocities(slopes: np.ndarray) -> np.ndarray:
+    """Velocities (N, J) per second at points, `slopes` (N, J) being those of the lines that lead to them.
 
     The harmonic mean of the slopes on both sides (Fritsch and Butland 1984), zero where they differ in sign:
     the cubic curve then never leaves the range between two neighbouring points, so a position limit that the
     points keep is kept in between. The last velocity is zero, as a controller demands. In between two points
     a curve that starts or ends at rest is up to 1.5 times as fast as the straight line.
     """
-    spans = np.diff(times, prepend=now)[:, None] * 1e-9
-    slopes = np.diff(positions, axis=0, prepend=start[None]) / spans
-    left, right = slopes[:-1], slopes[1:]
+    left, right, means = slopes[:-1], slopes[1:], np.zeros(slopes.shape)
     product = left * right
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inner = np.where(product > 0, 2 * product / (left + right), 0.0)
-    return np.vstack([inner, np.zeros((1, positions.shape[1]))])
+    np.divide(2 * product, left + right, out=means[:-1], where=product > 0)
+    return means
 
 
 @dataclass(slots=True)
@@ -45,15 +42,19 @@ class Curve:
         if i == 0 or i == len(self.times) or (i == len(self.times) - 1 and now == self.times[-1]):
             end = self.positions[min(i, len(self.times) - 1)]
             return end.copy(), np.zeros_like(end)
-        p, q = self.positions[i - 1], self.positions[i]
-        span = (self.times[i] - self.times[i - 1]) * 1e-9
-        s = (now - self.times[i - 1]) * 1e-9 / span
-        step = q - p
+        ends = self.positions[i - 1 : i + 1]
+        span = float(self.times[i] - self.times[i - 1]) * 1e-9
+        s = float(now - self.times[i - 1]) * 1e-9 / span
         if self.velocities is None:
-            return p + s * step, step / span
-        a, b = self.velocities[i - 1] * span, self.velocities[i] * span
-        second, third = 3 * step - 2 * a - b, a + b - 2 * step
-        return p + s * (a + s * (second + s * third)), (a + s * (2 * second + 3 * s * third)) / span
+            return (1 - s) * ends[0] + s * ends[1], (ends[1] - ends[0]) / span
+        # cubic Hermite as two products: rows are position and velocity, columns the two ends
+        rise, slope = s * s * (3 - 2 * s), 6 * s * (1 - s) / span
+        of_ends = np.array([[1 - rise, rise], [-slope, slope]])
+        of_speeds = np.array(
+            [[s * (1 - s) ** 2 * span, s * s * (s - 1) * span], [(1 - s) * (1 - 3 * s), s * (3 * s - 2)]]
+        )
+        position, velocity = of_ends @ ends + of_speeds @ self.velocities[i - 1 : i + 1]
+        return position, velocity
 
     def sample(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions and velocities (M, J) at times (M,) ns."""
@@ -84,9 +85,9 @@ class Curve:
             return Curve(times, positions.astype(float), speeds)
         position, velocity = self.at(now)
         return Curve(
-            np.insert(times, 0, now),
-            np.vstack([position, positions]),
-            None if speeds is None else np.vstack([velocity, speeds]),
+            np.concatenate([[now], times]),
+            np.concatenate([position[None], positions]),
+            None if speeds is None else np.concatenate([velocity[None], speeds]),
         )
 
 

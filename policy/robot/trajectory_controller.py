@@ -39,7 +39,8 @@ class TrajectoryController:
         """
         if len(times) == 0:
             return "empty trajectory"
-        if sorted(names) != sorted(self.joints):
+        in_order = tuple(names) == self.joints
+        if not in_order and sorted(names) != sorted(self.joints):
             return f"joints {', '.join(names)}, expected {', '.join(self.joints)}"
         if positions.shape != (len(times), len(names)):
             return f"positions of shape {positions.shape}, expected {(len(times), len(names))}"
@@ -48,15 +49,15 @@ class TrajectoryController:
         # A real one does not look for NaN; a simulation would not survive it.
         if not np.isfinite(positions).all() or (velocities is not None and not np.isfinite(velocities).all()):
             return "a value that is not a finite number"
-        if times[0] < 0 or (np.diff(times) <= 0).any():
+        if times[0] < 0 or (times[1:] <= times[:-1]).any():
             return "times that do not rise"
         if velocities is not None and np.abs(velocities[-1]).max() > 1e-6:
             return "a last velocity that is not zero"
         begin = stamp or now
         if begin + times[-1] < now:
             return "an end that has passed"
-        order = [names.index(joint) for joint in self.joints]
-        self._curve = self._curve.replaced(
-            now, begin + times, positions[:, order], None if velocities is None else velocities[:, order]
-        )
+        if not in_order:
+            order = [names.index(joint) for joint in self.joints]
+            positions, velocities = positions[:, order], None if velocities is None else velocities[:, order]
+        self._curve = self._curve.replaced(now, begin + times, positions, velocities)
         return None

@@ -9,6 +9,10 @@ wherever it is to the first point that is still to come. So a plan that departs 
 within `LATE`, and from every state in which it may find the controller the way to its first point keeps the limits.
 Where no such plan exists, the plan before goes on: each ends at rest by itself.
 
+On the way to such a first point it is not certain where the controller is, as that depends on when the plan arrived.
+A plan that begins at once, on the curve of the one before, is therefore sent only where that is the curve of all
+arrivals, and always from the first point on.
+
 A message may also be lost. Whoever sends plans sends the newest one again while `Plan.due_again`, every 10 ms: a copy
 is the same curve, so it changes nothing where the first one arrived, and where that was lost it counts as late by the
 time between the two. What is assumed of a connection is therefore: of a plan and its copies one arrives within
@@ -23,20 +27,15 @@ import numpy as np
 from policy.robot.commands import Controller
 from policy.robot.contract import Contract
 from policy.robot.trajectory import Curve, extremes, velocities
+from policy.running.followed import ARRIVALS, LATE, MS, ON_THE_WAY, SAME, Followed, Points
 
-MS = 1_000_000  # ns
-ON_THE_WAY = 60 * MS  # how long a message may take
-LATE = ON_THE_WAY + 20 * MS  # with clocks that are 20 ms apart
 GAP = 8 * MS  # from there to the first point of a plan that departs
 SAME_SPEED = 4e-3  # per second: over half of 50 ms as far as SAME
-SAME = 1e-4  # rad, m: plans closer than this are one
 REFRESH = 150 * MS  # before the end of a plan the next one is sent: it may be late, and the last step brakes
 # of the velocity limits at an instant on a way of this many s: averaged over 50 ms it is to be 1.05 at most
 PEAK_SPANS, PEAKS = np.array([0.05, 0.075, 0.1]), np.array([1.35, 1.15, 1.05])
 MEAN = 1.0  # of the velocity limits, averaged over two halves of the steps beside a point
 DOUBT = 1.1  # of its velocity: one that was late before is not quite where it is taken to be
-Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # times (N,) ns, positions (N, J), speeds (N, J)
-ARRIVALS = np.array([-20, -10, 0, 10, 20, 30, 45, 60, 80]) * MS  # at which a plan is examined: a clock may be behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +67,27 @@ class Planner:
             limit[controller.columns].astype(float)
             for limit in (contract.limits.low, contract.limits.high, contract.limits.velocity)
         )
-        self._curves: list[tuple[int, Curve]] = []  # when sent, and what is followed from then on; the newest last
+        self._followed = Followed()
         self._wanted: tuple[np.ndarray, np.ndarray] | None = None  # times and set-points that the newest plan follows
-        self._departed = -(2**62)  # ns, when a plan was sent last that is not the one before within `LATE`
 
     def begin(self, now: int, state: np.ndarray) -> None:
         """Following begins at the measured state (S,)."""
         position = state[self._controller.measured]
-        self._departed = now
-        self._curves = [(-(2**62), Curve.rest(now, np.clip(position, self._low, self._high)))]
+        self._followed.begin(now, np.clip(position, self._low, self._high))
 
     def forget(self) -> None:
         """Where the controller is is not known any more."""
-        self._curves, self._wanted = [], None
+        self._followed.forget()
+        self._wanted = None
 
     @property
     def known(self) -> bool:
         """Whether following has begun."""
-        return bool(self._curves)
+        return self._followed.known
 
     def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
         """Set-point and its velocity (J,) at a time [ns], if nothing was late."""
-        return self._curves[-1][1].at(now)
+        return self._followed.at(now)
 
     def follow(
         self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray
@@ -107,20 +105,23 @@ class Planner:
         speeds = self._speeds(times, points, now, start)
         if self._continues(times, points, speeds, now):
             # from where it is now, so that a controller whose clock is behind does not turn earlier
-            times, points, speeds = np.insert(times, 0, now), np.vstack([start, points]), np.vstack([speed, speeds])
+            times = np.concatenate([[now], times])
+            points, speeds = np.concatenate([start[None], points]), np.concatenate([speed[None], speeds])
             return self._send(now, times, points, speeds), met
         safe = list(self._departures(times, actions, points, now, shares))
         if committed := self._committed(times, actions, now, shares):
             safe.append(committed)
+        if not safe:
+            self._wanted = None  # it is looked at again with the next command
+            return None, met
         # the one that comes nearest to what is asked, each joint measured by its velocity limit; the plan before is one
-        curves = [*(self._curve(plan, now) for plan in safe), self._curves[-1][1]]
+        curves = [*(self._curve(plan, now) for plan in safe), self._followed.newest]
         away = [float((np.abs(curve.sample(times)[0] - points) / self._velocity).max(1).sum()) for curve in curves]
         nearest = int(np.argmin(away))
         if nearest == len(safe):
-            self._wanted = None  # it is looked at again with the next command
+            self._wanted = None
             return None, met
-        self._departed = now
-        return self._send(now, *safe[nearest]), met
+        return self._send(now, *safe[nearest], departs=True), met
 
     def brake(self, now: int) -> Plan | None:
         """The plan that brings the arm to rest as soon as it can; None: the plan before does."""
@@ -129,16 +130,15 @@ class Planner:
         for end in (120 * MS, 160 * MS, 200 * MS):
             point = np.clip(position + velocity * end * 0.5e-9, self._low, self._high)
             if plan := self._departure(np.array([now + end]), point[None], now):
-                self._departed = now
-                return self._send(now, *plan)
+                return self._send(now, *plan, departs=True)
         return None
 
     # -- one kind of plan each
 
     def _continues(self, times: np.ndarray, points: np.ndarray, speeds: np.ndarray, now: int) -> bool:
         """Whether a plan is the one before within `LATE`, from wherever the controller may be."""
-        newest = self._curves[-1][1]
-        if now - self._departed > LATE:  # all that may be followed is one
+        newest = self._followed.newest
+        if now > self._followed.settled:  # all that may be followed is one
             first = int(np.searchsorted(newest.times, now, "right"))
             n = int(np.searchsorted(times, now + LATE, "right")) + 1
             if (
@@ -148,12 +148,7 @@ class Planner:
                 and (np.abs(newest.velocities[first : first + n] - speeds[:n]) < SAME_SPEED).all()
             ):
                 return True
-        new = newest.replaced(now, times, points, speeds)
-        for curve, at in self._followed(now):
-            at = at[at >= now]
-            if float(np.abs(new.sample(at)[0] - curve.sample(at)[0]).max()) > SAME:
-                return False
-        return True
+        return self._followed.is_followed(newest.replaced(now, times, points, speeds), now, now)
 
     def _departures(
         self, times: np.ndarray, actions: np.ndarray, points: np.ndarray, now: int, shares: np.ndarray
@@ -177,31 +172,33 @@ class Planner:
 
     def _departure(self, times: np.ndarray, points: np.ndarray, now: int) -> Points | None:
         """A plan that begins later than `LATE`, if the way to it is safe from wherever the controller may be."""
-        speeds = self._speeds(times, points, now, self.at(now)[0])
-        for overtaken in (False, True):
-            for curve, at in self._followed(now, overtaken):
-                span = ((times[0] - at) * 1e-9)[:, None]
-                position, velocity = curve.sample(at)
-                low, high, _ = extremes(position, DOUBT * velocity, points[0], speeds[0], span)
-                speed = extremes(position, velocity, points[0], speeds[0], span)[2]
-                if (low < np.minimum(self._low, position) - 1e-6).any() or (
-                    high > np.maximum(self._high, position) + 1e-6
-                ).any():
-                    return None
-                mean = np.abs(points[0] - position) / span
-                peak = np.interp(span, PEAK_SPANS, PEAKS) * self._velocity
-                too_fast = (speed > np.maximum(peak, np.abs(velocity))).any(1) | (mean > self._velocity).any(1)
-                if not overtaken and too_fast[at <= now + ON_THE_WAY].any():
-                    return None
+        speeds, states = self._speeds(times, points, now, self.at(now)[0]), self._followed.states(now)
+        span, position, velocity = ((times[0] - states.at) * 1e-9)[:, None], states.positions, states.velocities
+        # in one call: positions with the velocity in doubt, speeds without
+        low, high, speed = extremes(
+            np.concatenate([position, position]),
+            np.concatenate([DOUBT * velocity, velocity]),
+            points[0],
+            speeds[0],
+            np.concatenate([span, span]),
+        )
+        n = len(span)
+        if (low[:n] < np.minimum(self._low, position) - 1e-6).any() or (
+            high[:n] > np.maximum(self._high, position) + 1e-6
+        ).any():
+            return None
+        mean = np.abs(points[0] - position) / span
+        peak = np.interp(span, PEAK_SPANS, PEAKS) * self._velocity
+        too_fast = (speed[n:] > np.maximum(peak, np.abs(velocity))) | (mean > self._velocity)
+        if too_fast[states.in_order & states.in_time & (states.at <= now + ON_THE_WAY)].any():
+            return None
         return times, points, speeds
 
     def _committed(self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray) -> Points | None:
         """The plan before until `LATE`, and only then the new points."""
-        until, curve = now + LATE, self._curves[-1][1]
+        until, curve = now + LATE, self._followed.newest
         later = int(np.searchsorted(times, until + 40 * MS))
-        if later == len(times) or any(
-            float(np.abs(other.sample(at)[0] - curve.sample(at)[0]).max()) > SAME for other, at in self._followed(now)
-        ):
+        if later == len(times) or not self._followed.is_followed(curve, now, now + int(ARRIVALS[0])):
             return None
         kept = np.concatenate([[now], curve.times[(curve.times > now + MS) & (curve.times < until - MS)], [until]])
         old, old_speeds = curve.sample(kept)
@@ -230,33 +227,24 @@ class Planner:
             actions[asked], self._wanted[1][wanted]
         )
 
-    def _followed(self, now: int, overtaken: bool = False) -> list[tuple[Curve, np.ndarray]]:
-        """What the controller may be following, each with the times (M,) ns at which it may still do so.
-
-        A plan is over once the next one must have arrived; where messages may be `overtaken`, once one must have
-        arrived that was sent more than `LATE` after it.
-        """
-        followed = []
-        for i, (sent, curve) in enumerate(self._curves):
-            after = [s for s, _ in self._curves[i + 1 :] if not overtaken or s > sent + LATE]
-            over = after[0] + LATE if after else now + LATE
-            if over > now:
-                followed.append((curve, now + ARRIVALS[now + ARRIVALS <= over]))
-        return followed
-
     def _bounded(
         self, times: np.ndarray, actions: np.ndarray, now: int, start: np.ndarray, shares: np.ndarray
     ) -> tuple[np.ndarray, set[str]]:
         """Points (N, J) within the limits of position and, from one to the next, of velocity; and what they met."""
-        wanted = np.clip(actions, self._low, self._high)
-        reach = self._velocity * (np.diff(times, prepend=now) * 1e-9 * shares)[:, None]
-        if np.array_equal(wanted, actions) and (np.abs(np.diff(wanted, axis=0, prepend=start[None])) <= reach).all():
+        wanted = np.minimum(np.maximum(actions, self._low), self._high)
+        reach = self._velocity * (_differences(times, now) * 1e-9 * shares)[:, None]
+        clipped = wanted != actions
+        if not clipped.any() and (np.abs(_differences(wanted, start)) <= reach).all():
             return wanted, set()
-        met = {f"position limit of {self._names[i]}" for i in np.flatnonzero((np.abs(wanted - actions) > 1e-6).any(0))}
+        met = set[str]()
+        if clipped.any():
+            beyond = (np.abs(wanted - actions) > 1e-6).any(0)
+            met |= {f"position limit of {self._names[i]}" for i in np.flatnonzero(beyond)}
         points, last = np.empty(actions.shape), start
         for i in range(len(times)):
-            points[i] = last = np.clip(wanted[i], last - reach[i], last + reach[i])
-        met |= {f"velocity limit of {self._names[i]}" for i in np.flatnonzero((np.abs(points - wanted) > 1e-6).any(0))}
+            points[i] = last = np.minimum(np.maximum(wanted[i], last - reach[i]), last + reach[i])
+        slower = (np.abs(points - wanted) > 1e-6).any(0)
+        met |= {f"velocity limit of {self._names[i]}" for i in np.flatnonzero(slower)}
         return points, met
 
     def _speeds(self, times: np.ndarray, points: np.ndarray, now: int, start: np.ndarray) -> np.ndarray:
@@ -266,11 +254,10 @@ class Planner:
         the other. Half a step before a point and half a step after it the arm moves by
         (slope before + slope after) / 2 + v / 4 - (v before + v after) / 8, each times the step.
         """
-        speeds = velocities(times, points, now, start)
-        steps, spans = np.diff(points, axis=0, prepend=start[None]), (np.diff(times, prepend=now) * 1e-9)[:, None]
-        if (np.abs(steps) < 0.8 * self._velocity * spans).all():
+        slopes = _differences(points, start) / (_differences(times, now) * 1e-9)[:, None]
+        speeds = velocities(slopes)
+        if (np.abs(slopes) < 0.8 * self._velocity).all():
             return speeds
-        slopes = steps / spans
         for _ in range(2):
             before = np.vstack([speeds[:1], speeds[:-2]])[: len(speeds) - 1]
             around = np.abs(before) + np.abs(speeds[1:])
@@ -280,17 +267,25 @@ class Planner:
 
     def _reachable(self, time: int, action: np.ndarray, now: int, share: float) -> np.ndarray | None:
         """The point nearest to a set-point (J,) that the controller reaches by `time` from wherever it may be."""
-        low, high = self._low, self._high
-        for curve, at in self._followed(now):
-            at = at[at <= now + ON_THE_WAY]
-            position, reach = curve.sample(at)[0], share * self._velocity * ((time - at) * 1e-9)[:, None]
-            low, high = np.maximum(low, (position - reach).max(0)), np.minimum(high, (position + reach).min(0))
+        states = self._followed.states(now)
+        rows = states.in_order & states.in_time & (states.at <= now + ON_THE_WAY)
+        position = states.positions[rows]
+        reach = share * self._velocity * ((time - states.at[rows]) * 1e-9)[:, None]
+        low, high = np.maximum(self._low, (position - reach).max(0)), np.minimum(self._high, (position + reach).min(0))
         return np.clip(action, low, high) if (low <= high).all() else None
 
     def _curve(self, plan: Points, now: int) -> Curve:
         """What is followed if a plan is not late."""
-        return self._curves[-1][1].replaced(now, *plan)
+        return self._followed.newest.replaced(now, *plan)
 
-    def _send(self, now: int, times: np.ndarray, points: np.ndarray, speeds: np.ndarray) -> Plan:
-        self._curves = [*self._curves[-7:], (now, self._curve((times, points, speeds), now))]
+    def _send(self, now: int, times: np.ndarray, points: np.ndarray, speeds: np.ndarray, departs: bool = False) -> Plan:
+        self._followed.add(now, (times, points, speeds), departs)
         return Plan(self._controller, now, times, points, speeds)
+
+
+def _differences(values: np.ndarray, before: np.ndarray | int) -> np.ndarray:
+    """From each value (N, ...) to the next, the first from `before`."""
+    differences = values.copy()
+    differences[0] -= before
+    differences[1:] -= values[:-1]
+    return differences
