@@ -3,7 +3,6 @@
 The independent reader is rosbags' own, with a hand-written line for each type.
 """
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,33 +281,6 @@ def test_what_is_written_again_is_read_as_it_was(tmp_path: Path, one: Case) -> N
     np.testing.assert_allclose(episode.actions[5], state[:3], atol=1e-6)
 
 
-def test_a_type_that_nothing_defines_is_refused(tmp_path: Path) -> None:
-    """As in a .db3 of ROS 2 Humble, which holds no definitions."""
-    one = CASES[-2].values[0]
-    contract = with_state(one.source)
-    recorded(tmp_path / "bag", one, StoragePlugin.SQLITE3)
-    with sqlite3.connect(next((tmp_path / "bag").glob("*.db3"))) as database:
-        database.execute("DROP TABLE message_definitions")
-    with pytest.raises(InputError, match=r"walker_msgs/msg/Leg is not defined.*record as MCAP.*source the workspace"):
-        read_episodes(tmp_path / "bag", contract)
-
-
-def test_a_type_that_is_installed_needs_no_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = CASES[-2].values[0]
-    folder = tmp_path / "install" / "share" / "walker_msgs" / "msg"
-    folder.mkdir(parents=True)
-    leg_text, link_text = LEG.split("=" * 80 + "\nMSG: walker_msgs/Link\n")
-    (folder / "Leg.msg").write_text(leg_text)
-    (folder / "Link.msg").write_text(link_text)
-    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{tmp_path / 'install'}")
-    contract = with_state(one.source)
-    recorded(tmp_path / "bags" / "bag", one, StoragePlugin.SQLITE3)
-    with sqlite3.connect(next((tmp_path / "bags" / "bag").glob("*.db3"))) as database:
-        database.execute("DROP TABLE message_definitions")
-    (episode,) = read_episodes(tmp_path / "bags" / "bag", contract)
-    assert np.ptp(episode.state[:, 3]) > 0.1
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -343,3 +315,27 @@ def test_joints_without_names_are_read_by_place(tmp_path: Path) -> None:
     assert_live_is_bag(with_state(source), items, episode)
     with pytest.raises(InputError, match=r"got joints without names, expected a, b; read them by place, as fields"):
         read_episodes(tmp_path / "bag", with_state({"topic": TOPIC, "joints": ["a", "b"]}))
+
+
+def test_an_orientation_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A driver that leaves the quaternion at zero."""
+
+    def unset(ns: int, t: float) -> Any:
+        made = CASES[0].values[0].made(ns, t)
+        made.pose.orientation = T[GEOMETRY + "Quaternion"](0.0, 0.0, 0.0, 0.0)
+        return made
+
+    recorded(tmp_path / "bag", Case({}, unset, lambda m: []))
+    with pytest.raises(InputError, match=r"got an orientation of four zeros at pose\.orientation"):
+        read_episodes(tmp_path / "bag", with_state(CASES[0].values[0].source))
+
+
+def test_headers_of_any_type_are_brought_onto_one_clock(tmp_path: Path) -> None:
+    """A force sensor on a computer whose clock is an hour ahead."""
+    one = CASES[1].values[0]
+    ahead = 3600 * SECOND
+    recorded(tmp_path / "bag", Case({}, lambda ns, t: one.made(ns + ahead, t), one.read))
+    (episode,) = read_episodes(tmp_path / "bag", with_state(one.source))
+    for k in (0, 30):
+        expected = independent(tmp_path / "bag", one, int(episode.stamps[k]) + ahead)
+        np.testing.assert_allclose(episode.state[k, 3:], expected, atol=1e-5)

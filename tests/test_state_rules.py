@@ -11,6 +11,7 @@ from policy.data.episodes import read_episodes
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
+from policy.robot.motors import Motors
 from policy.robot.streams import Streams
 from policy.running.safety import SafetyMonitor
 from policy.spec import Frame
@@ -83,6 +84,20 @@ def test_a_joint_that_turns_without_end_counts_on(tmp_path: Path, commands: str)
     assert episode.state[:, 0].max() > 4 * np.pi and np.abs(np.diff(episode.state[:, 0])).max() < 0.2
     assert np.abs(np.diff(episode.actions[:, 0])).max() < 0.3
     assert_live_is_bag(contract, items, episode.stamps, episode.state)
+
+
+def test_what_the_motors_do_is_counted_on_too() -> None:
+    """Contact is estimated of their positions: a wrap would be a jolt. In the robot's units, here degrees."""
+    scale = float(np.pi / 180)
+    contract = robot.contract(state=[CONTINUOUS | {"scale": [scale, 1, 1]}], action=[ARM])
+    motors = Motors(contract)
+    streams = Streams(contract, motors)
+    for k in range(500):
+        ns = START + k * SECOND // 100
+        joints = robot.joints(ns, [wrapped(angle(k / 100)) / scale, 0.1, 0.02])
+        joints.velocity = joints.effort = np.zeros(3)
+        streams.push("joint_states", joints, ns)
+    assert motors.at(ns)[0, 0] == pytest.approx(angle(4.99) / scale)
 
 
 def test_without_continuous_the_same_bag_is_refused_or_reported(tmp_path: Path) -> None:
@@ -162,6 +177,21 @@ def test_of_a_leader_the_bag_reads_the_leader_and_the_robot_its_own_topic(tmp_pa
     assert_live_is_bag(contract, gripping(), episode.stamps, episode.state)
 
 
+def test_a_command_that_comes_with_a_picture_is_of_the_next_frame() -> None:
+    """Whichever of the two arrives first."""
+    contract = unmeasured()
+    items = [i for i in gripping() if i[0] != "/instruction"]
+    for last in ("/grip/commands", "/cam/image_raw"):
+        streams, seen = Streams(contract, live=True), []
+        for topic, message, ns in sorted(items, key=lambda i: (i[2], i[0] == last, i[0] == "/joint_states")):
+            if streams.reads(topic.lstrip("/")):
+                streams.push(topic, message, ns)
+            while (frame := streams.frame()) is not None:
+                seen.append(frame)
+        opening = {(f.stamp - START) / SECOND: float(f.state[2]) for f in seen}
+        assert opening[1.0] == pytest.approx(0.05) and opening[1.05] == pytest.approx(0.01)
+
+
 def test_a_live_robot_keeps_few_commands() -> None:
     contract = unmeasured()
     streams = Streams(contract, live=True)
@@ -187,6 +217,13 @@ def test_the_safety_monitor_takes_its_last_command_for_where_it_is() -> None:
             monitor.command(now + np.arange(1, 9) * 50_000_000, np.tile([0.0, 0.0, 0.01], (8, 1)), now, now)
         monitor.watch(now, now)
         assert not monitor.stopped
+    monitor.refuse("a break", now)
+    later = now + 10_000_000
+    monitor.measured(np.array([0.0, 0.0, np.nan]), later)
+    monitor.command(later + np.arange(1, 9) * 50_000_000, np.tile([0.0, 0.0, 0.01], (8, 1)), later, later)
+    assert monitor.setpoint(later)[2] == pytest.approx(
+        0.01, abs=1e-3
+    )  # it goes on from there, not from the initial one
 
 
 # -- actions that nobody recorded

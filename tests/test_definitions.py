@@ -1,0 +1,72 @@
+"""How messages are laid out: by the bag's own definitions, as installed, or refused."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from policy.data.episodes import read_episodes
+from policy.errors import InputError
+from tests import small_robot as robot
+from tests.small_robot import SECOND
+from tests.test_any_message import CASES, GEOMETRY, LEG, TOPIC, WALKER, recorded, vector, wave, with_state
+
+
+def test_a_type_that_nothing_defines_is_refused(tmp_path: Path) -> None:
+    """As in a .db3 of ROS 2 Humble, which holds no definitions."""
+    one = CASES[-2].values[0]
+    contract = with_state(one.source)
+    recorded(tmp_path / "bag", one, StoragePlugin.SQLITE3)
+    with sqlite3.connect(next((tmp_path / "bag").glob("*.db3"))) as database:
+        database.execute("DROP TABLE message_definitions")
+    with pytest.raises(InputError, match=r"walker_msgs/msg/Leg is not defined.*record as MCAP.*source the workspace"):
+        read_episodes(tmp_path / "bag", contract)
+
+
+def test_a_type_that_is_installed_needs_no_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = CASES[-2].values[0]
+    folder = tmp_path / "install" / "share" / "walker_msgs" / "msg"
+    folder.mkdir(parents=True)
+    leg_text, link_text = LEG.split("=" * 80 + "\nMSG: walker_msgs/Link\n")
+    (folder / "Leg.msg").write_text(leg_text)
+    (folder / "Link.msg").write_text(link_text)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{tmp_path / 'install'}")
+    contract = with_state(one.source)
+    recorded(tmp_path / "bags" / "bag", one, StoragePlugin.SQLITE3)
+    with sqlite3.connect(next((tmp_path / "bags" / "bag").glob("*.db3"))) as database:
+        database.execute("DROP TABLE message_definitions")
+    (episode,) = read_episodes(tmp_path / "bags" / "bag", contract)
+    assert np.ptp(episode.state[:, 3]) > 0.1
+
+
+def test_a_bag_is_read_by_its_own_definition_of_a_known_type(tmp_path: Path) -> None:
+    """Here a wrench with a field before its vectors, as another release of its package might have it."""
+    other = get_typestore(Stores.EMPTY)
+    text = "std_msgs/Header header\nWrench wrench\n" + "=" * 80
+    text += "\nMSG: geometry_msgs/Wrench\nfloat64 confidence\nVector3 force\nVector3 torque\n" + "=" * 80
+    text += "\nMSG: geometry_msgs/Vector3\nfloat64 x\nfloat64 y\nfloat64 z\n" + "=" * 80
+    text += "\nMSG: std_msgs/Header\nbuiltin_interfaces/Time stamp\nstring frame_id\n"
+    other.register(get_types_from_msg(text, GEOMETRY + "WrenchStamped"))
+
+    def made(ns: int, t: float) -> Any:
+        wrench = other.types[GEOMETRY + "Wrench"](0.9, vector(t), vector(t, first=3))
+        return other.types[GEOMETRY + "WrenchStamped"](robot.header(ns), wrench)
+
+    items = [i for i in robot.moving(2.0) if i[0] != TOPIC]
+    items += [(TOPIC, made(ns, k / 100), ns) for k in range(200) for ns in [robot.START + k * SECOND // 100]]
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections: dict[str, Any] = {}
+        for topic, message, ns in sorted(items, key=lambda item: item[2]):
+            store = other if topic == TOPIC else WALKER
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, message.__msgtype__, typestore=store)
+            writer.write(connections[topic], ns, store.serialize_cdr(message, message.__msgtype__))
+    source = {"topic": TOPIC, "type": GEOMETRY + "WrenchStamped", "names": ["sure", "push"]}
+    source["fields"] = ["wrench.confidence", "wrench.force.z"]
+    (episode,) = read_episodes(tmp_path / "bag", with_state(source))
+    t = (episode.stamps - robot.START) / SECOND
+    np.testing.assert_allclose(episode.state[:, 3:], [[0.9, wave(x, 2)] for x in t], atol=0.005)
