@@ -118,7 +118,8 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
     runs = [(bag, run) for bag in bags for run in bag.recording.runs]
     dropped = sum((bag.recording.dropped for bag in bags), Counter[str]())
     if not runs:
-        raise InputError(f"the bags of {folder} hold no whole frame: {summary(dropped)}; record others")
+        why = summary(dropped) or "; ".join({str(found) for bag in bags for found in bag.recording.findings})
+        raise InputError(f"the bags of {folder} hold no whole frame: {why}; record others")
     parts = [(bag, run, part) for bag, run in runs for part in run.parts]
     lengths = np.array([part.end - part.first for _, _, part in parts])
     frames = [len(run.stamps) for _, run in runs]
