@@ -66,6 +66,14 @@ def test_a_recording_that_failed_is_not_learned_and_is_reported(tmp_path: Path) 
     cache = open_cache(tmp_path, robot.contract(), processes=1)
     assert cache.bags == ["good", "mended"]
     assert any("a recording that failed is not used: bad: " in str(f) for f in cache.findings)
+    cache = open_cache(tmp_path, robot.contract(), processes=1, failures=True)  # as a recipe with return_to_go does
+    assert cache.bags == ["bad", "good", "mended"] and cache.returns.tolist() == [0, 1, 1]
+
+
+def test_where_all_have_failed_the_refusal_says_so(tmp_path: Path) -> None:
+    record(tmp_path / "bad", "pick", success="false")
+    with pytest.raises(InputError, match=r"a recording that failed is not used.*bags\.yaml"):
+        open_cache(tmp_path, robot.contract(), processes=1)
 
 
 def test_a_change_of_bags_yaml_decodes_that_bag_again(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """State that wraps, state that nothing measures, and actions that nobody recorded: in a bag and live alike."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.bags import messages
 from policy.data.episodes import read_episodes
+from policy.data.message_writer import MessageWriter
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
@@ -242,6 +246,25 @@ def test_the_next_state_is_the_action_where_no_command_was_recorded(tmp_path: Pa
     assert np.array_equal(episode.actions[:-1], episode.state[1:])
     by_hand = robot.position((episode.stamps - START) / SECOND + 0.05) * [1, -2, 1] + [0, 0.5, 0]
     np.testing.assert_allclose(episode.actions[:-1], by_hand[:-1], atol=1e-6)
+
+
+def test_what_is_written_of_next_states_is_read_as_it_was(tmp_path: Path) -> None:
+    """The state is not written twice, as a command of its own topic."""
+    contract = robot.contract(
+        action=[ARM | {"demonstration": "next_state"}, GRIP | {"demonstration": "next_state"}],
+    )
+    pixels = {"front": np.zeros((48, 64, 3), np.uint8)}
+    path = robot.position(np.arange(20) / 20).astype(np.float32)
+    with EpisodeWriter(tmp_path / "bag", channels(contract)) as bag:
+        writer = MessageWriter(bag, contract)
+        writer.text("instruction", "wave", START - 1)
+        for k in range(20):
+            writer.frame(START + k * contract.spec.dt_ns, pixels, path[k])
+            writer.command(START + k * contract.spec.dt_ns, path[min(k + 1, 19)])
+    (episode,) = read_episodes(tmp_path / "bag", contract)
+    np.testing.assert_allclose(episode.state, path, atol=1e-6)
+    assert np.array_equal(episode.actions[:-1], episode.state[1:])
+    assert sum(raw.topic == "/joint_states" for raw in messages(tmp_path / "bag", None, Counter())) == 20
 
 
 def test_a_next_state_of_several_groups_is_refused() -> None:

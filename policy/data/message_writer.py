@@ -49,9 +49,21 @@ class MessageWriter:
 
     def command(self, stamp: int, action: np.ndarray) -> None:
         """A set-point (A,), in force one step after the frame of this time [ns]."""
-        for topic, sources in _by_topic(tuple(c.source for c in self._contract.action), action).items():
+        commanded = _by_topic(tuple(c.source for c in self._contract.action), action)
+        for topic, parts in commanded.items():
+            sources = [(source, raw) for source, raw in parts if not self._measured(source)]
+            if not sources:
+                continue  # the next state is the command
             later = 0 if sources[0][0].type == TRAJECTORY else self._dt // 2  # all others are in force at once
             self._bag.write(topic, _message(sources, stamp + later, self._dt), stamp + later)
+
+    def _measured(self, source: Source) -> bool:
+        """Whether a demonstration's action is read where the state is."""
+        read = {*source.joints, *source.paths}
+        return any(
+            (s.topic, s.field) == (source.topic, source.field) and read <= {*s.joints, *s.paths}
+            for s in self._contract.state
+        )
 
 
 Sources = list[tuple[Source, np.ndarray]]  # and the raw numbers of each
