@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save
 
 from policy.data.cache import open_cache
 from policy.data.pictures import enlarged
 from policy.data.windows import statistics
 from policy.errors import InputError, exit_code
-from policy.learning import checkpoint
+from policy.learning import checkpoint, instruction_classifier
 from policy.learning.batches import Batches, picture_size
 from policy.learning.card import model_card
 from policy.learning.model import Policy
@@ -56,8 +55,9 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
         difference = check_parity(policy, aside / "policy.onnx", batch, action_range)
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")
-        if policy.spec.switches:  # the session compares an instruction with these and refuses an unknown one
-            (aside / "instructions.safetensors").write_bytes(save({"instructions": batches.phrasings.pooled}))
+        if policy.spec.switches:  # the session tells by it which task an instruction names, and refuses one without
+            cache = batches.cache
+            instruction_classifier.write(aside, list(zip(cache.tasks, cache.instructions, strict=True)))
         figures = {
             "difference": difference,
             "frames": FRAMES,
@@ -102,7 +102,7 @@ def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches,
             f"the bags of {run} are no longer at {bags}; export compares on real frames: give their place with --bags"
         )
     robot, recipe = contract.load(run / "contract.yaml"), parse(state["recipe"])
-    cache = open_cache(bags, robot, picture_size(recipe))
+    cache = open_cache(bags, robot, picture_size(recipe), failures="return_to_go" in recipe.encoders)
     described = checkpoint.describe(recipe, Policy.describe(recipe, cache.contract.spec))
     if described["spec"] != state["spec"]:
         raise InputError(

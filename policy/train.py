@@ -56,7 +56,7 @@ def train(
     found = checkpoint.latest(out)
     if found:
         _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
-    cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad)
+    cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad, failures="return_to_go" in chosen.encoders)
     _report(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
     policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)

@@ -25,9 +25,11 @@ from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
 from policy.running.live_loop import LiveLoop
+from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import PROVIDERS, Session, check_robot
 from ros_nodes import bridge, policy_status
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.goal_images import GoalImages
 from ros_nodes.graph import publishers_fault, unheard
 from ros_nodes.instruction_gate import InstructionGate
 from ros_nodes.qos_events import QosMismatches
@@ -50,6 +52,10 @@ class PolicyNode(LifecycleNode):
         )
         self._provider = declare("provider", "auto", f"auto or one of {', '.join(PROVIDERS)}")
         self._threads = declare("threads", 2, "threads of one inference on the CPU", 1, 64)
+        self._schedule = declare(
+            "schedule", "", f"how a chunk joins the one before: {', '.join(STRATEGIES)}; empty: as the model says"
+        )
+        self._return_to_go = declare("return_to_go", float("nan"), "how good an execution is to be; nan: not given")
         self._replan = declare("replan", 0.0, "s from one inference to the next; 0: as the model says", 0.0, 60.0)
         self._silence = declare(
             "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0
@@ -62,6 +68,7 @@ class PolicyNode(LifecycleNode):
         self.live: LiveLoop | None = None
         self._contract: Contract | None = None
         self._observations: LiveObservations | None = None
+        self._goals = GoalImages(None, None)
         self._inputs: list[Subscription] = []
         self._mismatches = QosMismatches(self)
         self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
@@ -108,12 +115,17 @@ class PolicyNode(LifecycleNode):
             )
             bridge.outlasts("sensor_timeout", self._silence, contract)
             self._observations = LiveObservations(contract, self._silence, monotonic_ns())
+            choose(self._schedule or None, self.session.spec)
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
             self.session, self._failure = None, str(error)
             return Return.FAILURE
         self._failure, self._contract = "", contract
+        self._goals = GoalImages(contract, self.session.spec)
+        for topic, camera in self._goals.topics.items():
+            kind = bridge.message_class(contract.cameras[camera].type)
+            self._subscribe(kind, topic, partial(self._goals.take, camera), LATCHED)
         for topic, kind in (contract.observed | contract.echoed).items():
             self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
         # rclpy hands the source's time stamp to callbacks that take two arguments
@@ -125,7 +137,9 @@ class PolicyNode(LifecycleNode):
         """Listen and command."""
         assert self.session is not None and self._contract is not None
         self._observations = LiveObservations(self._contract, self._silence, monotonic_ns())
-        self.live = LiveLoop(self.session, self._now, self._publish, self._replan or None, self._silence)
+        self.live = LiveLoop(
+            self.session, self._now, self._publish, self._replan or None, self._silence, self._schedule or None
+        )
         done = super().on_activate(state)
         if text := self._gate.close("the node was activated", time.time_ns()):
             self._obey(text)
@@ -214,7 +228,8 @@ class PolicyNode(LifecycleNode):
     def _obey(self, text: str) -> None:
         assert self.live is not None
         try:
-            self.live.instruct(text)
+            given = None if np.isnan(self._return_to_go) else self._return_to_go
+            self.live.instruct(text, self._goals.conditions(given))
         except InputError as error:
             self.get_logger().warning(f"instruction refused: {error}")
             self._tell(refused=str(error))

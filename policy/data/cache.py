@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,13 @@ from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
 from policy.data.findings import Finding
 from policy.data.pictures import Pictures
+from policy.data.recording import FAILED, Recording
 from policy.errors import InputError
 from policy.robot import streams
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
-FORMAT = 2  # of the files, and of how a bag is read
+FORMAT = 3  # of the files, and of how a bag is read
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Cache:
     tasks: list[str | None]  # (E,)
     incomplete: np.ndarray  # bool (E,): not carried out: another instruction follows, or it ends on the way
     until: np.ndarray  # int64 (E,) ns: when the next instruction was given
+    returns: np.ndarray  # float32 (E,): 1 where the recording is marked as a success, 0 as a failure, else nan
     bags: list[str]  # (E,) where it was recorded
     sources: list[tuple[str, ...]]  # (E,) the recordings that the bag was made of: itself where it was made of none
     recording: np.ndarray  # int32 (N,): frames of one recording follow each other without a jump of the clock
@@ -65,12 +67,18 @@ class Cache:
 
 
 def open_cache(
-    bags: Path, contract: Contract, size: int | None = None, processes: int = 2, skip_bad: bool = False
+    bags: Path,
+    contract: Contract,
+    size: int | None = None,
+    processes: int = 2,
+    skip_bad: bool = False,
+    failures: bool = False,
 ) -> Cache:
     """Open the cache of a folder of bags, decoding first what it lacks.
 
     Pictures are kept at `size` x `size`, the size that the policy reads, or as the cameras give them. With `skip_bad`
-    bags that cannot be used or have a finding that is an error are left out, and named in a finding.
+    bags that cannot be used or have a finding that is an error are left out, and named in a finding. Recordings that
+    are marked as failures are left out and named, unless `failures` are asked for.
     `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
     base = bags if bags.is_dir() else bags.parent
@@ -99,11 +107,20 @@ def open_cache(
     if skip_bad:
         refused |= {b.name: wrong[0].what for b in whole if (wrong := findings.errors(b.recording.findings))}
         whole = [bag for bag in whole if bag.name not in refused]
+    if not failures:
+        whole = [_without_failure(bag) for bag in whole]
     cache = _joined(contract, size, whole, bags)
     if refused:
         figures = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
         cache.findings.append(Finding("warning", "bags are left out", figures, "mend them or take them away"))
     return cache
+
+
+def _without_failure(bag: CachedBag) -> CachedBag:
+    """The bag as it is, or with nothing to learn where it is marked as a failure."""
+    if bag.recording.success is not False:
+        return bag
+    return replace(bag, recording=Recording([], bag.recording.sources, [FAILED], False))
 
 
 def key(contract: Contract, size: int | None) -> str:
@@ -147,6 +164,9 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         tasks=[part.task for _, _, part in parts],
         incomplete=np.array([part.superseded for _, _, part in parts]) | np.array(ends_on_the_way),
         until=np.array([part.until for _, _, part in parts], np.int64),
+        returns=np.array(
+            [np.nan if bag.recording.success is None else bag.recording.success for bag, _, _ in parts], "f4"
+        ),
         bags=[bag.name for bag, _, _ in parts],
         sources=[bag.recording.sources for bag, _, _ in parts],
         recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),

@@ -64,6 +64,7 @@ def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Pa
             "name": name,
             "mark": before,
             "sources": found.sources,
+            "success": found.success,
             "dropped": found.dropped,
             "findings": [asdict(one) for one in found.findings],
             "runs": [[asdict(part) for part in run.parts] for run in found.runs],
@@ -104,9 +105,8 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
             if (folder / f"image_{name}.bin").stat().st_size < pictures * row:
                 return None
         findings = [*(Finding(**one) for one in about["findings"]), *check_chunks(contract, runs)]
-        return CachedBag(
-            about["name"], folder, Recording(runs, tuple(about["sources"]), findings, Counter(about["dropped"]))
-        )
+        sources, dropped = tuple(about["sources"]), Counter(about["dropped"])
+        return CachedBag(about["name"], folder, Recording(runs, sources, findings, about["success"], dropped))
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
 

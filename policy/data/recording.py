@@ -34,7 +34,7 @@ FAILED = Finding(
     "warning",
     "a recording that failed is not used",
     "it is marked with success: false",
-    "set success: true in bags.yaml beside it if it is to be learned",
+    "set success: true in bags.yaml beside it if it is to be learned, or train a recipe with return_to_go",
 )
 INSTRUCT = "name it in bags.yaml beside the bag, or give `default_instruction` in the contract"
 
@@ -46,6 +46,7 @@ class Recording:
     runs: list[Run]
     sources: tuple[str, ...]  # the recordings that it was made of, itself where it was made of none
     findings: list[Finding]
+    success: bool | None = None  # what it is marked with
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -56,8 +57,6 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     """
     custom, note = metadata(bag).get("custom_data") or {}, notes(bag)
     sources = tuple(str(custom.get("from", bag.absolute().name)).split(","))
-    if note.success is False:
-        return Recording([], sources, [FAILED])
     wanted = _wanted(contract)
     topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
@@ -87,7 +86,7 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
                 f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; "
                 "correct the contract or take the bag away"
             )
-    return Recording(runs, sources, findings, dropped)
+    return Recording(runs, sources, findings, note.success, dropped)
 
 
 def _most_frames(lead: Times, rate: float) -> int:

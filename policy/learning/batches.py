@@ -135,7 +135,13 @@ class Batches:
             batch |= {"committed": batch["actions"], "committed_steps": steps}
         if "goal_present" in self.reads:
             batch |= self.windows.images("goal", self.cache.bounds[episode + 1] - 1, rng, shift)
-        given = {"instruction_present": True, "goal_present": ~self.cache.incomplete[episode]}
+        returns = self.cache.returns[episode]
+        batch["return_to_go"] = np.nan_to_num(returns)[:, None]
+        given = {
+            "instruction_present": True,
+            "goal_present": ~self.cache.incomplete[episode],
+            "return_to_go_present": np.isfinite(returns),
+        }
         for name in sorted(self.reads & set(given)):
             batch[name] = given[name] & (rng.random(len(rows)) >= self.recipe.condition_dropout)
         names = self.reads | {"actions", "mask"}

@@ -8,6 +8,8 @@ import numpy as np
 from policy.errors import InputError
 from policy.spec import Spec
 
+GOAL_IMAGE = "(as in the goal image)"  # the text of an instruction without a sentence
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -36,6 +38,10 @@ class Conditions:
         if self.return_to_go is not None and not np.isfinite(self.return_to_go):
             raise InputError(f"return_to_go: got {self.return_to_go}, expected a finite number")
 
+    def without_words(self, spec: Spec) -> bool:
+        """Whether they are an instruction by themselves."""
+        return self.goal_image is not None and "instruction_present" in spec.reads
+
     def inputs(self, spec: Spec) -> dict[str, np.ndarray]:
         """What a graph may read of them, B = 1."""
         goal, value = self.goal_image, self.return_to_go
@@ -45,3 +51,6 @@ class Conditions:
             "return_to_go": np.array([[value or 0.0]], np.float32),
             "return_to_go_present": np.array([value is not None]),
         }
+
+
+NO_CONDITIONS = Conditions()

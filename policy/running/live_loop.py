@@ -13,6 +13,7 @@ from time import monotonic_ns
 
 import numpy as np
 
+from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.running.loop import NO_INSTRUCTION, InferenceLoop
 from policy.running.session import Session
 from policy.spec import Frame
@@ -64,10 +65,10 @@ class LiveLoop:
             self._event = True
             self._wake.notify()
 
-    def instruct(self, text: str) -> None:
+    def instruct(self, text: str, conditions: Conditions = NO_CONDITIONS) -> None:
         """Change the instruction, as `InferenceLoop.instruct`; raises `InputError` where that does."""
         with self._wake:
-            self.loop.instruct(text, self._now())
+            self.loop.instruct(text, self._now(), conditions)
             self._unchanged.clear()
             self._flush()  # of the former instruction only what cannot be taken back
             self._event = True

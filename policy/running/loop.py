@@ -22,6 +22,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.instructions import continues, stops
 from policy.running.commitment import Commitment
+from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
 from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import Session
 from policy.running.text import Sentence
@@ -43,11 +44,12 @@ class Embedding:
     text: str
     at: int  # ns, when the instruction came
     resumes: bool = False  # it was under way before: what was to follow still does
-    steps: tuple[Sentence, ...] = ()  # the tasks in their order
+    conditions: Conditions = NO_CONDITIONS
+    steps: tuple[Sentence | None, ...] = ()  # the tasks in their order; None is one without a sentence
 
     def run(self) -> None:
         """About 20 ms."""
-        self.steps = self.session.steps(self.text)
+        self.steps = self.session.steps(self.text) if self.text else (None,)
 
 
 @dataclass(slots=True)
@@ -147,28 +149,33 @@ class InferenceLoop:
 
     # -- events
 
-    def instruct(self, text: str, now: int) -> None:
+    def instruct(self, text: str, now: int, conditions: Conditions = NO_CONDITIONS) -> None:
         """Change the instruction; the same one again changes nothing, unless it is done.
 
-        "stop" brings the arm to rest, "continue" resumes the unfinished one. Raises `InputError`, and what is under
-        way goes on, for one that is empty, too long or not text and where nothing is unfinished. One that the policy
-        does not know is refused by `finish`: the arm comes to rest, and `reason` says so.
+        "stop" brings the arm to rest, "continue" resumes the unfinished one, "" with a goal image is that goal. Raises
+        `InputError`, and what is under way goes on, for one that is empty, too long or not text, for conditions that do
+        not fit and where nothing is unfinished. One that the policy does not know is refused by `finish`: the arm comes
+        to rest, and `reason` says so.
         """
         text = text.strip()
-        check_instruction(text)
+        conditions.check(self.session.spec)
+        if not (not text and conditions.without_words(self.session.spec)):
+            check_instruction(text)
         if stops(text):
             LOG.warning("%s %r", STOPPED, text)
             self._withdraw(f"{STOPPED} {text!r}", now)
             return
         current = self._asked.text if self._asked else self.tracker.text
-        if text in (self._words, current) and (self._asked or not self.tracker.finished):
+        same = conditions is (self._asked.conditions if self._asked else self.tracker.conditions)
+        if same and text in (self._words, current) and (self._asked or not self.tracker.finished):
             if text != self._words:
                 self._following.clear()  # it is asked for alone now
             return
         meant = self.tracker.resolve(text)
         if not self.pending:  # a second one does not prolong the first
             self._keep_until = self._committed(now)
-        self._words, self._asked, self._answering = text, Embedding(self.session, meant, now, continues(text)), now
+        self._asked = Embedding(self.session, meant, now, continues(text), conditions)
+        self._words, self._answering = text, now
         self._schedule.switch(-1, self._keep_until)  # the id is known once it is accepted
 
     def fault(self, reason: str, now: int) -> None:
@@ -250,13 +257,14 @@ class InferenceLoop:
             return
         first, *others = work.steps
         if not work.resumes:
-            self._following, self._completed = others, []
-        self._carry_out(first)
+            self._following, self._completed = [other for other in others if other is not None], []
+        self._carry_out(first, work.conditions)
 
-    def _carry_out(self, sentence: Sentence) -> None:
+    def _carry_out(self, sentence: Sentence | None, conditions: Conditions = NO_CONDITIONS) -> None:
         """Bring an instruction in force, of which the next inference is."""
-        self.switches += self.tracker.text not in ("", sentence.text)
-        self._schedule.switch(self.tracker.accept(sentence.text, sentence), self._keep_until)
+        text = GOAL_IMAGE if sentence is None else sentence.text
+        self.switches += self.tracker.text not in ("", text)
+        self._schedule.switch(self.tracker.accept(text, sentence, conditions), self._keep_until)
         self._wanted = True
 
     def _follow(self, now: int) -> None:

@@ -18,13 +18,10 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.instructions import continues
 from policy.running.carried_state import CarriedState
-from policy.running.conditions import Conditions
+from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
 from policy.running.session import Session
 from policy.running.text import Sentence
 from policy.spec import MODES, Chunk, ExecutionEstimate, Frame, RuntimeSettings, Spec
-
-NO_CONDITIONS = Conditions()
-GOAL_IMAGE = "(as in the goal image)"  # the text of an instruction without a sentence
 
 
 class Memory:
@@ -147,7 +144,7 @@ class Tracker:
         self.session = session
         self.instruction = 0  # id of the newest instruction; 0 before the first
         self._sentence: Sentence | None = None  # the newest instruction; None also where one has only conditions
-        self._conditions = Conditions()
+        self.conditions = NO_CONDITIONS  # of the newest instruction
         self._carried = CarriedState(session.spec)
         self._noise = np.random.default_rng(seed)  # of a head that samples
         self.reset()
@@ -195,7 +192,7 @@ class Tracker:
         """
         given = Conditions(**conditions)
         given.check(self.session.spec)
-        if not text.strip() and given.goal_image is not None and "instruction_present" in self.session.spec.reads:
+        if not text.strip() and given.without_words(self.session.spec):
             return self.accept(GOAL_IMAGE, None, given)
         text = self.resolve(text)
         if not text.strip():
@@ -211,7 +208,7 @@ class Tracker:
         """Take a new instruction that the encoder has read already, None where there is no sentence; return its id."""
         self.instruction += 1
         self._memory.instruct(text, sentence or _no_sentence(self.session.spec))
-        self._sentence, self._conditions = sentence, conditions
+        self._sentence, self.conditions = sentence, conditions
         return self.instruction
 
     def withdraw(self) -> None:
@@ -229,7 +226,7 @@ class Tracker:
         spec, feed = self.session.spec, self.session.observation(frame)
         sentence = self._sentence or _no_sentence(spec)
         possible = feed | sentence.inputs("instruction") | self._memory.inputs(feed["state"][0])
-        possible |= self._conditions.inputs(spec) | {"instruction_present": np.array([self._sentence is not None])}
+        possible |= self.conditions.inputs(spec) | {"instruction_present": np.array([self._sentence is not None])}
         if "committed" in spec.reads:
             rows, count = np.zeros((1, spec.horizon, len(spec.action)), np.float32), 0
             if committed is not None and len(committed):

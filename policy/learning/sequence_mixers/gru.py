@@ -1,4 +1,4 @@
-"""Gated recurrent units (Cho et al. 2014) over frames."""
+"""Gated recurrent units (Cho et al. 2014) over frames, begun as Tallec and Ollivier (2018) do."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -10,13 +10,15 @@ from policy.learning.interfaces import SequenceMixer, State
 
 
 class Layer(nn.Module):
-    """One recurrent layer, added to its input."""
+    """One recurrent layer, added to its input; its memories begin as long as 1 to `frames` frames."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, frames: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.read, self.carry = nn.Linear(width, 3 * width), nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
+        with torch.no_grad():
+            self.read.bias[width : 2 * width] = (1 + (frames - 1) * torch.rand(width)).log()
 
     def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
         """x (B, T, width), is_first (B, T) to the shape of x."""
@@ -52,7 +54,7 @@ class GRU(SequenceMixer):
     def __init__(self, settings: Settings, width: int, frames: int) -> None:
         super().__init__(settings, width, frames)
         self.width = width
-        self.layers = cast("list[Layer]", nn.ModuleList(Layer(width) for _ in range(settings.layers)))
+        self.layers = cast("list[Layer]", nn.ModuleList(Layer(width, frames) for _ in range(settings.layers)))
         self.norm = nn.LayerNorm(width)
 
     @property

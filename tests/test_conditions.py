@@ -1,0 +1,145 @@
+"""Conditions beside or instead of a sentence: in the tracker, in the loop, in training, and as latched pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policy import train
+from policy.data.cache import open_cache
+from policy.errors import InputError
+from policy.export import export
+from policy.learning import recipe
+from policy.learning.batches import Batches
+from policy.robot.contract import load
+from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
+from policy.running.loop import Embedding, InferenceLoop
+from policy.running.session import Session
+from policy.running.tracker import Tracker
+from policy.spec import Frame
+from ros_nodes import bridge
+from ros_nodes.goal_images import GoalImages
+from tests import small
+from tests.tiny import write_model
+
+SPEC = load("tabletop").spec
+
+
+def conditioned() -> dict[str, object]:
+    raw = small.shrink("chunk")
+    cameras = raw["encoders"]["cameras"]
+    raw["encoders"]["instruction"] |= {"optional": True}
+    raw["encoders"] = {"goal_image": dict(cameras), "return_to_go": {}, **raw["encoders"]}
+    raw["training"]["condition_dropout"] = 0.5
+    return raw
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.bags(tmp_path_factory.mktemp("bags"))
+
+
+@pytest.fixture(scope="module")
+def model(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("conditioned")
+    train.train(str(small.write(folder / "small.yaml", conditioned())), bags, folder / "run", samples=8)
+    export(folder / "run", folder / "model")
+    return folder / "model"
+
+
+def goal(value: int = 200) -> dict[str, np.ndarray]:
+    return {name: np.full((*size, 3), value, np.uint8) for name, size in SPEC.cameras.items()}
+
+
+def frame() -> Frame:
+    return Frame(0, goal(10), np.zeros(len(SPEC.state), np.float32))
+
+
+def test_in_training_the_goal_is_the_end_of_the_episode_and_each_condition_is_absent_now_and_then(bags: Path) -> None:
+    cache = open_cache(bags, load("tabletop"), 16)
+    batches = Batches(cache, recipe.parse(conditioned()))
+    batch = batches.gather(np.arange(len(cache.state)))
+    ends = cache.bounds[cache.episode + 1] - 1
+    for i, end in enumerate(ends):
+        assert np.array_equal(batch["goal_front"][i], cache.images["front"][end])
+    drawn = [batches.at(step) for step in range(60)]
+    for name in ("instruction_present", "goal_present"):
+        share = torch.cat([one[name] for one in drawn]).float().mean()
+        assert 0.3 < share < 0.7
+
+
+@pytest.mark.slow
+def test_each_condition_may_be_absent_and_an_absent_one_is_not_read(model: Path) -> None:
+    tracker = Tracker(Session(model))
+    tracker.instruct("open the drawer")
+    feed = tracker.inputs(frame())
+    assert not feed["goal_present"][0] and feed["instruction_present"][0] and not feed["return_to_go_present"][0]
+    run = tracker.session.run
+    plain = run(feed)["actions"]
+    changed = run(feed | {"goal_front": feed["goal_front"] + 99, "return_to_go": feed["return_to_go"] + 5})["actions"]
+    assert np.array_equal(plain, changed)
+    tracker.instruct("open the drawer", goal_image=goal(), return_to_go=1.0)
+    given = tracker.inputs(frame())
+    assert given["goal_present"][0] and given["return_to_go"][0, 0] == 1.0
+    assert not np.array_equal(run(given)["actions"], plain)
+    tracker.instruct("", goal_image=goal())
+    alone = tracker.inputs(frame())
+    assert tracker.text == GOAL_IMAGE and not alone["instruction_present"][0]
+    words = {name: value for name, value in feed.items() if name == "instruction"}
+    assert np.array_equal(run(alone)["actions"], run(alone | words)["actions"])
+
+
+def test_conditions_that_the_policy_does_not_read_or_that_do_not_fit_are_refused(model: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "plain")
+    plain = Tracker(Session(tmp_path / "plain"))
+    with pytest.raises(InputError, match="goal_image, which this policy does not read"):
+        plain.instruct("open the drawer", goal_image=goal())
+    tracker = Tracker(Session(model))
+    with pytest.raises(InputError, match=r"camera 'wrist': got none, expected uint8 \(96, 96, 3\)"):
+        tracker.instruct("", goal_image={"front": goal()["front"]})
+    with pytest.raises(InputError, match="return_to_go: got nan"):
+        tracker.instruct("open the drawer", return_to_go=float("nan"))
+    with pytest.raises(InputError, match="empty instruction"):
+        tracker.instruct("", return_to_go=1.0)
+
+
+def test_the_loop_takes_a_goal_without_a_sentence_and_a_new_goal_is_a_new_instruction(model: Path) -> None:
+    loop = InferenceLoop(Session(model), frame)
+    first, second = Conditions(goal(1)), Conditions(goal(2))
+
+    def give(conditions: Conditions, now: int) -> None:
+        loop.instruct("", now, conditions)
+        while work := loop.begin(now):
+            work.run()
+            loop.finish(work, now, 0.0)
+            if not isinstance(work, Embedding):
+                break
+
+    give(first, 0)
+    assert loop.text == GOAL_IMAGE and loop.tracker.conditions is first and not loop.reason
+    asked = loop.tracker.instruction
+    give(first, 0)
+    assert loop.tracker.instruction == asked, "the same again changes nothing"
+    give(second, 0)
+    assert loop.tracker.instruction > asked and loop.tracker.conditions is second
+    with pytest.raises(InputError, match="empty instruction"):
+        loop.instruct("", 0)
+
+
+def test_latched_pictures_go_with_the_next_instruction_and_no_other(model: Path) -> None:
+    contract, spec = load("tabletop"), Session(model).spec
+    goals = GoalImages(contract, spec)
+    assert set(goals.topics) == {"~/goal_image/front", "~/goal_image/wrist"}
+    assert goals.conditions(None) is NO_CONDITIONS
+    goals.take("front", bridge.image(goal(7)["front"], 0, "front"))
+    with pytest.raises(InputError, match="none of camera wrist"):
+        goals.conditions(None)
+    goals.take("wrist", bridge.image(goal(8)["wrist"], 0, "wrist"))
+    given = goals.conditions(0.5)
+    assert given.goal_image is not None and given.goal_image["wrist"][0, 0, 0] == 8 and given.return_to_go == 0.5
+    assert goals.conditions(None) is NO_CONDITIONS
+    goals.take("front", bridge.image(np.zeros((4, 4, 3), np.uint8), 0, "front"))
+    with pytest.raises(InputError, match=r"goal_image of camera 'front'.*4x4"):
+        goals.conditions(None)
+    assert not GoalImages(contract, contract.spec).topics
