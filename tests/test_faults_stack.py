@@ -19,6 +19,7 @@ from tests.ros_tiny import LONG, until  # skips the file where there is no ROS
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge
 from ros_nodes.policy_node import PolicyNode
@@ -43,18 +44,23 @@ def test_the_policy_node_is_killed(make: Callable[..., Stand], says: str) -> Non
     stand.moves()
 
 
-def test_the_safety_node_is_killed(make: Callable[..., Stand], says: str) -> None:
+def test_the_safety_node_is_killed(make: Callable[..., Stand], says: str, caplog: pytest.LogCaptureFixture) -> None:
     """The safety node is killed. Then: the controller ends the 0.25 s that it was given, and holds; the policy
     commands nothing. Says: policy_node: safety_node is gone
     After: started again, it is stopped: `~/reset`, and give the instruction again."""
     stand = make(inside=("policy_node",))
     process = stand.stage.start("safety_node", **stand.parameters["safety_node"])
+    chunks = stand.stage.ears.listen("action_chunk", JointTrajectory, bridge.COMMAND)
     stand.instruct("open the drawer")
     stand.moves()
     process.kill()
     began = time.monotonic()
     stand.hears(says)
     stand.rests(began)
+    caplog.clear()
+    sent, shown = len(chunks), stand.robot._count
+    until(lambda: stand.robot._count > shown + 40, "forty more images of each camera")
+    assert len(chunks) == sent and not caplog.records, "it commands nothing and does not repeat itself in the log"
     stand.stage.start("safety_node", **stand.parameters["safety_node"])
     stand.hears("safety_node: had ended without being shut down")
     stand.rests()

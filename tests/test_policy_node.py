@@ -1,5 +1,6 @@
 """The policy node over real DDS: lifecycle, what it takes and what leaves it."""
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,6 +272,29 @@ def test_a_model_that_comes_later_is_taken(stage: Bench, model: Path, tmp_path: 
     assert "no model folder" in node._failure
     write_model(tmp_path / "later")
     until(lambda: node.live is not None, "it starts")
+
+
+def test_a_configuration_that_fails_says_why_and_succeeds_once_the_cause_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A robot with JPEG cameras where OpenCV is not installed, then where it is."""
+    write_model(tmp_path / "model", ramp=0.005, robot="so101")
+    with bench() as stage:
+        statuses: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+        node = stage.node(PolicyNode, model=str(tmp_path / "model"))
+
+        def configure() -> bool:
+            transition = Transition(id=Transition.TRANSITION_CONFIGURE)
+            return bool(stage.ears.call("policy_node/change_state", ChangeState, transition=transition).success)
+
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "cv2", None)
+            assert not configure() and node.session is None
+            until(lambda: statuses and "pip install" in statuses[-1].message, "the status says what to do")
+            assert "opencv" in statuses[-1].message.lower() and not configure()
+        assert str(stage.ears.call("policy_node/get_state", GetState).current_state.label) == "unconfigured"
+        assert configure() and node.session is not None
+        until(lambda: statuses[-1].message == "not active", "the failure is forgotten")
 
 
 def test_under_a_namespace_and_remapped(model: Path) -> None:
