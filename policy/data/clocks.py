@@ -16,9 +16,9 @@ import numpy as np
 from policy.data.findings import Finding
 from policy.errors import InputError
 from policy.robot.contract import Contract
-from policy.robot.message_types import TRAJECTORY
+from policy.robot.message_types import JOINT_STATE, TRAJECTORY
 
-JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s that a message takes at most; more is another clock
+JOINTS_LATE, IMAGES_LATE = 0.05, 0.25  # s that joints take at most, and all else; more is another clock
 CHANGES = 0.1  # s that an offset of joints may change within a bag, with the load of a computer
 WINDOWS, WINDOW = 20, 50  # parts of a bag that are compared, and the messages each should have
 FLOOR = 0.05  # quantile of reception - header: the delay is least there
@@ -66,10 +66,10 @@ def align(
 
 
 def _stamped(contract: Contract) -> dict[str, bool]:
-    """Topics whose stamps are compared with their reception -> whether they hold values, not pictures."""
-    joints = [*contract.state, *(c.source for c in contract.action if c.source.type != TRAJECTORY)]
+    """Topics whose stamps are compared with their reception -> whether they hold joints, which come at once."""
+    values = [*contract.state, *(c.source for c in contract.action if c.source.type != TRAJECTORY)]
     images = {c.topic.lstrip("/"): False for c in contract.cameras.values() if c.stamp == "header"}
-    return images | {s.topic.lstrip("/"): True for s in joints if s.stamp == "header"}
+    return images | {s.topic.lstrip("/"): s.type == JOINT_STATE for s in values if s.stamp == "header"}
 
 
 def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray, changes: float) -> int:
