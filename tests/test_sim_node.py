@@ -1,6 +1,7 @@
 """The simulated robot over real DDS."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,16 +10,20 @@ from policy.robot.contract import load
 from policy.robot.decode import value_decoder
 from policy.robot.streams import Streams
 from tests.ros_tiny import LONG, Bench, bench, until  # skips the file where there is no ROS
+from tests.tiny import write_model
 
 # isort: split
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge
+from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
 from ros_nodes.sim_node import SimNode
 
@@ -100,3 +105,23 @@ def test_a_robot_that_is_commanded_by_poses_goes_where_the_safety_node_lets_it(s
     reached = value_decoder(contract.state[0])(poses[-1])
     np.testing.assert_allclose(reached, robot.world.state()[:6], atol=0.02)
     assert commands[-1].header.frame_id == "panda_link0"
+
+
+def test_a_policy_moves_the_hand_by_poses(stage: Bench, tmp_path: Path) -> None:
+    """Simulated robot, policy node and safety node under contract tabletop_ee: from pictures to poses and back."""
+    write_model(tmp_path / "model", robot="tabletop_ee")  # along x
+    status = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    node = stage.executor.create_task(
+        SimNode, context=stage.context, parameter_overrides=[Parameter("world", value="tabletop_ee")]
+    )
+    stage.executor.wake()
+    until(node.done, "the robot is made")
+    robot = stage.add(node.result())
+    patient = {"use_sim_time": True, "command_timeout": 9.0, "state_timeout": 9.0}
+    guard = stage.node(SafetyNode, contract="tabletop_ee", **patient)
+    stage.node(PolicyNode, model=str(tmp_path / "model"), autostart=True, use_sim_time=True, sensor_timeout=9.0)
+    until(lambda: status and any(v.key == "serves" for v in status[-1].values), "the policy node is active", 4 * LONG)
+    begin = robot.world.state()
+    stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+    until(lambda: robot.world.state()[0] > begin[0] + 0.05, "the hand moves along x", 4 * LONG)
+    assert not guard._monitor.reason and np.abs(robot.world.state() - begin)[1:6].max() < 0.05
