@@ -1,5 +1,6 @@
 """The memory of an execution, rule by rule, and the same through ONNX Runtime with the tiny switching model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,18 @@ def test_done_the_arm_rests_and_continue_takes_the_unfinished_up(tracker: Tracke
     with pytest.raises(InputError, match="unfinished"):
         tracker.instruct("continue")
     assert tracker.text == first and tracker.instruction == number
+
+
+def test_done_a_velocity_rests_at_zero(tmp_path: Path) -> None:
+    first = write_model(tmp_path / "model", switches=True).action[0]
+    session = Session(tmp_path / "model", threads=1, provider="cpu")
+    session.spec = replace(session.spec, velocities=(first,))
+    tracker = Tracker(session)
+    tracker.instruct(TAUGHT[0])
+    for _ in range(3):
+        moving, resting = tracker.finished, tracker.infer(frame(session.spec, done=1)).actions
+    assert tracker.finished and not moving
+    assert (resting[:, 0] == 0).all() and np.ptp(resting, axis=0).max() == 0 and resting[0, 1] != 0
 
 
 def test_an_unknown_instruction_is_refused_and_what_was_in_force_can_be_continued(tracker: Tracker) -> None:

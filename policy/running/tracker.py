@@ -248,6 +248,8 @@ class Tracker:
         if self.session.spec.switches:
             state = np.asarray(frame.state, np.float32)
             estimate, actions = self._memory.update(frame.stamp, state, outputs["execution_estimate"][0], actions)
+            if self.finished:  # a position rests where it is, a velocity at 0
+                actions = np.where(np.isin(self.session.spec.action, self.session.spec.velocities), 0, actions)
         return Chunk(frame.stamp, self.session.spec.dt_ns, actions, self.instruction, estimate, committed)
 
     def infer(self, frame: Frame) -> Chunk:
