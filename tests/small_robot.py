@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys.store import Typestore
 
 from policy.data.raw import TYPES
 from policy.robot.contract import Contract, load
@@ -125,15 +126,21 @@ def moving(
     return sorted(items, key=lambda item: item[2])
 
 
-def record(path: Path, items: Iterable[Message], plugin: StoragePlugin = StoragePlugin.MCAP, version: Any = 9) -> Path:
+def record(
+    path: Path,
+    items: Iterable[Message],
+    plugin: StoragePlugin = StoragePlugin.MCAP,
+    version: Any = 9,
+    types: Typestore = TYPES,
+) -> Path:
     """A rosbag2 directory, as rosbags writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with Writer(path, version=version, storage_plugin=plugin) as writer:
         connections: dict[str, Any] = {}
         for topic, message, ns in items:
             if topic not in connections:
-                connections[topic] = writer.add_connection(topic, message.__msgtype__, typestore=TYPES)
-            writer.write(connections[topic], ns, TYPES.serialize_cdr(message, message.__msgtype__))
+                connections[topic] = writer.add_connection(topic, message.__msgtype__, typestore=types)
+            writer.write(connections[topic], ns, types.serialize_cdr(message, message.__msgtype__))
     return path
 
 

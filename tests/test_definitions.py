@@ -18,7 +18,7 @@ from tests.test_any_message import CASES, GEOMETRY, LEG, TOPIC, WALKER, recorded
 
 def test_a_type_that_nothing_defines_is_refused(tmp_path: Path) -> None:
     """As in a .db3 of ROS 2 Humble, which holds no definitions."""
-    one = CASES[-2].values[0]
+    one = CASES[-3].values[0]
     contract = with_state(one.source)
     recorded(tmp_path / "bag", one, StoragePlugin.SQLITE3)
     with sqlite3.connect(next((tmp_path / "bag").glob("*.db3"))) as database:
@@ -28,7 +28,7 @@ def test_a_type_that_nothing_defines_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_type_that_is_installed_needs_no_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = CASES[-2].values[0]
+    one = CASES[-3].values[0]
     folder = tmp_path / "install" / "share" / "walker_msgs" / "msg"
     folder.mkdir(parents=True)
     leg_text, link_text = LEG.split("=" * 80 + "\nMSG: walker_msgs/Link\n")

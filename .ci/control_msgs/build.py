@@ -100,6 +100,7 @@ def compile_all(work: Path) -> None:
     (package / "__init__.py").touch()
     shutil.copy(HERE / "LICENSE", package)
     shutil.copytree(package, SITE / NAME)
+    shutil.copytree(HERE / "msg", PREFIX / "share" / NAME / "msg", dirs_exist_ok=True)  # a recorder reads them
     for support in SUPPORTS:  # looked up at run time by these names
         library(f"{NAME}__{support}").unlink(missing_ok=True)
         library(f"{NAME}__{support}").symlink_to(SITE / NAME / extension.name)
