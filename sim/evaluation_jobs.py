@@ -10,6 +10,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop, Watch
+from sim.seams import Seams
 from sim.shifts import NONE, shift
 from sim.worlds.interface import World
 
@@ -28,6 +29,10 @@ class EpisodeJob:
     seed: int
     start: str  # "home" or "other", as in sim.initial_states
     shift: str = NONE  # as in sim.shifts
+    latency_ms: int = 0  # of the simulated clock, from a frame to its chunk
+    schedule: str | None = (
+        None  # as in policy.running.schedule, None for the policy's own; given: its seams are measured
+    )
 
 
 def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: int) -> list[EpisodeJob]:
@@ -68,7 +73,9 @@ def _single(
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
     on_instruction(instructed.name, instruction)
-    outcome = SimulatedLoop(world, session).perform(instruction, task, watch)
+    loop = SimulatedLoop(world, session, job.latency_ms * 1_000_000, job.schedule)
+    seams = Seams(loop) if job.schedule else None
+    outcome = loop.perform(instruction, task, seams.step if seams else watch)
     return {
         "run": job.run,
         "task": job.task,
@@ -80,7 +87,11 @@ def _single(
         "success": outcome.success,
         "steps": outcome.steps,
         "interventions": outcome.interventions,
-    }
+    } | (_measured(job, seams, outcome.steps / session.spec.rate) if seams else {})
+
+
+def _measured(job: EpisodeJob, seams: Seams, seconds: float) -> Record:
+    return {"latency_ms": job.latency_ms, "schedule": job.schedule, "seconds": seconds, **seams.jerk()}
 
 
 def _chain(

@@ -143,6 +143,11 @@ class InferenceLoop:
         return "replace" if self._commitment.given_up else self._strategy
 
     @property
+    def joined(self) -> int:
+        """The time [ns] of the first set-point that the newest chunk gave: the seam with the one before."""
+        return self._schedule.joined
+
+    @property
     def urgent(self) -> bool:
         """There is work that does not wait for the next frame."""
         return self._asked is not None or self._wanted

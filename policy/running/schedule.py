@@ -30,6 +30,7 @@ class Schedule:
         self._newest: int | None = None  # ns, stamp of the newest chunk of this instruction
         self._times = np.empty(0, np.int64)  # (N,) ns, rising
         self._actions = np.empty((0, 0), np.float32)  # (N, A)
+        self.joined = 0  # ns, the time of the first point that the newest chunk gave
 
     def switch(self, instruction: int, keep_until: int) -> None:
         """Change the instruction: of what is scheduled only points up to `keep_until` ns stay."""
@@ -61,6 +62,7 @@ class Schedule:
 
     def _take(self, dt: int, times: np.ndarray, actions: np.ndarray) -> None:
         """Schedule points after what is scheduled before them."""
+        self.joined = int(times[0])
         # a frame comes early or late by some ms: two points that close would be a leap
         old = self._times <= times[0] - dt // 2
         if old.any():
