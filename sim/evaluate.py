@@ -3,6 +3,7 @@
 python -m sim.evaluate models/tabletop
 python -m sim.evaluate models/tabletop --switch early,mid,late      the instruction changes mid-execution
 python -m sim.evaluate models/tabletop --shift all                  other lights, colours, cameras, objects
+python -m sim.evaluate models/tabletop --words all                  opposites, negations, near misses, two tasks at once
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 from policy.errors import InputError, exit_code, unknown
 from policy.running.models import find_model
 from policy.running.session import Session
-from sim import headless, shift_evaluation
+from sim import headless, shift_evaluation, words_report
 from sim.evaluation_jobs import choose_films, plan
 from sim.evaluation_run import film_all, fingerprint, play_all, write_json
 from sim.evaluation_worker import film_job, open_policy, play_job
@@ -24,6 +25,7 @@ from sim.switch_evaluation import evaluate_switches
 from sim.worlds import DEFAULT, load
 
 FIRST_SEED = 1_000_000  # seeds below are for training and tuning
+EPISODES = {"eval": 100, "shift": 10, "switch": 200, "words": 100}  # by default
 
 
 def main() -> None:
@@ -40,6 +42,8 @@ def main() -> None:
     headless.require()
     if args.switch is not None:
         evaluate_switches.evaluate(args)
+    elif args.words is not None:
+        words_report.evaluate(args)
     elif args.shift is not None:
         shift_evaluation.evaluate(args, _task_names(args.world, args.tasks))
     else:
@@ -53,6 +57,7 @@ def _arguments() -> argparse.Namespace:
         "--episodes",
         type=int,
         help="per task, a quarter per held-out run (default 100); with --shift, per task and shift (default 10); "
+        "with --words, of order, per task (default 100); "
         "with --switch, switches of each phase (default 200)",
     )
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
@@ -61,16 +66,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument("--tasks", default="all", help="all, or names with commas between them; not with --switch")
+    parser.add_argument("--words", help="all, or some of order,negated,near_misses,pairs: frozen sentences")
     parser.add_argument("--shift", help="all, or names with commas between them: other lights, colours, cameras")
     evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
     args = parser.parse_args()
     for name in ("pairs", "baseline"):
         if args.switch is None and getattr(args, name) != parser.get_default(name):
             raise InputError(f"--{name} is only for changes of the instruction: give --switch early,mid,late as well")
-    if args.switch is not None and args.shift is not None:
-        raise InputError("--switch and --shift are two evaluations: give one of them")
-    kind = "switch" if args.switch is not None else "shift" if args.shift is not None else "eval"
-    args.episodes = args.episodes if args.episodes is not None else {"eval": 100, "shift": 10, "switch": 200}[kind]
+    kinds = [name for name in ("switch", "shift", "words") if getattr(args, name) is not None] or ["eval"]
+    if len(kinds) > 1:
+        raise InputError(f"{' and '.join(f'--{name}' for name in kinds)} are two evaluations: give one of them")
+    kind = kinds[0]
+    args.episodes = args.episodes if args.episodes is not None else EPISODES[kind]
     args.out = args.out or f"out/{kind}"
     return args
 

@@ -15,10 +15,13 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     """Reset the world from `seed` to a state in which `task` is possible.
 
     "home": the arm is near its home pose. "other": experts have done one to three other tasks, each until its success
-    has held as in an evaluation, or up to a second longer. "near_miss": the task's own expert has let go shortly before
-    success, because states that look done and are not are rare elsewhere.
+    has held as in an evaluation, or up to a second longer. "undecided": the task or its opposite could be asked for, as
+    with a drawer that is half open; the task may be done already. "near_miss": the task's own expert has let go shortly
+    before success, because states that look done and are not are rare elsewhere.
     """
     rng = np.random.default_rng(seed)
+    if kind == "undecided":
+        return _undecided(world, task, rng)
     while True:
         layout = deepcopy(rng)
         world.reset(rng)
@@ -27,6 +30,15 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
         if kind == "near_miss" and not _miss(world, task, rng, layout):
             continue
         if task.possible(world):
+            return
+
+
+def _undecided(world: World, task: Task, rng: np.random.Generator) -> None:
+    if not task.opposite:
+        raise ValueError(f"{task.name} has no opposite")
+    while True:
+        world.reset(rng)
+        if task.undecided(world, rng):
             return
 
 

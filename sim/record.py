@@ -26,12 +26,12 @@ from sim.initial_states import start
 from sim.job_queue import run_jobs
 from sim.shifts import vary
 from sim.worlds import DEFAULT, load
-from sim.worlds.interface import SUCCESS_STEPS, World
+from sim.worlds.interface import SUCCESS_STEPS, Task, World
 
 TRAINING = 1_000_000  # seeds from here on are for evaluation
 SEEDS = 100_000  # seeds of the first attempts; each further attempt has as many of its own
 ATTEMPTS = 10  # an expert that fails, as a disturbance can make it, gets another initial state
-SHARE = 3  # tasks that are demonstrated from one layout, each in a bag of its own
+SHARE = 3  # tasks, at most, that are demonstrated from one layout, each in a bag of its own
 
 
 class RecordingJob(NamedTuple):
@@ -95,19 +95,20 @@ class _ExpertFailed(Exception):
 
 
 def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT, varied: bool = True) -> list[RecordingJob]:
-    """All episodes: a third from where another task ended, a twelfth from a near miss, the rest from home.
+    """All episodes: a third from where another task ended, the rest from home but for two twelfths.
 
-    Half are disturbed. Tasks share layouts in threes, drawn anew in each round, as sim.switches needs it.
+    A twelfth begins with a near miss, and one, of tasks with an opposite, where either could be asked for. Half are
+    disturbed. Tasks share layouts in threes or twos, drawn anew in each round, as sim.switches needs it.
     """
 
-    starts = load(world).starts
+    starts, known = load(world).starts, load(world).tasks
 
-    def kind(i: int) -> str:
-        wanted = "near_miss" if i % 12 == 1 else "other" if i % 3 == 2 else "home"
-        return wanted if wanted in starts else "home"
+    def kind(i: int, task: Task) -> str:
+        wanted = {1: "near_miss", 7: "undecided"}.get(i % 12, "other" if i % 3 == 2 else "home")
+        return wanted if wanted in starts and (task.opposite or wanted != "undecided") else "home"
 
     return [
-        RecordingJob(name, seed, kind(i), i % 2 == 1, out / f"{name}_{i:04d}", world, varied)
+        RecordingJob(name, seed, kind(i, known[name]), i % 2 == 1, out / f"{name}_{i:04d}", world, varied)
         for i in range(episodes)
         for name, seed in layout_seeds(i, world).items()
         if name in tasks
@@ -116,9 +117,9 @@ def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT, varie
 
 def layout_seeds(i: int, world: str = DEFAULT) -> dict[str, int]:
     """The seed of each task's layout in round i."""
-    tasks = load(world).tasks
-    order = np.random.default_rng([i, 3]).permutation(list(tasks))
-    return {str(name): i * len(tasks) // SHARE + rank // SHARE for rank, name in enumerate(order)}
+    order = np.random.default_rng([i, 3]).permutation(list(load(world).tasks))
+    groups = np.array_split(order, -(-len(order) // SHARE))
+    return {str(name): i * len(groups) + number for number, group in enumerate(groups) for name in group}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -137,7 +138,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in names:
         if name not in tasks:
             raise unknown("task", name, tasks)
-    most = SEEDS * SHARE // len(tasks)
+    most = SEEDS // -(-len(tasks) // SHARE)
     if not 1 <= args.episodes <= most:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
     jobs = plan(names, args.episodes, args.out, args.world, not args.plain)

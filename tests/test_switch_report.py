@@ -32,6 +32,7 @@ from tests.tiny import write_model
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+PAIRS = len(TASKS) * (len(TASKS) - 1)
 LIMITS = load("tabletop").limits
 
 
@@ -278,7 +279,7 @@ def test_the_shipped_policy_is_evaluated_and_filmed_and_a_killed_run_continues(t
     "arguments, message",
     [
         (["--switch", "midd"], "did you mean 'mid'"),
-        (["--switch", "mid", "--pairs", "133"], "from 1 to 132"),
+        (["--switch", "mid", "--pairs", str(PAIRS + 1)], f"from 1 to {PAIRS}"),
         (["--switch", "mid", "--seed", "7"], "training seed"),
         (["--pairs", "3"], "give --switch"),
     ],

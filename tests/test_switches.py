@@ -27,7 +27,7 @@ from tests.demo_bag import CONTRACT
 
 pytestmark = pytest.mark.slow
 
-TOGETHER = ("put_blue", "slider_left", "slider_right")  # demonstrated from one layout in the first round
+TOGETHER = ("put_blue", "slider_left", "lamp_off")  # demonstrated from one layout in the first round
 
 
 def run(demonstrations: Path, out: Path) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from policy.robot.instructions import CONTINUE
 from policy.running.session import Session
 from sim.initial_states import start
 from sim.rollout import steps_until_success
@@ -21,7 +20,7 @@ from sim.worlds.interface import RATE, SUCCESS_STEPS, World
 GRACE = 5 * RATE  # control steps beyond those of a task, to leave the former one
 LAYOUTS = 12  # layouts in which a pair is tried
 STRIDE = 1_000_000  # between the seeds of these layouts
-PHRASING = "phrasing"  # how A is asked for again, beside CONTINUE
+CONTINUE, PHRASING = "continue", "phrasing"  # how A is asked for again: by this word, or by its instruction
 Record = dict[str, Any]
 Watch = Callable[[RecordedEpisode], None]
 

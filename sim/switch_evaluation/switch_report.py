@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from policy.errors import exit_code
-from policy.robot.instructions import CONTINUE
 from sim.report import read_report
 from sim.success_rate import success_rate
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES
-from sim.switch_evaluation.switch_episode import PHRASING
+from sim.switch_evaluation.switch_episode import CONTINUE, PHRASING
 from sim.switch_evaluation.switch_jobs import PHASES
 
 Record = dict[str, Any]

@@ -10,6 +10,7 @@ from it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -32,6 +33,20 @@ class JointReading(NamedTuple):
     effort: np.ndarray  # (J,) N m, N
 
 
+class Sentences(NamedTuple):
+    """Frozen sentences that no policy is trained on, for `sim.evaluate --words`."""
+
+    order: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # task -> where its opposite could be asked for as well
+    negated: Mapping[str, str] = MappingProxyType({})  # sentence -> the task that it forbids
+    near_misses: tuple[str, ...] = ()  # things or doings that are not there
+    pairs: Mapping[str, tuple[str, str]] = MappingProxyType({})  # sentence -> the two tasks that it asks for
+
+    def all(self) -> list[str]:
+        """Every sentence."""
+        ordered = [text for texts in self.order.values() for text in texts]
+        return [*ordered, *self.negated, *self.near_misses, *self.pairs]
+
+
 class World(ABC):
     """One robot in its scene, controlled at 20 Hz by set-points (A,) in the units of its contract.
 
@@ -42,6 +57,7 @@ class World(ABC):
     contract_name: ClassVar[str]  # of policy/contracts
     also_recorded: ClassVar[tuple[str, ...]] = ()  # other contracts of this robot, whose commands its bags hold too
     tasks: ClassVar[Mapping[str, "Task"]]
+    sentences: ClassVar[Sentences] = Sentences()
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
     lag: ClassVar[int]  # control steps by which the arm follows its set-points
@@ -153,6 +169,7 @@ class TaskIn(ABC, Generic[W]):
     new_words: tuple[str, ...]  # held out: at least one content word absent from `phrasings`
     steps: int = 200  # control steps until an episode is over
     grasps: bool = False  # whether the hand carries an object
+    opposite: str = ""  # the task that undoes it, or that the same words in another order ask for
     restored: bool = True  # whether a switch away from it puts what it moves back in its place
 
     @abstractmethod
@@ -162,6 +179,13 @@ class TaskIn(ABC, Generic[W]):
     @abstractmethod
     def success(self, world: W) -> bool:
         """Whether the task is done now, judged by the physical state."""
+
+    def undecided(self, world: W, rng: np.random.Generator) -> bool:
+        """Change the layout so that this task and its opposite could both be asked for; False where it cannot be.
+
+        Only for tasks with an `opposite`. The task may be done already, as a lamp may be asked for that is on.
+        """
+        return False
 
     @abstractmethod
     def expert(self, world: W) -> Iterator[np.ndarray]:

@@ -1,1 +1,1 @@
-"""The Franka at a table with twelve tasks. The smallest task to imitate is tasks/drawer.py."""
+"""The Franka at a table and its tasks. The smallest task to imitate is tasks/drawer.py."""

@@ -159,6 +159,11 @@ class Table(World):
         """Total opening of the gripper [m]."""
         return float(self.data.qpos[self._qpos[7:]].sum())
 
+    def move_joint(self, name: str, travel: float) -> None:
+        """Put a sliding joint [m] where nothing touches it, before an episode begins."""
+        self.data.joint(name).qpos[0] = travel
+        mujoco.mj_forward(self.model, self.data)
+
     @property
     def contact(self) -> bool:
         """Whether a finger has touched a movable body for at least two control steps."""

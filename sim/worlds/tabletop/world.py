@@ -8,6 +8,7 @@ from sim.worlds.interface import Task
 from sim.worlds.tabletop.appearance import SHIFTS
 from sim.worlds.tabletop.layout import HOME
 from sim.worlds.tabletop.scene import BLOCKS
+from sim.worlds.tabletop.sentences import SENTENCES
 from sim.worlds.tabletop.table import OPEN, Table
 from sim.worlds.tabletop.tasks import TASKS
 
@@ -20,7 +21,8 @@ class Tabletop(Table):
 
     name = contract_name = "tabletop"
     tasks: ClassVar[dict[str, Task]] = dict(TASKS)
-    starts = ("home", "other", "near_miss")
+    starts = ("home", "other", "near_miss", "undecided")
+    sentences = SENTENCES
     shifts = tuple(SHIFTS)
     lag = 3
     home = np.append(HOME, OPEN)

@@ -7,6 +7,7 @@ from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, grip, reach
 from sim.worlds.tabletop.tasks.task import Task
 
 OPENED, SHUT = 0.085, 0.012  # m of travel
+HALF_OPEN = (0.035, 0.065)  # m of travel
 
 
 def handle(world: Table) -> np.ndarray:
@@ -19,10 +20,16 @@ def inside(world: Table) -> np.ndarray:
     return np.asarray(handle(world) + np.array([world.joint("drawer") - 0.015, 0, 0]))
 
 
+def half_open(world: Table, rng: np.random.Generator) -> bool:
+    """Pull the drawer half out, where it could be opened or closed."""
+    world.move_joint("drawer", float(rng.uniform(*HALF_OPEN)))
+    return True
+
+
 class OpenDrawer(Task):
     """Grasp the handle and pull it out."""
 
-    name, kind, moved_body = "open_drawer", "drawer", "drawer"
+    name, kind, moved_body, opposite = "open_drawer", "drawer", "drawer", "close_drawer"
     phrasings = (
         "open the drawer",
         "pull the drawer open",
@@ -57,6 +64,9 @@ class OpenDrawer(Task):
     def success(self, world: Table) -> bool:
         return world.joint("drawer") > OPENED
 
+    def undecided(self, world: Table, rng: np.random.Generator) -> bool:
+        return half_open(world, rng)
+
     def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if world.joint("drawer") < OPENED:
@@ -71,7 +81,7 @@ class OpenDrawer(Task):
 class CloseDrawer(Task):
     """Push the handle with the closed gripper."""
 
-    name, kind, moved_body = "close_drawer", "drawer", "drawer"
+    name, kind, moved_body, opposite = "close_drawer", "drawer", "drawer", "open_drawer"
     phrasings = (
         "close the drawer",
         "push the drawer shut",
@@ -105,6 +115,9 @@ class CloseDrawer(Task):
 
     def success(self, world: Table) -> bool:
         return world.joint("drawer") < SHUT
+
+    def undecided(self, world: Table, rng: np.random.Generator) -> bool:
+        return half_open(world, rng)
 
     def motion(self, world: Table) -> Motion:
         for _ in range(3):

@@ -18,7 +18,7 @@ class Lamp(Task):
     def __init__(
         self, on: bool, phrasings: tuple[str, ...], reworded: tuple[str, ...], new_words: tuple[str, ...]
     ) -> None:
-        self.on, self.name = on, "lamp_on" if on else "lamp_off"
+        self.on, self.name, self.opposite = on, *(("lamp_on", "lamp_off") if on else ("lamp_off", "lamp_on"))
         self.phrasings, self.reworded, self.new_words = phrasings, reworded, new_words
 
     def possible(self, world: Table) -> bool:
@@ -26,6 +26,10 @@ class Lamp(Task):
 
     def success(self, world: Table) -> bool:
         return world.lamp == self.on
+
+    def undecided(self, world: Table, rng: np.random.Generator) -> bool:
+        world.set_lamp(self.on)  # it is as it is asked for, and must stay so
+        return True
 
     def motion(self, world: Table) -> Motion:
         while world.lamp != self.on:

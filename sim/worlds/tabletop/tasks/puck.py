@@ -20,6 +20,7 @@ class Puck(Task):
 
     def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
         self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1
+        self.opposite = "puck_black" if zone == "white" else "puck_white"
         self.phrasings = tuple(
             p.format(z=zone)
             for p in (
@@ -74,6 +75,9 @@ class Puck(Task):
 
     def success(self, world: Table) -> bool:
         return bool(np.all(np.abs(self._offset(world)) < HALF) and world.position("puck")[2] < 0.03)
+
+    def undecided(self, world: Table, rng: np.random.Generator) -> bool:
+        return all(world.tasks[name].possible(world) for name in (self.name, self.opposite))
 
     def motion(self, world: Table) -> Motion:
         for _ in range(3):

@@ -8,6 +8,7 @@ from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, reach, rise
 from sim.worlds.tabletop.tasks.task import Task
 
 NEAR = 0.022  # m from the end of the rail
+MIDDLE = 0.02  # m: how far from the rail's middle the slider is where it could go either way
 FINGERS = 0.05  # m from the slider's centre to the middle of the fingers beside it
 
 
@@ -18,6 +19,7 @@ class Slider(Task):
 
     def __init__(self, side: str, new_words: tuple[str, ...]) -> None:
         self.name, self.sign = f"slider_{side}", 1 if side == "left" else -1
+        self.opposite = "slider_right" if side == "left" else "slider_left"
         self.phrasings = tuple(
             p.format(s=side)
             for p in (
@@ -57,6 +59,10 @@ class Slider(Task):
 
     def success(self, world: Table) -> bool:
         return self.sign * world.joint("slider") > SLIDER_END - NEAR
+
+    def undecided(self, world: Table, rng: np.random.Generator) -> bool:
+        world.move_joint("slider", float(rng.uniform(-MIDDLE, MIDDLE)))
+        return True
 
     def motion(self, world: Table) -> Motion:
         for _ in range(3):

@@ -9,60 +9,89 @@ from sim.worlds.tabletop.tasks.task import Task
 
 
 class Stack(Task):
-    """Stack the red block on the blue block."""
+    """Stack the block of one colour on that of another: which on which is a matter of word order."""
 
-    name, kind, moved_body, grasps = "stack_red_on_blue", "stack", "red", True
-    phrasings = (
-        "stack the red block on the blue block",
-        "put the red block on top of the blue block",
-        "place the red cube on the blue cube",
-        "pick up the red block and stack it on the blue one",
-        "set the red block on top of the blue one",
-        "red block on top of the blue block please",
-        "build a stack with the red block on the blue block",
-        "could you stack the red cube on the blue cube",
-        "move the red block onto the blue block",
-        "take the red cube and put it onto the blue cube",
-        "i want the red block on top of the blue block",
-        "the red cube goes on the blue cube",
-        "lay the red block on the blue block",
-        "get the red one on top of the blue one",
-        "carry the red block over and stack it on the blue block",
-        "the blue block below and the red block on it",
-        "red on blue",
-    )
-    reworded = (
-        "on top of the blue block, put the red block",
-        "take the red block and stack it onto the blue cube",
-        "could you place the red block on top of the blue one",
-        "build a stack: red cube on blue cube",
-    )
-    new_words = (
-        "make a tower with the red block above the blue block",
-        "balance the crimson cube on the blue cube",
-        "pile the red block atop the navy block",
-    )
+    kind, grasps = "stack", True
+
+    def __init__(self, top: str, bottom: str, new_words: tuple[str, ...]) -> None:
+        self.name, self.opposite = f"stack_{top}_on_{bottom}", f"stack_{bottom}_on_{top}"
+        self.moved_body, self.bottom = top, bottom
+        self.phrasings = tuple(
+            p.format(a=top, b=bottom)
+            for p in (
+                "stack the {a} block on the {b} block",
+                "put the {a} block on top of the {b} block",
+                "place the {a} cube on the {b} cube",
+                "pick up the {a} block and stack it on the {b} one",
+                "set the {a} block on top of the {b} one",
+                "{a} block on top of the {b} block please",
+                "build a stack with the {a} block on the {b} block",
+                "could you stack the {a} cube on the {b} cube",
+                "move the {a} block onto the {b} block",
+                "take the {a} cube and put it onto the {b} cube",
+                "i want the {a} block on top of the {b} block",
+                "the {a} cube goes on the {b} cube",
+                "lay the {a} block on the {b} block",
+                "get the {a} one on top of the {b} one",
+                "carry the {a} block over and stack it on the {b} block",
+                "the {b} block below and the {a} block on it",
+                "{a} on {b}",
+            )
+        )
+        self.reworded = tuple(
+            p.format(a=top, b=bottom)
+            for p in (
+                "on top of the {b} block, put the {a} block",
+                "take the {a} block and stack it onto the {b} cube",
+                "could you place the {a} block on top of the {b} one",
+                "build a stack: {a} cube on {b} cube",
+            )
+        )
+        self.new_words = new_words
 
     def possible(self, world: Table) -> bool:
-        return all(on_table(world, b) and clear(world, b) for b in ("red", "blue"))
+        return all(on_table(world, b) and clear(world, b) for b in (self.moved_body, self.bottom))
 
     def success(self, world: Table) -> bool:
-        offset = world.position("red") - world.position("blue")
-        return bool(np.linalg.norm(offset[:2]) < 0.025 and 0.033 < offset[2] < 0.047 and not world.touched("red"))
+        offset = world.position(self.moved_body) - world.position(self.bottom)
+        return bool(
+            np.linalg.norm(offset[:2]) < 0.025 and 0.033 < offset[2] < 0.047 and not world.touched(self.moved_body)
+        )
+
+    def undecided(self, world: Table, rng: np.random.Generator) -> bool:
+        return self.possible(world)
 
     def motion(self, world: Table) -> Motion:
         for _ in range(3):
             if not self.success(world):
-                yield from grasp(world, "red")
-                yield from reach(world, _above_blue(world), CLOSED, 0.010, 0.014)
+                yield from grasp(world, self.moved_body)
+                yield from reach(world, self._above(world), CLOSED, 0.010, 0.014)
                 yield from grip(world, OPEN)
         yield from rise(world, OPEN)
 
+    def _above(self, world: Table) -> Point:
+        """Where the finger tips are when the top block, as it is held now, lies above the bottom one."""
+        slip = world.tcp - world.position(self.moved_body)
+        return lambda: world.position(self.bottom) + np.array([0, 0, 0.043]) + slip
 
-def _above_blue(world: Table) -> Point:
-    """Where the finger tips are when the red block, as it is held now, lies above the blue one."""
-    slip = world.tcp - world.position("red")
-    return lambda: world.position("blue") + np.array([0, 0, 0.043]) + slip
 
-
-TASKS = (Stack(),)
+TASKS = (
+    Stack(
+        "red",
+        "blue",
+        (
+            "make a tower with the red block above the blue block",
+            "balance the crimson cube on the blue cube",
+            "pile the red block atop the navy block",
+        ),
+    ),
+    Stack(
+        "blue",
+        "red",
+        (
+            "make a tower with the blue block above the red block",
+            "balance the navy cube on the red cube",
+            "pile the blue block atop the crimson block",
+        ),
+    ),
+)
