@@ -36,7 +36,7 @@ def describe(bags: Path) -> None:
         if same == name:
             print(f"{name}: {summary(found)}\n{table(found)}", flush=True)
         else:
-            print(f"{name}: as {same}; {summary(found)}; {texts(found)}", flush=True)
+            print("; ".join(filter(None, (f"{name}: as {same}", summary(found), texts(found)))), flush=True)
     for finding in passed_over(bags):
         print(f"{finding.severity}: {finding}")
 
@@ -49,14 +49,13 @@ def check(bags: Path, contract: Contract, skip_bad: bool = False) -> None:
             checked.append(check_bag(bag, name, contract, progress.at))
         print(_line(checked[-1]), flush=True)
     found = [(one.name, finding) for one in checked for finding in one.findings]
-    sentences = {text: one.name for one in reversed(checked) for text in one.instructions}
-    found += check_sentences(sentences, Text().read)
+    found += check_sentences({one.name: one.instructions for one in checked}, Text().read)
     merged = [*merge(found), *passed_over(bags)]
     for finding in merged:
         print(finding.paragraph())
     bad = sorted({name for name, finding in found if finding.severity == "error"})
     used = [one for one in checked if one.name not in bad] if skip_bad else checked
-    print(_total(used, sentences, merged))
+    print(_total(used, merged))
     if bad and skip_bad:
         print(f"left out: {', '.join(bad)}")
     if bad and not (skip_bad and used):
@@ -78,8 +77,9 @@ def _line(one: CheckedBag) -> str:
     return f"{one.name}: {one.frames} frames, {len(one.instructions)} episodes; {', '.join(found) or 'nothing found'}"
 
 
-def _total(used: list[CheckedBag], sentences: dict[str, str], findings: list[Finding]) -> str:
+def _total(used: list[CheckedBag], findings: list[Finding]) -> str:
     episodes, frames = sum(len(one.instructions) for one in used), sum(one.frames for one in used)
+    sentences = {text for one in used for text in one.instructions}
     minutes, wrong = sum(one.seconds for one in used) / 60, len(errors(findings))
     return (
         f"\n{len(used)} bags, {frames} frames in {episodes} episodes, {minutes:.1f} minutes, {len(sentences)} "

@@ -21,6 +21,7 @@ from policy.learning.batches import Batches, picture_size
 from policy.learning.model import Policy
 from policy.learning.trainer import Trainer
 from policy.robot import contract
+from policy.running.text import Text
 
 PREPARED = 20_000  # frames of the training data at which a head looks before training
 
@@ -56,7 +57,8 @@ def train(
     found = checkpoint.latest(out)
     if found:
         _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
-    cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad, failures="return_to_go" in chosen.encoders)
+    failures = "return_to_go" in chosen.encoders
+    cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad, failures=failures, read=Text().read)
     _report(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
     policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -156,11 +157,14 @@ def test_an_instruction_that_comes_late(tmp_path: Path, capsys: Printed) -> None
 
 
 @pytest.mark.parametrize("text", ["把红色方块放进碗里", "เปิดลิ้นชัก", "🟥 ➡️ 🥣"])
-def test_an_instruction_that_the_encoder_cannot_read(tmp_path: Path, capsys: Printed, text: str) -> None:
+def test_an_instruction_that_the_encoder_cannot_read(tmp_path: Path, capsys: Printed, encoder: Text, text: str) -> None:
     robot.record(tmp_path / "a", robot.moving(1, text=text))
     robot.record(tmp_path / "b", robot.moving(1))
     printed = found(capsys, tmp_path, refused=r"1 of 2 bags .*\(a\)")
     assert "an instruction cannot be read" in printed and "expected English" in printed
+    (finding,) = errors(open_cache(tmp_path, SMALL, read=encoder.read).findings)  # as training does
+    assert "expected English" in finding.figures
+    assert set(open_cache(tmp_path, SMALL, skip_bad=True, read=encoder.read).bags) == {"b"}
 
 
 def test_a_camera_of_half_the_rate(tmp_path: Path, capsys: Printed) -> None:
@@ -437,6 +441,7 @@ def _raw() -> dict[str, Any]:
 def test_what_a_bag_holds(tmp_path: Path) -> None:
     robot.record(tmp_path / "a", edited("/cam/image_raw", lambda m, t: None if 1 < t < 2 else m, robot.moving(4)))
     robot.record(tmp_path / "b", robot.moving(2, text="place it"))
+    robot.record(tmp_path / "d", [("/robot_description", robot.string("<robot>" * 100), START)])
     (tmp_path / "c.mcap").write_bytes(b"nothing")
     done = command(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -447,3 +452,26 @@ def test_what_a_bag_holds(tmp_path: Path) -> None:
     assert "'pick the cup'" in rows["/instruction"] and "+0 ms" in rows["/joint_states"]
     assert "b: as a; 2.0 s" in done.stdout and "'place it'" in done.stdout
     assert "c.mcap: cannot be read" in done.stdout
+    assert "<robot>" in rows["/robot_description"] and len(rows["/robot_description"]) < 200
+
+
+def test_memory_does_not_grow_with_a_bag(tmp_path: Path, capsys: Printed) -> None:
+    """Of pictures, which are most of it: two bags of one length, the one with pictures 16 times as large."""
+    peaks = []
+    for name, side in (("small", 1), ("large", 4)):
+        camera = {"topic": "cam/image_raw", "type": "sensor_msgs/msg/Image", "encoding": "rgb8"}
+        contract = robot.contract(cameras={"front": camera | {"height": 48 * side, "width": 64 * side}})
+
+        def larger(message: Any, t: float, side: int = side) -> Any:
+            pixels = np.full((48 * side, 64 * side, 3), round(t * 20) % 256, np.uint8)
+            return robot.image(START + round(t * S), pixels)
+
+        robot.record_mcap(
+            tmp_path / name / "x.mcap", edited("/cam/image_raw", larger, robot.moving(20)), chunk_size=10**5
+        )
+        tracemalloc.start()
+        check.check(tmp_path / name, contract)
+        check.describe(tmp_path / name)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 20 * 48 * 64 * 16 * 3, peaks  # 20 of its 400 pictures

@@ -120,6 +120,18 @@ def test_what_bags_do_not_hold_is_left_for_the_user(tmp_path: Path, without: str
     assert words in (tmp_path / "suggested.yaml").read_text()
 
 
+def test_joint_states_without_names_are_read_by_their_places(tmp_path: Path) -> None:
+    items = [(t, robot.joints(ns, m.position, []) if t == "/joint_states" else m, ns) for t, m, ns in robot.moving(2)]
+    array = [("/arm/commands", robot.array(m.points[0].positions), ns) for t, m, ns in items if "traj" in t]
+    items = sorted([*(item for item in items if "traj" not in item[0]), *array], key=lambda item: item[2])
+    robot.record(tmp_path / "bags" / "a", items)
+    contract = suggested(tmp_path / "bags")
+    assert contract.spec.state == contract.spec.action == ("joint_1", "joint_2", "joint_3")
+    (mine,) = read_episodes(tmp_path / "bags" / "a", contract)
+    t = (mine.stamps - START) / S
+    assert np.allclose(mine.state, robot.position(t), atol=0.01)
+
+
 def test_no_command_was_recorded(tmp_path: Path) -> None:
     """The action is the state one step later."""
     robot.record(tmp_path / "bags" / "a", [item for item in robot.moving(2) if "traj" not in item[0]])

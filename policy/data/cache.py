@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ from policy.data.bag_files import find_bags, passed_over
 from policy.data.bag_notes import unmatched
 from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
+from policy.data.check_sentences import check_sentences
 from policy.data.findings import Finding
 from policy.data.pictures import Pictures
 from policy.data.recording import FAILED, Recording
@@ -73,12 +74,14 @@ def open_cache(
     processes: int = 2,
     skip_bad: bool = False,
     failures: bool = False,
+    read: Callable[[str], object] | None = None,
 ) -> Cache:
     """Open the cache of a folder of bags, decoding first what it lacks.
 
     Pictures are kept at `size` x `size`, the size that the policy reads, or as the cameras give them. With `skip_bad`
     bags that cannot be used or have a finding that is an error are left out, and named in a finding. Recordings that
-    are marked as failures are left out and named, unless `failures` are asked for.
+    are marked as failures are left out and named, unless `failures` are asked for. `read` is the sentence encoder and
+    raises `InputError` for an instruction that it cannot read.
     `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
     base = bags if bags.is_dir() else bags.parent
@@ -104,6 +107,8 @@ def open_cache(
             "free space or give a folder that can be written; what is decoded stays"
         ) from error
     whole = [bag for bag in known.values() if bag is not None]
+    if read is not None:
+        _check_instructions(whole, read)
     if skip_bad:
         refused |= {b.name: wrong[0].what for b in whole if (wrong := findings.errors(b.recording.findings))}
         whole = [bag for bag in whole if bag.name not in refused]
@@ -121,6 +126,14 @@ def _without_failure(bag: CachedBag) -> CachedBag:
     if bag.recording.success is not False:
         return bag
     return replace(bag, recording=Recording([], bag.recording.sources, [FAILED], False))
+
+
+def _check_instructions(bags: list[CachedBag], read: Callable[[str], object]) -> None:
+    """Add what is wrong with the instructions to the findings of the bags that have them."""
+    of_bags = {bag.name: [part.instruction for run in bag.recording.runs for part in run.parts] for bag in bags}
+    found = check_sentences(of_bags, read)
+    for bag in bags:
+        bag.recording.findings += [finding for name, finding in found if name == bag.name]
 
 
 def key(contract: Contract, size: int | None) -> str:

@@ -23,7 +23,7 @@ from policy.robot.message_types import ARRAY, COMPRESSED, IMAGE, JOINT_STATE, ST
 
 KEPT = 2000  # gaps and offsets of a topic that are kept
 LOOKED_AT = 20  # pictures of a topic of which each is decoded; then one of so many
-TEXTS = 200  # different sentences of a topic that are kept
+TEXTS, CHARACTERS = 200, 80  # different sentences of a topic that are kept, and what is kept of each
 DEPTH = b"compressedDepth"
 
 
@@ -146,8 +146,8 @@ def _add(topic: Topic, raw: Raw) -> None:
             topic.offsets.add(raw.stamp - stamp)
         if raw.type not in (IMAGE, COMPRESSED) or topic.count <= LOOKED_AT or topic.count % LOOKED_AT == 0:
             _look(topic, raw)
-    except InputError as error:
-        topic.unread[str(error)] += 1
+    except InputError:
+        topic.unread["its type is defined neither in the bag nor here"] += 1
     except Exception as error:  # rosbags raises whatever damaged bytes lead to
         topic.unread[f"does not decode ({type(error).__name__})"] += 1
 
@@ -162,8 +162,9 @@ def _look(topic: Topic, raw: Raw) -> None:
     elif raw.type == COMPRESSED:
         topic.pictures[_compressed(message)] += 1
     elif raw.type == STRING:
-        if message.data in topic.texts or len(topic.texts) < TEXTS:
-            topic.texts[message.data] += 1
+        text = message.data if len(message.data) <= CHARACTERS else f"{message.data[: CHARACTERS - 1]}…"
+        if text in topic.texts or len(topic.texts) < TEXTS:
+            topic.texts[text] += 1
     else:
         for names, values in _values(raw.type, message):
             if topic.values is None:
@@ -187,8 +188,9 @@ def _compressed(message: Any) -> str:
 
 def _values(kind: str, message: Any) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
     """Names and numbers of a message, for a trajectory of each point."""
-    if kind == JOINT_STATE:
-        yield tuple(message.name), np.asarray(message.position, float)
+    if kind == JOINT_STATE:  # some drivers give no names
+        names = tuple(message.name) or tuple(f"position[{i}]" for i in range(len(message.position)))
+        yield names, np.asarray(message.position, float)
     elif kind == ARRAY:
         yield tuple(map(str, range(len(message.data)))), np.asarray(message.data, float)
     else:

@@ -66,7 +66,9 @@ def _holds(topic: Topic) -> str:
         return ", ".join(f"{form}" for form, _ in topic.pictures.most_common())
     if topic.values is not None:
         count = len(topic.values.names)
-        return f"{count} values" if topic.type == ARRAY else f"{count} joints: {_listed(topic.values.names)}"
+        if topic.type == ARRAY or topic.values.nameless:
+            return f"{count} values"
+        return f"{count} joints: {_listed(topic.values.names)}"
     return _listed([f"{text!r}" + (f" ({n} times)" if n > 1 else "") for text, n in topic.texts.items()])
 
 

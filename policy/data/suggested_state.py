@@ -16,7 +16,7 @@ class StateGroup(NamedTuple):
     """The joints of one topic, and their names in the policy."""
 
     topic: str
-    joints: tuple[str, ...]
+    joints: tuple[str, ...]  # or paths, where the message names none
     names: tuple[str, ...]
     receive: bool  # its headers have no time
 
@@ -40,7 +40,8 @@ def state_groups(topics: Mapping[str, Topic]) -> tuple[list[StateGroup], list[st
     for name in sorted(kept):
         of = _joints(topics[name])
         prefix = _prefix(name, kept)
-        names = tuple(f"{prefix}_{joint}" if joint in alike else joint for joint in of)
+        named = [joint if "[" not in joint else f"joint_{i + 1}" for i, joint in enumerate(of)]
+        names = tuple(f"{prefix}_{n}" if joint in alike else n for n, joint in zip(named, of, strict=True))
         groups.append(StateGroup(name, of, names, topics[name].stamped and not topics[name].headers))
     return groups, notes
 

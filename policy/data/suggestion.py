@@ -119,11 +119,9 @@ def _state_lines(groups: Sequence[StateGroup]) -> list[str]:
         return ["state: []   # none found: record a sensor_msgs/msg/JointState topic"]
     lines = ["state:   # sensor_msgs/msg/JointState"]
     for group in groups:
-        lines += [f"  - topic: {_yaml(group.topic)}", f"    joints: {_yaml(list(group.joints))}"]
+        lines += [f"  - topic: {_yaml(group.topic)}", f"    {_key(group.joints)}: {_yaml(list(group.joints))}"]
         if group.names != group.joints:
-            lines.append(
-                f"    names: {_yaml(list(group.names))}   # GUESSED: names in the policy, as joints are named alike"
-            )
+            lines.append(f"    names: {_yaml(list(group.names))}   # GUESSED: names in the policy")
         if group.receive:
             lines.append("    stamp: receive   # its headers have no time")
     return lines
@@ -138,8 +136,10 @@ def _action_lines(topics: Mapping[str, Topic], groups: Sequence[CommandGroup]) -
         lines.append(
             f"  - topic: {_yaml(group.topic)}" + ("   # GUESSED: where the robot listens" if group.source else "")
         )
-        lines.append(f"    joints: {_yaml(list(group.joints))}")
-        if group.names != group.joints:
+        nameless = _key(group.joints) == "fields"
+        guess = "   # GUESSED: no message names them" if nameless else ""
+        lines.append(f"    joints: {_yaml(list(group.names if nameless else group.joints))}{guess}")
+        if group.names != group.joints and not nameless:
             lines.append(f"    names: {_yaml(list(group.names))}")
         if group.gripper:
             lines.append("    gripper: true   # GUESSED by its name")
@@ -155,7 +155,7 @@ def _action_lines(topics: Mapping[str, Topic], groups: Sequence[CommandGroup]) -
             if group.indices:
                 lines.append(f"      indices: {list(group.indices)}   # GUESSED: which value is which joint")
             else:
-                lines.append(f"      joints: {_yaml(list(group.joints))}")
+                lines.append(f"      {_key(group.joints)}: {_yaml(list(group.joints))}")
             lines.append(f"      names: {_yaml(list(group.names))}")
     return lines
 
@@ -188,6 +188,11 @@ def _word_lines(topics: Mapping[str, Topic]) -> list[str]:
         if topic.type == kind and tokens(name) >= {"label", key}
     }
     return lines + (["", "labels:", *(f"  {key}: {_yaml(name)}" for key, name in labels.items())] if labels else [])
+
+
+def _key(joints: Sequence[str]) -> str:
+    """How values are read: by the names of joints, or by paths where the message names none."""
+    return "fields" if any("[" in joint for joint in joints) else "joints"
 
 
 def _notes(notes: Sequence[str]) -> list[str]:

@@ -32,6 +32,11 @@ class ValueRanges:
             self.speed = np.fmax(self.speed, speed)
             self._before, self._at = self.newest.copy(), stamp
 
+    @property
+    def nameless(self) -> bool:
+        """Whether the values have paths in their message, and no names."""
+        return any("[" in name for name in self.names)
+
     def merge(self, other: "ValueRanges") -> None:
         """Take in the ranges of another recording."""
         if unknown := tuple(name for name in other.names if name not in self.names):
