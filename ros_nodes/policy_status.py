@@ -51,6 +51,7 @@ def describe(loop: InferenceLoop, refused: str, mismatch: str) -> tuple[str, str
         "switches": loop.switches,
         "unfinished": loop.tracker.unfinished,
         "holding": loop.reason,
+        "schedule": loop.schedule,
         **_execution(loop),
     }
     level = "warn" if refused or mismatch or (loop.reason and not loop.idle) else "ok"
