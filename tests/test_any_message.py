@@ -15,7 +15,6 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from scipy.spatial.transform import Rotation
 
-from policy.data import recording
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
@@ -334,28 +333,3 @@ def test_an_orientation_that_is_none_is_refused(tmp_path: Path) -> None:
     recorded(tmp_path / "bag", Case({}, unset, lambda m: []))
     with pytest.raises(InputError, match=r"got an orientation of four zeros at pose\.orientation"):
         read_episodes(tmp_path / "bag", with_state(CASES[0].values[0].source))
-
-
-def test_headers_of_any_type_are_brought_onto_one_clock(tmp_path: Path) -> None:
-    """A force sensor on a computer whose clock is an hour ahead."""
-    one = CASES[1].values[0]
-    ahead = 3600 * SECOND
-    recorded(tmp_path / "bag", Case({}, lambda ns, t: one.made(ns + ahead, t), one.read))
-    (episode,) = read_episodes(tmp_path / "bag", with_state(one.source))
-    for k in (0, 30):
-        expected = independent(tmp_path / "bag", one, int(episode.stamps[k]) + ahead)
-        np.testing.assert_allclose(episode.state[k, 3:], expected, atol=1e-5)
-
-
-def test_what_is_worked_out_may_be_late(tmp_path: Path) -> None:
-    """A pose that is found in pictures comes 0.12 s after them: that is a delay, and no other clock."""
-    one, late = CASES[0].values[0], 120_000_000
-    path = tmp_path / "bag"
-    recorded(path, Case({}, lambda ns, t: one.made(ns - late, t - late / 1e9), one.read))
-    contract = with_state(one.source)
-    found = recording.read(path, contract, lambda most: lambda pictures: None)
-    assert not any("another clock" in str(f) for f in found.findings)
-    run = found.runs[0]
-    for k in (10, 30):  # what a frame holds had come by then
-        t = (int(run.stamps[k]) - robot.START) / SECOND
-        assert np.abs(run.state[k, 3] - wave(t - 0.1, 0)) < 0.03

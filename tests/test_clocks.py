@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy.data import recording
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from tests import small_robot as small
+from tests.test_any_message import CASES, Case, independent, recorded, wave, with_state
 
 S = small.SECOND
 ARRAY = {"topic": "arm/commands", "type": "std_msgs/msg/Float64MultiArray"}
@@ -122,3 +124,28 @@ def test_an_offset_that_changes_is_refused_with_the_figures(tmp_path: Path, how:
     small.record(tmp_path / "bags" / "a", moved)
     with pytest.raises(InputError, match=r"drift apart: reception is 0\.0\d\d to 0\.\d+ s after .*stamp: receive"):
         open_cache(tmp_path / "bags", small.contract())
+
+
+def test_headers_of_any_type_are_brought_onto_one_clock(tmp_path: Path) -> None:
+    """A force sensor on a computer whose clock is an hour ahead."""
+    one = CASES[1].values[0]
+    ahead = 3600 * S
+    recorded(tmp_path / "bag", Case({}, lambda ns, t: one.made(ns + ahead, t), one.read))
+    (episode,) = read_episodes(tmp_path / "bag", with_state(one.source))
+    for k in (0, 30):
+        expected = independent(tmp_path / "bag", one, int(episode.stamps[k]) + ahead)
+        np.testing.assert_allclose(episode.state[k, 3:], expected, atol=1e-5)
+
+
+def test_what_is_worked_out_may_be_late(tmp_path: Path) -> None:
+    """A pose that is found in pictures comes 0.12 s after them: that is a delay, and no other clock."""
+    one, late = CASES[0].values[0], 120_000_000
+    path = tmp_path / "bag"
+    recorded(path, Case({}, lambda ns, t: one.made(ns - late, t - late / 1e9), one.read))
+    contract = with_state(one.source)
+    found = recording.read(path, contract, lambda most: lambda pictures: None)
+    assert not any("another clock" in str(f) for f in found.findings)
+    run = found.runs[0]
+    for k in (10, 30):  # what a frame holds had come by then
+        t = (int(run.stamps[k]) - small.START) / S
+        assert np.abs(run.state[k, 3] - wave(t - 0.1, 0)) < 0.03
