@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import faults
 from tests.ros_tiny import Bench, bench, until  # skips the file where there is no ROS
 
 # isort: split
@@ -48,7 +49,7 @@ class Driver(Node):
         super().__init__("driver", context=stage.context)
         self.contract, self.state = contract, HOME.copy()
         self.heard: list[Any] = []  # messages and goals
-        self.accepts = True
+        self.accepts = self.obeys = True
         self._velocity, self._felt = np.zeros(9), self.get_clock().now().nanoseconds
         self._curve: TrajectoryController | None = None
         self._joints = self.create_publisher(JointState, "joint_states", bridge.SENSOR_OUT)
@@ -65,6 +66,8 @@ class Driver(Node):
     def _obey(self, controller: Any, message: Any) -> None:
         self.heard.append(message)
         kind = controller.command.kind
+        if not self.obeys:
+            return
         if kind == "pose":
             self.state[3:] = value_decoder(controller.command.source)(message)
         elif kind == "twist":
@@ -149,6 +152,12 @@ def stage() -> Iterator[Bench]:
         yield made
 
 
+@pytest.fixture
+def says(request: pytest.FixtureRequest) -> str:
+    """What the test's docstring says that the safety node says."""
+    return faults.parts(request.function.__doc__)["Says"].partition(": ")[2]
+
+
 def towards(places: slice, speed: float) -> Callable[[np.ndarray], np.ndarray]:
     """Ahead of the measured positions by their speed, along the first axis."""
 
@@ -225,12 +234,53 @@ def test_trajectories_as_goals(stage: Bench, tmp_path: Path) -> None:
     assert stand.driver.state[0] == pytest.approx(held, abs=1e-4)
     assert stage.ears.call("safety_node/reset", Trigger).success
     until(lambda: stand.driver.state[0] > held + 0.1, "it goes on")
+
+
+def test_a_refused_goal(stage: Bench, tmp_path: Path, says: str) -> None:
+    """A controller refuses a goal of `FollowJointTrajectory`.
+
+    Then: the arm is held.
+    Says: safety_node: arm_controller/follow_joint_trajectory refused a goal
+    After: another goal is tried a second later.
+    """
+    pytest.importorskip("control_msgs", reason="PyPI has none; see .ci/control_msgs")
+    stand = Stand(stage, kinds(tmp_path, FOLLOW), towards(slice(0, 2), 0.3))
+    until(lambda: stand.driver.state[0] > 0.1, "the joint moves")
     stand.driver.accepts = False
-    stand.reports("refused a goal")
+    stand.reports(says)
     stand.driver.accepts = True
     stand.reports("passing")
     held = stand.driver.state[0]
     until(lambda: stand.driver.state[0] > held + 0.05, "it goes on by itself")
+
+
+def test_velocities_without_commands(stage: Bench, tmp_path: Path, says: str) -> None:
+    """Commands fall silent while the robot moves by velocities.
+
+    Then: its velocity is zero, again and again.
+    Says: safety_node: commands are silent
+    After: it goes on with the next command, slowly.
+    """
+    stand = Stand(stage, kinds(tmp_path, SPEEDS), lambda _: np.full((16, 2), 0.05))
+    until(lambda: stand.driver.state[0] > 0.02, "it moves")
+    stand.on = False
+    stand.reports(says)
+    until(lambda: all(m.data[0] == 0 for m in stand.driver.heard[-10:]), "zero is repeated")
+    stand.on, held = True, stand.driver.state[0]
+    until(lambda: stand.driver.state[0] > held + 0.02, "it goes on")
+
+
+def test_velocities_that_are_not_obeyed(stage: Bench, tmp_path: Path, says: str) -> None:
+    """The robot does not move by the velocities that it is given.
+
+    Then: it is stopped: a velocity of zero, until reset.
+    Says: safety_node: stopped: j1_speed does not follow: it has moved -
+    After: look at the controller, then call `~/reset`.
+    """
+    stand = Stand(stage, kinds(tmp_path, SPEEDS), lambda _: np.full((16, 2), 0.4))
+    stand.driver.obeys = False
+    stand.reports(says)
+    until(lambda: all(m.data[0] == 0 for m in stand.driver.heard[-10:]), "zero is repeated")
 
 
 def test_a_gripper_by_its_command(stage: Bench, tmp_path: Path) -> None:
@@ -249,18 +299,30 @@ def test_a_gripper_by_its_command(stage: Bench, tmp_path: Path) -> None:
     assert len(stand.driver.heard) == len(goals), "a change that is none makes no goal"
 
 
-def test_who_else_commands_and_who_does_not_listen(stage: Bench, tmp_path: Path) -> None:
+def test_no_action_server(stage: Bench, tmp_path: Path, says: str) -> None:
+    """The action server of a controller is gone.
+
+    Then: the arm is held.
+    Says: safety_node: no action server on gripper_controller/gripper_cmd
+    After: it goes on when there is one again.
+    """
     pytest.importorskip("control_msgs", reason="PyPI has none; see .ci/control_msgs")
     stand = Stand(stage, kinds(tmp_path, FINGER), lambda state: np.full((16, 1), state[2]))
     until(lambda: stand.driver.heard, "a first goal")
     stand.driver.server.destroy()
-    stand.reports("no action server on gripper_controller/gripper_cmd")
+    stand.reports(says)
 
 
-def test_another_publisher_of_poses_holds(stage: Bench, tmp_path: Path) -> None:
+def test_another_publisher_of_poses(stage: Bench, tmp_path: Path, says: str) -> None:
+    """Another node publishes poses for the hand.
+
+    Then: the hand brakes, and its pose is kept where it is measured.
+    Says: safety_node: two publishers on target_pose
+    After: it goes on when the other has gone.
+    """
     stand = Stand(stage, kinds(tmp_path, POSE), towards(slice(3, 9), 0.1))
     until(lambda: stand.driver.state[3] > 0.47, "the hand moves")
     other = stage.ears.create_publisher(PoseStamped, "target_pose", bridge.COMMAND)
-    stand.reports("two publishers on target_pose")
+    stand.reports(says)
     stage.ears.destroy_publisher(other)
     stand.reports("passing")
