@@ -203,10 +203,12 @@ class SafetyMonitor:
             setpoint = self.setpoint(now)
             for place, action in self._unmeasured:  # it is where it was commanded to be
                 self._state[place] = setpoint[action]
+        watching = [p for p in self._planners if isinstance(p, PosePlanner | VelocityPlanner) and p.known]
+        if not watching:
+            return
         known = all(at is not None and steady - at <= self._state_timeout for at in self._state_at)
-        for planner in self._planners:
-            if isinstance(planner, PosePlanner | VelocityPlanner) and planner.known:
-                planner.watch(now, self._state.copy() if known else None)
+        for planner in watching:
+            planner.watch(now, self._state.copy() if known else None)
 
     def _far(self, action: np.ndarray) -> str:
         state = np.where(self._measured < 0, action, self._state[self._measured])
