@@ -14,6 +14,7 @@ from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
 from policy.errors import InputError
 from policy.robot.contract import Contract
+from policy.robot.joint_consistency import JointConsistency
 from policy.robot.live_observations import LiveObservations
 from policy.robot.motors import Motors
 from policy.robot.streams import Streams
@@ -102,6 +103,18 @@ def test_what_the_motors_do_is_counted_on_too() -> None:
         joints.velocity = joints.effort = np.zeros(3)
         streams.push("joint_states", joints, ns)
     assert motors.at(ns)[0, 0] == pytest.approx(angle(4.99) / scale)
+
+
+def test_a_wrap_is_no_contradiction_of_two_publishers() -> None:
+    """Each publishes at half of the rate; what one says and the other differs by a turn and no more."""
+    for continuous, found in ((True, ""), (False, "contradictory joint states: j1 on joint_states")):
+        contract = robot.contract(state=[CONTINUOUS | {"continuous": continuous}], action=[ARM])
+        consistency = JointConsistency(contract)
+        consistency.publishers["joint_states"] = 2
+        for k in range(20):
+            at = 3.13 if k % 2 else -3.14
+            consistency.add("joint_states", robot.joints(START, [at, 0.1, 0.02]), START + k * 10_000_000)
+        assert consistency.fault(START + 200_000_000).startswith(found) and bool(found) != continuous
 
 
 def test_without_continuous_the_same_bag_is_refused_or_reported(tmp_path: Path) -> None:

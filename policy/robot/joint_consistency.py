@@ -23,10 +23,12 @@ class JointConsistency:
     def __init__(self, contract: Contract) -> None:
         fastest = {n: float(v) for n, v in zip(contract.spec.action, contract.limits.velocity, strict=True)}
         self._joints: dict[str, dict[str, float]] = {}  # topic -> joint -> its velocity limit, in units of the policy
+        self._turns: dict[tuple[str, str], float] = {}  # topic and joint -> its turn, 0 where it does not wrap
         for source in (s for s in contract.state if s.joints):
-            for joint, name, scale in zip(source.joints, source.spec_names, source.scales, strict=False):
-                limit = fastest.get(name, np.inf) / abs(scale)
-                self._joints.setdefault(source.topic.lstrip("/"), {})[joint] = limit
+            topic, values = source.topic.lstrip("/"), zip(source.spec_names, source.scales, source.turns, strict=False)
+            for joint, (name, scale, turn) in zip(source.joints, values, strict=False):
+                self._joints.setdefault(topic, {})[joint] = fastest.get(name, np.inf) / abs(scale)
+                self._turns[topic, joint] = float(turn) / abs(scale)
         self.publishers: dict[str, int] = dict.fromkeys(self._joints, 1)
         self._last: dict[tuple[str, str], tuple[float, int]] = {}  # value and steady ns
         self._jumps: deque[tuple[int, str]] = deque(maxlen=TIMES)  # steady ns, and between which values
@@ -53,13 +55,18 @@ class JointConsistency:
     def _twice(self, topic: str, names: Any, values: Any, joints: dict[str, float], steady: int) -> None:
         seen: dict[str, float] = {}
         for joint, value in zip(names, values, strict=False):
-            if joint in joints and abs(seen.setdefault(joint, value) - value) > NOISE:
+            if joint in joints and self._apart(topic, joint, seen.setdefault(joint, value), value) > NOISE:
                 what = f"{topic} has {joint} twice in a message, {seen[joint]:.2f} and {value:.2f}"
                 self._jumps.extend([(steady, what)] * TIMES)
 
     def _compare(self, topic: str, joint: str, value: float, limit: float, steady: int) -> None:
         before, at = self._last.get((topic, joint), (value, steady))
         self._last[topic, joint] = value, steady
-        if abs(value - before) > NOISE + FASTER * limit * (steady - at) * 1e-9:
+        if self._apart(topic, joint, value, before) > NOISE + FASTER * limit * (steady - at) * 1e-9:
             what = f"{joint} on {topic} is {before:.2f} and {value:.2f}, from {self.publishers[topic]} publishers"
             self._jumps.append((steady, what))
+
+    def _apart(self, topic: str, joint: str, a: float, b: float) -> float:
+        """The distance of two positions, of a joint that wraps the shorter way round."""
+        turn = self._turns[topic, joint]
+        return abs(a - b - turn * round((a - b) / turn)) if turn else abs(a - b)
