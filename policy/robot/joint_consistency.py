@@ -27,8 +27,8 @@ class JointConsistency:
         for source in (s for s in contract.state if s.joints):
             topic, values = source.topic.lstrip("/"), zip(source.spec_names, source.scales, source.turns, strict=False)
             for joint, (name, scale, turn) in zip(source.joints, values, strict=False):
-                self._joints.setdefault(topic, {})[joint] = fastest.get(name, np.inf) / abs(scale)
-                self._turns[topic, joint] = float(turn) / abs(scale)
+                self._joints.setdefault(topic, {})[joint] = fastest.get(name, np.inf) / float(abs(scale))
+                self._turns[topic, joint] = float(turn / abs(scale))
         self.publishers: dict[str, int] = dict.fromkeys(self._joints, 1)
         self._last: dict[tuple[str, str], tuple[float, int]] = {}  # value and steady ns
         self._jumps: deque[tuple[int, str]] = deque(maxlen=TIMES)  # steady ns, and between which values
