@@ -53,6 +53,7 @@ def read(text: str) -> Sentence:
         ("turn on the lamp once you have opened the drawer", ["open", "lamp"]),
         ("open the drawer before turning on the lamp", ["open", "lamp"]),
         ("before you turn on the lamp, open the drawer", ["open", "lamp"]),
+        ("turn on the lamp, but first open the drawer", ["open", "lamp"]),
         ("pick up the block and put it in the bowl", ["put"]),
         ("it is dark here, lamp on", ["lamp"]),
         ("open the drawer and pull it out", ["open"]),

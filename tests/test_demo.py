@@ -5,13 +5,11 @@ from pathlib import Path
 
 import av
 import pytest
-from safetensors.numpy import save_file
 
 from policy.errors import exit_code
-from policy.running.text import Text
 from sim import demo, demo_stage
 from sim.worlds.tabletop.tasks import TASKS
-from tests.tiny import write_model
+from tests.tiny import teach, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -70,10 +68,7 @@ def test_a_switching_policy_is_interrupted_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_model(tmp_path / "model", switches=True)
-    save_file(
-        {"instructions": Text().embed([words for task in TASKS.values() for words in task.phrasings])},
-        tmp_path / "model/instructions.safetensors",
-    )
+    teach(tmp_path / "model", [(task.name, words) for task in TASKS.values() for words in task.phrasings])
     assert run(monkeypatch, tmp_path / "model", "--seed", "1000000") == 0
     printed = capsys.readouterr().out
     first, second, third = [line for line in printed.splitlines() if "/3 " in line]

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from safetensors.numpy import save_file
 
 from policy.errors import InputError
 from policy.running.session import SENTENCES, Session
@@ -137,16 +136,18 @@ def test_a_graph_and_a_spec_must_agree_on_switching(model: Path, tmp_path: Path)
 
 def test_a_switching_policy_needs_the_sentences_it_was_taught(tmp_path: Path) -> None:
     write_model(tmp_path / "model", switches=True)
-    taught = tmp_path / "model" / "instructions.safetensors"
-    save_file({"instructions": np.ones((2, 5), np.float32)}, taught)
-    with pytest.raises(InputError, match=r"got float32 \(2, 5\), expected float32 \(N, 384\)"):
-        Session(tmp_path / "model")
-    save_file({"sentences": np.ones((2, 384), np.float32)}, taught)
+    (tmp_path / "model" / "instructions.safetensors").unlink()
     with pytest.raises(InputError, match=r"instructions\.safetensors cannot be read"):
         Session(tmp_path / "model")
-    taught.unlink()
-    with pytest.raises(InputError, match=r"instructions\.safetensors cannot be read"):
-        Session(tmp_path / "model")
+
+
+def test_the_shipped_policy_tells_what_it_was_taught_from_what_it_was_not() -> None:
+    session = Session("tabletop", provider="cpu")
+    assert [one.task for one in session.steps("would you open the drawer, then lamp on")] == ["open_drawer", "lamp_on"]
+    assert session.embed("could you push that drawer shut").task == "close_drawer"
+    for text in ("put the yellow block in the bowl", "close the door", "don't open the drawer", "open it and dance"):
+        with pytest.raises(InputError, match=r"unknown instruction|forbids something"):
+            session.steps(text)
 
 
 def test_a_contract_of_another_robot_is_refused(model: Path) -> None:

@@ -1,5 +1,6 @@
 """A real model folder of a few hundred bytes, so that tests run ONNX Runtime without training."""
 
+import json
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -13,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from policy.robot.contract import FOLDER, load
-from policy.running.text import TOKENS, Sentence, Text
+from policy.running.known_instructions import FILE, classifier_shapes
+from policy.running.text import TOKENS, WIDTH, Sentence, Text
 from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame, Spec
 
@@ -38,7 +40,7 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
     spec = replace(spec, switches=switches, reads=reads)
     spec.save(folder / "spec.json")
     if switches:
-        save_file({"instructions": _taught()}, folder / "instructions.safetensors")
+        teach(folder, [(sentence, sentence) for sentence in TAUGHT])
     floats = {"state": len(spec.state), "instruction": spec.text}
     floats |= {"previous_instruction": spec.text, "contact": 1, "contact_origin": len(spec.state)} if switches else {}
     inputs = [
@@ -88,9 +90,18 @@ def read(tracker: Tracker, seen: Frame) -> tuple[float, float, float]:
     return float(likeness), float(contact), float(distance)
 
 
+def teach(folder: Path, taught: list[tuple[str, str]]) -> None:
+    """Write what a model knows, (task, sentence), with a classifier that takes any other sentence to name the first."""
+    shapes = classifier_shapes(1, WIDTH, 1, 1, 1, len({task for task, _ in taught}))
+    tensors = {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}
+    tensors["out.bias"][..., -1] = -100
+    tensors["instructions"] = _embedded(tuple(sentence for _, sentence in taught)).astype(np.float16)
+    save_file(tensors, folder / FILE, {"sentences": json.dumps(taught)})
+
+
 @cache
-def _taught() -> np.ndarray:
-    return Text().embed(list(TAUGHT))
+def _embedded(sentences: tuple[str, ...]) -> np.ndarray:
+    return Text().embed(list(sentences))
 
 
 def _moving(spec: Spec, ramp: float, out: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:

@@ -22,6 +22,7 @@ THEN = rf"""
       | followed\s+by | as\s+well\s+as | in\s+addition | also | plus
     ) \b \s*,?\s*"""
 BEFORE = r"\s*,?\s* \b before \b \s*,?\s*"
+BUT_FIRST = r"\s*,?\s* \b (?:and|but) \s+ (?:first|before\s+(?:that|this)) \b \s*,?\s*"
 AFTER = r"\s*,?\s* \b (?:only\s+)? (?:after|once|as\s+soon\s+as) \b \s*,?\s*"
 AND = r"\s*,?\s* \b (?:and|but|while) \b \s*,?\s* | \s*[,:&]\s* | \s+-+\s+"
 MOST = 4  # of AND that are looked at
@@ -31,7 +32,7 @@ CLOSING = r"[\s,]* (?:\b(?:first | too | as\s+well | in\s+that\s+order))? [\s.!?
 
 def steps(text: str, read: Read) -> tuple[Sentence, ...]:
     """The instructions that a text names, in order; `InputError` where it names none, or more than is known."""
-    for joint in (THEN, BEFORE, AFTER):
+    for joint in (BUT_FIRST, THEN, BEFORE, AFTER):
         parts = [bare for part in _split(joint, text) if (bare := _bare(part))]
         known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
         if known and unknown:
@@ -68,9 +69,9 @@ def _read_each(parts: list[str], read: Read) -> tuple[list[tuple[Sentence, ...]]
 
 
 def _backwards(joint: str, text: str) -> bool:
-    """Whether what stands last is done first: "B after A", but "after A, B"; "before B, A", but "A before B"."""
+    """Whether what stands last is done first: "B, but first A" and "B after A", not "after A, B"; "before B, A"."""
     leads = _compiled(joint).match(text) is not None
-    return (joint == AFTER and not leads) or (joint == BEFORE and leads)
+    return joint == BUT_FIRST or (joint == AFTER and not leads) or (joint == BEFORE and leads)
 
 
 def _split(joint: str, text: str) -> list[str]:

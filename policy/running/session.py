@@ -5,18 +5,16 @@ Tracker   instruction, contact, mode, done     one for each robot (policy/runnin
 """
 
 from collections import OrderedDict
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from policy.errors import InputError, unknown
 from policy.robot.contract import Contract
 from policy.robot.contract import load as load_contract
 from policy.running.clauses import steps
+from policy.running.known_instructions import KnownInstructions
 from policy.running.models import find_model
 from policy.running.text import Sentence, Text
 from policy.spec import Frame, Spec, Tensor
@@ -48,7 +46,9 @@ class Session:
         self.provider = next(k for k, v in PROVIDERS.items() if v == self._graph.get_providers()[0])
         _check_graph(self._graph, self.spec, folder)
         self._outputs = list(self.spec.outputs())
-        self._taught = _taught(folder, self.spec) if self.spec.switches else None  # (N, D)
+        self._known = (
+            KnownInstructions(folder, self.spec.text, self.spec.runtime.likeness) if self.spec.switches else None
+        )
         self._text = Text()
         self._sentences: OrderedDict[str, Sentence] = OrderedDict()
         self._warm_up()
@@ -56,32 +56,20 @@ class Session:
     def embed(self, text: str) -> Sentence:
         """An instruction as the encoder reads it; about 20 ms for a new sentence, nothing for a recent one.
 
-        Raises `InputError` for an empty sentence, a long one, and, with a switching policy, for one unlike all that
-        it was taught; a plain policy cannot know.
+        Raises `InputError` for an empty sentence, a long one, and, with a switching policy, for one that names no task
+        that it was taught, or forbids something; a plain policy cannot know.
         """
         sentence = self._sentences.pop(text, None)
         if sentence is None:
             sentence = self._text.read(text)
-            if self._taught is not None:
-                sentence = replace(sentence, task=str((self._taught @ sentence.pooled).argmax()))
             while len(self._sentences) >= SENTENCES:
                 self._sentences.popitem(last=False)
         self._sentences[text] = sentence
-        likeness, least = self.likeness(sentence), self.spec.runtime.likeness
-        if likeness < least:
-            raise InputError(
-                f"unknown instruction {text[:80]!r}: its likeness with the nearest sentence that was taught is "
-                f"{likeness:.2f}, expected {least} or more; use other words, or teach it"
-            )
-        return sentence
+        return sentence if self._known is None else self._known.read(sentence)
 
     def steps(self, text: str) -> tuple[Sentence, ...]:
         """The instructions that a text names, in their order; errors as in `embed`."""
         return steps(text, self.embed)
-
-    def likeness(self, sentence: Sentence) -> float:
-        """Cosine of a sentence with the nearest one that was taught; 1 where a policy does not know."""
-        return 1.0 if self._taught is None else float((self._taught @ sentence.pooled).max())
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""
@@ -160,23 +148,6 @@ def _open(path: Path, threads: int, provider: str) -> ort.InferenceSession:
             'take "auto" to fall back to the CPU'
         )
     return session
-
-
-def _taught(folder: Path, spec: Spec) -> np.ndarray:
-    """Embeddings (N, D) of the sentences that a switching policy was taught."""
-    path = folder / "instructions.safetensors"
-    try:
-        taught: np.ndarray = load_file(path)["instructions"]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(
-            f"{path} cannot be read ({type(error).__name__}); the folder of a switching policy "
-            f"holds the embeddings of the sentences it was taught: {EXPORT_AGAIN}"
-        ) from None
-    if taught.ndim != 2 or not len(taught) or taught.shape[1] != spec.text or taught.dtype != np.float32:
-        raise InputError(
-            f"{path}: got {taught.dtype} {taught.shape}, expected float32 (N, {spec.text}) with N > 0; {EXPORT_AGAIN}"
-        )
-    return taught
 
 
 def _check_graph(graph: ort.InferenceSession, spec: Spec, folder: Path) -> None:
