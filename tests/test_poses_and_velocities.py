@@ -129,6 +129,28 @@ def test_velocities_stay_within_their_limits_and_so_do_the_positions(
 
 
 @pytest.mark.parametrize("kind", ["velocity", "twist"])
+def test_a_limit_is_not_passed_where_all_is_late(contracts: dict[str, Contract], kind: str) -> None:
+    """Measured 50 ms ago, obeyed in 50 ms: a third of the time in which a limit would be reached."""
+    arm = Arm(contracts[kind], start_within_s=999.0)
+    command, places = arm.contract.action[0], arm.contract.controllers[0].measured
+    obeyed, states, positions = [np.zeros(len(command.spec_names))] * 5, [arm.state.copy()] * 5, []
+    arm._obey = lambda *_: None  # type: ignore[method-assign]
+    for i in range(600):
+        towards = 3.0 if i < 300 else -3.0
+        true = states[-1].copy()
+        arm.state = states[-5].copy()
+        arm.tick(np.full((16, len(command.spec_names)), towards) if i % 5 == 0 else None)
+        obeyed.append(arm.published[-1])
+        true[places] += obeyed[-5][: len(places)] * TICK * 1e-9
+        states.append(true)
+        positions.append(true[places])
+    assert not arm.monitor.reason
+    assert (np.array(positions) <= np.array(command.position_max) + 1e-9).all()
+    assert (np.array(positions) >= np.array(command.position_min) - 1e-9).all()
+    assert (np.array(positions).max(0) > np.array(command.position_max) - 0.03).any()
+
+
+@pytest.mark.parametrize("kind", ["velocity", "twist"])
 @pytest.mark.parametrize("why", ["silent", "stop", "joints", "nan", "end"])
 def test_a_velocity_that_is_held_is_zero_again_and_again(contracts: dict[str, Contract], kind: str, why: str) -> None:
     arm = Arm(contracts[kind])
