@@ -9,8 +9,11 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from policy.data.definitions import decode, store
 from policy.data.episodes import read_episodes
+from policy.data.raw import Definition, Raw
 from policy.errors import InputError
+from policy.robot.message_fields import reader
 from tests import small_robot as robot
 from tests.small_robot import SECOND
 from tests.test_any_message import CASES, GEOMETRY, LEG, TOPIC, WALKER, recorded, vector, wave, with_state
@@ -70,3 +73,25 @@ def test_a_bag_is_read_by_its_own_definition_of_a_known_type(tmp_path: Path) -> 
     (episode,) = read_episodes(tmp_path / "bag", with_state(source))
     t = (episode.stamps - robot.START) / SECOND
     np.testing.assert_allclose(episode.state[:, 3:], [[0.9, wave(x, 2)] for x in t], atol=0.005)
+
+
+def test_a_definition_in_idl(tmp_path: Path) -> None:
+    """As rosbag2 keeps a type that was written in IDL, with what it holds."""
+    line = "=" * 80 + "\n"
+    text = line + "IDL: walker_msgs/msg/Foot\n"
+    text += "module walker_msgs { module msg { struct Foot { walker_msgs::msg::Sole sole; double angle; }; }; };\n"
+    text += line + "IDL: walker_msgs/msg/Sole\n"
+    text += "module walker_msgs { module msg { struct Sole { double pressure[2]; }; }; };\n"
+    types = store("walker_msgs/msg/Foot", Definition("ros2idl", text))
+    sole = types.types["walker_msgs/msg/Sole"](np.array([1.0, 2.0]))
+    cdr = bytes(types.serialize_cdr(types.types["walker_msgs/msg/Foot"](sole, 0.5), "walker_msgs/msg/Foot"))
+    read = decode(Raw("/foot", "walker_msgs/msg/Foot", cdr, 1, "cdr", Definition("ros2idl", text)))
+    assert (reader("sole.pressure[1]")(read), reader("angle")(read)) == (2.0, 0.5)
+
+
+def test_a_definition_that_is_none_is_not_believed() -> None:
+    """A known type is read as Jazzy has it, an unknown one is refused."""
+    broken = Definition("ros2msg", "this is { no definition")
+    assert store("std_msgs/msg/Bool", broken) is store("std_msgs/msg/Bool")
+    with pytest.raises(InputError, match="walker_msgs/msg/Foot is not defined"):
+        store("walker_msgs/msg/Foot", broken)

@@ -26,12 +26,10 @@ def store(kind: str, definition: Definition = NO_DEFINITION) -> Typestore:
     """What reads and writes messages of a type (package/msg/Name); `InputError` where nothing defines it."""
     try:
         if definition.text.strip():
-            found = _parsed(kind, definition)
-            if kind in found:
-                return _store(found)
-    except TypesysError:
+            return _store(_whole(kind, _parsed(kind, definition)))
+    except (TypesysError, InputError):
         pass  # a definition that is cut off or was never one
-    return TYPES if kind in TYPES.fielddefs else _store(_installed(kind))
+    return TYPES if kind in TYPES.fielddefs else _store(_whole(kind, {}))
 
 
 def decode(raw: Raw) -> Any:
@@ -55,17 +53,18 @@ def _parsed(kind: str, definition: Definition) -> Typesdict:
     return found
 
 
-def _installed(kind: str) -> Typesdict:
-    """The types of an installed package that a message needs, from the files in its share folder."""
+def _whole(kind: str, known: Typesdict) -> Typesdict:
+    """A type and all that it holds: as they are known, else installed (.msg files in share), else as Jazzy has them."""
     found: Typesdict = {}
     needed = [kind]
     while needed:
         name = needed.pop()
         if name in found:
             continue
-        path = _file(name)
-        if path is not None:
-            found |= get_types_from_msg(path.read_text(), name)
+        if name in known:
+            found[name] = known[name]
+        elif (path := _file(name)) is not None:
+            found[name] = get_types_from_msg(path.read_text(), name)[name]
         elif name in TYPES.fielddefs:
             found[name] = TYPES.fielddefs[name]
         else:
