@@ -37,7 +37,7 @@ SECONDS = 8.0
 KINDS = ("drop", "delay", "duplicate", "pause_policy", "pause_safety", "hand", "step")
 LATE = 0.06  # s
 STALL = 60 * MS  # of the robot's process: longer, and a command may have been replaced unread after it was due
-UNJUDGED = 300 * MS  # after a stall: until plans are over that were lost in it
+UNJUDGED = 300 * MS  # after a stall or a command that came too late: until such plans are over
 
 
 @dataclass
@@ -65,8 +65,7 @@ class FaultyRobot(Robot):
         """Set-points up to now, of the trajectories that were followed until now."""
         at = self._sampled if self._sampled is not None else now
         if now - at > STALL:
-            self._judged_from = now + UNJUDGED
-            self.samples.append([])
+            self._not_judged(now)
         while at < now:
             at += MS
             if at < self._judged_from:
@@ -75,6 +74,11 @@ class FaultyRobot(Robot):
                 self.contract.join([(topic, c.joints, c.at(at)) for topic, c in self.controllers.items()])
             )
         self._sampled = at
+
+    def _not_judged(self, now: int) -> None:
+        """What was promised of commands did not hold: until such plans are over nothing is judged."""
+        self._judged_from = now + UNJUDGED
+        self.samples.append([])
 
     def move_by_hand(self, by: float) -> None:
         """The first joint is elsewhere, and the controllers stand there."""
@@ -95,7 +99,7 @@ class FaultyRobot(Robot):
         now, stamp = self._now(), bridge.nanoseconds(message.header.stamp)
         self.sample(now)
         if now - stamp > LATEST and stamp != self._stamps.get(topic):  # later than promised, and no copy
-            self.samples.append([])
+            self._not_judged(now)
         self._stamps[topic] = stamp
         super()._command(topic, message)
 

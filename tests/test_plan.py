@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from policy.robot.contract import load
-from policy.robot.trajectory import Curve, extremes, velocities
+from policy.robot.trajectory import Curve, bounds, extremes, velocities
 from policy.robot.trajectory_controller import TrajectoryController
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
@@ -211,6 +211,8 @@ def test_extremes_are_those_of_the_curve() -> None:
     p, q, v, w = rng.normal(size=(4, 300))
     v[:20], w[20:40], q[40:60] = 0, 0, p[40:60]
     low, high, speed = extremes(p, 20 * v, q, 20 * w, np.array(0.1))
+    below, above, faster = bounds(p, 20 * v, q, 20 * w, np.array(0.1))
+    assert (below <= low + 1e-9).all() and (above >= high - 1e-9).all() and (faster >= speed - 1e-9).all()
     curve = Curve(np.array([0, 100 * MS]), np.stack([p, q]), np.stack([20 * v, 20 * w]))
     positions, speeds = curve.sample(np.linspace(1, 100 * MS - 1, 4001).astype(int))
     np.testing.assert_allclose(low, positions.min(0), atol=1e-4)

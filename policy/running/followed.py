@@ -40,6 +40,10 @@ class States:
     in_order: np.ndarray  # (M,) whether also where no message overtakes another
     in_time: np.ndarray  # (M,) whether on a plan that was not late
 
+    def judged(self, now: int) -> np.ndarray:
+        """Those (M,) from which the velocity limits are kept, by a plan that is sent now."""
+        return np.asarray(self.in_order & self.in_time & (self.at <= now + ON_THE_WAY))
+
 
 class Followed:
     """The plans that one controller of J joints was sent, and where they may have brought it."""

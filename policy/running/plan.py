@@ -26,7 +26,7 @@ import numpy as np
 
 from policy.robot.commands import Controller
 from policy.robot.contract import Contract
-from policy.robot.trajectory import Curve, extremes, velocities
+from policy.robot.trajectory import Curve, bounds, extremes, velocities
 from policy.running.followed import ARRIVALS, LATE, MS, ON_THE_WAY, SAME, Followed, Points
 
 GAP = 8 * MS  # from there to the first point of a plan that departs
@@ -174,25 +174,18 @@ class Planner:
         """A plan that begins later than `LATE`, if the way to it is safe from wherever the controller may be."""
         speeds, states = self._speeds(times, points, now, self.at(now)[0]), self._followed.states(now)
         span, position, velocity = ((times[0] - states.at) * 1e-9)[:, None], states.positions, states.velocities
+        judged, n = states.judged(now), len(span)
+        if (np.abs(points[0] - position) > self._velocity * span)[judged].any():
+            return None
+        peak = np.maximum(np.interp(span, PEAK_SPANS, PEAKS) * self._velocity, np.abs(velocity))[judged]
+        low, high = np.minimum(self._low, position) - 1e-6, np.maximum(self._high, position) + 1e-6
         # in one call: positions with the velocity in doubt, speeds without
-        low, high, speed = extremes(
-            np.concatenate([position, position]),
-            np.concatenate([DOUBT * velocity, velocity]),
-            points[0],
-            speeds[0],
-            np.concatenate([span, span]),
-        )
-        n = len(span)
-        if (low[:n] < np.minimum(self._low, position) - 1e-6).any() or (
-            high[:n] > np.maximum(self._high, position) + 1e-6
-        ).any():
-            return None
-        mean = np.abs(points[0] - position) / span
-        peak = np.interp(span, PEAK_SPANS, PEAKS) * self._velocity
-        too_fast = (speed[n:] > np.maximum(peak, np.abs(velocity))) | (mean > self._velocity)
-        if too_fast[states.in_order & states.in_time & (states.at <= now + ON_THE_WAY)].any():
-            return None
-        return times, points, speeds
+        ends, both = np.concatenate([position, position]), np.concatenate([DOUBT * velocity, velocity])
+        for of in (bounds, extremes):  # exactly only where bounds do not do
+            lowest, highest, fastest = of(ends, both, points[0], speeds[0], np.concatenate([span, span]))
+            if (lowest[:n] >= low).all() and (highest[:n] <= high).all() and (fastest[n:][judged] <= peak).all():
+                return times, points, speeds
+        return None
 
     def _committed(self, times: np.ndarray, actions: np.ndarray, now: int, shares: np.ndarray) -> Points | None:
         """The plan before until `LATE`, and only then the new points."""
@@ -268,7 +261,7 @@ class Planner:
     def _reachable(self, time: int, action: np.ndarray, now: int, share: float) -> np.ndarray | None:
         """The point nearest to a set-point (J,) that the controller reaches by `time` from wherever it may be."""
         states = self._followed.states(now)
-        rows = states.in_order & states.in_time & (states.at <= now + ON_THE_WAY)
+        rows = states.judged(now)
         position = states.positions[rows]
         reach = share * self._velocity * ((time - states.at[rows]) * 1e-9)[:, None]
         low, high = np.maximum(self._low, (position - reach).max(0)), np.minimum(self._high, (position + reach).min(0))
