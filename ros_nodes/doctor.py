@@ -55,7 +55,7 @@ def _table(heard: Listener) -> str:
                 kind,
                 ", ".join(sorted(node_name(one) for one in heard.publishers_of(topic))) or "nobody",
                 f"{heard.arrivals[topic].hertz:.1f} Hz",
-                "-" if offset is None else f"{-offset * 1e-6:+.0f} ms",
+                "-" if offset is None else f"{-offset * 1e-6:+.0f} ms" if abs(offset) < 1e10 else "another clock",
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

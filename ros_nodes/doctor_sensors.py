@@ -142,7 +142,7 @@ def _clocks(heard: Listener) -> Iterator[Finding]:
     elif clock and not sim:
         figures = f"{clock} publisher of /clock, and use_sim_time is not set"
         yield Finding("warning", "time is simulated", figures, "give use_sim_time:=true here and to all nodes")
-    if fault := heard.observations.clocks.fault():
+    elif fault := heard.observations.clocks.fault():
         what, _, do = fault.partition("; ")
         yield Finding("warning", "header stamps are on another clock", what, do)
 

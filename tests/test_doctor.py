@@ -12,6 +12,7 @@ import pytest
 
 from policy.data.findings import Finding, errors
 from policy.robot.contract import Contract, load
+from policy.robot.message_types import FOLLOW
 from tests.ros_tiny import ROOT, Bench, Robot, bench  # skips the file where there is no ROS
 
 # isort: split
@@ -21,6 +22,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge, doctor
@@ -218,6 +220,15 @@ def test_settings_that_need_nothing(stage: Bench) -> None:
     fine |= {"interpolate_from_desired_state": False, "open_loop_control": True}
     controller(stage, SETTINGS | fine)
     assert not [what for what in found(stage) if "arm_controller" in what]
+
+
+def test_an_action_server_that_is_not_there(stage: Bench) -> None:
+    follow = replace(TABLE.action[0], type=FOLLOW, topic="arm_controller/follow_joint_trajectory")
+    contract = replace(TABLE, action=(follow, TABLE.action[1]))
+    what = "there is no action server /arm_controller/follow_joint_trajectory"
+    assert found(stage, contract)[what].severity == "error"
+    stage.ears.create_service(Trigger, "arm_controller/follow_joint_trajectory/_action/send_goal", lambda q, a: a)
+    assert what not in found(stage, contract)
 
 
 def test_simulated_time(stage: Bench) -> None:
