@@ -3,6 +3,7 @@
 python -m sim.evaluate models/tabletop
 python -m sim.evaluate models/tabletop --switch early,mid,late      the instruction changes mid-execution
 python -m sim.evaluate models/tabletop --shift all                  other lights, colours, cameras, objects
+python -m sim.evaluate models/tabletop --latency-ms 0,100,200        success and smoothness with slow inference
 python -m sim.evaluate models/tabletop --words all                  opposites, negations, near misses, two tasks at once
 """
 
@@ -12,10 +13,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from policy.errors import InputError, exit_code, unknown
+from policy.errors import InputError, exit_code
 from policy.running.models import find_model
+from policy.running.schedule import STRATEGIES
 from policy.running.session import Session
-from sim import headless, shift_evaluation, words_report
+from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.evaluation_jobs import choose_films, plan
 from sim.evaluation_run import film_all, fingerprint, play_all, write_json
 from sim.evaluation_worker import film_job, open_policy, play_job
@@ -25,7 +27,7 @@ from sim.switch_evaluation import evaluate_switches
 from sim.worlds import DEFAULT, load
 
 FIRST_SEED = 1_000_000  # seeds below are for training and tuning
-EPISODES = {"eval": 100, "shift": 10, "switch": 200, "words": 100}  # by default
+EPISODES = {"eval": 100, "latency": 10, "shift": 10, "switch": 200, "words": 100}  # by default
 
 
 def main() -> None:
@@ -44,10 +46,12 @@ def main() -> None:
         evaluate_switches.evaluate(args)
     elif args.words is not None:
         words_report.evaluate(args)
+    elif args.latency_ms is not None or args.schedule is not None:
+        latency_evaluation.evaluate(args, load(args.world).named(args.tasks))
     elif args.shift is not None:
-        shift_evaluation.evaluate(args, _task_names(args.world, args.tasks))
+        shift_evaluation.evaluate(args, load(args.world).named(args.tasks))
     else:
-        _evaluate(args, _task_names(args.world, args.tasks))
+        _evaluate(args, load(args.world).named(args.tasks))
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,23 +61,32 @@ def _arguments() -> argparse.Namespace:
         "--episodes",
         type=int,
         help="per task, a quarter per held-out run (default 100); with --shift, per task and shift (default 10); "
+        "with --latency-ms or --schedule, per task, latency and schedule (default 10); "
         "with --words, of order, per task (default 100); "
         "with --switch, switches of each phase (default 200)",
     )
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", help="default out/eval, with --switch out/switch, with --shift out/shift")
+    parser.add_argument(
+        "--out", help="default out/eval, with --switch out/switch, with --shift out/shift, with --words out/words"
+    )
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
-    parser.add_argument("--tasks", default="all", help="all, or names with commas between them; not with --switch")
+    parser.add_argument(
+        "--tasks", default="all", help="all, a suite such as memory, or names with commas; not with --switch"
+    )
     parser.add_argument("--words", help="all, or some of order,negated,near_misses,pairs: frozen sentences")
+    parser.add_argument("--latency-ms", help=f"times of one inference, default {latency_evaluation.LATENCIES}")
+    parser.add_argument("--schedule", help=f"how chunks join: all, or some of {','.join(STRATEGIES)}")
     parser.add_argument("--shift", help="all, or names with commas between them: other lights, colours, cameras")
     evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
     args = parser.parse_args()
     for name in ("pairs", "baseline"):
         if args.switch is None and getattr(args, name) != parser.get_default(name):
             raise InputError(f"--{name} is only for changes of the instruction: give --switch early,mid,late as well")
-    kinds = [name for name in ("switch", "shift", "words") if getattr(args, name) is not None] or ["eval"]
+    asked = {name: getattr(args, name) for name in ("switch", "shift", "words")}
+    asked["latency"] = args.latency_ms if args.latency_ms is not None else args.schedule
+    kinds = [name for name, value in asked.items() if value is not None] or ["eval"]
     if len(kinds) > 1:
         raise InputError(f"{' and '.join(f'--{name}' for name in kinds)} are two evaluations: give one of them")
     kind = kinds[0]
@@ -96,7 +109,7 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
         "chains": args.chains,
         "tasks": tasks,
     }
-    jobs = plan(tasks, args.episodes, held_out, args.chains, args.seed)
+    jobs = plan(tasks, load(args.world), args.episodes, held_out, args.chains, args.seed)
     with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("run", "seed"))
         report = summarise(settings, records) | {"command": _command(args)}
@@ -111,15 +124,6 @@ def _command(args: argparse.Namespace) -> str:
     options = ("world", "episodes", "chains", "seed", "tasks", "out")
     words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
     return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
-
-
-def _task_names(world: str, text: str) -> list[str]:
-    tasks = load(world).tasks
-    names = list(tasks) if text == "all" else text.split(",")
-    for name in names:
-        if name not in tasks:
-            raise unknown("task", name, tasks)
-    return names
 
 
 if __name__ == "__main__":

@@ -35,11 +35,23 @@ class EpisodeJob:
     )
 
 
-def plan(tasks: Sequence[str], episodes: int, held_out: int, chains: int, seed: int) -> list[EpisodeJob]:
-    """All jobs; each has a seed of its own, counted up from `seed`."""
+def plan(
+    tasks: Sequence[str], world: type[World], episodes: int, held_out: int, chains: int, seed: int
+) -> list[EpisodeJob]:
+    """All jobs; each has a seed of its own, counted up from `seed`.
+
+    Tasks of a suite begin at home, and neither the shuffled instruction nor chains are about them.
+    """
+    alone = set(tasks) - set(world.tasks)
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
-    wanted = [(run, task, "other" if i % 3 == 2 else "home") for run, n in runs for task in tasks for i in range(n)]
-    wanted += [("chain", "", "home")] * chains
+    wanted = [
+        (run, task, "other" if i % 3 == 2 and task not in alone else "home")
+        for run, n in runs
+        for task in tasks
+        if run != "shuffled" or task not in alone
+        for i in range(n)
+    ]
+    wanted += [("chain", "", "home")] * (chains if len(alone) < len(tasks) else 0)
     return [EpisodeJob(run, task, seed + i, kind) for i, (run, task, kind) in enumerate(wanted)]
 
 
@@ -64,7 +76,7 @@ def _single(
     on_instruction: OnInstruction,
     watch: Watch | None,
 ) -> Record:
-    task = instructed = world.tasks[job.task]
+    task = instructed = world.every_task()[job.task]
     start(world, task, job.seed, job.start)
     shift(world, job.shift, job.seed)
     if job.run == "shuffled":  # judged by one task, instructed with another
@@ -72,10 +84,16 @@ def _single(
         instructed = others[rng.integers(len(others))]
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
-    on_instruction(instructed.name, instruction)
     loop = SimulatedLoop(world, session, job.latency_ms * 1_000_000, job.schedule)
     seams = Seams(loop) if job.schedule else None
+    before = task.first(world)
+    if before is not None:
+        words = before.phrasings[rng.integers(len(before.phrasings))]
+        on_instruction(before.name, words)
+        first_success = loop.perform(words, before, watch).success
+    on_instruction(instructed.name, instruction)
     outcome = loop.perform(instruction, task, seams.step if seams else watch)
+    first = {} if before is None else {"first": before.name, "first_success": first_success}
     return {
         "run": job.run,
         "task": job.task,
@@ -84,9 +102,11 @@ def _single(
         "shift": job.shift,
         "instructed_task": instructed.name,
         "instruction": instruction,
-        "success": outcome.success,
+        "success": outcome.success and first.get("first_success", True),
+        "outcome": task.outcome(world),
         "steps": outcome.steps,
         "interventions": outcome.interventions,
+        **first,
     } | (_measured(job, seams, outcome.steps / session.spec.rate) if seams else {})
 
 

@@ -20,6 +20,11 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     before success, because states that look done and are not are rare elsewhere.
     """
     rng = np.random.default_rng(seed)
+    _lay_out(world, task, rng, kind)
+    task.arrange(world, rng)
+
+
+def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str) -> None:
     if kind == "undecided":
         return _undecided(world, task, rng)
     while True:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from policy.data.bag_writer import EpisodeWriter
-from policy.errors import InputError, exit_code, unknown
+from policy.errors import InputError, exit_code
 from sim import headless
 from sim.demonstration_writer import DemonstrationWriter, recorded_channels
 from sim.disturbance import Disturbance
@@ -65,29 +65,36 @@ def _world(name: str) -> World:
 
 def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     """Write the bag if the expert succeeds from this seed; whether it did."""
-    task, contract = world.tasks[job.task], world.contract()
+    task, contract = world.every_task()[job.task], world.contract()
     start(world, task, seed, job.start)
-    number = list(world.tasks).index(job.task)
+    number = list(world.every_task()).index(job.task)
     look = vary(world, np.random.default_rng([seed, 6, number])) if job.varied else "plain"
     rng = np.random.default_rng([seed, 2, number])
     disturbance = Disturbance(rng) if job.pushed else None
-    instruction = task.phrasings[rng.integers(len(task.phrasings))]
-    held = 0
+    stages = [stage for stage in (task, task.first(world)) if stage is not None]
+    asked = [(stage, stage.phrasings[rng.integers(len(stage.phrasings))]) for stage in stages]
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             writer = DemonstrationWriter(bag, contract, world)
-            writer.instruction(instruction, task.name)
-            for _, action in zip(range(task.steps), task.expert(world), strict=False):
-                writer.observation()
-                writer.command(action)
-                world.step(action, disturbance() if disturbance else None)
-                held = held + 1 if task.success(world) else 0
-            if held < SUCCESS_STEPS:
-                raise _ExpertFailed
+            for stage, instruction in reversed(asked):
+                writer.instruction(instruction, stage.name)
+                if not _demonstrate(stage, world, writer, disturbance):
+                    raise _ExpertFailed
     except _ExpertFailed:
         return False
     return True
+
+
+def _demonstrate(task: Task, world: World, writer: DemonstrationWriter, disturbance: Disturbance | None) -> bool:
+    """Write what the expert does; whether its success holds in the end."""
+    held = 0
+    for _, action in zip(range(task.steps), task.expert(world), strict=False):
+        writer.observation()
+        writer.command(action)
+        world.step(action, disturbance() if disturbance else None)
+        held = held + 1 if task.success(world) else 0
+    return held >= SUCCESS_STEPS
 
 
 class _ExpertFailed(Exception):
@@ -98,17 +105,19 @@ def plan(tasks: list[str], episodes: int, out: Path, world: str = DEFAULT, varie
     """All episodes: a third from where another task ended, the rest from home but for two twelfths.
 
     A twelfth begins with a near miss, and one, of tasks with an opposite, where either could be asked for. Half are
-    disturbed. Tasks share layouts in threes or twos, drawn anew in each round, as sim.switches needs it.
+    disturbed. Tasks share layouts in threes or twos, drawn anew in each round, as sim.switches needs it; those of
+    suites have their own, from home.
     """
+    known = load(world)
 
-    starts, known = load(world).starts, load(world).tasks
-
-    def kind(i: int, task: Task) -> str:
+    def kind(i: int, name: str) -> str:
         wanted = {1: "near_miss", 7: "undecided"}.get(i % 12, "other" if i % 3 == 2 else "home")
-        return wanted if wanted in starts and (task.opposite or wanted != "undecided") else "home"
+        if name not in known.tasks or wanted not in known.starts:
+            return "home"
+        return wanted if wanted != "undecided" or known.tasks[name].opposite else "home"
 
     return [
-        RecordingJob(name, seed, kind(i, known[name]), i % 2 == 1, out / f"{name}_{i:04d}", world, varied)
+        RecordingJob(name, seed, kind(i, name), i % 2 == 1, out / f"{name}_{i:04d}", world, varied)
         for i in range(episodes)
         for name, seed in layout_seeds(i, world).items()
         if name in tasks
@@ -119,13 +128,14 @@ def layout_seeds(i: int, world: str = DEFAULT) -> dict[str, int]:
     """The seed of each task's layout in round i."""
     order = np.random.default_rng([i, 3]).permutation(list(load(world).tasks))
     groups = np.array_split(order, -(-len(order) // SHARE))
-    return {str(name): i * len(groups) + number for number, group in enumerate(groups) for name in group}
+    shared = {str(name): i * len(groups) + number for number, group in enumerate(groups) for name in group}
+    return shared | {name: i for tasks in load(world).suites.values() for name in tasks}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Record the episodes that do not exist yet."""
     parser = argparse.ArgumentParser(prog="python -m sim.record", description=__doc__.split("\n")[0])
-    parser.add_argument("--tasks", default="all", help="names with commas between them, or all")
+    parser.add_argument("--tasks", default="all", help="all, a suite such as memory, or names with commas")
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags")
@@ -133,12 +143,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args(argv)
     headless.require()
-    tasks = load(args.world).tasks
-    names = list(tasks) if args.tasks == "all" else args.tasks.split(",")
-    for name in names:
-        if name not in tasks:
-            raise unknown("task", name, tasks)
-    most = SEEDS // -(-len(tasks) // SHARE)
+    names = load(args.world).named(args.tasks)
+    most = SEEDS // -(-len(load(args.world).tasks) // SHARE)
     if not 1 <= args.episodes <= most:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
     jobs = plan(names, args.episodes, args.out, args.world, not args.plain)

@@ -46,8 +46,20 @@ def summarise(settings: Record, records: list[Record]) -> Record:
             "mean_length": fmean(lengths) if lengths else None,
             "lengths": [lengths.count(n) for n in range(6)],
         },
+        "outcomes": _outcomes(runs["main"]),
+        "first_part": success_rate({"success": r["first_success"]} for r in runs["main"] if "first" in r),
         "safety_monitor": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": interventions},
     }
+
+
+def _outcomes(records: list[Record]) -> dict[str, dict[str, int]]:
+    """How often each way was taken, of the successes of tasks that have several."""
+    counts: dict[str, dict[str, int]] = {}
+    for record in records:
+        if record["success"] and (outcome := record.get("outcome")):
+            ways = counts.setdefault(record["task"], {})
+            ways[outcome] = ways.get(outcome, 0) + 1
+    return counts
 
 
 def read_report(folder: Path, command: str) -> Record:
@@ -74,6 +86,11 @@ def write_page(folder: Path, report: Record) -> None:
     ]
     if chains["episodes"]:
         tiles.append(("chain of five", f"{chains['mean_length']:.2f}", f"done in a row, {chains['episodes']} chains"))
+    tiles += [
+        (f"{task}: {way}", str(count), "of the successes")
+        for task, ways in report.get("outcomes", {}).items()
+        for way, count in sorted(ways.items())
+    ]
     films = [
         page.film(v["file"], v["success"], v["task"], v["instruction"], f"seed {v['seed']}, starts {v['start']}")
         for v in sorted(report["videos"], key=lambda v: v["success"])

@@ -107,7 +107,7 @@ def plan(
     tasks, layouts = load(world).tasks, dict[int, list[tuple[str, Path]]]()
     for bag in find_bags(demonstrations):
         custom = _custom_data(bag)
-        if custom.get("start") == "home" and custom.get("pushed") == "False":
+        if custom.get("start") == "home" and custom.get("pushed") == "False" and custom["task"] in tasks:
             layouts.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
     every = [(task, seed, bag) for seed, shown in sorted(layouts.items()) for task, bag in shown]
     jobs = [

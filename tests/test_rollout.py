@@ -154,7 +154,7 @@ def test_a_new_episode_remembers_nothing_of_the_last(world: Tabletop, level: Sim
 
 
 def test_a_plan_mixes_initial_states_and_gives_each_episode_its_own_seed() -> None:
-    jobs = plan(["lamp_on", "put_red"], episodes=6, held_out=3, chains=2, seed=1_000_000)
+    jobs = plan(["lamp_on", "put_red"], Tabletop, episodes=6, held_out=3, chains=2, seed=1_000_000)
     assert len({j.seed for j in jobs}) == len(jobs) == 2 * (6 + 3 * 3) + 2
     main = [j for j in jobs if j.run == "main" and j.task == "put_red"]
     assert [j.start for j in main] == ["home", "home", "other"] * 2

@@ -13,9 +13,11 @@ from sim.demonstration import demonstrate
 from sim.initial_states import start
 from sim.worlds.interface import RATE, SUCCESS_STEPS
 from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.tasks.memory import LOOK
 from sim.worlds.tabletop.world import Tabletop
 
 UNSEEN = 1_500_000
+PHRASED = {**Tabletop.every_task(), LOOK.name: LOOK}
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +103,11 @@ def test_doing_nothing_does_not_succeed(name: str, world: Tabletop) -> None:
         assert not task.success(world)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PHRASED)
 def test_held_out_phrasings_are_held_out(name: str) -> None:
-    task = TASKS[name]
+    task = PHRASED[name]
     words = {w for p in task.phrasings for w in p.replace(",", "").split()}
-    trained = {w for t in TASKS.values() for p in t.phrasings for w in p.replace(",", "").split()}
+    trained = {w for t in PHRASED.values() for p in t.phrasings for w in p.replace(",", "").split()}
     assert not set(task.phrasings) & (set(task.reworded) | set(task.new_words))
     for phrase in task.reworded:
         assert set(phrase.replace(",", "").replace(":", "").split()) <= trained, phrase

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from policy.errors import unknown
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.spec import Frame
@@ -57,6 +58,7 @@ class World(ABC):
     contract_name: ClassVar[str]  # of policy/contracts
     also_recorded: ClassVar[tuple[str, ...]] = ()  # other contracts of this robot, whose commands its bags hold too
     tasks: ClassVar[Mapping[str, "Task"]]
+    suites: ClassVar[Mapping[str, Mapping[str, "Task"]]] = MappingProxyType({})  # further tasks, asked for by name only
     sentences: ClassVar[Sentences] = Sentences()
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
@@ -75,6 +77,21 @@ class World(ABC):
     def contract(cls) -> Contract:
         """The topics, units and limits of this robot."""
         return contracts.load(cls.contract_name)
+
+    @classmethod
+    def every_task(cls) -> dict[str, "Task"]:
+        """The tasks, and those of the suites."""
+        return {name: task for tasks in (cls.tasks, *cls.suites.values()) for name, task in tasks.items()}
+
+    @classmethod
+    def named(cls, names: str) -> list[str]:
+        """The tasks that "all", the name of a suite or names with commas between them mean; `InputError` for others."""
+        if names in ("all", *cls.suites):
+            return list(cls.tasks if names == "all" else cls.suites[names])
+        for name in names.split(","):
+            if name not in cls.every_task():
+                raise unknown("task", name, [*cls.every_task(), *cls.suites])
+        return names.split(",")
 
     # -- time
 
@@ -179,6 +196,20 @@ class TaskIn(ABC, Generic[W]):
     @abstractmethod
     def success(self, world: W) -> bool:
         """Whether the task is done now, judged by the physical state."""
+
+    def arrange(self, world: W, rng: np.random.Generator) -> None:
+        """Draw what this task needs beside the layout, at the end of `sim.initial_states.start`."""
+
+    def first(self, world: W) -> "Task | None":
+        """The task that an episode of this one begins with, asked for before it; None: there is none.
+
+        It follows from `arrange`. Such tasks are about what was seen before: recordings hold both in one bag.
+        """
+        return None
+
+    def outcome(self, world: W) -> str:
+        """Which of several ways was taken, "" where there is one."""
+        return ""
 
     def undecided(self, world: W, rng: np.random.Generator) -> bool:
         """Change the layout so that this task and its opposite could both be asked for; False where it cannot be.

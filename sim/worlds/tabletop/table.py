@@ -1,7 +1,9 @@
 """The physics of the table: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
 import atexit
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -43,6 +45,8 @@ class Table(World):
         self.look = Appearance(self.model, self.data)
         self.lamp = False
         self.joints: list[JointReading] = []
+        self.notes: dict[str, Any] = {}  # what a task remembers of this episode
+        self.watchers: list[Callable[[], None]] = []  # called after each control step of this episode
 
     # -- time
 
@@ -51,6 +55,7 @@ class Table(World):
         mujoco.mj_resetData(self.model, self.data)
         self.look.plain()
         self.image_filter = None
+        self.notes, self.watchers = {}, []
         self._touching = 0
         self.set_lamp(layout.randomise(self.model, self.data, self._qpos, rng))
         self.data.ctrl[:] = self.data.qpos[self._qpos]
@@ -79,6 +84,8 @@ class Table(World):
             self._toggle_lamp()
             self.joints.append(self._read())
         self._touching = self._touching + 1 if touched else 0
+        for watch in self.watchers:
+            watch()
 
     @property
     def time_ns(self) -> int:
@@ -162,6 +169,12 @@ class Table(World):
     def move_joint(self, name: str, travel: float) -> None:
         """Put a sliding joint [m] where nothing touches it, before an episode begins."""
         self.data.joint(name).qpos[0] = travel
+        mujoco.mj_forward(self.model, self.data)
+
+    def move_block(self, name: str, point: np.ndarray) -> None:
+        """Put a block square on a point (3,) [m] where nothing lies, before an episode begins."""
+        self.data.joint(name).qpos[:] = [*point, 1, 0, 0, 0]
+        self.data.joint(name).qvel[:] = 0
         mujoco.mj_forward(self.model, self.data)
 
     @property

@@ -1,5 +1,6 @@
 """The Franka at its table, as sim.worlds names it."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from sim.worlds.tabletop.layout import HOME
 from sim.worlds.tabletop.scene import BLOCKS
 from sim.worlds.tabletop.sentences import SENTENCES
 from sim.worlds.tabletop.table import OPEN, Table
-from sim.worlds.tabletop.tasks import TASKS
+from sim.worlds.tabletop.tasks import SUITES, TASKS
 
 
 class Tabletop(Table):
@@ -22,6 +23,7 @@ class Tabletop(Table):
     name = contract_name = "tabletop"
     tasks: ClassVar[dict[str, Task]] = dict(TASKS)
     starts = ("home", "other", "near_miss", "undecided")
+    suites: ClassVar[Mapping[str, Mapping[str, Task]]] = SUITES
     sentences = SENTENCES
     shifts = tuple(SHIFTS)
     lag = 3
