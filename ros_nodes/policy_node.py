@@ -124,8 +124,8 @@ class PolicyNode(LifecycleNode):
         self._failure, self._contract = "", contract
         self._goals = GoalImages(contract, self.session.spec)
         for topic, camera in self._goals.topics.items():
-            kind = bridge.message_class(contract.cameras[camera].type)
-            self._subscribe(kind, topic, partial(self._goals.take, camera), LATCHED)
+            picture = bridge.message_class(contract.cameras[camera].type)
+            self._subscribe(picture, topic, partial(self._goals.take, camera), LATCHED)
         for topic, kind in (contract.observed | contract.echoed).items():
             self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
         # rclpy hands the source's time stamp to callbacks that take two arguments
