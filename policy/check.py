@@ -73,8 +73,8 @@ def _named(bags: Path) -> list[tuple[str, Path]]:
 
 def _line(one: CheckedBag) -> str:
     count = Counter(finding.severity for finding in one.findings)
-    found = [f"{n} {severity}{'s' if n > 1 else ''}" for severity, n in sorted(count.items())]
-    return f"{one.name}: {one.frames} frames, {len(one.instructions)} episodes; {', '.join(found) or 'nothing found'}"
+    found = ", ".join(_count(n, severity) for severity, n in sorted(count.items())) or "nothing found"
+    return f"{one.name}: {_count(one.frames, 'frame')}, {_count(len(one.instructions), 'episode')}; {found}"
 
 
 def _total(used: list[CheckedBag], findings: list[Finding]) -> str:
@@ -82,9 +82,14 @@ def _total(used: list[CheckedBag], findings: list[Finding]) -> str:
     sentences = {text for one in used for text in one.instructions}
     minutes, wrong = sum(one.seconds for one in used) / 60, len(errors(findings))
     return (
-        f"\n{len(used)} bags, {frames} frames in {episodes} episodes, {minutes:.1f} minutes, {len(sentences)} "
-        f"instructions; {wrong} errors, {len(findings) - wrong} warnings"
+        f"\n{_count(len(used), 'bag')}, {_count(frames, 'frame')} in {_count(episodes, 'episode')}, {minutes:.1f} "
+        f"minutes, {_count(len(sentences), 'instruction')}; {_count(wrong, 'error')}, "
+        f"{_count(len(findings) - wrong, 'warning')}"
     )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _contents(bags: Path) -> Iterator[tuple[str, Contents]]:

@@ -77,7 +77,7 @@ def commanded(values: Callable[[float], Any], items: Iterable[robot.Message]) ->
 def test_nothing_is_found_in_a_bag_that_is_right(tmp_path: Path, capsys: Printed) -> None:
     robot.record(tmp_path / "a", robot.moving(4))
     printed = found(capsys, tmp_path)
-    assert "a: 80 frames, 1 episodes; nothing found" in printed and "0 errors, 0 warnings" in printed
+    assert "a: 80 frames, 1 episode; nothing found" in printed and "0 errors, 0 warnings" in printed
 
 
 @pytest.mark.parametrize("by", [-30, 1, 1e7])
@@ -140,7 +140,7 @@ def test_an_instruction_that_is_repeated(tmp_path: Path, capsys: Printed, hertz:
     said = [("/instruction", robot.string("pick the cup"), START - 1 + k * S // hertz) for k in range(6 * hertz)]
     robot.record(tmp_path / "a", sorted([*robot.moving(6, text=""), *said], key=lambda item: item[2]))
     printed = found(capsys, tmp_path)
-    assert f"an instruction is repeated\n    a at {6 - 1 / hertz:.1f} s: the same one {6 * hertz} times" in printed
+    assert f"an instruction is repeated\n    a at 0.0 s: the same one {6 * hertz} times" in printed
     assert "ros2 topic pub -1" in printed
 
 
@@ -339,7 +339,7 @@ def test_whole_bags_of_odd_kinds_are_read_without_a_finding(tmp_path: Path, caps
             topic["topic_metadata"]["offered_qos_profiles"] = "- history: 3\n  depth: 0"
         (bag / "metadata.yaml").write_text(yaml.safe_dump(about))
     printed = found(capsys, bags)
-    assert printed.count("80 frames, 1 episodes; nothing found") == 8 and "0 errors, 0 warnings" in printed
+    assert printed.count("80 frames, 1 episode; nothing found") == 8 and "0 errors, 0 warnings" in printed
 
 
 def test_what_lies_beside_bags_and_is_not_read_is_named(tmp_path: Path, capsys: Printed) -> None:
@@ -384,7 +384,7 @@ def test_bags_that_cannot_be_used_are_left_out_by_name(tmp_path: Path, capsys: P
     assert "nothing: 0 frames" in printed and "command of j1 is in another unit" in printed
     check.check(bags, SMALL, skip_bad=True)
     printed = capsys.readouterr().out
-    assert "left out: degrees, nothing" in printed and "1 bags, 80 frames" in printed
+    assert "left out: degrees, nothing" in printed and "1 bag, 80 frames" in printed
     with pytest.raises(InputError, match="no message on cam/image_raw"):
         open_cache(bags, SMALL)
     cache = open_cache(bags, SMALL, skip_bad=True)
@@ -419,7 +419,7 @@ def test_exit_codes(tmp_path: Path) -> None:
     contract.write_text(json.dumps(_raw()))
     robot.record(tmp_path / "late" / "a", received(robot.moving(2), 30))
     done = command(tmp_path / "late", "--contract", contract)
-    assert (done.returncode, done.stderr) == (0, "") and "1 warnings" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "") and "1 warning" in done.stdout
     robot.record(tmp_path / "wrong" / "a", stated(lambda t: np.rad2deg([1, 1, 0.02]), robot.moving(2)))
     done = command(tmp_path / "wrong", "--contract", contract)
     assert done.returncode == 2 and "error: 1 of 1 bags would be learned wrongly (a)" in done.stderr

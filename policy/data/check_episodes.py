@@ -38,12 +38,13 @@ REMEDIES = {
 
 def check_instructions(said: Sequence[tuple[int, str]], begin: int) -> list[Finding]:
     """Words as (time [ns], text): the same ones again and again are one episode; `begin` is when the bag begins."""
-    row, most, where = 0, 0, 0
+    row, most, since, where = 0, 0, 0, 0
     last = None
     for time, text in said:
-        row = row + 1 if text.strip() == last and text.strip() and not continues(text) else 1
+        again = text.strip() == last and text.strip() and not continues(text)
+        row, since = (row + 1, since) if again else (1, time)
         if row > most:
-            most, where = row, time
+            most, where = row, since
         last = text.strip()
     if most < REPEATS:
         return []
