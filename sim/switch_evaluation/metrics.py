@@ -42,8 +42,11 @@ def _peak_jerk(setpoints: np.ndarray) -> float:
 
 
 def limit_violations(setpoints: np.ndarray, initial_state: np.ndarray, limits: Limits) -> int:
-    """The number of set-points beyond the limits of position or velocity; `initial_state` (A,) comes before them."""
+    """The number of set-points beyond the limits of position or velocity; `initial_state` (A,) comes before them.
+
+    Of velocity the safety monitor promises at most 1.05 times its limit, averaged over a control step.
+    """
     before = np.concatenate([np.clip(initial_state, limits.low, limits.high)[None], setpoints[:-1]])
     beyond = (setpoints < limits.low - SAME) | (setpoints > limits.high + SAME)
-    beyond |= np.abs(setpoints - before) > limits.velocity / RATE + 10 * SAME  # SAME: rounding of float32
+    beyond |= np.abs(setpoints - before) > 1.05 * limits.velocity / RATE
     return int(beyond.any(1).sum())
