@@ -16,6 +16,7 @@ from sim.worlds.interface import Task, World
 
 PHASES = {"early": 0.6, "mid": 0.75, "late": 0.5}  # probability that a pair is tried in a phase
 SHARED_GRASP_TRIES = 8  # tries of a pair that holds the same object in the same grasp: such pairs are few
+DELAYS = 5  # A goes on for 0 .. DELAYS - 1 steps after the instruction, as on a robot until the answer is there
 LATE_STEPS = 20  # steps after A's last contact in which a switch is late
 LEAD_IN = (10, 20)  # steps of the bag before A's contact; before the switch, if A has no contact then
 SAME_PLACE = 0.01  # m: two layouts have an object in the same place
@@ -38,6 +39,7 @@ class Candidate(NamedTuple):
 
     0 ........... first_step ....... switch_step ........ join_step ...... approach_step ....... N
       A, not written    A's instruction |  rollback, advance  | B's own set-points
+                                        |-- `delay`: A's own motion goes on
     """
 
     a: str
@@ -51,6 +53,7 @@ class Candidate(NamedTuple):
     mode: np.ndarray  # (N,) into MODES
     restores: bool  # every object must be back in its place at `join_step`
     bags: tuple[str, ...] = ()  # the demonstrations that it is made of
+    delay: int = 0  # steps
 
 
 def read_demonstration(bag: Path, contract: Contract) -> InstructedDemonstration:
@@ -85,7 +88,8 @@ def candidates(
         for i in range(SHARED_GRASP_TRIES if shared else drawn if len(steps[phase]) else 0):
             t = int(rng.choice(steps[phase]))
             other = other_at(t)
-            if other is not None and (candidate := _stitch(pair, shown, t, other, stitcher, phase == "early")):
+            delay = min(int(rng.integers(DELAYS)), t)
+            if other is not None and (candidate := _stitch(pair, shown, t, delay, other, stitcher, phase == "early")):
                 yield f"{phase}{i}", candidate
 
 
@@ -106,25 +110,29 @@ def _stitch(
     pair: tuple[str, str],
     shown: InstructedDemonstration,
     t: int,
+    delay: int,
     other: InstructedDemonstration,
     stitcher: SwitchStitcher,
     early: bool,
 ) -> Candidate | None:
-    """The switch at step t of A; None where B begins in contact."""
+    """The switch that leaves A at its step t, `delay` steps after the instruction; None where B begins in contact."""
     demo = shown.demo
     switch = stitcher.stitch(demo, t, other.demo)
     if switch is None:
         return None
     onset, join_step = demo.onset(t), t + int(np.argmax(switch.mode == FORWARD))
+    mode = np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode])
+    mode[t - delay : t] = switch.mode[0]  # what the answer will be
     return Candidate(
         *pair,
         instructions=(shown.instruction, other.instruction),
-        switch_step=t,
-        first_step=max(0, t - LEAD_IN[1] if onset is None else onset - LEAD_IN[0]),
+        switch_step=t - delay,
+        first_step=max(0, min(t - delay, t - LEAD_IN[1] if onset is None else onset - LEAD_IN[0])),
         join_step=join_step,
         approach_step=join_step + max(0, free_steps(other.demo) - switch.join_step),
         actions=np.concatenate([demo.actions[:t], switch.actions]),
-        mode=np.concatenate([np.full(t, FORWARD, np.uint8), switch.mode]),
+        mode=mode,
+        delay=delay,
         restores=early or ROLLBACK in switch.mode,
         bags=(shown.bag, other.bag),
     )

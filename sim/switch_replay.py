@@ -36,6 +36,7 @@ def keep(
         "before": candidate.a,
         "seed": str(seed),
         "switch": phase,
+        "delay": str(candidate.delay),
         "pushed": str(bool(number % 2)),
         "from": ",".join(candidate.bags),
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.learning.context_labels import OTHER_PROBABILITY, WRONG_PROBABILITY, ContextLabels
+from policy.learning.context_labels import HIDDEN_PROBABILITY, OTHER_PROBABILITY, WRONG_PROBABILITY, ContextLabels
 from policy.robot.contract import load
 from policy.spec import MODES
 from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
@@ -119,8 +119,9 @@ def test_after_a_switch_the_previous_instruction_stays_until_it_is_undone() -> N
     labels = ContextLabels(cached(SWITCH, PLAIN))
     share = [(drawn(labels, frame)["previous_instruction"] == 0).mean() for frame in range(40, 140)]
     free = 40  # forward and free from this frame of B on: dropped once the estimates confirm it
-    assert min(share[: free + KEPT[0]]) == 1.0
-    assert np.all(np.diff(share[free + KEPT[0] : free + KEPT[1]]) <= 0) and share[free + KEPT[1]] == 0.0
+    known = np.array(share[: free + KEPT[0]])  # hidden in a tenth of the samples
+    assert np.allclose(known, 1 - HIDDEN_PROBABILITY, atol=0.05) and known.max() < 1
+    assert share[free + KEPT[0]] > share[free + KEPT[1] - 1] and share[free + KEPT[1]] == 0.0
     assert set(drawn(labels, 139)["previous_instruction"]) == {1}
 
 
@@ -128,13 +129,14 @@ def test_a_new_contact_drops_the_previous_instruction() -> None:
     soon = (SWITCH[0], Part(100, [(0, 15), (45, 60)], SWITCH[1].modes))
     labels = ContextLabels(cached(soon))
     share = [(drawn(labels, 40 + frame)["previous_instruction"] == 0).mean() for frame in range(100)]
-    assert share[45] == 1.0 and 0 < share[46 + INTERVAL // 2] < 1 and share[45 + INTERVAL] == 0.0
+    assert share[45] > 0.8 and 0 < share[46 + INTERVAL // 2] < 1 and share[45 + INTERVAL] == 0.0
 
 
 def test_during_rollback_the_previous_instruction_stays() -> None:
     rollback = (SWITCH[0], Part(60, [(0, 15)], [(0, ROLLBACK), (25, ADVANCE)]))
     labels = ContextLabels(cached(rollback, incomplete=[True, True]))
-    assert set(drawn(labels, 99)["previous_instruction"]) == {0}
+    shown = drawn(labels, 99)["previous_instruction"]
+    assert set(shown) == {0, 1} and (shown == 1).mean() == pytest.approx(HIDDEN_PROBABILITY, abs=0.02)
 
 
 def test_at_the_start_there_may_be_any_previous_instruction() -> None:

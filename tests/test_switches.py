@@ -17,7 +17,7 @@ from sim import switches
 from sim.initial_states import start
 from sim.record import RecordingJob, layout_seeds, record
 from sim.record import main as record_all
-from sim.switch_candidates import LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
+from sim.switch_candidates import DELAYS, LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
 from sim.switch_replay import MOVED, Rejected, replay
 from sim.switches import LayoutJob, plan
 from sim.worlds.interface import SUCCESS_STEPS
@@ -170,6 +170,10 @@ class ChosenSteps:
     def random(self) -> float:
         return 0.0
 
+    def integers(self, high: int) -> int:
+        """The longest delay."""
+        return high - 1
+
 
 @pytest.mark.parametrize(
     ("pick", "restores"),
@@ -191,7 +195,13 @@ def test_a_held_object_must_be_put_back_and_a_released_one_stays(
         SwitchStitcher(CONTRACT, Tabletop.lag),
         ChosenSteps(pick),
     )
-    assert {name[:-1]: candidate.restores for name, candidate in found} == restores
+    made = {name[:-1]: candidate for name, candidate in found}
+    assert {name: candidate.restores for name, candidate in made.items()} == restores
+    own = shown["put_blue"].demo.actions
+    for c in made.values():  # the longest delay: until its end the arm does what it did
+        begin, end = c.switch_step, c.switch_step + c.delay
+        assert c.delay == DELAYS - 1 and np.array_equal(c.actions[:end], own[:end])
+        assert (c.mode[begin:end] != FORWARD).all() and c.mode[begin - 1] == FORWARD
 
 
 def pretend(folder: Path, name: str, **tags: str) -> None:

@@ -22,6 +22,7 @@ from policy.switching.demonstration import fill_gaps
 
 START_S = 1.6  # s at the start of an episode in which there may be another previous instruction
 OTHER_PROBABILITY = 0.5  # that there is one there; otherwise it is the current one, in other words
+HIDDEN_PROBABILITY = 0.1  # that the previous instruction is not known: a policy is to look, too
 WRONG_PROBABILITY = 0.15  # that contact is wrong: the policy reads its own estimate, which must not sustain itself
 DONE_S = 0.6  # s at the end of an episode in which it is done
 NONE = -1
@@ -112,7 +113,7 @@ class ContextLabels:
         e, n = self.cache.episode[indices], len(indices)
         dropped = self.free[e] + rng.integers(*self.kept, n)
         until = np.minimum(dropped, self.next_onset[e] + rng.integers(1, self.interval + 1, n))
-        switched = self.switched[e] & (indices < until)
+        switched = self.switched[e] & (indices < until) & (rng.random(n) >= HIDDEN_PROBABILITY)
         start = np.minimum(self.cache.bounds[e] + self.start_steps, self.next_onset[e])
         at_start = (
             ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
