@@ -15,22 +15,19 @@ each phase. One variant runs on each core; existing results are kept.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import yaml
 
+from benchmarks.study import Report, on_each_core, run_steps
 from policy.errors import InputError, exit_code
 from policy.learning import recipe
 
-Report = dict[str, Any]
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "reference": {},
     "contact": {"encoders": {"execution_state": {"contact": False}}},
@@ -44,18 +41,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 def measure(name: str, args: argparse.Namespace) -> Report:
     """The report of one variant: trained, exported and evaluated, unless it exists."""
     folder = args.out / name
-    report = folder / "eval" / "report.json"
-    if not report.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "log.txt").open("a") as log:
-            for module, *arguments in commands(name, folder, args):
-                print(f"{name}: {module}, see {folder / 'log.txt'}", flush=True)
-                command = [sys.executable, "-m", module, *map(str, arguments)]
-                environment = os.environ | {"OMP_NUM_THREADS": "1"}
-                if subprocess.run(command, stdout=log, stderr=log, env=environment).returncode:
-                    raise InputError(f"{module} of {name} failed; see the end of {folder / 'log.txt'}")
-    loaded: Report = json.loads(report.read_text())
-    return loaded
+    folder.mkdir(parents=True, exist_ok=True)
+    return run_steps(name, folder, commands(name, folder, args), folder / "eval" / "report.json")
 
 
 def commands(name: str, folder: Path, args: argparse.Namespace) -> list[list[Any]]:
@@ -139,20 +126,7 @@ def main() -> None:
         raise InputError(
             "the plain policy is evaluated beside the reference, which does not exist yet: give --only reference plain"
         )
-    cores: Queue[int] = Queue()
-    for core in sorted(os.sched_getaffinity(0)):
-        cores.put(core)
-
-    def work(name: str) -> Report:
-        core = cores.get()
-        os.sched_setaffinity(0, {core})  # of this thread, and so of the processes that it starts
-        try:
-            return measure(name, args)
-        finally:
-            cores.put(core)
-
-    with ThreadPoolExecutor(cores.qsize()) as pool:
-        reports = list(pool.map(work, names))
+    reports = on_each_core(names, lambda name: measure(name, args))
     lines = [
         "| | early % | mid % | late % | object safety % | A resumed % | no switch % | time to B s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
