@@ -69,11 +69,11 @@ def measure(name: str, args: argparse.Namespace) -> Report:
     (folder / "recipe.yaml").write_text(yaml.safe_dump(variants()[name], sort_keys=False))
     evaluation = ["--episodes", 100, "--seed", SEED, "--processes", 1, "--out", folder / "eval"]
     evaluation += ["--words", "order"] if kind == "order" else ["--tasks", TASKS[kind], "--chains", 0]
+    recipe, run, model = folder / "recipe.yaml", folder / "run", folder / "model"
     steps = [
-        ["policy.train", "--recipe", folder / "recipe.yaml", "--bags", args.data / kind, "--out", folder / "run"]
-        + ["--samples", args.samples],
-        ["policy.export", folder / "run", "--out", folder / "model"],
-        ["sim.evaluate", folder / "model", *evaluation],
+        ["policy.train", "--recipe", recipe, "--bags", args.data / kind, "--out", run, "--samples", args.samples],
+        ["policy.export", run, "--out", model],
+        ["sim.evaluate", model, *evaluation],
     ]
     return run_steps(name, folder, steps, folder / "eval" / "report.json")
 
