@@ -110,6 +110,21 @@ def test_a_command_that_changes_nothing_is_not_sent_again(arm: Arm) -> None:
     assert sent < 16 and not arm.monitor.reason
 
 
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_a_command_may_be_as_short_as_one_set_point(arm: Arm, points: int) -> None:
+    """So is the last of a chunk that is not renewed; each is too far to be reached in its time."""
+    arm.follow(12)
+    for after in range(0, 50, 7):
+        arm.monitor.measured(arm.position, arm.now)
+        times = arm.now + 150 * MS - after * MS + DT * np.arange(points)
+        actions = np.tile(arm.position, (points, 1))
+        actions[:, 0] += 0.5
+        plans = arm.monitor.command(times, actions, arm.now, arm.now)
+        assert not arm.monitor.reason and all(plan.points[-1, 0] < actions[-1, 0] for plan in plans)
+        arm.now += 20 * MS
+        arm.position = arm.monitor.setpoint(arm.now)
+
+
 def test_silent_joints_brake_the_arm(arm: Arm) -> None:
     arm.follow()
     late = arm.now + 200 * MS

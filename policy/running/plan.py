@@ -277,8 +277,8 @@ class Planner:
 
 
 def _differences(values: np.ndarray, before: np.ndarray | int) -> np.ndarray:
-    """From each value (N, ...) to the next, the first from `before`."""
+    """From each value (N, ...) to the next, the first from `before`; N may be 0."""
     differences = values.copy()
-    differences[0] -= before
+    differences[:1] -= before
     differences[1:] -= values[:-1]
     return differences
