@@ -72,7 +72,7 @@ def recall(name: str, steps: int, batch: int) -> dict[str, object]:
     model.eval()
     observations, cue = recordings(400, torch.Generator().manual_seed(1_000_000))
     with torch.no_grad():
-        right = torch.cat([model(part) for part in observations.split(50)]).argmax(1) == cue
+        right = torch.cat([model(part) for part in torch.split(observations, 50)]).argmax(1) == cue
     return success_rate({"success": bool(r)} for r in right) | {"minutes": round((time.monotonic() - begun) / 60, 1)}
 
 

@@ -20,8 +20,8 @@ class GoalImages:
     """The newest goal of each camera; no topics where the policy reads none."""
 
     def __init__(self, contract: Contract | None, spec: Spec | None) -> None:
-        reads = contract is not None and spec is not None and "goal_present" in spec.reads
-        self._decoders = {name: image_decoder(camera) for name, camera in contract.cameras.items()} if reads else {}
+        cameras = contract.cameras if contract and spec and "goal_present" in spec.reads else {}
+        self._decoders = {name: image_decoder(camera) for name, camera in cameras.items()}
         self.topics = {f"~/goal_image/{name}": name for name in self._decoders}
         self._images: dict[str, np.ndarray] = {}
         self._unusable = ""

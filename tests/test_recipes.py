@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from benchmarks import sequence
 from policy import train
 from policy.errors import InputError
 from policy.export import export
@@ -292,3 +293,14 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.yaml").write_text("a: [")
     with pytest.raises(InputError, match="is not YAML"):
         recipe.load(tmp_path / "text.yaml")
+
+
+@pytest.mark.parametrize("name", sequence.variants())
+def test_what_is_compared_differs_from_its_control_in_one_part(name: str) -> None:
+    compared, control = recipe.parse(sequence.variants()[name]), recipe.parse(sequence.BASE)
+    differing = {
+        key for key in ("encoders", "mixer", "head", "memory") if getattr(compared, key) != getattr(control, key)
+    }
+    kind = name.split("_")[0]
+    assert differing <= {{"memory": "memory", "order": "encoders", "modes": "head"}[kind]}
+    Policy.describe(compared, SPEC)
