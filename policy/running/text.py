@@ -161,8 +161,8 @@ class Text:
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
         """x (B, T, in) -> (B, T, out), as one product."""
-        y = x.reshape(-1, x.shape[-1]) @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
-        y = y.reshape(*x.shape[:-1], -1)
+        rows = x.reshape(-1, x.shape[-1]) @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        y: np.ndarray = rows.reshape(*x.shape[:-1], -1)
         return y
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
