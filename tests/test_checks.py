@@ -173,9 +173,9 @@ def test_joints_that_the_contract_does_not_name_are_named(tmp_path: Path, names:
         (t, robot.joints(ns, m.position, names) if t == "/joint_states" else m, ns) for t, m, ns in robot.moving(1)
     ]
     robot.record(tmp_path / "a", items)
-    arrived = ", ".join(names) or r"\(no name\)"
+    arrived = f"the joints {', '.join(names)}" if names else "joints without names"
     with pytest.raises(
-        InputError, match=rf"20 x frame without state .* got the joints {arrived}, expected j1, j2, grip"
+        InputError, match=rf"20 x frame without state .* got {arrived}, expected j1, j2, grip"
     ):
         read_episodes(tmp_path / "a", SMALL)
 
