@@ -174,9 +174,7 @@ def test_joints_that_the_contract_does_not_name_are_named(tmp_path: Path, names:
     ]
     robot.record(tmp_path / "a", items)
     arrived = f"the joints {', '.join(names)}" if names else "joints without names"
-    with pytest.raises(
-        InputError, match=rf"20 x frame without state .* got {arrived}, expected j1, j2, grip"
-    ):
+    with pytest.raises(InputError, match=rf"20 x frame without state .* got {arrived}, expected j1, j2, grip"):
         read_episodes(tmp_path / "a", SMALL)
 
 
