@@ -30,10 +30,10 @@ SIMILAR = 0.6  # cosine similarity from which a sentence is taken to mean a task
 EXAMPLES = 3  # phrasings in a message
 
 
-def switch_and_resume(stage: DemoStage, world: World, seed: int) -> list[Step]:
+def switch_and_resume(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[Step]:
     """A is interrupted mid-grasp, B is done, "continue" finishes A; the seed draws tasks, phrasings and moment."""
     rng = np.random.default_rng([seed, 1])
-    grasping, others = _grasping_and_others(world)
+    grasping, others = _grasping_and_others(world, known)
     a, b = grasping[rng.integers(len(grasping))], others[rng.integers(len(others))]
     first, second = (t.phrasings[rng.integers(len(t.phrasings))] for t in (a, b))
     return [
@@ -43,12 +43,12 @@ def switch_and_resume(stage: DemoStage, world: World, seed: int) -> list[Step]:
     ]
 
 
-def chain(stage: DemoStage, world: World, seed: int) -> list[Step]:
+def chain(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[Step]:
     """CHAIN instructions in a row in one scene, each of another task, drawn by the seed."""
     rng = np.random.default_rng([seed, 1])
     steps: list[Step] = []
     for i in range(CHAIN):
-        possible = [t for t in world.tasks.values() if t.possible(world)]
+        possible = _possible(world, known)
         new = [t for t in possible if t.name not in {s.task for s in steps}] or possible
         task = new[rng.integers(len(new))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
@@ -56,19 +56,24 @@ def chain(stage: DemoStage, world: World, seed: int) -> list[Step]:
     return steps
 
 
-def _grasping_and_others(world: World) -> tuple[list[Task], list[Task]]:
+def _possible(world: World, known: list[str]) -> list[Task]:
+    """The tasks that are possible now, of those that the policy knows; all where it cannot tell."""
+    return [t for t in world.tasks.values() if t.possible(world) and (not known or t.name in known)]
+
+
+def _grasping_and_others(world: World, known: list[str]) -> tuple[list[Task], list[Task]]:
     """The tasks that are possible now: those that carry an object, and the others."""
-    possible = [t for t in world.tasks.values() if t.possible(world)]
+    possible = _possible(world, known)
     grasping = [t for t in possible if t.grasps]
     return grasping, [t for t in possible if t not in grasping]
 
 
-def reset(world: World, seed: int | None, task: Task | None) -> int:
+def reset(world: World, seed: int | None, task: Task | None, known: list[str]) -> int:
     """Reset the world to the given seed or to a new one that allows `task`, or else the demo; returns the seed."""
     while True:
         drawn = seed if seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
         world.reset(np.random.default_rng(drawn))
-        if task.possible(world) if task is not None else all(_grasping_and_others(world)):
+        if task.possible(world) if task is not None else all(_grasping_and_others(world, known)):
             return drawn
         if seed is not None:
             raise InputError(
@@ -96,7 +101,7 @@ def main() -> None:
     session, world = Session(args.model, threads=2), kind()
     console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(kind.tasks)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
-    seed = reset(world, args.seed, task)
+    seed = reset(world, args.seed, task, session.tasks)
     command = f"make demo SEED={seed}" + (f" SAY={shlex.quote(args.say)}" if args.say is not None else "")
     console.print(f"seed {seed} (to repeat it: {command})")
     out.mkdir(parents=True, exist_ok=True)
@@ -105,7 +110,7 @@ def main() -> None:
         if args.say is not None:
             steps = [stage.perform(args.say, task, "1/1")]
         else:
-            steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed)
+            steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, session.tasks)
     headline = _headline(steps)
     _write_page(out, headline, steps, command)
     console.print(f"[bold]{headline}[/] in {monotonic() - began:.0f} s")

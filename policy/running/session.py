@@ -53,6 +53,11 @@ class Session:
         self._sentences: OrderedDict[str, Sentence] = OrderedDict()
         self._warm_up()
 
+    @property
+    def tasks(self) -> list[str]:
+        """What the policy was taught, by name; none where it does not know."""
+        return [] if self._known is None else self._known.tasks
+
     def embed(self, text: str) -> Sentence:
         """An instruction as the encoder reads it; about 20 ms for a new sentence, nothing for a recent one.
 
