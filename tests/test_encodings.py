@@ -133,7 +133,8 @@ def test_depth_that_cannot_be_read_is_refused(encoding: str, made: Any, words: s
 
 def test_a_width_that_pairs_do_not_fill_and_an_encoding_of_another_type_are_refused() -> None:
     front = {"topic": "cam/image_raw", "type": RAW_IMAGE, "encoding": "yuyv", "height": H, "width": 63}
-    for change, words in (({}, "pixels in pairs"), ({"type": PACKED, "width": W}, "expected jpeg, png, 16UC1 or 32FC1")):
+    packed = {"type": PACKED, "width": W}
+    for change, words in (({}, "pixels in pairs"), (packed, "expected jpeg, png, 16UC1 or 32FC1")):
         with pytest.raises(InputError, match=words):
             robot.contract(cameras={"front": front | change})
 
