@@ -27,6 +27,7 @@ POLITE, SYNONYMS, PHRASES, OTHERS, THINGS, ACTIONS, NEGATED, JOINED = (
     3,
     2,
 )  # made of each sentence or part
+FEW, ROUNDS = 100, 4  # of fewer taught sentences more are made, up to four times
 COURTEOUS = 0.25  # share of the sentences that name nothing and are put politely
 
 T = TypeVar("T")
@@ -63,7 +64,8 @@ class Variants:
         self._actions = [action for action in self._lists.words["actions"] if action.split()[0] not in alone]
         for task, parsed in self._parsed:
             self.sentences[joined(parsed.words)] = task
-        for task, parsed in self._parsed:
+        few = min(ROUNDS, -(-FEW // len(self._parsed)))
+        for task, parsed in [*self._parsed] * few:
             self._same(task, parsed)
             self._another_part(parsed)
             self._another_doing(parsed)
@@ -165,11 +167,12 @@ class Variants:
 
     def _joined(self, task: str, parsed: Parsed) -> None:
         core, frames = joined(parsed.words), self._lists.words["joined"]
-        for other_task, other in self._some(self._parsed, JOINED):
+        for other_task, parsed_other in self._some(self._parsed, JOINED):
             if other_task != task:
-                self._add_unknown(self._rng.choice(frames).format(core, joined(other.words)), checked=False)
-        thing = f"{self._rng.choice(self._actions)} the {self._rng.choice(self._lists.words['things'])}"
-        self._add_unknown(self._rng.choice(frames).format(core, thing), checked=False)
+                self._add_unknown(self._rng.choice(frames).format(core, joined(parsed_other.words)), checked=False)
+        doing = f"{self._rng.choice(self._actions)} the {self._rng.choice(self._lists.words['things'])}"
+        for other in (doing, self._rng.choice(self._lists.words["unrelated"])):
+            self._add_unknown(self._rng.choice(frames).format(core, other), checked=False)
 
     def _unrelated(self) -> None:
         for sentence in self._lists.words["unrelated"]:
