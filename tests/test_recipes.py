@@ -12,11 +12,12 @@ import yaml
 
 from benchmarks import sequence
 from policy import train
+from policy.data.pictures import Resizer
 from policy.errors import InputError
 from policy.export import export
 from policy.learning import checkpoint, recipe
 from policy.learning.encoders import ENCODERS
-from policy.learning.encoders.cameras import area_weights
+from policy.learning.encoders.cameras import Cameras, area_weights
 from policy.learning.heads import HEADS
 from policy.learning.mixers import MIXERS
 from policy.learning.model import Policy
@@ -304,3 +305,17 @@ def test_what_is_compared_differs_from_its_control_in_one_part(name: str) -> Non
     kind = name.split("_")[0]
     assert differing <= {{"memory": "memory", "order": "encoders", "modes": "head"}[kind]}
     Policy.describe(compared, SPEC)
+
+
+def test_depth_is_resized_as_in_the_cache_over_the_distances_that_are_known() -> None:
+    """And read by the same network, in the graph, as an image of colours."""
+    spec = replace(SPEC, cameras={"depth": (32, 48)}, depth=("depth",))
+    policy = Policy(recipe.parse(small.shrink("chunk")), spec, identity_statistics(spec)).eval()
+    picture = np.random.default_rng(0).uniform(0.3, 2, (32, 48, 1)).astype(np.float32)
+    picture[:8, :12] = 0  # unknown
+    cached = torch.from_numpy(Resizer(16)(picture))[None]
+    encoder = policy.encoders["cameras"]
+    assert isinstance(encoder, Cameras)
+    inside = encoder.prepare("image_depth", torch.from_numpy(picture)[None])
+    torch.testing.assert_close(inside, encoder.prepare("image_depth", cached), atol=1e-5, rtol=0)
+    assert inside.shape == (1, 3, 16, 16) and policy.spec.inputs()["image_depth"] == ("float32", (32, 48, 1))

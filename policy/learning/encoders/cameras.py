@@ -121,7 +121,11 @@ class Cameras(Encoder):
         camera = name.removeprefix(f"{self.prefix}_")
         rows = getattr(self, f"rows_{camera}", None)
         if rows is not None and x.shape[-2:] != (self.settings.size, self.settings.size):
-            x = rows @ x @ getattr(self, f"columns_{camera}").T
+            columns = getattr(self, f"columns_{camera}").T
+            known = rows @ (x > 0).float() @ columns if x.shape[1] == 1 else None
+            x = rows @ x @ columns
+            if known is not None:  # as the cache does: the mean of the distances that are known, 0 where none is
+                x = x / known.clamp(min=1e-6)
         if x.shape[1] == 1:  # distances, in all channels alike
             return (x.clamp(max=FAR) - FAR / 2).expand(-1, 3, -1, -1)
         x = x * (1 / 64) - 2
