@@ -26,6 +26,7 @@ BUT_FIRST = r"\s*,?\s* \b (?:and|but) \s+ (?:first|before\s+(?:that|this)) \b \s
 AFTER = r"\s*,?\s* \b (?:only\s+)? (?:after|once|as\s+soon\s+as) \b \s*,?\s*"
 AND = r"\s*,?\s* \b (?:and|but|while) \b \s*,?\s* | \s*[,:&]\s* | \s+-+\s+"
 MOST = 4  # of AND that are looked at
+SURE = 0.3  # doubt below which what stands beside AND is a task by itself
 OPENING = r"^ (?:first(?:ly|\s+of\s+all)? | to\s+begin\s+with | begin\s+by | start\s+by | please) \b [\s,:]*"
 CLOSING = r"[\s,]* (?:\b(?:first | too | as\s+well | in\s+that\s+order))? [\s.!?,;]* $"
 
@@ -47,7 +48,14 @@ def steps(text: str, read: Read) -> tuple[Sentence, ...]:
         parts = [bare for part in (text[: one.start()], text[one.end() :]) if (bare := _bare(part))]
         known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
         if not unknown and (named := _several(known)):
-            return named
+            sure = [one.doubt < SURE for one in named]
+            if all(sure):
+                return named
+            if any(sure):
+                raise InputError(
+                    f"the instruction {text[:80]!r} may name several tasks, and not all for certain; nothing is done: "
+                    "give them one after the other, or with 'then' between them"
+                )
     return (read(text),)
 
 

@@ -18,7 +18,7 @@ from policy.running.negation import negations
 from policy.running.text import TOKENS, Sentence
 
 FILE = "instructions.safetensors"
-DOUBT = 0.7  # probability of naming no task above which an instruction is refused; chosen on development sentences
+DOUBT = 0.8  # probability of naming no task above which an instruction is refused; chosen on development sentences
 NEAREST = 3  # sentences that a refusal names
 LONGEST = 80  # characters of an instruction in a message
 TEACH_AGAIN = "export the model again with `python -m policy.export <run> --out <folder>`"
@@ -68,7 +68,7 @@ class KnownInstructions:
                 f"unknown instruction {sentence.text[:LONGEST]!r}: it names none of the {len(self.tasks)} tasks that "
                 f"were taught, of which the nearest are {self._nearest(sentence)}; use words like these, or teach it"
             )
-        return replace(sentence, task=task)
+        return replace(sentence, task=task, doubt=float(probabilities[-1]))
 
     def probabilities(self, sentence: Sentence) -> np.ndarray:
         """Of each task, and last of none of them, (K + 1,): the mean over the networks."""

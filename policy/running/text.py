@@ -41,6 +41,7 @@ class Sentence:
     states: np.ndarray  # float32 (L, D), 0 where there is no token
     mask: np.ndarray  # bool (L,)
     task: str = ""  # that it names, as a policy knows it
+    doubt: float = 0.0  # probability that it names none
 
     def same(self, other: "Sentence") -> bool:
         """Whether both are read alike, as "Open the drawer" and "open the drawer" are."""
