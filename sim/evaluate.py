@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tasks", default="all", help="all, a suite such as memory, or names with commas; not with --switch"
     )
-    parser.add_argument("--words", help="all, or some of order,negated,near_misses,pairs: frozen sentences")
+    parser.add_argument("--words", help="all, or some of order,negated,under_way,near_misses,pairs: frozen sentences")
     parser.add_argument("--latency-ms", help=f"times of one inference, default {latency_evaluation.LATENCIES}")
     parser.add_argument("--schedule", help=f"how chunks join: all, or some of {','.join(STRATEGIES)}")
     parser.add_argument("--shift", help="all, or names with commas between them: other lights, colours, cameras")

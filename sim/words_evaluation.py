@@ -2,6 +2,7 @@
 
 order          the instruction's task or its opposite?          where both readings are possible
 negated        "don't ...": done all the same?
+under_way      the same while that task is under way: finished all the same?
 near_misses    things or doings that are not there: followed?   any task of the world that is done in the end
 pairs          two tasks in one sentence: half done and reported done?
 """
@@ -17,7 +18,8 @@ from sim.initial_states import start
 from sim.rollout import SimulatedLoop
 from sim.worlds.interface import SUCCESS_STEPS, Sentences, Task, World
 
-RUNS = ("order", "negated", "near_misses", "pairs")
+RUNS = ("order", "negated", "under_way", "near_misses", "pairs")
+UNDER_WAY = 40  # control steps, at most, after which a task is under way
 Record = dict[str, Any]
 
 
@@ -36,6 +38,7 @@ def plan(runs: Sequence[str], sentences: Sentences, episodes: int, seed: int) ->
     every: dict[str, list[tuple[tuple[str, ...], str]]] = {
         "order": [((task,), texts[i % len(texts)]) for task, texts in sentences.order.items() for i in range(episodes)],
         "negated": [((task,), text) for text, task in sentences.negated.items()],
+        "under_way": [((task,), text) for text, task in sentences.negated.items()],
         "near_misses": [((), text) for text in sentences.near_misses],
         "pairs": [(tasks, text) for text, tasks in sentences.pairs.items()],
     }
@@ -66,6 +69,8 @@ def play(job: WordsJob, world: World, session: Session) -> Record:
     watched = _watched(job, tasks, world)
     already = {name for name, task in watched.items() if task.success(world)}
     held, robot = Held(world, watched), SimulatedLoop(world, session)
+    if job.run == "under_way":
+        _begin(robot, tasks[0], job.seed)
     robot.instruct(job.sentence)
     most = sum(task.steps for task in tasks) or max(task.steps for task in world.tasks.values())
     for _ in range(most):
@@ -73,7 +78,7 @@ def play(job: WordsJob, world: World, session: Session) -> Record:
         held.step()
         if robot.refused and not robot.scheduled:
             break
-        if job.run in ("order", "negated") and job.tasks[0] in held.done - already:
+        if job.run in ("order", "negated", "under_way") and job.tasks[0] in held.done - already:
             break
     success = [name for name, task in watched.items() if task.success(world)]
     return {
@@ -87,6 +92,15 @@ def play(job: WordsJob, world: World, session: Session) -> Record:
         "refused": robot.refused,
         "reported_done": bool(robot.loop.tracker.finished and not robot.loop.following),
     }
+
+
+def _begin(robot: SimulatedLoop, task: Task, seed: int) -> None:
+    """Follow an instruction of the task until the hand touches something, or nearly."""
+    robot.instruct(task.phrasings[int(np.random.default_rng([seed, 1]).integers(len(task.phrasings)))])
+    for _ in range(UNDER_WAY):
+        robot.step()
+        if robot.world.contact:
+            return
 
 
 def _lay_out(job: WordsJob, tasks: Sequence[Task], world: World) -> None:

@@ -118,6 +118,7 @@ def _pairs(records: list[Record]) -> Record:
 _SECTIONS: dict[str, Callable[[list[Record]], Record]] = {
     "order": _order,
     "negated": _negated,
+    "under_way": _negated,
     "near_misses": _near_misses,
     "pairs": _pairs,
 }
@@ -133,6 +134,7 @@ def figures(report: Record) -> list[tuple[str, str, str]]:
         ("order", "done", "the instruction's task, where both readings are possible"),
         ("order", "opposite_done", "the opposite instead, or as well"),
         ("negated", "obeyed", "what a sentence forbids is done"),
+        ("under_way", "obeyed", "what a sentence forbids, while it is under way"),
         ("near_misses", "followed", "some task, for things or doings that are not there"),
         ("pairs", "half_done_and_reported_done", "of two tasks in one sentence"),
         ("pairs", "both_done", "of two tasks in one sentence"),

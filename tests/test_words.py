@@ -123,6 +123,17 @@ def test_a_negated_sentence_is_obeyed_where_what_it_forbids_is_done(world: Table
     assert not refusing["done"] and refusing["refused"] == "unknown instruction"
 
 
+def test_a_task_under_way_is_stopped_or_finished_all_the_same(world: Tabletop, without_images: None) -> None:
+    begun = TASKS["put_red"].phrasings
+    meaning = dict.fromkeys(begun, "put_red")
+    finishing = play(
+        job("under_way", "put_red"), world, UnderstandingSession(world, sentences=meaning | {"x": "put_red"})
+    )
+    assert finishing["done"] == ["put_red"]
+    stopping = play(job("under_way", "put_red"), world, UnderstandingSession(world, sentences=meaning))
+    assert stopping["refused"] and not stopping["done"] and world.contact, "it was begun"
+
+
 def test_a_near_miss_is_followed_where_any_task_is_done(world: Tabletop, without_images: None) -> None:
     followed = play(job("near_misses"), world, UnderstandingSession(world, sentences={"x": "put_green"}))
     refused = play(job("near_misses"), world, UnderstandingSession(world))
@@ -173,7 +184,7 @@ def test_half_done_and_reported_done_is_counted_and_what_is_refused_is_not() -> 
 
 def test_a_plan_has_every_sentence_and_a_seed_for_each_job() -> None:
     jobs = plan(RUNS, SENTENCES, 12, 1_000_000)
-    assert len({j.seed for j in jobs}) == len(jobs) == 12 * len(SENTENCES.order) + 40 + 60 + 20
+    assert len({j.seed for j in jobs}) == len(jobs) == 12 * len(SENTENCES.order) + 40 + 40 + 60 + 20
     assert {j.sentence for j in jobs} == set(SENTENCES.all())
 
 
