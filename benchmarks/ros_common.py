@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 ONE, OTHER = "open the drawer", "close the drawer"
 SPEED = 0.2  # rad/s of the first joint; ONE and OTHER move it in opposite directions
 CAMERA_RATE, JOINT_RATE = 30.0, 100.0
+JOINTS = Tabletop.joint_topics["joint_states"]
 
 
 def settle() -> None:
@@ -114,7 +115,7 @@ class Source(Node):
             t: self.create_publisher(bridge.message_class(kind), t, bridge.SENSOR_OUT)
             for t, kind in self.contract.observed.items()
         }
-        self._zero = np.zeros(len(Tabletop.joint_names))
+        self._zero = np.zeros(len(JOINTS))
         limits = self.contract.limits
         middle = ((limits.low + limits.high) / 2).astype(float)
         self._position = np.concatenate([middle[:7], np.repeat(middle[7] / 2, 2)])
@@ -132,9 +133,7 @@ class Source(Node):
     def _publish_joints(self) -> None:
         if self.on:
             stamp = self.get_clock().now().nanoseconds
-            self._publish(
-                "joint_states", bridge.joint_state(Tabletop.joint_names, stamp, self._position, self._zero, self._zero)
-            )
+            self._publish("joint_states", bridge.joint_state(JOINTS, stamp, self._position, self._zero, self._zero))
 
     def _publish(self, topic: str, message: Any) -> None:
         self._out[topic].publish(message)

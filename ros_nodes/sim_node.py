@@ -80,7 +80,11 @@ class SimNode(Node):
     def _open(self) -> None:
         """The robot's topics and services."""
         cameras = [camera.topic for camera in self._contract.cameras.values()]
-        kinds = {self.world.joint_topic: JointState, self._contact: Bool, **dict.fromkeys(cameras, Image)}
+        kinds = {
+            self._contact: Bool,
+            **dict.fromkeys(self.world.joint_topics, JointState),
+            **dict.fromkeys(cameras, Image),
+        }
         for topic, kind in kinds.items():
             self.outputs[topic] = self.create_publisher(
                 kind,
@@ -120,11 +124,9 @@ class SimNode(Node):
         self.world.step(self.set_point)
         now = self.now
         self._sim_clock.publish(now)
-        for joints in self.world.joints:
-            self.outputs[self.world.joint_topic].publish(
-                bridge.joint_state(
-                    self.world.joint_names, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort
-                )
+        for topic, names, joints in self.world.joint_states():
+            self.outputs[topic].publish(
+                bridge.joint_state(names, EPOCH + joints.stamp, joints.position, joints.velocity, joints.effort)
             )
         for name, pixels in self.world.frame().images.items():
             topic = self._contract.cameras[name].topic

@@ -41,10 +41,10 @@ class DemonstrationWriter:
 
     def observation(self) -> None:
         """The joint states since the last control step, the images, the contact label."""
-        for reading in self._world.joints:
-            self._joint_state(reading)
+        for topic, joints, reading in self._world.joint_states():
+            self._joint_state(topic, joints, reading)
         frame = self._world.frame()
-        self._messages.state(self._now(), frame.state, without=self._world.joint_topic)
+        self._messages.state(self._now(), frame.state, without=self._world.joint_topics)
         for name, image in frame.images.items():
             self._image(name, image)
         self._messages.contact(self._world.contact, self._now())
@@ -55,16 +55,16 @@ class DemonstrationWriter:
         for name, writer in self._others.items():
             writer.command(self._now(), self._world.translated(action, name))
 
-    def _joint_state(self, reading: JointReading) -> None:
+    def _joint_state(self, topic: str, joints: tuple[str, ...], reading: JointReading) -> None:
         stamp = self._begin + reading.stamp
         message = MESSAGES["sensor_msgs/msg/JointState"](
             header=_header(stamp, ""),
-            name=list(self._world.joint_names),
+            name=list(joints),
             position=reading.position,
             velocity=reading.velocity,
             effort=reading.effort,
         )
-        self._bag.write(self._world.joint_topic, message, stamp)
+        self._bag.write(topic, message, stamp)
 
     def _image(self, camera: str, image: np.ndarray) -> None:
         height, width, _ = image.shape

@@ -10,17 +10,17 @@ LASTING = (4, 9)  # control steps of a shove
 
 
 class Disturbance:
-    """A slow drift of all joints with an occasional shove; the gripper is not disturbed."""
+    """A slow drift of all joints with an occasional shove; grippers, a mask (N,) bool, are not disturbed."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng, self._drift, self._shove, self._left = rng, np.zeros(8), np.zeros(8), 0
+    def __init__(self, rng: np.random.Generator, grippers: np.ndarray) -> None:
+        self._rng, self._grippers, self._left = rng, grippers, 0
+        self._drift, self._shove = np.zeros(len(grippers)), np.zeros(len(grippers))
 
     def __call__(self) -> np.ndarray:
-        """What is added to the set-points (8,) [rad] in this control step."""
-        self._drift = DECAY * self._drift + self._rng.normal(0, DRIFT, 8)
+        """What is added to the set-points (N,) [rad] in this control step."""
+        self._drift = DECAY * self._drift + self._rng.normal(0, DRIFT, len(self._grippers))
         if self._left == 0 and self._rng.random() < CHANCE:
-            self._shove, self._left = self._rng.normal(0, SHOVE, 8), int(self._rng.integers(*LASTING))
+            self._shove, self._left = self._rng.normal(0, SHOVE, len(self._grippers)), int(self._rng.integers(*LASTING))
         self._left = max(self._left - 1, 0)
         offset = self._drift + (self._shove if self._left else 0.0)
-        offset[7] = 0.0
-        return offset
+        return np.where(self._grippers, 0.0, offset)

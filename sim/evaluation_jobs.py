@@ -40,9 +40,10 @@ def plan(
 ) -> list[EpisodeJob]:
     """All jobs; each has a seed of its own, counted up from `seed`.
 
-    Tasks of a suite begin at home, and neither the shuffled instruction nor chains are about them.
+    Tasks of a suite, and the only task of a world, begin at home, and neither the shuffled instruction nor chains are
+    about them.
     """
-    alone = set(tasks) - set(world.tasks)
+    alone = set(tasks) - (set(world.tasks) if len(world.tasks) > 1 else set())
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
     wanted = [
         (run, task, "other" if i % 3 == 2 and task not in alone else "home")

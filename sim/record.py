@@ -70,7 +70,7 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     number = list(world.every_task()).index(job.task)
     look = vary(world, np.random.default_rng([seed, 6, number])) if job.varied else "plain"
     rng = np.random.default_rng([seed, 2, number])
-    disturbance = Disturbance(rng) if job.pushed else None
+    disturbance = Disturbance(rng, world.grippers) if job.pushed else None
     stages = [stage for stage in (task, task.first(world)) if stage is not None]
     asked = [(stage, stage.phrasings[rng.integers(len(stage.phrasings))]) for stage in stages]
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}

@@ -62,7 +62,7 @@ def replay(
     Raises `Rejected` where B is done before its turn or not done in the end, an object falls or is not put back.
     """
     a, b, held = world.tasks[candidate.a], world.tasks[candidate.b], 0
-    disturbance = Disturbance(np.random.default_rng(number)) if number % 2 else None
+    disturbance = Disturbance(np.random.default_rng(number), world.grippers) if number % 2 else None
     start(world, a, seed, "home")
     look = vary(world, np.random.default_rng([number, 6])) if varied else "plain"
     before = _positions(world, a)

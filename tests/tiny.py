@@ -25,8 +25,10 @@ SCALE = 1e-3  # rad
 STAMPS = count(7, 400_000_000)
 
 
-def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot: str = "tabletop") -> Spec:
-    """actions[i] = state + brightness of the first camera (0 to 1) * (i + 1) * ramp, on the first joint.
+def write_model(
+    folder: Path, ramp: float = 0.01, switches: bool = False, robot: str = "tabletop", moved: tuple[int, ...] = (0,)
+) -> Spec:
+    """actions[i] = state + brightness of the first camera (0 to 1) * (i + 1) * ramp, on the joints `moved`.
 
     A switching one reads its execution estimate from the rows of its last camera (`tell`), and moves the joints
     `SHOWN` by `SCALE` times the cosine of previous and current instruction, the contact it has read, and the distance
@@ -51,7 +53,7 @@ def write_model(folder: Path, ramp: float = 0.01, switches: bool = False, robot:
     outputs = [helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", spec.horizon, len(spec.action)])]
     if switches:
         outputs.append(helper.make_tensor_value_info("execution_estimate", TensorProto.FLOAT, ["B", 2 + len(MODES)]))
-    nodes, constants = _moving(spec, ramp, "moved" if switches else "actions")
+    nodes, constants = _moving(spec, ramp, "moved" if switches else "actions", moved)
     if switches:
         more, others = _telling(spec)
         nodes, constants = nodes + more, constants | others
@@ -104,9 +106,11 @@ def _embedded(sentences: tuple[str, ...]) -> np.ndarray:
     return Text().embed(list(sentences))
 
 
-def _moving(spec: Spec, ramp: float, out: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+def _moving(
+    spec: Spec, ramp: float, out: str, moved: tuple[int, ...]
+) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
     offset = np.zeros((1, spec.horizon, len(spec.action)), np.float32)
-    offset[0, :, 0] = ramp * np.arange(1, spec.horizon + 1)
+    offset[0, :, moved] = ramp * np.arange(1, spec.horizon + 1)
     first = f"image_{next(iter(spec.cameras))}"
     nodes = [
         helper.make_node("Cast", [first], ["pixels"], to=TensorProto.FLOAT),

@@ -1,5 +1,6 @@
 """Frames and set-points as messages of a contract's topics: the inverse of policy.robot's decoding."""
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,10 @@ class MessageWriter:
         for name, camera in self._contract.cameras.items():
             self._bag.write(camera.topic, _image(camera, images[name], stamp), stamp)
 
-    def state(self, stamp: int, state: np.ndarray, without: str = "") -> None:
-        """The state (S,) at a time [ns], but for what is read from the topic `without`."""
+    def state(self, stamp: int, state: np.ndarray, without: Container[str] = ()) -> None:
+        """The state (S,) at a time [ns], but for what is read from the topics `without`."""
         for topic, sources in _by_topic(self._contract.state, state).items():
-            if topic != without:
+            if topic not in without:
                 self._bag.write(topic, _message(sources, stamp, self._dt), stamp)
 
     def command(self, stamp: int, action: np.ndarray) -> None:

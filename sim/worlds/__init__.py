@@ -9,6 +9,7 @@ DEFAULT = "tabletop"
 WORLDS = {  # name -> module and class, a sim.worlds.interface.World
     "tabletop": "sim.worlds.tabletop.world:Tabletop",
     "tabletop_ee": "sim.worlds.tabletop.poses:TabletopPoses",
+    "two_arms": "sim.worlds.two_arms.world:TwoArms",
 }
 
 

@@ -26,7 +26,7 @@ SUCCESS_STEPS = 10  # control steps for which success must hold
 
 
 class JointReading(NamedTuple):
-    """One reading of the joint encoders, in the order of `World.joint_names` (J of them)."""
+    """One reading of the joint encoders, in the order of `World.joint_topics` (J of them)."""
 
     stamp: int  # ns
     position: np.ndarray  # (J,) rad, m
@@ -64,8 +64,8 @@ class World(ABC):
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
     lag: ClassVar[int]  # control steps by which the arm follows its set-points
     home: ClassVar[np.ndarray]  # (A,) set-points at home, the hand open
-    joint_names: ClassVar[tuple[str, ...]]
-    joint_topic: ClassVar[str] = "joint_states"
+    joint_topics: ClassVar[Mapping[str, tuple[str, ...]]]  # topic of joint states -> its joints; two arms have two
+    grippers: ClassVar[np.ndarray]  # bool: the set-points to which no disturbance is added, of all that `step` disturbs
     show_camera: ClassVar[str] = "show"  # films what the robot does
     loose_bodies: ClassVar[tuple[str, ...]] = ()  # objects that can be dropped
     bounds: ClassVar[Sequence[tuple[float, float]]]  # m: x, y and z within which an object has not fallen off
@@ -124,6 +124,15 @@ class World(ABC):
     @abstractmethod
     def state(self) -> np.ndarray:
         """Proprioception (S,) float32, as the contract names it."""
+
+    def joint_states(self) -> Iterator[tuple[str, tuple[str, ...], JointReading]]:
+        """Topic, joints and values of each joint state since the last control step began, in the order of time."""
+        for reading in self.joints:
+            begin = 0
+            for topic, names in self.joint_topics.items():
+                part = slice(begin, begin + len(names))
+                begin += len(names)
+                yield topic, names, JointReading(reading.stamp, *(values[part] for values in reading[1:]))
 
     @abstractmethod
     def frame(self) -> Frame:

@@ -28,6 +28,9 @@ class Tabletop(Table):
     shifts = tuple(SHIFTS)
     lag = 3
     home = np.append(HOME, OPEN)
-    joint_names = (*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1", "panda_finger_joint2")
+    joint_topics: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "joint_states": (*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1", "panda_finger_joint2")
+    }
+    grippers = np.arange(8) == 7
     loose_bodies = (*BLOCKS, "puck")
     bounds = ((0.0, 0.9), (-0.6, 0.6), (-0.02, np.inf))  # the table's top

@@ -1,0 +1,1 @@
+"""Two arms at one table, and what they do together."""
