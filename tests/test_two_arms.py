@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import mujoco
 import numpy as np
 import pytest
 from mcap_ros2.reader import read_ros2_messages
@@ -75,6 +74,8 @@ def test_the_expert_keeps_to_the_velocity_limits(world: TwoArms) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_inverse_kinematics_is_that_of_the_model(world: TwoArms, side: str) -> None:
+    import mujoco  # after sim, which chooses how it renders
+
     point, yaw = np.array([0.12 if side == "right" else -0.12, 0.07, 0.05]), 0.25
     data = mujoco.MjData(world.model)
     for name, value in zip(ARM, solve(side, point, yaw), strict=True):
