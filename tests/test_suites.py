@@ -181,6 +181,8 @@ def test_the_block_is_passed_on_both_sides_and_the_side_is_reported(world: Table
         side = {1: "left", -1: "right"}[world.notes["side"]]
         assert list(demonstrate(world, task))[-1] and task.outcome(world) == side
         taken.append(side)
+        world.move_block(BLOCK, place + np.array([0.01, 0, 0]))
+        assert not task.success(world), "it was touched on the way"
     assert 3 <= taken.count("left") <= 9
 
 
