@@ -72,6 +72,13 @@ def test_a_curve_never_leaves_the_limits_between_two_points(arm: Arm, speed: flo
     assert fastest > 0.9 * min(abs(speed), LIMITS.velocity[0]), "and is no slower than asked for"
 
 
+@pytest.mark.parametrize("speed", [0.0, 0.5])
+def test_following_begins_without_a_leap_to_where_the_arm_is_measured(arm: Arm, speed: float) -> None:
+    """A controller may follow what is a little elsewhere than the measured arm: it gets time to go from there."""
+    plans = [plan for _ in range(2) for plan in arm.step(speed=speed)]
+    assert plans and all(plan.times[0] - plan.stamp > 80 * MS for plan in plans)
+
+
 def test_following_begins_slowly(arm: Arm) -> None:
     arm.step(speed=2.0)
     arm.step(speed=2.0)

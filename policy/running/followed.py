@@ -51,13 +51,15 @@ class Followed:
     def __init__(self) -> None:
         self._sent: list[Sent] = []  # the newest last
         self.settled = -(2**62)  # ns, after it all that may be followed is one curve
+        self._begins_until = -(2**62)  # ns, until when the controller may not be where it was measured to rest
         self._set_point: tuple[int, np.ndarray, np.ndarray] | None = None  # the newest answer of `at`
         self._states: tuple[int, States] | None = None  # the newest answer of `states`
 
     def begin(self, now: int, position: np.ndarray) -> None:
-        """The controller rests at a position (J,)."""
+        """The controller is taken to rest at a measured position (J,): what it follows may be a little elsewhere."""
         self._sent = [Sent(-(2**62), Curve.rest(now, position))]
-        self.settled, self._set_point, self._states = now + LATE, None, None
+        self.settled, self._begins_until = now + LATE, 2**62
+        self._set_point = self._states = None
 
     def forget(self) -> None:
         """Where the controller is is not known any more."""
@@ -86,6 +88,8 @@ class Followed:
             if plan[0][0] > now + ON_THE_WAY:
                 late = self.newest.replaced(now + ON_THE_WAY, *plan)
             self.settled = max(now + LATE, int(plan[0][0]))
+        if len(self._sent) == 1:
+            self._begins_until = self.settled
         self._sent = [*self._sent[1 - KEPT :], Sent(now, self.newest.replaced(now, *plan), late)]
         self._set_point = self._states = None
 
@@ -124,6 +128,8 @@ class Followed:
 
     def is_followed(self, curve: Curve, now: int, since: int) -> bool:
         """Whether the controller follows this curve, whatever was late, at all arrivals from `since` on."""
+        if now <= self._begins_until:
+            return False
         states = self.states(now)
         rows = states.in_order & (states.at >= since)
         return bool((np.abs(curve.sample(states.at[rows])[0] - states.positions[rows]) <= SAME).all())
