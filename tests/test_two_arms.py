@@ -106,6 +106,15 @@ def test_held_out_phrasings_are_held_out() -> None:
     assert all(set(phrase.split()) - trained for phrase in TASK.new_words)
 
 
+def test_each_arm_has_joint_states_of_its_own(world: TwoArms) -> None:
+    start(world, TASK, UNSEEN, "home")
+    world.step(world.setpoint() + np.linspace(-0.05, 0.05, 14))
+    newest = {topic: dict(zip(names, q.position, strict=True)) for topic, names, q in world.joint_states()}
+    found = [[*(newest[f"follower_{side}/joint_states"][j] for j in (*ARM, "left_finger"))] for side in SIDES]
+    expected = world.state() / np.where(world.grippers, 2, 1)
+    np.testing.assert_allclose(np.ravel(found), expected, atol=1e-6)
+
+
 def test_a_world_of_one_task_is_evaluated_from_home_without_another_instruction() -> None:
     jobs = plan(["lift_bar"], TwoArms, 6, 2, 3, UNSEEN)
     assert {job.start for job in jobs} == {"home"}
