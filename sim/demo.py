@@ -96,6 +96,8 @@ def main() -> None:
     if args.say is not None and not args.say.strip():
         examples = ", ".join(f'"{task.phrasings[0]}"' for task in list(kind.tasks.values())[:EXAMPLES])
         raise InputError(f"SAY is empty; expected an instruction such as {examples}")
+    if args.say is None:
+        kind.require_several_tasks()
     headless.require()
     console, out = Console(highlight=False), args.out
     session, world = Session(args.model, threads=2), kind()

@@ -78,12 +78,10 @@ def write_page(folder: Path, report: Record) -> None:
         ("mean success", f"{report['mean']:.1%}", f"{len(report['tasks'])} tasks"),
         ("reworded", f"{report['held_out_phrasings']['reworded']['mean']:.1%}", "never trained on"),
         ("new words", f"{report['held_out_phrasings']['new_words']['mean']:.1%}", "never trained on"),
-        (
-            "wrong instruction",
-            f"{report['control']['shuffled_instruction']['mean']:.1%}",
-            "control: should be near zero",
-        ),
     ]
+    shuffled = report["control"]["shuffled_instruction"]
+    if shuffled["episodes"]:
+        tiles.append(("wrong instruction", f"{shuffled['mean']:.1%}", "control: should be near zero"))
     if chains["episodes"]:
         tiles.append(("chain of five", f"{chains['mean_length']:.2f}", f"done in a row, {chains['episodes']} chains"))
     tiles += [

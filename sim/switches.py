@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     headless.require()
+    load(args.world).require_several_tasks()
     jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world, not args.plain)
     if not jobs:
         raise InputError(

@@ -1,5 +1,7 @@
 """Two arms that do one task together: the world, its expert, its bags, and both arms behind one safety monitor."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from sim.worlds.two_arms.scene import ARM, SIDES
 from sim.worlds.two_arms.world import TwoArms
 from tests.tiny import write_model
 
+ROOT = Path(__file__).parent.parent
 UNSEEN = 1_500_000
 TASK = TwoArms.tasks["lift_bar"]
 LEFT, RIGHT = slice(0, 6), slice(7, 13)
@@ -119,6 +122,22 @@ def test_a_world_of_one_task_is_evaluated_from_home_without_another_instruction(
     jobs = plan(["lift_bar"], TwoArms, 6, 2, 3, UNSEEN)
     assert {job.start for job in jobs} == {"home"}
     assert [job.run for job in jobs] == ["main"] * 6 + ["reworded"] * 2 + ["new_words"] * 2
+
+
+@pytest.mark.parametrize(
+    "command", [["sim.switches", "bags"], ["sim.demo"], ["sim.evaluate", "no_model", "--switch", "mid"]]
+)
+def test_what_changes_the_instruction_needs_two_tasks(tmp_path: Path, command: list[str]) -> None:
+    module, *arguments = command
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments, "--world", "two_arms", "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and "the world two_arms has one task, lift_bar" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_recording_holds_both_arms(tmp_path: Path) -> None:

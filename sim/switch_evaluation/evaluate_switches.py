@@ -32,6 +32,7 @@ def add_arguments(parser: "argparse._ArgumentGroup") -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, videos and page."""
+    load(args.world).require_several_tasks()
     tasks = load(args.world).tasks
     phases, pairs, out = _phases(args.switch), _pairs(args.pairs, len(tasks)), Path(args.out)
     threads = 1 if args.processes > 1 else 2

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from policy.errors import unknown
+from policy.errors import InputError, unknown
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.spec import Frame
@@ -92,6 +92,15 @@ class World(ABC):
             if name not in cls.every_task():
                 raise unknown("task", name, [*cls.every_task(), *cls.suites])
         return names.split(",")
+
+    @classmethod
+    def require_several_tasks(cls) -> None:
+        """`InputError` where this world has one task only, so that no instruction can change to another."""
+        if len(cls.tasks) < 2:
+            raise InputError(
+                f"the world {cls.name} has one task, {', '.join(cls.tasks)}, and a change of the instruction needs two; "
+                "give another --world"
+            )
 
     # -- time
 
