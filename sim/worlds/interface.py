@@ -98,7 +98,7 @@ class World(ABC):
         """`InputError` where this world has one task only, so that no instruction can change to another."""
         if len(cls.tasks) < 2:
             raise InputError(
-                f"the world {cls.name} has one task, {', '.join(cls.tasks)}, and a change of the instruction needs two; "
+                f"the world {cls.name} has one task, {', '.join(cls.tasks)}, and to change the instruction needs two; "
                 "give another --world"
             )
 
