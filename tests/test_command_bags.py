@@ -109,7 +109,7 @@ def test_an_episode_s_actions_are_the_set_points_in_force(kind: str, tmp_path: P
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_velocity_rests_at_zero(stopped: bool, tmp_path: Path) -> None:
-    """An instruction that an empty one ends is done where the robot stood still, not where its velocity was constant."""
+    """An instruction that an empty one ends is done where the robot stood still, not where its speed was constant."""
     made = robot(SPEEDS)
 
     def command(ns: int, t: float) -> Any:

@@ -83,7 +83,7 @@ def test_its_expert_gives_set_points_within_the_limits(world: World) -> None:
 
 
 def test_an_unknown_world_lists_the_valid_ones() -> None:
-    with pytest.raises(InputError, match="unknown world 'tabletopp'.*did you mean 'tabletop'.*Valid: "):
+    with pytest.raises(InputError, match=r"unknown world 'tabletopp'.*did you mean 'tabletop'.*Valid: "):
         load("tabletopp")
 
 
