@@ -16,6 +16,14 @@ from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.spec import Spec
 
 
+def number(name: str, text: str) -> float | None:
+    """A parameter that may be left empty as a number, None where it is; `InputError` for what is no number."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise InputError(f"parameter {name}: got {text!r}, expected a number, or nothing") from None
+
+
 class GoalImages:
     """The newest goal of each camera; no topics where the policy reads none."""
 

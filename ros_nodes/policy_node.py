@@ -29,7 +29,7 @@ from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import PROVIDERS, Session, check_robot
 from ros_nodes import bridge, policy_status
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
-from ros_nodes.goal_images import GoalImages
+from ros_nodes.goal_images import GoalImages, number
 from ros_nodes.graph import publishers_fault, unheard
 from ros_nodes.instruction_gate import InstructionGate
 from ros_nodes.qos_events import QosMismatches
@@ -55,7 +55,7 @@ class PolicyNode(LifecycleNode):
         self._schedule = declare(
             "schedule", "", f"how a chunk joins the one before: {', '.join(STRATEGIES)}; empty: as the model says"
         )
-        self._return_to_go = declare("return_to_go", float("nan"), "how good an execution is to be; nan: not given")
+        self._return_to_go = declare("return_to_go", "", "how good an execution is to be, a number; empty: not given")
         self._replan = declare("replan", 0.0, "s from one inference to the next; 0: as the model says", 0.0, 60.0)
         self._silence = declare(
             "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0
@@ -116,6 +116,7 @@ class PolicyNode(LifecycleNode):
             bridge.outlasts("sensor_timeout", self._silence, contract)
             self._observations = LiveObservations(contract, self._silence, monotonic_ns())
             choose(self._schedule or None, self.session.spec)
+            number("return_to_go", self._return_to_go)
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
@@ -228,8 +229,7 @@ class PolicyNode(LifecycleNode):
     def _obey(self, text: str) -> None:
         assert self.live is not None
         try:
-            given = None if np.isnan(self._return_to_go) else self._return_to_go
-            self.live.instruct(text, self._goals.conditions(given))
+            self.live.instruct(text, self._goals.conditions(number("return_to_go", self._return_to_go)))
         except InputError as error:
             self.get_logger().warning(f"instruction refused: {error}")
             self._tell(refused=str(error))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import sim.headless  # noqa: F401  it chooses how MuJoCo renders, whichever test imports MuJoCo first
+
 TESTS = Path(__file__).parent
 
 
