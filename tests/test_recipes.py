@@ -99,18 +99,18 @@ def test_heads_learn_a_chunk_and_ignore_masked_steps(name: str) -> None:
     mask = torch.ones(8, 4, dtype=torch.bool)
     mask[:, 3] = False
     target[:, 3] = 1e6
-    optimizer = torch.optim.Adam(head.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
     losses = []
-    for _ in range(100):
+    for _ in range(300):
         losses.append(head.loss(features, target, mask, None))
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()
     first, last = torch.stack(losses[:10]).mean(), torch.stack(losses[-10:]).mean()
-    assert last < 0.7 * first < 20
+    assert last < 0.5 * first < 20
     noise = torch.randn(8, *head.noise) if head.noise else None
     chunk = head.sample(features, noise, None)
-    assert chunk.shape == (8, 4, 3) and (chunk - target)[:, :3].abs().mean() < 0.4
+    assert chunk.shape == (8, 4, 3) and (chunk - target)[:, :3].abs().mean() < 0.3
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
