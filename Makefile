@@ -4,7 +4,7 @@
 # make demo-ros                                   the ROS 2 stack, without a ROS install: the instruction changes
 #                                                 on the way, the episodes are recorded and trained on
 # make check                                      lint, format, types, fast tests: before every commit
-# make test                                       all tests but the heavy ones
+# make test                                       make check, and all other tests but the heavy ones
 # make test-all                                   all tests; the result goes to docs/results/tests.md
 # make build                                      wheel and sdist, each tried in an empty environment
 # make docs                                       the documentation as a site, in out/site
@@ -25,8 +25,10 @@ check: .venv-dev/installed
 	$(DEV)/mypy
 	$(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
 
-test: .venv-dev/installed
-	$(DEV)/python -m pytest -m "not heavy"
+# What needs no time of its own runs on all cores; tests over DDS run alone.
+test: check
+	$(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
+	$(DEV)/python -m pytest -m "ros and not heavy"
 
 test-all: .venv-dev/installed
 	.ci/test-all $(DEV)/python
