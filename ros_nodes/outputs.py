@@ -16,9 +16,9 @@ import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Twist, TwistStamped, Vector3
 from rclpy.action import ActionClient
 from rclpy.node import Node
-from rclpy.serialization import serialize_message
 from rclpy.task import Future
 from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
 
 from policy.robot.commands import Controller
 from policy.robot.message_types import ARRAY, FOLLOW, GRIPPER, POSE, TRAJECTORY, TWIST
@@ -75,12 +75,13 @@ class Topic:
             qos_overriding_options=OVERRIDES,
             event_callbacks=mismatches.publisher(self._topic),
         )
-        self._newest: tuple[Plan, bytes] | None = None
+        self._newest: tuple[Plan, JointTrajectory] | None = None
         self._sent: np.ndarray | None = None
         self._repeats = controller.command.kind in ("velocity", "twist")
 
     def plan(self, plan: Plan) -> None:
-        self._newest = plan, serialize_message(bridge.plan_message(plan))
+        # Not what rclpy's serialize_message gives: it pads the end, and a recording of it is read by rclpy alone.
+        self._newest = plan, bridge.plan_message(plan)
         self._publisher.publish(self._newest[1])
 
     def set_point(self, values: np.ndarray, now: int, held: bool) -> None:
