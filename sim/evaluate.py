@@ -9,17 +9,14 @@ python -m sim.evaluate models/tabletop --words all                  opposites, n
 
 import argparse
 import os
-import shlex
 import sys
 from pathlib import Path
 
 from policy.errors import InputError, exit_code
-from policy.running.models import find_model
 from policy.running.schedule import STRATEGIES
-from policy.running.session import Session
 from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.evaluation_jobs import choose_films, plan
-from sim.evaluation_run import film_all, fingerprint, play_all, write_json
+from sim.evaluation_run import command, common_settings, film_all, play_all, write_json
 from sim.evaluation_worker import film_job, open_policy, play_job
 from sim.job_queue import workers
 from sim.report import summarise, write_page
@@ -97,33 +94,18 @@ def _arguments() -> argparse.Namespace:
 
 def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     threads, out = 1 if args.processes > 1 else 2, Path(args.out)
-    Session(args.model, threads, "cpu")  # a model that cannot run is an error before anything is written
     held_out = max(1, args.episodes // 4)
-    settings = {
-        "policy": args.model,
-        "world": args.world,
-        "sha256": fingerprint(find_model(args.model)),
-        "seed": args.seed,
-        "episodes": args.episodes,
-        "held_out": held_out,
-        "chains": args.chains,
-        "tasks": tasks,
-    }
+    settings = common_settings(args) | {"held_out": held_out, "chains": args.chains, "tasks": tasks}
     jobs = plan(tasks, load(args.world), args.episodes, held_out, args.chains, args.seed)
     with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("run", "seed"))
-        report = summarise(settings, records) | {"command": _command(args)}
+        report = summarise(settings, records) | {
+            "command": command(args, "world", "episodes", "chains", "seed", "tasks", "out")
+        }
         report["videos"] = film_all(pool, film_job, choose_films(records, jobs), out / "videos")
     write_json(out / "report.json", report)
     write_page(out, report)
     print(f"mean success {report['mean']:.1%}; report {out / 'report.json'}; page {out / 'index.html'}")
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command that makes this report again, with every default written out."""
-    options = ("world", "episodes", "chains", "seed", "tasks", "out")
-    words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
-    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
 if __name__ == "__main__":

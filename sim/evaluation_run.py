@@ -1,7 +1,9 @@
 """Plays and films the jobs of an evaluation; each record is written at once, so that a stopped run can continue."""
 
+import argparse
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -12,9 +14,30 @@ from typing import Any
 from tqdm import tqdm
 
 from policy.errors import InputError
+from policy.running.models import find_model
+from policy.running.session import Session
 
 LOG, SETTINGS = "episodes.jsonl", "settings.json"
 Record = dict[str, Any]
+
+
+def common_settings(args: argparse.Namespace) -> Record:
+    """What decides the records of any evaluation; `InputError`, before it writes, for a model that cannot run."""
+    Session(args.model, 1, "cpu")
+    return {
+        "policy": args.model,
+        "world": args.world,
+        "sha256": fingerprint(find_model(args.model)),
+        "seed": args.seed,
+        "episodes": args.episodes,
+    }
+
+
+def command(args: argparse.Namespace, *options: str) -> str:
+    """The command that makes a report again, with every default written out."""
+    given = {option: getattr(args, option.replace("-", "_")) for option in options}
+    words = [word for option, value in given.items() for word in (f"--{option}", str(value))]
+    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
 def play_all(

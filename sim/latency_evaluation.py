@@ -2,7 +2,6 @@
 
 import argparse
 import html
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,41 +9,33 @@ from typing import Any
 import numpy as np
 
 from policy.errors import InputError
-from policy.running.models import find_model
 from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import Session
 from policy.spec import Spec
 from sim import html_page as page
 from sim.charts import curves
 from sim.evaluation_jobs import EpisodeJob, Record
-from sim.evaluation_run import fingerprint, play_all, write_json
+from sim.evaluation_run import command, common_settings, play_all, write_json
 from sim.evaluation_worker import open_policy, play_job
 from sim.job_queue import workers
 from sim.success_rate import success_rate
 
 LONGEST = 2000  # ms
 LATENCIES = "0,50,100,200,400"
+OPTIONS = ("latency-ms", "schedule", "world", "episodes", "seed", "tasks", "out")
 
 
 def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     """Play what is not yet played, write report and page."""
-    session = Session(args.model, 1, "cpu")  # a model that cannot run is an error before anything is written
-    latencies, schedules = _latencies(args.latency_ms or LATENCIES), _schedules(args.schedule or "all", session.spec)
+    args.latency_ms, args.schedule = args.latency_ms or LATENCIES, args.schedule or "all"
+    common, spec = common_settings(args), Session(args.model, 1, "cpu").spec
+    latencies, schedules = _latencies(args.latency_ms), _schedules(args.schedule, spec)
     out, threads = Path(args.out), 1 if args.processes > 1 else 2
-    settings = {
-        "policy": args.model,
-        "world": args.world,
-        "sha256": fingerprint(find_model(args.model)),
-        "seed": args.seed,
-        "episodes": args.episodes,
-        "latencies_ms": latencies,
-        "schedules": schedules,
-        "tasks": tasks,
-    }
+    settings = common | {"latencies_ms": latencies, "schedules": schedules, "tasks": tasks}
     jobs = plan(schedules, latencies, tasks, args.episodes, args.seed)
     with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("schedule", "latency_ms", "task", "seed"))
-    report = summarise(settings, records) | {"command": _command(args)}
+    report = summarise(settings, records) | {"command": command(args, *OPTIONS)}
     write_json(out / "report.json", report)
     write_page(out, report)
     for name, rows in report["schedules"].items():
@@ -142,11 +133,3 @@ def _schedules(text: str, spec: Spec) -> list[str]:
     if text == "all":
         return [name for name in STRATEGIES if name != "rtc" or "committed" in spec.reads]
     return [choose(name, spec) for name in text.split(",")]
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command that makes this report again, with every default written out."""
-    options = {"latency-ms": args.latency_ms or LATENCIES, "schedule": args.schedule or "all"}
-    options |= {name: getattr(args, name) for name in ("world", "episodes", "seed", "tasks", "out")}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])

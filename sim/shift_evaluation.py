@@ -2,17 +2,14 @@
 
 import argparse
 import html
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from policy.running.models import find_model
-from policy.running.session import Session
 from sim import html_page as page
 from sim.charts import bars
 from sim.evaluation_jobs import EpisodeJob, Record
-from sim.evaluation_run import film_all, fingerprint, play_all, write_json
+from sim.evaluation_run import command, common_settings, film_all, play_all, write_json
 from sim.evaluation_worker import film_job, open_policy, play_job
 from sim.job_queue import workers
 from sim.shifts import NONE, shift_names
@@ -26,20 +23,13 @@ def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     """Play what is not yet played, write report, videos and page."""
     shifts, out = shift_names(args.shift, load(args.world)), Path(args.out)
     threads = 1 if args.processes > 1 else 2
-    Session(args.model, threads, "cpu")  # a model that cannot run is an error before anything is written
-    settings = {
-        "policy": args.model,
-        "world": args.world,
-        "sha256": fingerprint(find_model(args.model)),
-        "seed": args.seed,
-        "episodes": args.episodes,
-        "shifts": shifts,
-        "tasks": tasks,
-    }
+    settings = common_settings(args) | {"shifts": shifts, "tasks": tasks}
     jobs = plan(shifts, tasks, args.episodes, args.seed)
     with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("shift", "task", "seed"))
-        report = summarise(settings, records) | {"command": _command(args)}
+        report = summarise(settings, records) | {
+            "command": command(args, "world", "shift", "episodes", "seed", "tasks", "out")
+        }
         report["videos"] = film_all(pool, film_job, choose_films(records, jobs), out / "videos")
     write_json(out / "report.json", report)
     write_page(out, report)
@@ -136,10 +126,3 @@ def _ratio(rate: Record) -> str:
     if "ratio" not in rate:
         return ""
     return f"{_percent(rate['ratio'])} ({_percent(rate['ratio_low'])} to {_percent(rate['ratio_high'])})"
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command that makes this report again, with every default written out."""
-    options = ("world", "shift", "episodes", "seed", "tasks", "out")
-    words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
-    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])

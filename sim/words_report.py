@@ -2,17 +2,15 @@
 
 import argparse
 import html
-import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from policy.errors import unknown
-from policy.running.models import find_model
 from policy.running.session import Session
 from sim import html_page as page
 from sim.charts import bars
-from sim.evaluation_run import fingerprint, play_all, write_json
+from sim.evaluation_run import command, common_settings, play_all, write_json
 from sim.job_queue import workers
 from sim.success_rate import success_rate
 from sim.words_evaluation import RUNS, Record, WordsJob, plan, play
@@ -27,19 +25,11 @@ def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report and page."""
     runs, out = _runs(args.words), Path(args.out)
     threads = 1 if args.processes > 1 else 2
-    Session(args.model, threads, "cpu")  # a model that cannot run is an error before anything is written
-    settings = {
-        "policy": args.model,
-        "world": args.world,
-        "sha256": fingerprint(find_model(args.model)),
-        "seed": args.seed,
-        "episodes": args.episodes,
-        "runs": runs,
-    }
+    settings = common_settings(args) | {"runs": runs}
     jobs = plan(runs, load(args.world).sentences, args.episodes, args.seed)
     with workers(args.processes, _open, args.world, args.model, threads) as pool:
         records = play_all(pool, _play, jobs, out, settings, ("run", "seed"))
-    report = summarise(settings, records) | {"command": _command(args)}
+    report = summarise(settings, records) | {"command": command(args, "world", "words", "episodes", "seed", "out")}
     write_json(out / "report.json", report)
     write_page(out, report)
     print("; ".join(f"{name} {text}" for name, text, _ in figures(report)) + f"; report {out / 'report.json'}")
@@ -174,16 +164,6 @@ def _runs(text: str) -> list[str]:
         if run not in RUNS:
             raise unknown("run of --words", run, RUNS)
     return runs
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command that makes this report again, with every default written out."""
-    words = [
-        word
-        for name in ("world", "words", "episodes", "seed", "out")
-        for word in (f"--{name}", str(getattr(args, name)))
-    ]
-    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
 def _open(world: str, model: str, threads: int) -> None:
