@@ -68,7 +68,7 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-trajectory-msgs",
         ],
-        "test": ["build", "mcap-ros2-support", "pytest", "pytest-xdist"],
+        "test": ["build", "mcap-ros2-support", "pytest", "pytest-xdist", "ros-jazzy-nav-msgs"],
         "dev": ["mypy==2.4.1", "pre-commit", "ruff==0.17.6", "types-PyYAML", "types-tqdm"],
         "docs": ["mkdocs-material==9.*", "mkdocstrings[python]==1.*"],
     },

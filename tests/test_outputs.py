@@ -219,7 +219,6 @@ def test_an_array_of_positions(stage: Bench, tmp_path: Path) -> None:
 
 
 def test_trajectories_as_goals(stage: Bench, tmp_path: Path) -> None:
-    pytest.importorskip("control_msgs", reason="PyPI has none; see .ci/control_msgs")
     stand = Stand(stage, kinds(tmp_path, FOLLOW), towards(slice(0, 2), 0.3))
     until(lambda: stand.driver.state[0] > 0.3, "the joint moves")
     for goal in stand.driver.heard:
@@ -243,7 +242,6 @@ def test_a_refused_goal(stage: Bench, tmp_path: Path, says: str) -> None:
     Says: safety_node: arm_controller/follow_joint_trajectory refused a goal
     After: another goal is tried a second later.
     """
-    pytest.importorskip("control_msgs", reason="PyPI has none; see .ci/control_msgs")
     stand = Stand(stage, kinds(tmp_path, FOLLOW), towards(slice(0, 2), 0.3))
     until(lambda: stand.driver.state[0] > 0.1, "the joint moves")
     stand.driver.accepts = False
@@ -284,7 +282,6 @@ def test_velocities_that_are_not_obeyed(stage: Bench, tmp_path: Path, says: str)
 
 
 def test_a_gripper_by_its_command(stage: Bench, tmp_path: Path) -> None:
-    pytest.importorskip("control_msgs", reason="PyPI has none; see .ci/control_msgs")
     wanted = [0.02]
     group = FINGER | {"max_effort": 12.0, "scale": 0.5}
     stand = Stand(stage, kinds(tmp_path, group), lambda _: np.full((16, 1), wanted[0]))
@@ -306,7 +303,6 @@ def test_no_action_server(stage: Bench, tmp_path: Path, says: str) -> None:
     Says: safety_node: no action server on gripper_controller/gripper_cmd
     After: it goes on when there is one again.
     """
-    pytest.importorskip("control_msgs", reason="PyPI has none; see .ci/control_msgs")
     stand = Stand(stage, kinds(tmp_path, FINGER), lambda state: np.full((16, 1), state[2]))
     until(lambda: stand.driver.heard, "a first goal")
     stand.driver.server.destroy()
