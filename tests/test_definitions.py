@@ -1,13 +1,17 @@
 """How messages are laid out: by the bag's own definitions, as installed, or refused."""
 
 import sqlite3
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from policy.data.definitions import decode, store
 from policy.data.episodes import read_episodes
@@ -95,3 +99,19 @@ def test_a_definition_that_is_none_is_not_believed() -> None:
     assert store("std_msgs/msg/Bool", broken) is store("std_msgs/msg/Bool")
     with pytest.raises(InputError, match="walker_msgs/msg/Foot is not defined"):
         store("walker_msgs/msg/Foot", broken)
+
+
+@pytest.mark.parametrize("points", [0, 1, 4, 16])
+def test_what_rclpy_serialises_is_read_though_it_is_padded(points: int) -> None:
+    """As by a recorder that writes what rclpy.serialization.serialize_message returns."""
+    sent = JointTrajectory(joint_names=[f"joint{i}" for i in range(7)])
+    sent.points = [JointTrajectoryPoint(positions=[0.1 * i] * 7, velocities=[0.0] * 7) for i in range(points)]
+    data, kind = serialize_message(sent), "trajectory_msgs/msg/JointTrajectory"
+    text, _ = get_typestore(Stores.ROS2_JAZZY).generate_msgdef(kind, ros_version=2)
+    got = decode(Raw("topic", kind, data, 0, definition=Definition("ros2msg", text)))
+    assert list(got.joint_names) == list(sent.joint_names)
+    assert [p.positions.tolist() for p in got.points] == [list(p.positions) for p in sent.points]
+    with pytest.raises(SerdeError):  # longer than as it is laid out here, and the bag does not say how it was
+        decode(Raw("topic", kind, data + bytes(8), 0))
+    with pytest.raises(struct.error):
+        decode(Raw("topic", kind, data[:60], 0, definition=Definition("ros2msg", text)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from rosbags.interfaces import Nodetype
 from rosbags.interfaces.typing import Typesdict
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.base import TypesysError
 from rosbags.typesys.store import Typestore
@@ -33,8 +34,20 @@ def store(kind: str, definition: Definition = NO_DEFINITION) -> Typestore:
 
 
 def decode(raw: Raw) -> Any:
-    """The message; whatever rosbags raises where its bytes are damaged."""
-    return store(raw.type, raw.definition).deserialize_cdr(raw.data, raw.type)
+    """The message; whatever rosbags raises where its bytes are damaged.
+
+    Bytes after its end are no damage where the bag itself says how it is laid out: rclpy's serialize_message returns a
+    buffer that is too long, and so records whoever writes that. Else they may mean that the type has changed.
+    """
+    types = store(raw.type, raw.definition)
+    try:
+        return types.deserialize_cdr(raw.data, raw.type)
+    except SerdeError:
+        if not raw.definition.text.strip():
+            raise
+        layout = types.get_msgdef(raw.type)
+        read = layout.deserialize_cdr_le if raw.data[1] else layout.deserialize_cdr_be
+        return read(raw.data[4:], 0, layout.cls, types)[0]
 
 
 def begins_with_header(kind: str, definition: Definition = NO_DEFINITION) -> bool:
