@@ -96,6 +96,14 @@ def declare(
         ) from None
 
 
+def number(name: str, text: str) -> float | None:
+    """A parameter that may be left empty as a number, None where it is; `InputError` for what is no number."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise InputError(f"parameter {name}: got {text!r}, expected a number, or nothing") from None
+
+
 def outlasts(name: str, timeout: float, contract: Contract) -> None:
     """`InputError` where a timeout in s would end between two regular frames."""
     least = 1.5 / contract.rate

@@ -16,19 +16,11 @@ from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.spec import Spec
 
 
-def number(name: str, text: str) -> float | None:
-    """A parameter that may be left empty as a number, None where it is; `InputError` for what is no number."""
-    try:
-        return float(text) if text.strip() else None
-    except ValueError:
-        raise InputError(f"parameter {name}: got {text!r}, expected a number, or nothing") from None
-
-
 class GoalImages:
     """The newest goal of each camera; no topics where the policy reads none."""
 
-    def __init__(self, contract: Contract | None, spec: Spec | None) -> None:
-        cameras = contract.cameras if contract and spec and "goal_present" in spec.reads else {}
+    def __init__(self, contract: Contract, spec: Spec) -> None:
+        cameras = contract.cameras if "goal_present" in spec.reads else {}
         self._decoders = {name: image_decoder(camera) for name, camera in cameras.items()}
         self.topics = {f"~/goal_image/{name}": name for name in self._decoders}
         self._images: dict[str, np.ndarray] = {}

@@ -29,7 +29,7 @@ from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import PROVIDERS, Session, check_robot
 from ros_nodes import bridge, policy_status
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
-from ros_nodes.goal_images import GoalImages, number
+from ros_nodes.goal_images import GoalImages
 from ros_nodes.graph import publishers_fault, unheard
 from ros_nodes.instruction_gate import InstructionGate
 from ros_nodes.qos_events import QosMismatches
@@ -68,7 +68,7 @@ class PolicyNode(LifecycleNode):
         self.live: LiveLoop | None = None
         self._contract: Contract | None = None
         self._observations: LiveObservations | None = None
-        self._goals = GoalImages(None, None)
+        self._goals: GoalImages | None = None
         self._inputs: list[Subscription] = []
         self._mismatches = QosMismatches(self)
         self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
@@ -116,7 +116,7 @@ class PolicyNode(LifecycleNode):
             bridge.outlasts("sensor_timeout", self._silence, contract)
             self._observations = LiveObservations(contract, self._silence, monotonic_ns())
             choose(self._schedule or None, self.session.spec)
-            number("return_to_go", self._return_to_go)
+            bridge.number("return_to_go", self._return_to_go)
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
@@ -227,9 +227,9 @@ class PolicyNode(LifecycleNode):
             self._obey(message.data)
 
     def _obey(self, text: str) -> None:
-        assert self.live is not None
+        assert self.live is not None and self._goals is not None
         try:
-            self.live.instruct(text, self._goals.conditions(number("return_to_go", self._return_to_go)))
+            self.live.instruct(text, self._goals.conditions(bridge.number("return_to_go", self._return_to_go)))
         except InputError as error:
             self.get_logger().warning(f"instruction refused: {error}")
             self._tell(refused=str(error))

@@ -43,14 +43,17 @@ class Conditions:
         return self.goal_image is not None and "instruction_present" in spec.reads
 
     def inputs(self, spec: Spec) -> dict[str, np.ndarray]:
-        """What a graph may read of them, B = 1."""
-        goal, value = self.goal_image, self.return_to_go
-        absent = {camera: np.zeros(shape, dtype) for camera in spec.cameras for dtype, shape in [spec.picture(camera)]}
-        return {f"goal_{camera}": (goal or absent)[camera][None] for camera in spec.cameras} | {
-            "goal_present": np.array([goal is not None]),
-            "return_to_go": np.array([[value or 0.0]], np.float32),
-            "return_to_go_present": np.array([value is not None]),
-        }
+        """What the graph reads of them, B = 1."""
+        feed, goal, value = dict[str, np.ndarray](), self.goal_image, self.return_to_go
+        if "goal_present" in spec.reads:
+            feed["goal_present"] = np.array([goal is not None])
+            for camera in spec.cameras:
+                dtype, shape = spec.picture(camera)
+                feed[f"goal_{camera}"] = (np.zeros(shape, dtype) if goal is None else goal[camera])[None]
+        if "return_to_go_present" in spec.reads:
+            feed["return_to_go"] = np.array([[value or 0.0]], np.float32)
+            feed["return_to_go_present"] = np.array([value is not None])
+        return feed
 
 
 NO_CONDITIONS = Conditions()

@@ -222,8 +222,7 @@ class InferenceLoop:
         frame = self._observe()
         if frame is None:
             return None
-        self._busy = True
-        self._wanted = self._wanted and not due
+        self._busy, self._wanted = True, False
         steps = 0 if self.reason else self._commitment.steps(self.pending)
         committed = self._schedule.committed(frame.stamp, steps, self._dt)
         try:

@@ -145,6 +145,7 @@ class Tracker:
         self.instruction = 0  # id of the newest instruction; 0 before the first
         self._sentence: Sentence | None = None  # the newest instruction; None also where one has only conditions
         self.conditions = NO_CONDITIONS  # of the newest instruction
+        self._reads = tuple(session.spec.inputs())
         self._carried = CarriedState(session.spec)
         self._noise = np.random.default_rng(seed)  # of a head that samples
         self.reset()
@@ -236,7 +237,7 @@ class Tracker:
         if spec.noise:
             possible["noise"] = self._noise.standard_normal((1, *spec.noise), np.float32)
         possible |= self._carried.inputs(frame.stamp)
-        return {name: possible[name] for name in spec.inputs()}
+        return {name: possible[name] for name in self._reads}
 
     def update(self, frame: Frame, outputs: dict[str, np.ndarray], committed: int = 0) -> Chunk:
         """The chunk of the graph's answer (B = 1) to `inputs(frame)`, once the execution state is updated by it.
