@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from policy.learning.sentence_variants import Variants
 from policy.running.known_instructions import FILE, classifier_shapes
@@ -44,6 +45,9 @@ def train(pairs: list[tuple[str, str]], text: Text, seed: int = 0) -> dict[str, 
     """The networks' tensors, from (task, sentence) pairs."""
     tasks = list(dict.fromkeys(task for task, _ in pairs))
     variants = Variants(pairs, _Alike(text), seed).sentences
+    print(
+        f"reads {len(variants)} sentences made of {len(pairs)} that were taught, to know what names no task", flush=True
+    )
     read = text.read_all([sentence for sentence in variants if text.readable(sentence)])
     named = [variants[one.text] for one in read]
     labels = torch.tensor([len(tasks) if task is None else tasks.index(task) for task in named])
@@ -54,7 +58,8 @@ def train(pairs: list[tuple[str, str]], text: Text, seed: int = 0) -> dict[str, 
     states = whitening(states) * mask[..., None]
     weight = _weights(torch.bincount(labels, minlength=len(tasks) + 1).float())
     with _one_thread():
-        networks = [_fit(len(tasks), states, mask, labels, weight, seed + i) for i in range(NETWORKS)]
+        seeds = tqdm(range(seed, seed + NETWORKS), desc="what names no task", unit="network")
+        networks = [_fit(len(tasks), states, mask, labels, weight, i) for i in seeds]
     each = [whitening.unfolded(network) for network in networks]
     shapes = classifier_shapes(NETWORKS, WIDTH, W, Q, H, len(tasks))
     return {name: np.stack([one[name].reshape(shape[1:]) for one in each]) for name, shape in shapes.items()}
