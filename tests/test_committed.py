@@ -60,6 +60,8 @@ def test_the_chunk_begins_with_what_is_committed_and_reads_nothing_beyond(head: 
         first, second = made(*named.values())[0], made(*noise.values())[0]
         other = made(*(named | {"committed": named["committed"] + 0.3}).values())[0]
     torch.testing.assert_close(first, second, atol=0, rtol=0)
+    prefix = made.prefix(noise)
+    assert prefix is not None and not prefix.chunk[~prefix.mask].any(), "a head is given nothing beyond it"
     for chunk, committed, steps in zip(first, named["committed"], (0, 3, 8), strict=True):
         torch.testing.assert_close(chunk[:steps], committed[:steps], atol=1e-4, rtol=0)
     assert torch.equal(other[0], first[0]), "nothing is committed"
