@@ -30,7 +30,7 @@ from ros_nodes.sim_node import SimNode
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
 from sim.worlds import DEFAULT, load
-from sim.worlds.interface import SUCCESS_STEPS, Task
+from sim.worlds.interface import Task
 
 SEED = 1_000_000
 
@@ -77,9 +77,9 @@ class Stack:
         self._call("safety_node/reset")
         self._operator.publish(String(data=task.phrasings[0]))
         self.robot.begin(task)
-        while self.robot.steps < task.steps and self.robot.held < SUCCESS_STEPS:
+        while self.robot.steps < task.steps and self.robot.held < self.robot.world.success_steps:
             self.executor.spin_once(timeout_sec=0.05)
-        return self.robot.held >= SUCCESS_STEPS
+        return self.robot.held >= self.robot.world.success_steps
 
     def close(self) -> None:
         """End the nodes."""

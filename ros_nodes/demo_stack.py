@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from policy.errors import InputError
 from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
-from sim.worlds.interface import SUCCESS_STEPS, Task
+from sim.worlds.interface import Task
 
 READY = 60.0  # s for the stack to start, and for a service to answer
 
@@ -82,12 +82,12 @@ class Stack:
     def follow(self, task: Task, seconds: float, until_contact: bool) -> bool:
         """Let the robot work until the task is done, it touches something or time is over: is it done?"""
         end, held = self.robot.now + round(seconds * 1e9), 0
-        while self.robot.now < end and held < SUCCESS_STEPS:
+        while self.robot.now < end and held < self.robot.world.success_steps:
             self._step()
             held = held + 1 if task.success(self.robot.world) else 0
             if until_contact and self.robot.world.contact:
                 break
-        return held >= SUCCESS_STEPS
+        return held >= self.robot.world.success_steps
 
     def close(self) -> None:
         """End all nodes in the regular way."""

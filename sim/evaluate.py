@@ -4,6 +4,7 @@ python -m sim.evaluate models/tabletop
 python -m sim.evaluate models/tabletop --switch early,mid,late      the instruction changes mid-execution
 python -m sim.evaluate models/tabletop --shift all                  other lights, colours, cameras, objects
 python -m sim.evaluate models/tabletop --latency-ms 0,100,200        success and smoothness with slow inference
+python -m sim.evaluate ws://127.0.0.1:8000 --mapping mine.yaml      a policy that is served elsewhere
 python -m sim.evaluate models/tabletop --words all                  opposites, negations, near misses, two tasks at once
 """
 
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 from policy.errors import InputError, exit_code
+from policy.running.policy_client import SCHEMES
 from policy.running.schedule import STRATEGIES
 from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.evaluation_jobs import choose_films, plan
@@ -53,7 +55,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sim.evaluate", description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="model folder, as policy.export writes it")
+    parser.add_argument("model", help="model folder, as policy.export writes it, or ws://host:port of a policy server")
+    parser.add_argument("--mapping", help="YAML of a served policy's keys; default: as its server describes it")
     parser.add_argument(
         "--episodes",
         type=int,
@@ -87,6 +90,8 @@ def _arguments() -> argparse.Namespace:
     if len(kinds) > 1:
         raise InputError(f"{' and '.join(f'--{name}' for name in kinds)} are two evaluations: give one of them")
     kind = kinds[0]
+    if kind != "eval" and args.model.startswith(SCHEMES):
+        raise InputError(f"--{kind} looks into the policy, and {args.model} is served elsewhere; give a model folder")
     args.episodes = args.episodes if args.episodes is not None else EPISODES[kind]
     args.out = args.out or f"out/{kind}"
     return args
@@ -96,12 +101,12 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     threads, out = 1 if args.processes > 1 else 2, Path(args.out)
     held_out = max(1, args.episodes // 4)
     settings = common_settings(args) | {"held_out": held_out, "chains": args.chains, "tasks": tasks}
+    settings |= {"mapping": args.mapping} if args.mapping else {}
     jobs = plan(tasks, load(args.world), args.episodes, held_out, args.chains, args.seed)
-    with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
+    with workers(args.processes, open_policy, args.world, args.model, threads, args.mapping) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("run", "seed"))
-        report = summarise(settings, records) | {
-            "command": command(args, "world", "episodes", "chains", "seed", "tasks", "out")
-        }
+        options = ("world", "episodes", "chains", "seed", "tasks", "out", *(("mapping",) if args.mapping else ()))
+        report = summarise(settings, records) | {"command": command(args, *options)}
         report["videos"] = film_all(pool, film_job, choose_films(records, jobs), out / "videos")
     write_json(out / "report.json", report)
     write_page(out, report)

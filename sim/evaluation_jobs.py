@@ -27,7 +27,7 @@ class EpisodeJob:
     run: str  # "main", "reworded", "new_words", "shuffled" or "chain"
     task: str  # "" in a chain, which draws its own
     seed: int
-    start: str  # "home" or "other", as in sim.initial_states
+    start: str  # as in sim.initial_states
     shift: str = NONE  # as in sim.shifts
     latency_ms: int = 0  # of the simulated clock, from a frame to its chunk
     schedule: str | None = (
@@ -46,7 +46,7 @@ def plan(
     alone = set(tasks) - (set(world.tasks) if len(world.tasks) > 1 else set())
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
     wanted = [
-        (run, task, "other" if i % 3 == 2 and task not in alone else "home")
+        (run, task, "home" if task in alone else world.evaluated_from[i % len(world.evaluated_from)])
         for run, n in runs
         for task in tasks
         if run != "shuffled" or task not in alone

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from policy.errors import InputError
 from policy.running.models import find_model
-from policy.running.session import Session
+from policy.running.remote import RemoteSession, open_session
+from sim.worlds import load
 
 LOG, SETTINGS = "episodes.jsonl", "settings.json"
 Record = dict[str, Any]
@@ -23,11 +24,12 @@ Record = dict[str, Any]
 
 def common_settings(args: argparse.Namespace) -> Record:
     """What decides the records of any evaluation; `InputError`, before it writes, for a model that cannot run."""
-    Session(args.model, 1, "cpu")
+    session = open_session(args.model, 1, "cpu", load(args.world).contract(), args.mapping)
+    session.close()
     return {
         "policy": args.model,
         "world": args.world,
-        "sha256": fingerprint(find_model(args.model)),
+        "sha256": session.fingerprint if isinstance(session, RemoteSession) else fingerprint(find_model(args.model)),
         "seed": args.seed,
         "episodes": args.episodes,
     }

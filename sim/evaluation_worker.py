@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from policy.errors import InputError
+from policy.running.policy_client import PolicyServerError
+from policy.running.remote import open_session
 from policy.running.session import Session
 from sim.evaluation_jobs import EpisodeJob, Record, play, succeeded
 from sim.video import Video
@@ -14,15 +17,19 @@ _world: World
 _session: Session
 
 
-def open_policy(world: str, model: str, threads: int) -> None:
+def open_policy(world: str, model: str, threads: int, mapping: str | None = None) -> None:
     """Load world and policy, once in each process."""
     global _world, _session
-    _world, _session = load(world)(), Session(model, threads, "cpu")
+    kind = load(world)
+    _world, _session = kind(), open_session(model, threads, "cpu", kind.contract(), mapping)
 
 
 def play_job(job: EpisodeJob) -> Record:
-    """Play a job; its record."""
-    return play(job, _world, _session)
+    """Play a job; its record. `InputError` where a served policy does not answer: its episode is no failure."""
+    try:
+        return play(job, _world, _session)
+    except PolicyServerError as error:
+        raise InputError(f"{error}; what was played is kept: start the server and give the command again") from None
 
 
 def film_job(job: EpisodeJob, path: Path) -> Record:

@@ -5,8 +5,9 @@ from copy import deepcopy
 import numpy as np
 
 from sim.demonstration import demonstrate
-from sim.worlds.interface import SUCCESS_STEPS, Task, World
+from sim.worlds.interface import Task, World
 
+KINDS = ("home", "other", "near_miss", "undecided")
 MISSED = (2, 25)  # control steps before success at which the expert lets go
 LEAVING = (14, 30)  # control steps for which the open hand then rises: at the block it would learn to turn away
 
@@ -17,16 +18,18 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     "home": the arm is near its home pose. "other": experts have done one to three other tasks, each until its success
     has held as in an evaluation, or up to a second longer. "undecided": the task or its opposite could be asked for, as
     with a drawer that is half open; the task may be done already. "near_miss": the task's own expert has let go shortly
-    before success, because states that look done and are not are rare elsewhere.
+    before success, because states that look done and are not are rare elsewhere. Other kinds are the world's own.
     """
     rng = np.random.default_rng(seed)
-    _lay_out(world, task, rng, kind)
+    _lay_out(world, task, rng, kind, seed)
     task.arrange(world, rng)
 
 
-def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str) -> None:
+def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str, seed: int) -> None:
     if kind == "undecided":
         return _undecided(world, task, rng)
+    if kind not in KINDS:
+        return world.begin(task.name, kind, seed, rng)
     while True:
         layout = deepcopy(rng)
         world.reset(rng)
@@ -62,7 +65,7 @@ def _miss(world: World, task: Task, rng: np.random.Generator, layout: np.random.
     held = list(demonstrate(world, task))
     if not any(held):
         return False
-    after = held.index(True) + 1 - SUCCESS_STEPS - int(rng.integers(*MISSED))
+    after = held.index(True) + 1 - world.success_steps - int(rng.integers(*MISSED))
     leaving = int(rng.integers(*LEAVING))
     world.reset(layout)
     for action in task.near_miss(world, after, leaving):

@@ -19,6 +19,8 @@ from sim.evaluation_run import command, common_settings, play_all, write_json
 from sim.evaluation_worker import open_policy, play_job
 from sim.job_queue import workers
 from sim.success_rate import success_rate
+from sim.worlds import load
+from sim.worlds.interface import World
 
 LONGEST = 2000  # ms
 LATENCIES = "0,50,100,200,400"
@@ -32,7 +34,7 @@ def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     latencies, schedules = _latencies(args.latency_ms), _schedules(args.schedule, spec)
     out, threads = Path(args.out), 1 if args.processes > 1 else 2
     settings = common | {"latencies_ms": latencies, "schedules": schedules, "tasks": tasks}
-    jobs = plan(schedules, latencies, tasks, args.episodes, args.seed)
+    jobs = plan(load(args.world), schedules, latencies, tasks, args.episodes, args.seed)
     with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("schedule", "latency_ms", "task", "seed"))
     report = summarise(settings, records) | {"command": command(args, *OPTIONS)}
@@ -44,11 +46,18 @@ def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
 
 
 def plan(
-    schedules: Sequence[str], latencies: Sequence[int], tasks: Sequence[str], episodes: int, seed: int
+    world: type[World],
+    schedules: Sequence[str],
+    latencies: Sequence[int],
+    tasks: Sequence[str],
+    episodes: int,
+    seed: int,
 ) -> list[EpisodeJob]:
     """Every episode with each strategy and latency, from the same seeds."""
     return [
-        EpisodeJob("main", task, seed + number * episodes + i, "home", latency_ms=latency, schedule=schedule)
+        EpisodeJob(
+            "main", task, seed + number * episodes + i, world.evaluated_from[0], latency_ms=latency, schedule=schedule
+        )
         for schedule in schedules
         for latency in latencies
         for number, task in enumerate(tasks)

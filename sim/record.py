@@ -26,7 +26,7 @@ from sim.initial_states import start
 from sim.job_queue import run_jobs
 from sim.shifts import vary
 from sim.worlds import DEFAULT, load
-from sim.worlds.interface import SUCCESS_STEPS, Task, World
+from sim.worlds.interface import Task, World
 
 TRAINING = 1_000_000  # seeds from here on are for evaluation
 SEEDS = 100_000  # seeds of the first attempts; each further attempt has as many of its own
@@ -94,7 +94,7 @@ def _demonstrate(task: Task, world: World, writer: DemonstrationWriter, disturba
         writer.command(action)
         world.step(action, disturbance() if disturbance else None)
         held = held + 1 if task.success(world) else 0
-    return held >= SUCCESS_STEPS
+    return held >= world.success_steps
 
 
 class _ExpertFailed(Exception):

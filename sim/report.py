@@ -31,6 +31,7 @@ def summarise(settings: Record, records: list[Record]) -> Record:
         for reason, steps in record["interventions"].items():
             interventions[reason] = interventions.get(reason, 0) + steps
     main = by_task("main")
+    kinds = dict.fromkeys(r["start"] for r in runs["main"])
     lengths = [r["completed"] for r in runs["chain"]]
     return {
         "policy": settings["policy"],
@@ -38,7 +39,7 @@ def summarise(settings: Record, records: list[Record]) -> Record:
         "seed": settings["seed"],
         "tasks": main["tasks"],
         "mean": main["mean"],
-        "starts": {kind: success_rate(r for r in runs["main"] if r["start"] == kind) for kind in ("home", "other")},
+        "starts": {kind: success_rate(r for r in runs["main"] if r["start"] == kind) for kind in kinds},
         "held_out_phrasings": {run: by_task(run) for run in ("reworded", "new_words")},
         "control": {"shuffled_instruction": by_task("shuffled")},
         "chains": {
@@ -108,8 +109,8 @@ def write_page(folder: Path, report: Record) -> None:
 def _chart(report: Record) -> str:
     """Success rates of the tasks, the worst on top, and of the initial states."""
     tasks = sorted(report["tasks"].items(), key=lambda item: item[1]["rate"])
-    starts = [("start at home", report["starts"]["home"]), ("start elsewhere", report["starts"]["other"])]
-    return bars([(*row, "task") for row in tasks] + [(*row, "start") for row in starts])
+    starts = [(f"start: {kind}", rate, "start") for kind, rate in report["starts"].items()]
+    return bars([(*row, "task") for row in tasks] + starts)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from policy.running.loop import Embedding, InferenceLoop, Work
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
-from sim.worlds.interface import SUCCESS_STEPS, Task, World
+from sim.worlds.interface import Task, World
 
 Watch = Callable[[], None]
 
@@ -161,11 +161,11 @@ class SimulatedLoop:
 
 
 def steps_until_success(task: Task, world: World, step: Callable[[], None], most: int) -> int | None:
-    """Call `step` until success has held for SUCCESS_STEPS; the number of calls, None if `most` are not enough."""
+    """Call `step` until success has held, as the world asks; the number of calls, None if `most` are not enough."""
     held = 0
     for done in range(1, most + 1):
         step()
         held = held + 1 if task.success(world) else 0
-        if held == SUCCESS_STEPS:
+        if held == world.success_steps:
             return done
     return None

@@ -15,6 +15,7 @@ from sim.job_queue import workers
 from sim.shifts import NONE, shift_names
 from sim.success_rate import success_rate
 from sim.worlds import load
+from sim.worlds.interface import World
 
 GOAL = 0.95  # of the success without the shift
 
@@ -24,7 +25,7 @@ def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     shifts, out = shift_names(args.shift, load(args.world)), Path(args.out)
     threads = 1 if args.processes > 1 else 2
     settings = common_settings(args) | {"shifts": shifts, "tasks": tasks}
-    jobs = plan(shifts, tasks, args.episodes, args.seed)
+    jobs = plan(load(args.world), shifts, tasks, args.episodes, args.seed)
     with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
         records = play_all(pool, play_job, jobs, out, settings, ("shift", "task", "seed"))
         report = summarise(settings, records) | {
@@ -37,10 +38,12 @@ def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     print(f"of {report['without']['rate']:.1%} without: {ratios}; report {out / 'report.json'}")
 
 
-def plan(shifts: Sequence[str], tasks: Sequence[str], episodes: int, seed: int) -> list[EpisodeJob]:
+def plan(world: type[World], shifts: Sequence[str], tasks: Sequence[str], episodes: int, seed: int) -> list[EpisodeJob]:
     """Every episode without a shift and with each one, from the same seeds."""
     return [
-        EpisodeJob("main", task, seed + number * episodes + i, "other" if i % 3 == 2 else "home", shift)
+        EpisodeJob(
+            "main", task, seed + number * episodes + i, world.evaluated_from[i % len(world.evaluated_from)], shift
+        )
         for shift in (NONE, *shifts)
         for number, task in enumerate(tasks)
         for i in range(episodes)

@@ -14,7 +14,7 @@ from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.shifts import vary
 from sim.switch_candidates import Candidate
-from sim.worlds.interface import SUCCESS_STEPS, Task, World
+from sim.worlds.interface import Task, World
 
 MOVED = 0.025  # m: an object that has been put back lies this close to its former place
 FALLING = 0.6  # m/s: as after a fall of 2 cm
@@ -81,7 +81,7 @@ def replay(
         if mode == ROLLBACK and any(world.fall_speed(body) > FALLING for body in world.loose_bodies):
             raise Rejected("an object was dropped")
         held = held + 1 if b.success(world) else 0
-    if held < SUCCESS_STEPS:
+    if held < world.success_steps:
         raise Rejected("B failed")
     return look
 

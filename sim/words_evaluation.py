@@ -16,7 +16,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
-from sim.worlds.interface import SUCCESS_STEPS, Sentences, Task, World
+from sim.worlds.interface import Sentences, Task, World
 
 RUNS = ("order", "negated", "under_way", "near_misses", "pairs")
 UNDER_WAY = 40  # control steps, at most, after which a task is under way
@@ -58,7 +58,7 @@ class Held:
         """After a control step."""
         for name, task in self._tasks.items():
             self._steps[name] = self._steps[name] + 1 if task.success(self._world) else 0
-            if self._steps[name] == SUCCESS_STEPS:
+            if self._steps[name] == self._world.success_steps:
                 self.done.add(name)
 
 

@@ -13,6 +13,7 @@ from policy.robot.contract import load
 from policy.running.schedule import STRATEGIES
 from sim import latency_evaluation
 from sim.seams import Seams
+from sim.worlds.tabletop.world import Tabletop
 from tests.tiny import write_model
 
 CONTRACT = load("tabletop")
@@ -49,7 +50,7 @@ def test_a_leap_between_two_chunks_is_jerk_at_the_seam_and_not_inside() -> None:
 
 
 def test_every_episode_is_played_with_each_schedule_and_latency_from_the_same_seeds() -> None:
-    jobs = latency_evaluation.plan(["replace", "ensemble"], [0, 200], ["a", "b"], 3, 1_000_000)
+    jobs = latency_evaluation.plan(Tabletop, ["replace", "ensemble"], [0, 200], ["a", "b"], 3, 1_000_000)
     assert len(jobs) == 2 * 2 * 2 * 3
     seeds = {(j.schedule, j.latency_ms): [j.seed for j in jobs if (j.schedule, j.latency_ms) == key] for j in jobs
              for key in [(j.schedule, j.latency_ms)]}  # fmt: skip

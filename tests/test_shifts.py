@@ -171,7 +171,7 @@ def test_unknown_shifts_are_refused() -> None:
 
 
 def test_every_shift_plays_the_same_episodes() -> None:
-    jobs = shift_evaluation.plan(["noise", "jpeg"], ["lamp_on", "put_red"], 3, 1_000_000)
+    jobs = shift_evaluation.plan(Tabletop, ["noise", "jpeg"], ["lamp_on", "put_red"], 3, 1_000_000)
     assert len(jobs) == 18
     played = [[(j.task, j.seed, j.start) for j in jobs if j.shift == name] for name in (NONE, "noise", "jpeg")]
     assert played[0] == played[1] == played[2] and len(set(played[0])) == 6

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from policy.robot.contract import load
 from policy.switching.demonstration import (
     ADVANCE,
     APPROACH_STEPS,
@@ -15,12 +16,13 @@ from policy.switching.demonstration import (
     fill_gaps,
 )
 from policy.switching.gripper import GRIPPER_STEPS, has_released
-from policy.switching.motion import BLEND_STEPS, PACE, STANDSTILL, VELOCITY_MARGIN, straight_line
+from policy.switching.motion import BLEND_STEPS, PACE, STANDSTILL, VELOCITY_MARGIN, full_speed, straight_line
 from policy.switching.stitching import WAIT_STEPS, SwitchStitcher
 from tests.demo_bag import CONTRACT, LAG, REACHED, RELEASED, TAKEN, grasp
 from tests.demo_bag import PACE as TRAVEL
 
 OPEN, SHUT = 0.08, 0.0
+STEP = PACE * float(full_speed(CONTRACT)[0])  # rad, of the first joint
 STITCHER = SwitchStitcher(CONTRACT, LAG)
 
 
@@ -50,10 +52,10 @@ def test_the_free_hand_goes_back_the_same_way_at_pace() -> None:
     path = np.array(STITCHER.reverse_states(turned, 60, 10))
     free = path[np.flatnonzero(path[:, 7] == OPEN)[GRIPPER_STEPS - 1] :]
     pace = np.abs(np.diff(free, axis=0))[:, :7].max(1)
-    assert pace.min() > PACE / 2 and pace.max() <= PACE + 1e-6
+    assert pace.min() > STEP / 2 and pace.max() <= STEP + 1e-6
     assert len(free) < REACHED - 10  # sooner than the approach took
     passed = [np.abs(free - turned.state[k])[:, :2].max(1).min() for k in (30, 25, 20, 10)]
-    assert max(passed) < PACE and np.abs(free[-1] - turned.state[10]).max() < 1e-6
+    assert max(passed) < STEP and np.abs(free[-1] - turned.state[10]).max() < 1e-6
 
 
 def test_the_gripper_opens_where_it_had_closed_and_the_arm_waits_for_it() -> None:
@@ -70,16 +72,28 @@ def test_the_gripper_opens_where_it_had_closed_and_the_arm_waits_for_it() -> Non
 def test_pauses_are_left_out() -> None:
     a = grasp(closes=False)
     path = np.array(STITCHER.reverse_states(a, 60, 20))
-    assert (np.abs(np.diff(path[:, 0])) > STANDSTILL).all()  # without the ten steps in which it stood
+    assert (np.abs(np.diff(path[:, 0])) > STANDSTILL / PACE * STEP).all()  # without the ten steps in which it stood
     assert path[0, 0] == a.state[60, 0] and path[-1, 0] == a.state[20, 0]
 
 
 def test_a_straight_line_moves_at_pace_and_ends_at_its_goal() -> None:
     start, goal, gripper = np.zeros(8), np.array([0.5, -0.2, 0, 0, 0, 0, 0, 0.01]), np.full(8, OPEN)
     line = np.array(straight_line(CONTRACT, start, goal, gripper))
-    assert len(line) == int(np.ceil(0.5 / PACE)) and np.abs(np.diff([start, *line], axis=0))[:, :7].max() <= PACE + 1e-9
+    assert len(line) == int(np.ceil(0.5 / STEP)) and np.abs(np.diff([start, *line], axis=0))[:, :7].max() <= STEP + 1e-9
     np.testing.assert_allclose(line[-1], np.where(CONTRACT.grippers, gripper, goal))
     assert set(line[:, 7]) == {OPEN} and straight_line(CONTRACT, start, start, start) == []
+
+
+def test_a_pose_moves_as_far_in_a_step_as_the_hand_can() -> None:
+    """Metres and radians have limits of their own: what is a pause or a pace in one says nothing of the other."""
+    contract = load("libero_goal")
+    fastest = full_speed(contract)
+    start = np.array([0, 0, 1.1, 0, 0, 0, OPEN])
+    for axis, distance in ((0, 0.2), (4, 0.6)):
+        goal = start + distance * np.eye(7)[axis]
+        line = np.array(straight_line(contract, start, goal, goal))
+        moved = np.abs(np.diff([start, *line], axis=0))[:, axis]
+        assert moved.max() <= PACE * fastest[axis] + 1e-6 and moved.min() > 0.8 * PACE * fastest[axis]
 
 
 @pytest.mark.parametrize(

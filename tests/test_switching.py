@@ -11,9 +11,9 @@ from policy.spec import Frame
 from sim.switch_evaluation import counterfactual, metrics, recorded_episode, switch_episode
 from sim.switch_evaluation.counterfactual import Counterfactual
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
-from sim.switch_evaluation.switch_episode import GRACE, LAYOUTS, play
+from sim.switch_evaluation.switch_episode import LAYOUTS, play
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, ordered_pairs, plan
-from sim.worlds.interface import RATE
+from sim.worlds.interface import GRACE, RATE
 from sim.worlds.tabletop.layout import HOME
 from sim.worlds.tabletop.table import OPEN
 from sim.worlds.tabletop.tasks import TASKS
@@ -77,7 +77,7 @@ def undisturbed(contact: str, success_step: int | None, can_switch: str = "") ->
     """A counterfactual with a mark for each control step, "1" in contact, and enough steps after them."""
     steps = [mark == "1" for mark in contact] + [False] * counterfactual.AFTER
     possible = [mark == "1" for mark in can_switch] or [True] * len(steps)
-    return Counterfactual(np.zeros((len(steps), 8)), np.array(steps), np.array(possible), success_step)
+    return Counterfactual(np.zeros((len(steps), 8)), np.array(steps), np.array(possible), success_step, None)
 
 
 def test_a_switch_is_drawn_within_its_phase() -> None:

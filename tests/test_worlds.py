@@ -10,13 +10,13 @@ import pytest
 from policy.errors import InputError
 from sim import record
 from sim.initial_states import start
-from sim.worlds import WORLDS, load
+from sim.worlds import WORLDS, installed, load
 from sim.worlds.interface import STEP_NS, World
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module", params=WORLDS)
+@pytest.fixture(scope="module", params=installed())
 def world(request: pytest.FixtureRequest) -> World:
     return load(request.param)()
 

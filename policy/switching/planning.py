@@ -16,13 +16,13 @@ import numpy as np
 from policy.robot.contract import Contract
 from policy.switching.demonstration import Demonstration
 from policy.switching.gripper import has_released
-from policy.switching.motion import BLEND_STEPS
+from policy.switching.motion import BLEND_STEPS, steps_apart
 from policy.switching.reverse import Segment, forward_segment, retreat_segment, reverse_segment
 
 PHASES = ("early", "mid", "late")
 AFTER = 1.0  # s after the last contact in which a switch is late
 BEFORE = (0.5, 1.0)  # s kept before the onset of the contact, or else before the switch
-SAME_START = 0.2  # rad (or m): two episodes whose first states are this close have the same start
+SAME_START = 1.8  # steps at full speed: two episodes whose first states are this close have the same start
 FIRST_STEP = 3  # the earliest step of a switch
 
 
@@ -30,8 +30,8 @@ FIRST_STEP = 3  # the earliest step of a switch
 class Recording:
     """A recorded episode without its images."""
 
-    bag: Path
-    number: int  # of the episode in its bag
+    name: str  # of what it was recorded in
+    number: int  # of the episode in it
     instruction: str
     task: str  # the label, or the instruction where there is none
     stamps: np.ndarray  # int64 (T,) ns
@@ -92,8 +92,8 @@ def _other_task(
     by_task: dict[str, list[tuple[float, Recording]]] = {}
     for other in recordings:
         if other.task != recording.task:
-            difference = np.abs(other.demo.state[0] - recording.demo.state[0])[~contract.grippers].max()
-            by_task.setdefault(other.task, []).append((float(difference), other))
+            difference = float(steps_apart(contract, other.demo.state[0], recording.demo.state[0]))
+            by_task.setdefault(other.task, []).append((difference, other))
     nearest = [min(others, key=lambda pair: pair[0]) for _, others in sorted(by_task.items())]
     same_start = [pair for pair in nearest if pair[0] < SAME_START]
     candidates = same_start or nearest

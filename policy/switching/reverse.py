@@ -17,7 +17,7 @@ import numpy as np
 from policy.robot.contract import Contract
 from policy.switching.demonstration import ADVANCE, APPROACH_STEPS, FORWARD, RETREAT_STEPS, ROLLBACK, Demonstration
 from policy.switching.gripper import action_range, command_changes
-from policy.switching.motion import STANDSTILL, blend, braking_steps
+from policy.switching.motion import STANDSTILL, blend, braking_steps, full_speed
 
 LAGS = range(9)  # steps: tracking lags that are tried
 GRIPPER_DELAY = 0.2  # s that a gripper may take to follow its command
@@ -105,7 +105,8 @@ def _reversed_frames(
 ) -> tuple[list[int], np.ndarray]:
     """The reversed frames down to `goal` and their gripper commands (N, A), pauses left out."""
     frames, gripper, last = list(brake), [commands[k] for k in brake], brake[-1]
-    standstill = np.where(contract.grippers, GRIPPER_STANDSTILL * action_range(contract), STANDSTILL)
+    standing = GRIPPER_STANDSTILL * action_range(contract), STANDSTILL * full_speed(contract)
+    standstill = np.where(contract.grippers, *standing)
     for k in range(brake[-1] - 1, goal - 1, -1):
         if k in settled:  # the arm arrives, then the gripper, which follows its command late
             frames += [k] * 2 * lag

@@ -5,9 +5,9 @@ import numpy as np
 from policy.robot.contract import Contract
 from policy.switching.demonstration import APPROACH_STEPS, Demonstration
 from policy.switching.gripper import GRIPPER_CHANGE, action_range, grasp_at
-from policy.switching.motion import PACE
+from policy.switching.motion import PACE, steps_apart
 
-SAME_GRASP = 0.03  # rad: largest joint difference of two equal grasps
+SAME_GRASP = 0.28  # steps at full speed between two equal grasps, at most
 
 
 def shared_grasp_step(contract: Contract, a: Demonstration, t: int, b: Demonstration) -> int | None:
@@ -24,7 +24,7 @@ def shared_grasp_step(contract: Contract, a: Demonstration, t: int, b: Demonstra
         if theirs is None or not _equal(contract, a.state[ours.closed], b.state[theirs.closed]):
             continue
         steps = np.arange(theirs.closed, max(theirs.closed + 1, theirs.open - APPROACH_STEPS))
-        distance = np.abs(b.state[steps] - a.state[t])[:, ~contract.grippers].max(1) / PACE
+        distance = steps_apart(contract, b.state[steps], a.state[t]) / PACE
         return int(steps[np.argmin(distance + len(steps) - np.arange(len(steps)))])
     return None
 
@@ -37,6 +37,5 @@ def same_first_grasp(contract: Contract, a: Demonstration, onset: int, b: Demons
 
 def _equal(contract: Contract, state: np.ndarray, other: np.ndarray) -> bool:
     """Whether two states (A,) are the same grasp."""
-    difference, hands = np.abs(state - other), contract.grippers
-    opening = (difference / action_range(contract))[hands]
-    return bool(difference[~hands].max() < SAME_GRASP and opening.max(initial=0) < GRIPPER_CHANGE)
+    opening = (np.abs(state - other) / action_range(contract))[contract.grippers]
+    return bool(steps_apart(contract, state, other) < SAME_GRASP and opening.max(initial=0) < GRIPPER_CHANGE)

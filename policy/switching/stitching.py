@@ -30,7 +30,7 @@ from policy.switching.demonstration import (
     fill_gaps,
 )
 from policy.switching.gripper import GRIPPER_STEPS, command_changes, has_released
-from policy.switching.motion import PACE, STANDSTILL, at_pace, blend, row_at, straight_line
+from policy.switching.motion import PACE, STANDSTILL, at_pace, blend, row_at, steps_apart, straight_line
 from policy.switching.shared_grasp import same_first_grasp, shared_grasp_step
 
 WAIT_STEPS = 6  # steps that the new motion waits while A's motion brakes
@@ -101,7 +101,7 @@ class SwitchStitcher:
             if path and command_changes(self.contract, row, path[-1]):
                 path += [np.where(hands, path[-1], row)] * self.lag
                 path += [row] * GRIPPER_STEPS
-            elif not path or np.abs(row - path[-1])[~hands].max() > STANDSTILL:
+            elif not path or steps_apart(self.contract, row, path[-1]) > STANDSTILL:
                 path.append(row)
             else:
                 continue
@@ -113,7 +113,7 @@ class SwitchStitcher:
         """The step of B before `end` from which B ends soonest: straight motion to it plus the rest of B."""
         if not self.shared_grasp:
             return 0
-        distance = np.abs(b.state[:end] - here)[:, ~self.contract.grippers].max(1) / PACE
+        distance = steps_apart(self.contract, b.state[:end], here) / PACE
         return int(np.argmin(distance + np.arange(end, 0, -1)))
 
     def _commands(

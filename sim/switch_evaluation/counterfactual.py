@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.rollout import steps_until_success
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
-from sim.worlds.interface import RATE, SUCCESS_STEPS, Task
+from sim.worlds.interface import RATE, Task
 
 AFTER = 3 * RATE  # control steps recorded after success, or after the time of the task
 LATE = RATE  # control steps after the last contact in which a switch is late
@@ -23,12 +23,8 @@ class Counterfactual:
     setpoints: np.ndarray  # (T, A)
     contact: np.ndarray  # (T,) bool, after each control step
     can_switch: np.ndarray  # (T,) bool: after this control step the next instruction can be given
-    success_step: int | None  # control steps until success had held for SUCCESS_STEPS steps, None where it did not
-
-    @property
-    def success_began(self) -> int | None:
-        """Control steps until the success that held began."""
-        return None if self.success_step is None else self.success_step - SUCCESS_STEPS + 1
+    success_step: int | None  # control steps until success had held, None where it did not
+    success_began: int | None  # control steps until the success that held began
 
     def switch_steps(self, phase: str) -> np.ndarray:
         """All switches of a phase, each as the number of control steps before it.
@@ -66,4 +62,7 @@ def run_counterfactual(episode: RecordedEpisode, task: Task, can_switch: Callabl
     success_step = steps_until_success(task, episode.world, step, task.steps)
     for _ in range(AFTER):
         step()
-    return Counterfactual(np.array(episode.setpoints), np.array(episode.contact), np.array(allowed), success_step)
+    began = None if success_step is None else success_step - episode.world.success_steps + 1
+    return Counterfactual(
+        np.array(episode.setpoints), np.array(episode.contact), np.array(allowed), success_step, began
+    )

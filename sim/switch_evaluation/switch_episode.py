@@ -15,9 +15,8 @@ from sim.switch_evaluation.object_safety import ObjectTrack
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.scenario import Scenario, can_switch, draw_scenario, draw_switch_steps
 from sim.switch_evaluation.switch_jobs import SwitchJob
-from sim.worlds.interface import RATE, SUCCESS_STEPS, World
+from sim.worlds.interface import RATE, World
 
-GRACE = 5 * RATE  # control steps beyond those of a task, to leave the former one
 LAYOUTS = 12  # layouts in which a pair is tried
 STRIDE = 1_000_000  # between the seeds of these layouts
 CONTINUE, PHRASING = "continue", "phrasing"  # how A is asked for again: by this word, or by its instruction
@@ -78,7 +77,7 @@ def _measure(
         episode.step()
         track.record()
 
-    taken = steps_until_success(last, world, step_on, last.steps + GRACE)
+    taken = steps_until_success(last, world, step_on, last.steps + world.grace)
     setpoints, undisturbed = np.array(episode.setpoints), counterfactual.setpoints
     arm = ~session.contract.grippers
     record = {
@@ -88,7 +87,7 @@ def _measure(
         "switch_steps": list(steps),
         "success": taken is not None,
         "counterfactual_success": counterfactual.success_step is not None,
-        "time_to_b_s": None if taken is None else (taken - SUCCESS_STEPS + 1) / RATE,
+        "time_to_b_s": None if taken is None else (taken - world.success_steps + 1) / RATE,
         "reaction_s": metrics.reaction_time(setpoints, np.array(episode.serves_newest), undisturbed, steps[-1]),
         "jerk_ratio": metrics.jerk_ratio(setpoints[:, arm], undisturbed[:, arm], steps[-1]),
         "mode_steps": dict(episode.mode_steps),
@@ -113,5 +112,5 @@ def _resume(job: SwitchJob, scenario: Scenario, episode: RecordedEpisode) -> Rec
         return {"by": "", "success": False}
     by = CONTINUE if job.method == "ours" and bool(scenario.rng.integers(2)) else PHRASING
     episode.instruct(CONTINUE if by == CONTINUE else scenario.instructions[0])
-    taken = steps_until_success(a, world, episode.step, a.steps + GRACE)
+    taken = steps_until_success(a, world, episode.step, a.steps + world.grace)
     return {"by": by, "success": taken is not None, "refused": episode.robot.refused}

@@ -1,6 +1,7 @@
 """The worlds, by name. A world is a folder `sim/worlds/<name>/`, which is imported only when it is asked for."""
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from policy.errors import unknown
 from sim.worlds.interface import World
@@ -9,8 +10,17 @@ DEFAULT = "tabletop"
 WORLDS = {  # name -> module and class, a sim.worlds.interface.World
     "tabletop": "sim.worlds.tabletop.world:Tabletop",
     "tabletop_ee": "sim.worlds.tabletop.poses:TabletopPoses",
+    "tabletop_states": "sim.worlds.tabletop.states:TabletopStates",
     "two_arms": "sim.worlds.two_arms.world:TwoArms",
+    "libero_goal": "sim.worlds.libero_goal.world:LiberoGoal",
 }
+
+ELSEWHERE = {"libero_goal": "libero"}  # a world that has an environment of its own -> the package to tell that by
+
+
+def installed() -> list[str]:
+    """The worlds that this environment can make."""
+    return [name for name in WORLDS if name not in ELSEWHERE or find_spec(ELSEWHERE[name]) is not None]
 
 
 def load(name: str) -> type[World]:

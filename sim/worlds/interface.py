@@ -22,7 +22,8 @@ from policy.spec import Frame
 
 RATE = 20  # Hz: every world is controlled at this rate
 STEP_NS = 10**9 // RATE  # a control step
-SUCCESS_STEPS = 10  # control steps for which success must hold
+SUCCESS_STEPS = 10  # control steps for which success must hold, where a world does not say otherwise
+GRACE = 5 * RATE  # control steps to leave a task for another, likewise
 
 
 class JointReading(NamedTuple):
@@ -62,6 +63,9 @@ class World(ABC):
     sentences: ClassVar[Sentences] = Sentences()
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
+    evaluated_from: ClassVar[tuple[str, ...]] = ("home", "home", "other")  # the starts of an evaluation, in turn
+    success_steps: ClassVar[int] = SUCCESS_STEPS  # control steps for which success must hold
+    grace: ClassVar[int] = GRACE  # control steps beyond those of a task, after a change of the instruction
     lag: ClassVar[int]  # control steps by which the arm follows its set-points
     home: ClassVar[np.ndarray]  # (A,) set-points at home, the hand open
     joint_topics: ClassVar[Mapping[str, tuple[str, ...]]]  # topic of joint states -> its joints; two arms have two
@@ -154,6 +158,10 @@ class World(ABC):
     def filtered(self, picture: np.ndarray) -> np.ndarray:
         """A picture (H, W, 3) as the camera delivers it."""
         return picture if self.image_filter is None else self.image_filter(picture)
+
+    def begin(self, task: str, start: str, seed: int, rng: np.random.Generator) -> None:
+        """Reset to a start of this world's own; one that is not in sim.initial_states."""
+        raise NotImplementedError
 
     def vary(self, rng: np.random.Generator) -> str:
         """Draw another look until the next `reset`, for recordings; what was changed, in words.

@@ -43,6 +43,9 @@ class TabletopPoses(Tabletop):
     def action(self, joints: np.ndarray) -> np.ndarray:
         return np.append(self.kinematics.pose(joints[:7]), joints[7]).astype(np.float32)
 
+    def hand_points(self, actions: np.ndarray) -> np.ndarray:
+        return np.asarray(actions[:, :3], float)
+
     def state(self) -> np.ndarray:
         tcp = self.data.site("tcp")
         turned = rotation_vector(_quaternion(tcp.xmat), DOWN)

@@ -13,6 +13,7 @@ from sim.worlds.interface import JointReading, World
 from sim.worlds.tabletop import layout
 from sim.worlds.tabletop.appearance import CAMERAS, SHIFTS, Appearance
 from sim.worlds.tabletop.kinematics import Kinematics
+from sim.worlds.tabletop.projection import project
 from sim.worlds.tabletop.scene import ARM, FINGERS, build
 
 SUBSTEPS = 25  # physics steps in a control step
@@ -130,6 +131,14 @@ class Table(World):
         renderer = self._renderers[height, width]
         renderer.update_scene(self.data, camera, _OPTIONS)
         return np.asarray(renderer.render())
+
+    def hand_path(self, camera: str, actions: np.ndarray) -> np.ndarray:
+        """Where set-points (N, A) put the finger tips in a picture, (N, 2) as `projection.project`."""
+        return project(self.model, self.data, camera, self.hand_points(actions))
+
+    def hand_points(self, actions: np.ndarray) -> np.ndarray:
+        """Where set-points (N, A) put the finger tips, (N, 3) m."""
+        return np.array([self.kinematics.pose(action[:7])[:3] for action in actions]).reshape(-1, 3)
 
     # -- ground truth: for success tests and experts, never for a policy
 

@@ -1,0 +1,88 @@
+"""The benchmark itself: robot, controller, scene, success predicates and initial states are its own, untouched.
+
+The ten tasks share one scene: one environment serves all of them, and a task is what its goal predicate says.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from policy.errors import InputError
+
+SUITE = "libero_goal"
+NEVER = 10**9  # control steps after which the benchmark ends an episode by itself
+INSTALL = "make libero"
+
+
+class Benchmark:
+    """The environment of the suite, and what it says of its tasks."""
+
+    def __init__(self) -> None:
+        suite, environment, self._bddl, folder = _packages()
+        self._suite = suite()
+        self.names = [str(self._suite.get_task(i).name) for i in range(self._suite.get_num_tasks())]
+        self._files = [_file(folder, self._suite.get_task(i)) for i in range(len(self.names))]
+        with own_random(0):
+            self.env = environment(
+                bddl_file_name=str(self._files[0]),
+                use_camera_obs=False,
+                has_offscreen_renderer=False,
+                hard_reset=False,
+                horizon=NEVER,
+            ).env
+
+    @cached_property
+    def goals(self) -> dict[str, list[Sequence[str]]]:
+        """The goal predicates of each task, all of which must hold, by the task's name in the benchmark."""
+        problems = [self._bddl.robosuite_parse_problem(str(file)) for file in self._files]
+        return {name: problem["goal_state"] for name, problem in zip(self.names, problems, strict=True)}
+
+    def initial_states(self, task: str) -> np.ndarray:
+        """The benchmark's own initial states of a task (50, 79): time, qpos, qvel. For the final evaluation only."""
+        return np.asarray(self._suite.get_task_init_states(self.names.index(task)))
+
+    def reset(self, seed: int) -> None:
+        """Draw a layout by the benchmark's own sampler."""
+        with own_random(seed):
+            self.env.reset()
+
+    def done(self, task: str) -> bool:
+        """Whether the goal of a task holds now, as the benchmark judges."""
+        return all(bool(self.env._eval_predicate(predicate)) for predicate in self.goals[task])
+
+
+@contextmanager
+def own_random(seed: int) -> Iterator[None]:
+    """The benchmark draws from numpy's global generator: seed it, and leave it as it was."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+
+
+def _packages() -> tuple[Any, Any, Any, Path]:
+    """The suite, the environment's class, the parser of its problems, and the folder of these."""
+    try:
+        import robosuite  # noqa: F401  only here: the benchmark has an environment of its own
+        from libero.libero import benchmark, get_libero_path
+        from libero.libero.envs import bddl_utils
+        from libero.libero.envs.env_wrapper import ControlEnv
+    except ImportError as error:
+        raise InputError(
+            f"the world {SUITE} needs the LIBERO benchmark, which this Python has not ({error}); install it in an "
+            f"environment of its own with `{INSTALL}`, and use .venv-libero/bin/python"
+        ) from None
+    return benchmark.get_benchmark(SUITE), ControlEnv, bddl_utils, Path(get_libero_path("bddl_files"))
+
+
+def _file(folder: Path, task: Any) -> Path:
+    path: Path = folder / task.problem_folder / task.bddl_file
+    if not path.is_file():
+        raise InputError(f"{path}, a file of the LIBERO benchmark, is missing; install it again with `{INSTALL}`")
+    return path
