@@ -5,6 +5,7 @@ import numpy as np
 from sim.worlds.libero_goal.motions import (
     CLOSED,
     Motion,
+    Point,
     at,
     fixed,
     grip,
@@ -32,21 +33,19 @@ def pull(world: LiberoTable, drawer: str, out: float) -> Motion:
     """Grasp the handle of a drawer and pull it out by about `out` metres."""
     for _ in range(TRIES):
         if world.joint(drawer) > OPENED:
-            for offset, turn, tolerance in ((0.16, HALF, 0.04), (0.10, LEVEL, 0.015), (0.0, LEVEL, 0.008)):
-                yield from straight(
-                    world,
-                    lambda y=offset: world.geom(HANDLES[drawer]) + at(0, y, 0),
-                    turn,
-                    OPEN,
-                    tolerance,
-                    most=45,
-                )
+            for away, turn, tolerance in ((0.16, HALF, 0.04), (0.10, LEVEL, 0.015), (0.0, LEVEL, 0.008)):
+                yield from straight(world, _before(world, drawer, away), turn, OPEN, tolerance, most=45)
             yield from grip(world, CLOSED, LEVEL)
             goal = world.tcp + at(0, out + world.joint(drawer), 0)
             yield from straight(world, fixed(goal), LEVEL, CLOSED, 0.012, most=40, until=lambda: _wide(world, drawer))
             yield from grip(world, OPEN, LEVEL, most=10)
     back = world.tcp + at(0, 0.06, 0.02)
     yield from straight(world, fixed(back), LEVEL, OPEN, 0.02, most=12)
+
+
+def _before(world: LiberoTable, drawer: str, away: float) -> Point:
+    """A point before the handle of a drawer."""
+    return lambda: world.geom(HANDLES[drawer]) + at(0, away, 0)
 
 
 def _wide(world: LiberoTable, drawer: str) -> bool:
