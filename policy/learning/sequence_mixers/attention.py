@@ -1,7 +1,7 @@
 """Causal transformer over frames (Vaswani et al. 2017) with the keys and values of the last frames as its state."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +44,14 @@ class Layer(nn.Module):
         return x[:, 0], key, value
 
     def _rest(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias
-        h = (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)
-        x = x + self.drop(self.out(h))
+        x = x + self.drop(self._attend(q, k, v, bias))
         mlp: Tensor = self.drop(self.mlp(self.norm2(x)))
         return x + mlp
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias
+        read: Tensor = self.out((scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2))
+        return read
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, width) to (B, heads, T, width / heads)."""
@@ -57,6 +60,8 @@ class Layer(nn.Module):
 
 class Attention(SequenceMixer):
     """Layers that read the last `frames` frames; the state is a ring of their keys and values, the newest last."""
+
+    layer: ClassVar[type[Layer]] = Layer
 
     @dataclass(frozen=True)
     class Settings:
@@ -71,7 +76,7 @@ class Attention(SequenceMixer):
                 f"memory: width {width} does not divide into {settings.heads} heads; change one of them in the recipe"
             )
         self.width, self.frames = width, frames
-        layers = [Layer(width, settings.heads, frames, settings.dropout) for _ in range(settings.layers)]
+        layers = [self.layer(width, settings.heads, frames, settings.dropout) for _ in range(settings.layers)]
         self.layers = cast("list[Layer]", nn.ModuleList(layers))
         self.norm = nn.LayerNorm(width)
 

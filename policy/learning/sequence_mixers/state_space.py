@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.learning.interfaces import SequenceMixer, State
+from policy.learning.sequence_mixers.scan import scan
 from policy.learning.sequence_mixers.segments import shifted
 
 DT_MIN, DT_MAX = 1e-3, 1e-1  # of the steps that training begins with, as Mamba's
@@ -45,7 +46,7 @@ class Layer(nn.Module):
         u, z = self.enter(self.norm(x)).chunk(2, -1)
         u = F.silu(sum((shifted(u, is_first, i) * tap for i, tap in enumerate(self.taps)), self.tap_bias))
         decay, added, read = self._selected(u)
-        h = _scan(decay * (~is_first)[:, :, None, None], added)
+        h = scan(decay * (~is_first)[:, :, None, None], added)
         return self._leave(x, u, z, h, read)
 
     def step(self, x: Tensor, h: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,13 +107,3 @@ class StateSpace(SequenceMixer):
             recurrent.append(h)
             inputs.append(before)
         return self.norm(x), {"recurrent": torch.stack(recurrent, 1), "inputs": torch.stack(inputs, 1)}
-
-
-def _scan(decay: Tensor, added: Tensor) -> Tensor:
-    """h_t = decay_t * h_(t-1) + added_t for all t at once, (B, T, E, N), in log2(T) passes (Hillis and Steele 1986)."""
-    frames, steps = decay.shape[1], 1
-    while steps < frames:
-        added = torch.cat([added[:, :steps], added[:, steps:] + decay[:, steps:] * added[:, :-steps]], 1)
-        decay = torch.cat([decay[:, :steps], decay[:, steps:] * decay[:, :-steps]], 1)
-        steps *= 2
-    return added
