@@ -25,7 +25,13 @@ setup(
     # launch/ and models/ are data and have no __init__.py.
     packages=find_packages(include=["policy", "policy.*", "sim", "sim.*", "ros_nodes", "ros_nodes.*"]),
     package_data={
-        "policy": ["py.typed", "contracts/*.yaml", "recipes/*.yaml", "learning/word_lists.yaml"],
+        "policy": [
+            "py.typed",
+            "contracts/*.yaml",
+            "recipes/*.yaml",
+            "recipes/systems/*.yaml",
+            "learning/word_lists.yaml",
+        ],
         "sim": ["py.typed", "assets/*", "assets/**/*", "worlds/*/assets/*"],
         "ros_nodes": ["py.typed"],
     },

@@ -51,6 +51,9 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
+        if policy.head.indexed:
+            with torch.no_grad():
+                policy.index(batches.spread(policy.head.indexed))
         write_graph(policy, aside / "policy.onnx")
         difference = check_parity(policy, aside / "policy.onnx", batch, action_range)
         policy.spec.save(aside / "spec.json")

@@ -17,6 +17,7 @@ The same letters everywhere:
     committed             float32 (B, H, A)  the set-points that will be executed whatever comes; row i as in a chunk
     committed_steps       int64   (B,)       how many rows of it are
     goal_<camera>         uint8   (B, height, width, 3)  how the end is to look
+    goal_state            float32 (B, S)     what the state is to be then
     return_to_go          float32 (B, 1)     how good the execution is to be
     <condition>_present   bool    (B,)       whether an instruction, a goal, a return is given
     noise                 float32 (B, ...)   what a head samples with
@@ -117,7 +118,7 @@ class Spec:
         named |= {"instruction_present": flag, "contact": number, "contact_origin": states}
         named |= {"committed": actions, "committed_steps": ("int64", ())}
         named |= {f"goal_{name}": self.picture(name) for name in self.cameras}
-        return named | {"goal_present": flag, "return_to_go": number, "return_to_go_present": flag}
+        return named | {"goal_state": states, "goal_present": flag, "return_to_go": number, "return_to_go_present": flag}
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from policy.learning import recipe
+from policy.learning.objectives import OBJECTIVES
 from tests import demo_bag
 
 INSTRUCTIONS = (
@@ -45,10 +46,26 @@ def shrink(name: str) -> dict[str, Any]:
     raw = recipe.dump(recipe.load(name))
     raw["width"] = 16
     sizes = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2, "layers": 1, "heads": 2, "hidden": 8}
-    for part in (*raw["encoders"].values(), raw["mixer"], raw["head"]):
+    sizes |= {"frames": 2, "stride": 2, "entries": 20, "bins": 4}
+    for part in (*raw["encoders"].values(), raw["mixer"], raw["head"], raw["memory"] or {}):
         part |= {key: value for key, value in sizes.items() if key in part}
     raw["training"] |= {"samples": 32, "batch_size": 4, "warmup_steps": 2, "held_out": 0.34}
     return raw
+
+
+def objective(name: str) -> dict[str, Any]:
+    """The smallest recipe with an objective and what it needs, on windows of five frames, without cameras."""
+    needs = OBJECTIVES[name].needs
+    extra = {needs["encoders"]: {}} if "encoders" in needs else {}
+    return {
+        "width": 16,
+        "encoders": {"instruction": {}, "proprioception": {"group_dropout": 0.0}, **extra},
+        "mixer": {"name": "transformer", "layers": 1, "heads": 2},
+        "head": {"name": needs.get("head", "l1"), "hidden": 8},
+        "memory": {"name": "none", "frames": 5, "stride": 2},
+        "objectives": {name: 1.0},
+        "training": {"samples": 20, "batch_size": 10},
+    }
 
 
 def write(path: Path, raw: dict[str, Any]) -> Path:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,10 +20,12 @@ from policy.learning import checkpoint, recipe
 from policy.learning.encoders import ENCODERS
 from policy.learning.encoders.cameras import Cameras, area_weights
 from policy.learning.heads import HEADS
+from policy.learning.interfaces import Features
 from policy.learning.mixers import MIXERS
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
-from policy.learning.objectives import OBJECTIVES, ExecutionEstimation
+from policy.learning.objectives import OBJECTIVES
+from policy.learning.objectives.execution_estimate import ExecutionEstimation
 from policy.learning.onnx_graph import DTYPES, TOLERANCE
 from policy.robot.contract import load
 from policy.running.session import Session
@@ -30,7 +33,7 @@ from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame
 from tests import small
 
-RECIPES = sorted(path.stem for path in recipe.FOLDER.glob("*.yaml"))
+RECIPES = recipe.names()
 SPEC = load("tabletop").spec
 
 
@@ -42,13 +45,15 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) -> None:
+    """Also those of the published systems: each trains two steps, goes on for two, and its graph equals torch."""
     path = str(small.write(tmp_path / "small.yaml", small.shrink(name)))
     for samples in (8, 16):  # two steps, and two more
         train.train(path, bags, tmp_path / "run", samples=samples)
         assert checkpoint.load(tmp_path / "run")[1]["samples"] == samples
     assert export(tmp_path / "run", tmp_path / "model")["difference"] <= TOLERANCE
     tracker = Tracker(Session(tmp_path / "model"))
-    tracker.instruct("open the drawer")
+    goal = {"goal_state": np.zeros(len(SPEC.state))} if "goal_state" in tracker.session.spec.reads else {}
+    tracker.instruct("" if goal else "open the drawer", **goal)
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in SPEC.cameras.items()}
     frame = Frame(0, images, np.zeros(len(SPEC.state), np.float32))
     assert tracker.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
@@ -102,24 +107,34 @@ def test_heads_learn_a_chunk_and_ignore_masked_steps(name: str) -> None:
     optimizer = torch.optim.Adam(head.parameters(), 3e-3)
     losses = []
     for _ in range(300):
-        losses.append(head.loss(features, target, mask, None))
+        losses.append(head.loss(features.repeat(4, 1), target.repeat(4, 1, 1), mask.repeat(4, 1), None))
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()
     first, last = torch.stack(losses[:10]).mean(), torch.stack(losses[-10:]).mean()
     assert last < 0.5 * first < 20
     noise = torch.randn(8, *head.noise) if head.noise else None
+    if head.indexed:
+        head.index(features, target)
     chunk = head.sample(features, noise, None)
     assert chunk.shape == (8, 4, 3) and (chunk - target)[:, :3].abs().mean() < 0.3
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_objectives_label_every_frame(name: str) -> None:
-    objective = OBJECTIVES[name](SPEC, 16, identity_statistics(SPEC))
-    labels = objective.labels(_Cache())
-    assert len(labels) == 10 and np.isfinite(labels).all()
-    loss = objective(torch.zeros(10, 16), torch.from_numpy(labels))
-    assert loss.shape == () and loss > 0
+def test_objectives_label_every_frame_and_teach_the_policy(name: str) -> None:
+    raw = small.objective(name)
+    policy = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC))
+    labels = OBJECTIVES[name].labels(_Cache())
+    assert labels is None or (len(labels) == 10 and np.isfinite(labels).all())
+    batch = inputs(policy, frames=10) | {"actions": torch.randn(10, SPEC.horizon, len(SPEC.action))}
+    batch |= {"mask": torch.ones(10, SPEC.horizon, dtype=torch.bool), "is_first": torch.eye(2, 5, dtype=torch.bool)}
+    batch |= {} if labels is None else {name: torch.from_numpy(labels)}
+    for _ in range(2):  # self-evolution begins with the second step
+        _, parts = policy.loss(batch)
+    policy.zero_grad()
+    parts[name].backward()
+    assert parts[name].shape == () and parts[name] > 0
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in policy.encoders.parameters())
 
 
 def test_the_keyframe_is_the_next_change_of_the_gripper_or_the_end() -> None:
@@ -137,6 +152,9 @@ class _Cache:
     contact = np.arange(10) == 4
     mode, incomplete, bags = np.zeros(10, np.uint8), np.array([False, False]), ["a", "b"]
     contract = load("tabletop")
+    images: ClassVar[dict[str, np.ndarray]] = {
+        name: np.random.default_rng(0).integers(0, 255, (10, 12, 12, 3), np.uint8) for name in SPEC.cameras
+    }
 
 
 STRUCTURE = "2f5f27b1e919"  # hash of the parameter shapes of `chunk`, as in the published weights
@@ -155,16 +173,16 @@ def switching() -> Policy:
     return Policy(recipe.parse(small.shrink("switch")), SPEC, identity_statistics(SPEC)).eval()
 
 
-def inputs(policy: Policy, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Two random samples of the inputs of a switching policy, without contact."""
+def inputs(policy: Policy, seed: int = 0, frames: int = 2) -> dict[str, torch.Tensor]:
+    """Random samples of the inputs of a policy, without contact."""
     torch.manual_seed(seed)
     drawn = {}
     for name, (dtype, shape) in policy.spec.inputs().items():
-        size = (2, *shape)
+        size = (frames, *shape)
         drawn[name] = torch.randint(0, 256, size, dtype=torch.uint8) if dtype == "uint8" else torch.randn(size)
         if name in ("instruction", "previous_instruction"):
             drawn[name] = torch.nn.functional.normalize(drawn[name])
-    return drawn | {"contact": torch.zeros(2, 1)}
+    return drawn | ({"contact": torch.zeros(frames, 1)} if "contact" in drawn else {})
 
 
 def test_a_switching_policy_also_estimates_contact_done_and_mode() -> None:
@@ -214,14 +232,14 @@ def test_without_contact_only_the_previous_instruction_is_read() -> None:
 
 
 def test_the_execution_estimate_learns_its_labels() -> None:
-    torch.manual_seed(0)
+    policy = switching()
     cache, objective = _Cache(), OBJECTIVES["execution_estimate"](SPEC, 16, identity_statistics(SPEC))
     assert isinstance(objective, ExecutionEstimation)
     label = torch.from_numpy(OBJECTIVES["execution_estimate"].labels(cache))
     assert label[:, 0].tolist() == cache.contact.tolist() and (label[:, 2] == 1).all()
     features, optimizer = torch.randn(10, 16), torch.optim.Adam(objective.parameters(), 0.1)
     for _ in range(300):
-        loss = objective(features, label)
+        loss = objective(Features({}, features, features), {"execution_estimate": label}, policy)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

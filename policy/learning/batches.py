@@ -37,7 +37,8 @@ class Batches:
             cache = replace(cache, mode=np.zeros_like(cache.mode))
         self.cache = cache
         self.windows = Windows(cache, cache.contract.spec.horizon)
-        self.labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
+        labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
+        self.labels = {name: label for name, label in labels.items() if label is not None}
         self.reads = frozenset(Policy.describe(recipe, cache.contract.spec).reads)
         self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
         self.remembers = recipe.memory is not None
@@ -81,6 +82,11 @@ class Batches:
         rng, size = np.random.default_rng([self.seed, 2]), self.recipe.batch_size // self.frames
         for start in range(0, len(chosen), size):
             yield self._windows(chosen[start : start + size], rng, 0)
+
+    def spread(self, most: int) -> dict[str, Tensor]:
+        """At most `most` frames of all recordings, evenly spread, without random shift, as windows that end in them."""
+        chosen = np.unique(np.linspace(0, len(self.cache.state) - 1, most).astype(int))
+        return self._windows(chosen, np.random.default_rng([self.seed, 2]), 0)
 
     def gather(self, indices: np.ndarray) -> dict[str, Tensor]:
         """These frames, each for itself, without random shift."""
@@ -134,18 +140,26 @@ class Batches:
             steps = rng.integers(0, horizon // 2 + 1, len(rows)) * (rng.random(len(rows)) >= NOTHING_COMMITTED)
             batch |= {"committed": batch["actions"], "committed_steps": steps}
         if "goal_present" in self.reads:
-            batch |= self.windows.images("goal", self.cache.bounds[episode + 1] - 1, rng, shift)
+            goals = self._goals(rows, episode, rng)
+            batch |= self.windows.images("goal", goals, rng, shift) | {"goal_state": self.cache.state[goals]}
         returns = self.cache.returns[episode]
         batch["return_to_go"] = np.nan_to_num(returns)[:, None]
         given = {
             "instruction_present": True,
-            "goal_present": ~self.cache.incomplete[episode],
+            "goal_present": ~self.cache.incomplete[episode] | (self.recipe.goal_steps > 0),
             "return_to_go_present": np.isfinite(returns),
         }
         for name in sorted(self.reads & set(given)):
             batch[name] = given[name] & (rng.random(len(rows)) >= self.recipe.condition_dropout)
         names = self.reads | {"actions", "mask"}
         return {n: v for n, v in batch.items() if n in names} | {n: v[rows] for n, v in self.labels.items()}
+
+    def _goals(self, rows: np.ndarray, episode: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The frames (B,) that are the goals of these."""
+        end = self.cache.bounds[episode + 1] - 1
+        if not self.recipe.goal_steps:
+            return end
+        return np.minimum(rows + rng.integers(1, self.recipe.goal_steps + 1, len(rows)), end)
 
     @staticmethod
     def _tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:

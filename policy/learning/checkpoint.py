@@ -108,12 +108,13 @@ def resume(folder: Path, policy: Policy, ema: dict[str, Tensor], optimizer: torc
     for name, value in ema.items():
         value.copy_(saved[name])
     moments = _tensors(folder / "optimizer.safetensors")
-    for name, parameter in policy.named_parameters():
-        optimizer.state[parameter] = {"step": moments[f"step.{name}"]} | {
-            # In the parameter's memory layout (channels_last), which the fused step assumes.
-            key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"])
-            for key in ("exp_avg", "exp_avg_sq")
-        }
+    for name, parameter in _trained(policy):
+        if f"step.{name}" in moments:
+            optimizer.state[parameter] = {"step": moments[f"step.{name}"]} | {
+                # In the parameter's memory layout (channels_last), which the fused step assumes.
+                key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"])
+                for key in ("exp_avg", "exp_avg_sq")
+            }
 
 
 @torch.no_grad()
@@ -154,6 +155,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 def _moments(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {
         f"{key}.{name}": optimizer.state[parameter][key].contiguous()
-        for name, parameter in policy.named_parameters()
+        for name, parameter in _trained(policy)
+        if parameter in optimizer.state  # what no loss of the recipe reads has none
         for key in MOMENTS
     }
+
+
+def _trained(policy: Policy) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, parameter) for name, parameter in policy.named_parameters() if parameter.requires_grad]

@@ -9,7 +9,8 @@ Letters as in policy/spec.py. Each class has a frozen dataclass `Settings`, whos
 A new part is one file and one line in its registry (ENCODERS, MIXERS, SEQUENCE_MIXERS, HEADS, OBJECTIVES).
 """
 
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -27,6 +28,26 @@ class Prefix(NamedTuple):
     mask: Tensor  # (B, H) bool, True in the prefix
 
 
+class Features(NamedTuple):
+    """What the policy makes of the frames of a batch, for its head and for objectives."""
+
+    tokens: dict[str, Tensor]  # encoder -> (B, n, width), its tokens after the mixer
+    frame: Tensor  # (B, width) of each frame by itself
+    mixed: Tensor  # (B, width) once it has read the frames before; what the head gets
+
+
+class Trained(Protocol):
+    """The policy as an objective sees it."""
+
+    head: "Head"
+
+    def predict(self, batch: dict[str, Tensor]) -> Tensor:
+        """The chunk (B, H, A), normalised, of a batch as `Policy.loss` gets it."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """As of every module."""
+
+
 class Encoder(nn.Module):
     """Turns some inputs of the policy into one group of tokens.
 
@@ -37,6 +58,7 @@ class Encoder(nn.Module):
     Settings: ClassVar[type[Any]]
     inputs: tuple[str, ...]  # the inputs of the graph that `forward` reads, in order
     tokens: int  # n
+    apart: ClassVar[bool] = False  # its tokens read what is before them, but not each other
 
     def __init__(self, settings: Any, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__()
@@ -55,7 +77,8 @@ class Mixer(nn.Module):
     Settings: ClassVar[type[Any]]
     positions: tuple[str, ...] = ()  # its parameters with a row for each token
 
-    def __init__(self, settings: Any, width: int, tokens: int) -> None:
+    def __init__(self, settings: Any, width: int, tokens: int, readable: Tensor | None = None) -> None:
+        """`readable` (n, n) bool: which token (column) each (row) may read of those before it; None: all."""
         super().__init__()
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -94,6 +117,8 @@ class Head(nn.Module):
 
     Settings: ClassVar[type[Any]]
     noise: tuple[int, ...] = ()  # shape, without the batch, of the standard normal noise that it samples with
+    guided: bool = False  # it samples with the feature without conditions, too: `sample_guided` in place of `sample`
+    indexed: int = 0  # the number of frames of the recordings that it wants to see before export: `index`
 
     def __init__(self, settings: Any, width: int, horizon: int, actions: int) -> None:
         super().__init__()
@@ -109,18 +134,35 @@ class Head(nn.Module):
         """features (B, width) and noise (B, *self.noise), None where it takes none, to a chunk (B, H, A)."""
         raise NotImplementedError
 
+    def sample_guided(self, features: Tensor, absent: Tensor, noise: Tensor | None, prefix: Prefix | None) -> Tensor:
+        """As `sample`, led away from what the features `absent` (B, width) give, those without the conditions."""
+        raise NotImplementedError
+
+    def index(self, features: Tensor, targets: Tensor) -> None:
+        """Keep features (N, width) and chunks (N, H, A) of frames of the recordings; once, before export."""
+        raise NotImplementedError
+
 
 class Objective(nn.Module):
-    """A further loss on the action feature, in training."""
+    """A further loss on what the policy makes of frames, in training."""
+
+    windows: ClassVar[bool] = False  # it compares the frames of a window: the recipe must have memory
+    needs: ClassVar[Mapping[str, str]] = {}  # axis of a recipe -> the member that it works with
 
     def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__()
 
-    @staticmethod
-    def labels(cache: Any) -> np.ndarray:
-        """The labels (N, ...) of all N frames of a cache, made once."""
-        raise NotImplementedError
+    def begin(self, policy: Trained) -> None:
+        """Look at the policy once, when it is whole."""
 
-    def forward(self, features: Tensor, label: Tensor) -> Tensor:
-        """features (B, width) and label (B, ...) to a scalar."""
+    @staticmethod
+    def labels(cache: Any) -> np.ndarray | None:
+        """The labels (N, ...) of all N frames of a cache, made once; None where it needs none."""
+        return None
+
+    def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
+        """Features and batch, as `Policy.loss` gets it, to a scalar.
+
+        `batch` also holds the labels under the objective's name, `target` (B, H, A), normalised, and `learnt` (B, H).
+        """
         raise NotImplementedError

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from policy.learning.encoders import ENCODERS
 from policy.learning.heads import HEADS
-from policy.learning.interfaces import Encoder, Objective, Prefix
+from policy.learning.interfaces import Encoder, Features, Objective, Prefix
 from policy.learning.mixers import MIXERS
 from policy.learning.normalization import Statistics, identity_statistics, mean_tensor, std_tensor
-from policy.learning.objectives import OBJECTIVES, ExecutionEstimation
+from policy.learning.objectives import OBJECTIVES
+from policy.learning.objectives.execution_estimate import ExecutionEstimation
 from policy.learning.recipe import Memory, Recipe
 from policy.learning.sequence_mixers import SEQUENCE_MIXERS
 from policy.learning.sequence_mixers.none import NoMemory
@@ -45,24 +46,30 @@ class Policy(nn.Module):
         self.encoders = cast("dict[str, Encoder]", nn.ModuleDict(encoders))
         self.token_slices = _slices({name: encoder.tokens for name, encoder in encoders.items()} | {"action": 1})
         self.action_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
-        self.mixer = MIXERS[recipe.mixer.name](recipe.mixer.settings, width, self.token_slices["action"].stop)
+        tokens, apart = self.token_slices["action"].stop, [name for name in encoders if encoders[name].apart]
+        readable = _readable(tokens, [self.token_slices[name] for name in apart]) if apart else None
+        self.mixer = MIXERS[recipe.mixer.name](recipe.mixer.settings, width, tokens, readable)
         memory = recipe.memory or Memory("none", NoMemory.Settings(), frames=1, stride=1)
         self.sequence_mixer = SEQUENCE_MIXERS[memory.name](memory.settings, width, memory.frames)
         self.head = HEADS[recipe.head.name](recipe.head.settings, width, spec.horizon, len(spec.action))
-        self.objective_weights = {name: weight for name, weight in recipe.objectives.items() if weight > 0}
-        objectives = {name: OBJECTIVES[name](spec, width, statistics) for name in self.objective_weights}
-        self.objectives = cast("dict[str, Objective]", nn.ModuleDict(objectives))
         read = {"state", *(name for encoder in encoders.values() for name in encoder.inputs)}
         self.spec = replace(spec, switches=recipe.switches, noise=self.head.noise)
         self.spec = replace(
             self.spec, memory=self.sequence_mixer.state, stride=memory.stride, reads=tuple(sorted(read))
         )
         self.inputs, self.outputs = tuple(self.spec.inputs()), tuple(self.spec.outputs())
+        self.present = [name for name in self.inputs if name.endswith("_present")]
+        self.action_weight = recipe.training.action_weight
+        self.objective_weights = {name: weight for name, weight in recipe.objectives.items() if weight > 0}
+        objectives = {name: OBJECTIVES[name](self.spec, width, statistics) for name in self.objective_weights}
+        self.objectives = cast("dict[str, Objective]", nn.ModuleDict(objectives))
         self.base = [place or 0 for place in spec.action_base]
         known = torch.tensor([float(place is not None) for place in spec.action_base])
         self.register_buffer("has_base", known, persistent=False)
         self.register_buffer("delta_mean", mean_tensor(statistics["delta_mean"]))
         self.register_buffer("delta_std", std_tensor(statistics["delta_std"]))
+        for objective in objectives.values():
+            objective.begin(self)
 
     @staticmethod
     def describe(recipe: Recipe, robot: Spec) -> Spec:
@@ -77,10 +84,15 @@ class Policy(nn.Module):
         one with memory its state after this frame.
         """
         named = dict(zip(self.inputs, inputs, strict=True))
-        features = self.features(named)
-        features, state = self.sequence_mixer.step(features, {n: named[f"state_{n}"] for n in self.spec.memory})
-        prefix = self.prefix(named)
-        chunk = self.head.sample(features, named.get("noise"), prefix)
+        before = {name: named[f"state_{name}"] for name in self.spec.memory}
+        features, state = self.sequence_mixer.step(self.tokens(named)[:, -1], before)
+        noise, prefix = named.get("noise"), self.prefix(named)
+        if self.head.guided:  # what was seen before stays as it was
+            without = named | {name: torch.zeros_like(named[name]) for name in self.present}
+            absent, _ = self.sequence_mixer.step(self.tokens(without)[:, -1], before)
+            chunk = self.head.sample_guided(features, absent, noise, prefix)
+        else:
+            chunk = self.head.sample(features, noise, prefix)
         if prefix is not None:
             chunk = torch.where(prefix.mask[..., None], prefix.chunk, chunk)
         outputs = [self.measured(named)[:, None] + self.delta_mean + self.delta_std * chunk]
@@ -96,25 +108,43 @@ class Policy(nn.Module):
         recording begins; every frame is learnt from.
         """
         features = self.features(batch)
-        if "is_first" in batch:
-            windows = features.view(*batch["is_first"].shape, -1)
-            features = self.sequence_mixer(windows, batch["is_first"]).flatten(0, 1)
         target, mask, prefix = self.normalised(batch["actions"], batch), batch["mask"], self.prefix(batch)
         if prefix is not None:
             mask = mask & ~prefix.mask
-        parts = {"action": self.head.loss(features, target, mask, prefix)}
-        total = parts["action"]
+        parts = {"action": self.head.loss(features.mixed, target, mask, prefix)}
+        total = self.action_weight * parts["action"]
+        batch = batch | {"target": target, "learnt": mask}
         for name, objective in self.objectives.items():
-            parts[name] = objective(features, batch[name])
+            parts[name] = objective(features, batch, self)
             total = total + self.objective_weights[name] * parts[name]
         return total, parts
+
+    def predict(self, batch: dict[str, Tensor]) -> Tensor:
+        """The chunk (B, H, A), normalised, that the head gives for each frame of a batch as `loss` gets it."""
+        features, prefix = self.features(batch).mixed, self.prefix(batch)
+        noise = torch.randn(len(features), *self.head.noise, device=features.device) if self.head.noise else None
+        return self.head.sample(features, noise, prefix)
+
+    def index(self, batch: dict[str, Tensor]) -> None:
+        """Let the head keep what the last frames of these windows look like and what was done then; before export."""
+        frames = batch["is_first"].shape[1] if "is_first" in batch else 1
+        target = self.normalised(batch["actions"], batch)
+        self.head.index(self.features(batch).mixed[frames - 1 :: frames], target[frames - 1 :: frames])
 
     def prepare(self, actions: Tensor, state: Tensor) -> None:
         """Let the head look at actions (N, H, A) and state (N, S) of the training data, once, before training."""
         self.head.prepare(self.normalised(actions, {"state": state}))
 
-    def features(self, named: dict[str, Tensor]) -> Tensor:
-        """The action feature (B, width) of inputs by name."""
+    def features(self, batch: dict[str, Tensor]) -> Features:
+        """What is made of the frames of a batch as `loss` gets it."""
+        tokens = self.tokens(batch)
+        frame = mixed = tokens[:, -1]
+        if "is_first" in batch:
+            mixed = self.sequence_mixer(frame.unflatten(0, batch["is_first"].shape), batch["is_first"]).flatten(0, 1)
+        return Features({name: tokens[:, place] for name, place in self.token_slices.items()}, frame, mixed)
+
+    def tokens(self, named: dict[str, Tensor]) -> Tensor:
+        """Inputs by name to the tokens (B, n, width) of their frames, mixed; the last one is the action token."""
         action = self.action_token.expand(named["state"].shape[0], -1, -1)
         condition = torch.zeros_like(action[:, 0])
         tokens, masks = [], []
@@ -128,7 +158,7 @@ class Policy(nn.Module):
             masks = [mask.expand(action.shape[0], -1) for mask in masks]
         mask = torch.cat(masks, 1)
         mixed: Tensor = self.mixer(torch.cat([*tokens, action], 1), mask)
-        return mixed[:, -1]
+        return mixed
 
     def prefix(self, named: dict[str, Tensor]) -> Prefix | None:
         """What is committed of a chunk, None where the policy does not read it; rows beyond it change nothing."""
@@ -151,3 +181,11 @@ def _slices(counts: dict[str, int]) -> dict[str, slice]:
     """Where each token group lies in the row of tokens, by name and in order."""
     ends = accumulate(counts.values())
     return {name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)}
+
+
+def _readable(tokens: int, apart: list[slice]) -> Tensor:
+    """Which token may read which, (n, n) bool: in the groups `apart` each only itself."""
+    readable = torch.ones(tokens, tokens, dtype=torch.bool)
+    for group in apart:
+        readable[group, group] = torch.eye(group.stop - group.start, dtype=torch.bool)
+    return readable

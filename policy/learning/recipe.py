@@ -22,6 +22,7 @@ T = TypeVar("T")
 Registry = Mapping[str, type[Encoder] | type[Mixer] | type[SequenceMixer] | type[Head]]
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABLATIONS = ("", "rollback", "advance", "mode")
+FREEZABLE = ("encoders", "mixer", "sequence_mixer")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Training:
     ema_decay: float = 0.999  # of the exponential moving average of the weights, which is what is exported
     random_shift: int = 4  # pixels by which images are shifted
     condition_dropout: float = 0.1  # probability that an instruction, a goal, a return that may be absent is
+    action_weight: float = 1.0  # of the head's loss; 0 in pre-training
+    frozen: tuple[str, ...] = ()  # parts that keep the weights they begin with: encoders, mixer, sequence_mixer
+    goal_steps: int = 0  # a goal is a frame up to this many steps ahead; 0: the last one of the episode
     held_out: float = 0.02  # share of the episodes kept for validation
     ablate: str = ""  # "rollback" or "advance": these frames are left out; "mode": all frames are labelled forward
     seed: int = 0
@@ -61,6 +65,9 @@ class Training:
         for name in ("samples", "batch_size"):
             if not getattr(self, name):
                 raise InputError(f"training.{name} is 0 in the recipe, expected at least 1")
+        for name in self.frozen:
+            if name not in FREEZABLE:
+                raise unknown("training.frozen", name, FREEZABLE)
         if self.ablate not in ABLATIONS:
             raise unknown("training.ablate", self.ablate, ABLATIONS)
 
@@ -90,13 +97,18 @@ class Recipe:
         return "execution_state" in self.encoders
 
 
+def names() -> list[str]:
+    """The recipes that come with the package, those of published systems as systems/<name>."""
+    return sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
+
+
 def load(path_or_name: str | Path) -> Recipe:
     """Read a recipe from a YAML file, or by the name of one in policy/recipes."""
     path = Path(path_or_name)
     if path.suffix not in (".yaml", ".yml"):
         path = FOLDER / f"{path_or_name}.yaml"
         if not path.exists():
-            raise unknown("recipe", str(path_or_name), [p.stem for p in FOLDER.glob("*.yaml")])
+            raise unknown("recipe", str(path_or_name), names())
     if not path.is_file():
         raise InputError(f"no recipe at {path}; give a YAML file or a name in policy/recipes")
     return parse(strict_yaml.read(path), str(path))
@@ -115,6 +127,7 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
     for name in objectives:
         if name not in OBJECTIVES:
             raise unknown(f"objective in {where}", name, OBJECTIVES)
+        _check_needs(name, values, where)
     if ("execution_state" in encoders) != bool(objectives.get("execution_estimate")):
         raise InputError(
             f"{where}: the encoder execution_state and the objective execution_estimate go together, because the "
@@ -136,10 +149,25 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
 def dump(recipe: Recipe) -> dict[str, Any]:
     """The mapping that `parse` reads, every default written out."""
     raw = asdict(recipe)
+    raw["training"]["frozen"] = list(recipe.training.frozen)
     for axis in ("mixer", "head", "memory"):
         if raw[axis] is not None:
             raw[axis] |= raw[axis].pop("settings")
     return raw
+
+
+def _check_needs(name: str, values: dict[str, Any], where: str) -> None:
+    """`InputError` where an objective lacks what it works with."""
+    objective = OBJECTIVES[name]
+    for axis, member in objective.needs.items():
+        named = values.get(axis) or {}
+        if member not in (named if axis == "encoders" else [named.get("name")]):
+            raise InputError(f"{where}: the objective {name} goes together with {axis}: {member}; name both or neither")
+    if objective.windows and values.get("memory") is None:
+        raise InputError(
+            f"{where}: the objective {name} compares the frames of a window; add memory, {{name: none, frames: 2, "
+            "stride: 4} where the policy is to remember nothing"
+        )
 
 
 def _part(registry: Registry, kind: str, raw: Any, where: str) -> Part:

@@ -39,6 +39,8 @@ class Trainer:
         device = accelerator.device
         # torch's annotation of `to` lacks memory_format.
         self.policy: Policy = policy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name in self.settings.frozen:
+            self.policy.get_submodule(name).requires_grad_(False)
         self.ema = ExponentialMovingAverage(self.policy, self.settings.ema_decay)
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.policy, self.settings.weight_decay), fused=True)
         self.model = accelerator.prepare(_Loss(self.policy))
@@ -196,7 +198,8 @@ class _Loss(nn.Module):
 
 
 def _parameter_groups(policy: Policy, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels are decayed; biases, norms and learned tokens are not."""
-    matrices = [p for p in policy.parameters() if p.ndim > 1 and p.shape[0] > 1]
-    rest = [p for p in policy.parameters() if not (p.ndim > 1 and p.shape[0] > 1)]
+    """Matrices and kernels are decayed; biases, norms and learned tokens are not, and what is frozen not trained."""
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1 and p.shape[0] > 1]
+    rest = [p for p in trained if not (p.ndim > 1 and p.shape[0] > 1)]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

@@ -16,15 +16,17 @@ class Conditions:
     """Conditions of one instruction, each absent unless given; they stay while it is in force."""
 
     goal_image: Mapping[str, np.ndarray] | None = None  # camera -> a picture as `Spec.picture` describes it
+    goal_state: np.ndarray | None = None  # (S,)
     return_to_go: float | None = None
 
     def check(self, spec: Spec) -> None:
         """`InputError` for a condition that the policy does not read, or an image that does not fit."""
-        for name, given, flag in (
-            ("goal_image", self.goal_image, "goal_present"),
-            ("return_to_go", self.return_to_go, "return_to_go_present"),
+        for name, given, read in (
+            ("goal_image", self.goal_image, {f"goal_{camera}" for camera in spec.cameras}),
+            ("goal_state", self.goal_state, {"goal_state"}),
+            ("return_to_go", self.return_to_go, {"return_to_go"}),
         ):
-            if given is not None and flag not in spec.reads:
+            if given is not None and not read & set(spec.reads):
                 raise InputError(
                     f"got {name}, which this policy does not read (it reads {', '.join(spec.reads)}); leave it out, or "
                     f"train a recipe with the encoder {name}"
@@ -35,18 +37,26 @@ class Conditions:
             if image is None or image.shape != shape or image.dtype != dtype:
                 got = "none" if image is None else f"{image.dtype} {image.shape}"
                 raise InputError(f"goal_image of camera {camera!r}: got {got}, expected {dtype} {shape}")
+        if self.goal_state is not None and (
+            np.shape(self.goal_state) != (len(spec.state),) or not np.isfinite(self.goal_state).all()
+        ):
+            raise InputError(f"goal_state: got {self.goal_state}, expected {len(spec.state)} finite numbers")
         if self.return_to_go is not None and not np.isfinite(self.return_to_go):
             raise InputError(f"return_to_go: got {self.return_to_go}, expected a finite number")
 
     def without_words(self, spec: Spec) -> bool:
         """Whether they are an instruction by themselves."""
-        return self.goal_image is not None and "instruction_present" in spec.reads
+        given = self.goal_image is not None or self.goal_state is not None
+        wordless = not any(name.startswith("instruction") for name in spec.reads)
+        return given and (wordless or "instruction_present" in spec.reads)
 
     def inputs(self, spec: Spec) -> dict[str, np.ndarray]:
         """What the graph reads of them, B = 1."""
         feed, goal, value = dict[str, np.ndarray](), self.goal_image, self.return_to_go
         if "goal_present" in spec.reads:
-            feed["goal_present"] = np.array([goal is not None])
+            feed["goal_present"] = np.array([goal is not None or self.goal_state is not None])
+            state = np.zeros(len(spec.state)) if self.goal_state is None else self.goal_state
+            feed["goal_state"] = np.asarray(state, np.float32)[None]
             for camera in spec.cameras:
                 dtype, shape = spec.picture(camera)
                 feed[f"goal_{camera}"] = (np.zeros(shape, dtype) if goal is None else goal[camera])[None]

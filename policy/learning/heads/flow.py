@@ -6,82 +6,23 @@ Time is given for each step of the chunk: a committed one is at t = 1 from the b
 chunking, arXiv 2512.05964).
 """
 
-import math
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from policy.errors import InputError
+from policy.learning.heads.chunk_denoiser import ChunkDenoiser, committed
 from policy.learning.heads.masked import masked_mean
-from policy.learning.interfaces import Head, Prefix
-
-FREQUENCIES = 16  # of the embedding of time
+from policy.learning.interfaces import Prefix
 
 
-class Layer(nn.Module):
-    """Attention over the steps of a chunk and an MLP, scaled and gated by the condition (DiT, Peebles and Xie 2022)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.modulate = nn.Linear(width, 6 * width)
-        nn.init.zeros_(self.modulate.weight)
-        nn.init.zeros_(self.modulate.bias)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x and condition (B, H, width) to the shape of x."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulate(F.silu(condition)).chunk(6, -1)
-        qkv = self.qkv(self.norm(x) * (1 + scale1) + shift1)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, -1))
-        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
-        x = x + gate1 * self.out((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
-        changed: Tensor = x + gate2 * self.mlp(self.norm(x) * (1 + scale2) + shift2)
-        return changed
-
-
-class Flow(Head):
-    """A small transformer over the steps of the chunk that gives the velocity from noise to action."""
-
-    frequencies: Tensor
-
-    @dataclass(frozen=True)
-    class Settings:
-        hidden: int = 128
-        layers: int = 2
-        heads: int = 4
-        steps: int = 5  # Euler's, while running
-
-    def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
-        super().__init__(settings, width, horizon, actions)
-        hidden, self.steps = settings.hidden, settings.steps
-        for name, least in (("steps", settings.steps), ("heads", settings.heads)):
-            if not least:
-                raise InputError(f"head.{name} is 0 in the recipe, expected at least 1")
-        if hidden % settings.heads:
-            raise InputError(f"head: hidden {hidden} does not divide into {settings.heads} heads; change one of them")
-        self.noise = (horizon, actions)
-        self.enter, self.leave = nn.Linear(actions, hidden), nn.Linear(hidden, actions)
-        self.position = nn.Parameter(0.02 * torch.randn(horizon, hidden))
-        self.feature = nn.Linear(width, hidden)
-        self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.layers = nn.ModuleList(Layer(hidden, settings.heads) for _ in range(settings.layers))
-        self.norm = nn.LayerNorm(hidden)
-        rates = math.pi / 2 * torch.logspace(0, math.log10(200), FREQUENCIES)
-        self.register_buffer("frequencies", rates, persistent=False)
+class Flow(ChunkDenoiser):
+    """The network gives the velocity from noise to action."""
 
     def loss(self, features: Tensor, target: Tensor, mask: Tensor, prefix: Prefix | None) -> Tensor:
         """Mean squared error of the velocity at a random time, over the steps that the mask (B, H) marks."""
         noise = torch.randn_like(target)
         time = torch.rand(len(target), 1, device=target.device).expand(-1, target.shape[1])
-        x = noise + time[..., None] * (target - noise)
-        if prefix is not None:
-            x, time = _committed(x, time, prefix)
-        error = (self.velocity(x, time, features).float() - (target - noise)).square().mean(-1)
+        x, time = committed(noise + time[..., None] * (target - noise), time, prefix, 1.0)
+        error = (self.network(x, time, features) - (target - noise)).square().mean(-1)
         return masked_mean(error, mask)
 
     def sample(self, features: Tensor, noise: Tensor | None, prefix: Prefix | None) -> Tensor:
@@ -89,22 +30,6 @@ class Flow(Head):
         assert noise is not None
         x = noise
         for step in range(self.steps):
-            time = torch.full_like(x[..., 0], step / self.steps)
-            if prefix is not None:
-                x, time = _committed(x, time, prefix)
-            x = x + self.velocity(x, time, features).float() / self.steps
+            x, time = committed(x, torch.full_like(x[..., 0], step / self.steps), prefix, 1.0)
+            x = x + self.network(x, time, features) / self.steps
         return x
-
-    def velocity(self, x: Tensor, time: Tensor, features: Tensor) -> Tensor:
-        """The velocity (B, H, A) at x (B, H, A) and time (B, H) in 0..1, given features (B, width)."""
-        angles = time[..., None] * self.frequencies
-        condition = self.time(torch.cat([angles.sin(), angles.cos()], -1)) + self.feature(features)[:, None]
-        h = self.enter(x) + self.position
-        for layer in self.layers:
-            h = layer(h, condition)
-        velocity: Tensor = self.leave(self.norm(h))
-        return velocity
-
-
-def _committed(x: Tensor, time: Tensor, prefix: Prefix) -> tuple[Tensor, Tensor]:
-    return torch.where(prefix.mask[..., None], prefix.chunk, x), torch.where(prefix.mask, 1.0, time)

@@ -48,8 +48,8 @@ class Transformer(Mixer):
         heads: int = 4
         dropout: float = 0.1
 
-    def __init__(self, settings: Settings, width: int, tokens: int) -> None:
-        super().__init__(settings, width, tokens)
+    def __init__(self, settings: Settings, width: int, tokens: int, readable: Tensor | None = None) -> None:
+        super().__init__(settings, width, tokens, readable)
         if not settings.heads or width % settings.heads:
             raise InputError(
                 f"transformer: width {width} does not divide into {settings.heads} heads; "
@@ -60,7 +60,8 @@ class Transformer(Mixer):
             Layer(width, settings.heads, tokens, settings.dropout) for _ in range(settings.layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.register_buffer("causal", torch.ones(tokens, tokens, dtype=torch.bool).tril(), persistent=False)
+        causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+        self.register_buffer("causal", causal if readable is None else causal & readable, persistent=False)
         self.register_buffer("diagonal", torch.eye(tokens, dtype=torch.bool), persistent=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:

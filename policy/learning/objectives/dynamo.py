@@ -1,0 +1,47 @@
+"""Latent inverse and forward dynamics at once, without actions.
+
+DynaMo: In-Domain Dynamics Pretraining for Visuo-Motor Control (Cui et al. 2024).
+
+frame, next frame -> latent action z        frame, z -> next frame's feature, through which no gradient flows
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from policy.learning.interfaces import Features, Objective, Trained
+from policy.learning.normalization import Statistics
+from policy.learning.recorded import neighbours
+from policy.spec import Spec
+
+LATENT = 16  # numbers of z: too few to hold the next frame itself
+COVARIANCE = 0.04  # weight of what keeps the features' numbers apart, as in the paper
+
+
+class DynaMo(Objective):
+    """A small latent explains the change from a frame to the next."""
+
+    windows: ClassVar[bool] = True
+
+    def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__(spec, width, statistics)
+        self.inverse = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, LATENT))
+        self.forward_dynamics = nn.Sequential(nn.Linear(width + LATENT, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
+        """One minus the cosine of predicted and next feature, plus the penalty of covariance."""
+        now, following, valid = neighbours(features.frame, batch["is_first"])
+        latent = self.inverse(torch.cat([now, following], -1))
+        predicted = self.forward_dynamics(torch.cat([now, latent], -1)).float()
+        error = 1 - torch.cosine_similarity(predicted, following.detach().float(), dim=-1)
+        loss: Tensor = (error * valid).sum() / valid.sum().clamp(min=1) + COVARIANCE * covariance(features.frame)
+        return loss
+
+
+def covariance(features: Tensor) -> Tensor:
+    """Sum of the squared covariances of different numbers of features (B, width), a width's share (VICReg)."""
+    x = features.float() - features.float().mean(0)
+    matrix = x.T @ x / max(1, len(x) - 1)
+    penalty: Tensor = (matrix - matrix.diagonal().diag()).square().sum() / x.shape[1]
+    return penalty

@@ -1,0 +1,72 @@
+"""Labels that are refined by what the policy itself predicted before, against noise in them.
+
+Decision Mamba: A Multi-Grained State Space Model with Self-Evolution Regularization for Offline RL (Lv et al. 2024).
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from policy.learning.interfaces import Features, Objective, Trained
+from policy.learning.normalization import Statistics
+from policy.spec import Spec
+
+PACE = 0.005  # of the past self's steps towards the present one
+RAMP = 500  # steps until the regularisation has its whole weight: an untrained self knows nothing
+
+
+class SelfEvolution(Objective):
+    """The head's loss towards the chunk that the policy's past self predicts, a moving average of its weights.
+
+    Added to the loss towards the label, it pulls the target from the label to that prediction, the more the longer
+    training goes on. The past self is part of the checkpoint, not of the export.
+    """
+
+    past: Tensor  # (P,) the parameters of the past self, one after the other
+    steps: Tensor  # () taken so far
+
+    def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
+        super().__init__(spec, width, statistics)
+        self.register_buffer("steps", torch.zeros(()))
+
+    def begin(self, policy: Trained) -> None:
+        """The past self begins as the policy does."""
+        self.register_buffer("past", _vector(policy))
+
+    def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
+        """The head's loss towards the past self's prediction."""
+        if self.training:
+            with torch.no_grad():
+                self.past.lerp_(_vector(policy), PACE)
+                self.steps += 1
+        named, begin = {}, 0
+        for name, parameter in _own(policy).items():
+            named[f"policy.{name}"] = self.past[begin : begin + parameter.numel()].view(parameter.shape)
+            begin += parameter.numel()
+        with torch.no_grad():
+            chunk = functional_call(_Prediction(policy), named, (batch,))
+        loss = policy.head.loss(features.mixed, chunk.detach(), batch["learnt"], None)
+        return loss * (self.steps / RAMP).clamp(max=1.0)
+
+
+class _Prediction(nn.Module):
+    """`Trained.predict` as a `forward`, which can be called with other parameters."""
+
+    def __init__(self, policy: Trained) -> None:
+        super().__init__()
+        self.policy = cast(nn.Module, policy)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        chunk: Tensor = self.policy.predict(batch)  # type: ignore[operator]  # nn.Module types attributes as tensors
+        return chunk
+
+
+def _own(policy: Trained) -> dict[str, Tensor]:
+    """The parameters that make a prediction, by name."""
+    return {name: p.detach() for name, p in policy.named_parameters() if not name.startswith("objectives.")}
+
+
+def _vector(policy: Trained) -> Tensor:
+    return torch.cat([parameter.reshape(-1) for parameter in _own(policy).values()])

@@ -1,0 +1,259 @@
+"""What the parts of published systems promise beyond what every registered part does (tests/test_recipes.py)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policy import train
+from policy.data.cache import open_cache
+from policy.errors import InputError
+from policy.export import export
+from policy.learning import checkpoint, recipe
+from policy.learning.batches import Batches
+from policy.learning.heads import HEADS
+from policy.learning.heads.diffusion import Diffusion
+from policy.learning.heads.masked_trajectory import PARTS, MaskedTrajectoryObjective
+from policy.learning.heads.retrieval import Retrieval
+from policy.learning.interfaces import Features
+from policy.learning.model import Policy
+from policy.learning.normalization import identity_statistics
+from policy.learning.objectives.dynamo import covariance
+from policy.learning.objectives.self_evolution import SelfEvolution
+from policy.robot.contract import load
+from policy.running.conditions import Conditions
+from policy.running.session import Session
+from policy.running.tracker import Tracker
+from policy.spec import Frame
+from tests import small
+
+SPEC = load("tabletop").spec
+
+
+def policy(name: str) -> Policy:
+    """A small policy trained by an objective."""
+    torch.manual_seed(0)
+    return Policy(recipe.parse(small.objective(name)), SPEC, identity_statistics(SPEC))
+
+
+def batch(frames: int = 10) -> dict[str, torch.Tensor]:
+    """Two windows, as `Policy.loss` gets them."""
+    return {
+        "state": torch.randn(frames, len(SPEC.state)),
+        "instruction": torch.randn(frames, SPEC.text),
+        "actions": torch.randn(frames, SPEC.horizon, len(SPEC.action)),
+        "mask": torch.ones(frames, SPEC.horizon, dtype=torch.bool),
+        "is_first": torch.eye(2, frames // 2, dtype=torch.bool),
+    }
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("ddim", 3), ("heun", 8)])
+def test_diffusion_gives_the_same_at_few_steps_and_at_many(sampler: str, steps: int) -> None:
+    """Of a distribution that is one chunk for each feature, which a trained network knows at any noise."""
+    torch.manual_seed(0)
+    few = Diffusion(Diffusion.Settings(hidden=32, layers=1, sampler=sampler, steps=steps), 8, 4, 2)
+    many = Diffusion(Diffusion.Settings(hidden=32, layers=1, sampler=sampler, steps=30), 8, 4, 2)
+    features, target, mask = torch.randn(6, 8), torch.randn(6, 4, 2), torch.ones(48, 4, dtype=torch.bool)
+    optimizer = torch.optim.Adam(few.parameters(), 5e-3)
+    for _ in range(300):
+        loss = few.loss(features.repeat(8, 1), target.repeat(8, 1, 1), mask, None)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    many.load_state_dict(few.state_dict())
+    noise = torch.randn(6, 4, 2)
+    with torch.no_grad():
+        chunks = [head.sample(features, noise, None) for head in (few, many)]
+    assert (chunks[0] - chunks[1]).abs().mean() < 0.15 and (chunks[0] - target).abs().mean() < 0.2
+
+
+def test_guidance_leads_from_what_is_done_without_conditions_to_what_is_done_with_them_and_beyond() -> None:
+    torch.manual_seed(0)
+    heads = {
+        g: Diffusion(Diffusion.Settings(hidden=16, layers=1, steps=1, guidance=g), 8, 4, 2) for g in (0.0, 1.0, 2.0)
+    }
+    assert [head.guided for head in heads.values()] == [True, False, True]
+    with torch.no_grad():
+        for parameter in heads[1.0].parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    for head in heads.values():
+        head.load_state_dict(heads[1.0].state_dict())
+    features, absent, noise = torch.randn(3, 8), torch.randn(3, 8), torch.randn(3, 4, 2)
+    with torch.no_grad():
+        with_them, without = (heads[1.0].sample(f, noise, None) for f in (features, absent))
+        torch.testing.assert_close(heads[0.0].sample_guided(features, absent, noise, None), without)
+        beyond = heads[2.0].sample_guided(features, absent, noise, None)
+    assert (with_them - without).abs().max() > 1e-3
+    torch.testing.assert_close(beyond, without + 2 * (with_them - without), atol=1e-4, rtol=1e-4)
+
+
+def test_a_guided_policy_reads_its_conditions_and_at_guidance_0_ignores_them() -> None:
+    raw = recipe.dump(recipe.load("systems/beso")) | {"width": 16}
+    raw["head"] |= {"hidden": 16, "layers": 1}
+    made = {}
+    for guidance in (0.0, 2.0):
+        raw["head"]["guidance"] = guidance
+        made[guidance] = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC)).eval()
+    with torch.no_grad():
+        for parameter in made[2.0].parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    made[0.0].load_state_dict(made[2.0].state_dict())
+    given = {name: torch.randn(2, *shape) for name, (_, shape) in made[2.0].spec.inputs().items()}
+    given["goal_present"] = torch.ones(2, dtype=torch.bool)
+    other = given | {"goal_state": given["goal_state"] + 1}
+    with torch.no_grad():
+        changed = {g: (p(*given.values())[0] - p(*other.values())[0]).abs().max() for g, p in made.items()}
+    assert changed[0.0] == 0 and changed[2.0] > 1e-3
+
+
+def test_retrieval_gives_the_chunk_of_the_nearest_frame_and_a_shuffled_index_that_of_another() -> None:
+    keys, chunks = 3 * torch.randn(20, 8), torch.randn(20, 4, 2)
+    found = Retrieval(Retrieval.Settings(hidden=8, entries=40), 8, 4, 2)
+    found.index(keys, chunks)
+    torch.testing.assert_close(found.sample(keys + 0.01, None, None), chunks, atol=1e-2, rtol=0)
+    other = Retrieval(Retrieval.Settings(hidden=8, entries=40, shuffled=True), 8, 4, 2)
+    other.index(keys, chunks)
+    assert (other.sample(keys, None, None) - chunks).abs().mean() > 0.3
+
+
+@pytest.mark.slow
+def test_the_same_weights_with_the_index_of_other_recordings_do_another_thing(tmp_path: Path) -> None:
+    """Exported twice, once with each of two bags: the chunk comes from that bag."""
+    bags = small.bags(tmp_path / "both", episodes=2)
+    raw = small.shrink("systems/bc_by_search")
+    raw["training"]["held_out"] = 0.0
+    train.train(str(small.write(tmp_path / "small.yaml", raw)), bags, tmp_path / "run", samples=8)
+    for name in ("episode_0", "episode_1"):
+        export(tmp_path / "run", tmp_path / name, bags / name)
+        tracker = Tracker(Session(tmp_path / name))
+        tracker.instruct("do it")
+        cache = open_cache(bags / name, load("tabletop"))
+        frame = Frame(0, {n: np.zeros((h, w, 3), np.uint8) for n, (h, w) in SPEC.cameras.items()}, cache.state[3])
+        found = tracker.infer(frame).actions - frame.state
+        changes = cache.actions[:, None] - cache.state  # of the recording, each from its own state
+        assert np.abs(found[0] - changes.mean((0, 1))).max() < 0.2
+
+
+def test_world_queries_read_the_observation_and_not_each_other() -> None:
+    made = policy("forecasting").eval()
+    given = batch()
+    queries = made.encoders["world_queries"].queries
+    for reader in range(3):
+        made.zero_grad()
+        made.features(given).tokens["world_queries"][:, reader].sum().backward()
+        read = queries.grad[0].abs().amax(-1) > 0
+        assert read.tolist() == [i == reader for i in range(3)]
+    made.zero_grad()
+    made.features(given).frame.sum().backward()
+    assert (queries.grad[0].abs().amax(-1) > 0).all(), "the action token reads all"
+
+
+def test_the_past_self_follows_slowly_and_its_prediction_is_the_target() -> None:
+    made = policy("self_evolution")
+    objective, given = made.objectives["self_evolution"], batch()
+    assert isinstance(objective, SelfEvolution)
+    before = objective.past.clone()
+    with torch.no_grad():
+        for parameter in made.head.parameters():
+            parameter += 1.0
+    _, parts = made.loss(given)
+    assert 0 < (objective.past - before).abs().max() < 0.01 < parts["self_evolution"] * 500
+    made.eval()
+    assert torch.equal(objective.past, made.objectives["self_evolution"].past)
+    with torch.no_grad():  # towards itself there is no loss
+        objective.past.copy_(torch.cat([p.reshape(-1) for n, p in made.named_parameters() if "objectives" not in n]))
+        assert made.loss(given)[1]["self_evolution"] < 1e-6
+
+
+def test_masked_trajectories_fill_in_what_is_hidden_from_what_is_known() -> None:
+    """States that are the actions: under the mask of forward dynamics these are known, under that of a policy not."""
+    made = policy("masked_trajectory")
+    objective = made.objectives["masked_trajectory"]
+    assert isinstance(objective, MaskedTrajectoryObjective)
+    torch.manual_seed(0)
+    value, features = torch.randn(64, 1, 1), torch.zeros(64, 16)
+    chunk, states = value.expand(-1, SPEC.horizon, len(SPEC.action)), value.expand(-1, PARTS, len(SPEC.state))
+    given = {"target": chunk, "learnt": torch.ones(64, SPEC.horizon, dtype=torch.bool), "masked_trajectory": states}
+    optimizer = torch.optim.Adam([*made.head.parameters(), *objective.parameters()], 1e-2)
+    for _ in range(150):
+        loss = objective(Features({}, features, features), given, made)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    masks = {"forward": (True, False), "policy": (False, False)}
+    errors = {}
+    for name, (actions, future) in masks.items():
+        known = torch.stack([torch.full((64, PARTS), actions), torch.full((64, PARTS), future)])
+        with torch.no_grad():
+            errors[name] = (objective.filled(features, chunk, states, known, made)[1] - states).abs().mean()
+    assert errors["forward"] < 0.5 * errors["policy"]
+
+
+def test_covariance_is_of_different_numbers_only() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2000, 4)
+    assert covariance(x) < 0.02 < covariance(x[:, [0, 0, 1, 1]])
+
+
+def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path) -> None:
+    bags = small.bags(tmp_path / "bags")
+    raw = small.shrink("systems/inverse_dynamics")
+    train.train(str(small.write(tmp_path / "first.yaml", raw)), bags, tmp_path / "first", samples=8)
+    later = small.shrink("systems/bc_by_search")
+    later["training"]["frozen"] = ["encoders", "mixer"]
+    path = str(small.write(tmp_path / "second.yaml", later))
+    for samples in (8, 16):  # and goes on
+        train.train(path, bags, tmp_path / "second", samples=samples, weights=tmp_path / "first")
+    (begun, _), (ended, _) = (checkpoint.load(tmp_path / run) for run in ("first", "second"))
+    for name, value in ended.state_dict().items():
+        if name.startswith(("encoders", "mixer")):
+            assert torch.equal(value, begun.state_dict()[name]), name
+    assert not torch.equal(ended.action_token, begun.action_token)
+
+
+def test_a_goal_is_the_state_of_a_later_frame(tmp_path: Path) -> None:
+    cache = open_cache(small.bags(tmp_path / "bags"), load("tabletop"), 16)
+    batches = Batches(cache, recipe.load("systems/cbet"))
+    rows = np.arange(len(cache.state))
+    goals = batches.gather(rows)["goal_state"].numpy()
+    ends = cache.bounds[cache.episode + 1] - 1
+    for row, goal in zip(rows, goals, strict=True):
+        assert (cache.state[min(row + 1, ends[row]) : ends[row] + 1] == goal).all(1).any()
+
+
+def test_a_goal_that_is_not_read_or_does_not_fit_is_refused() -> None:
+    reading = replace(SPEC, reads=("state", "goal_state", "goal_present"))
+    goal = Conditions(goal_state=np.zeros(len(SPEC.state)))
+    goal.check(reading)
+    assert goal.without_words(reading) and goal.inputs(reading)["goal_present"][0]
+    with pytest.raises(InputError, match="goal_state, which this policy does not read"):
+        goal.check(SPEC)
+    with pytest.raises(InputError, match="expected 8 finite numbers"):
+        Conditions(goal_state=np.zeros(3)).check(reading)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"objectives": {"masked_trajectory": 1.0}}, "masked_trajectory goes together with head: masked_trajectory"),
+        ({"objectives": {"forecasting": 1.0}}, "forecasting goes together with encoders: world_queries"),
+        ({"objectives": {"dynamo": 1.0}}, "dynamo compares the frames of a window; add memory"),
+        ({"training": {"frozen": ["head"]}}, "unknown training.frozen 'head'"),
+        ({"mixer": {"name": "state_space"}, "encoders": {"world_queries": {}}}, "take the mixer transformer"),
+        ({"memory": {"name": "xlstm", "frames": 4, "stride": 1, "scalar": 3}}, "3 scalar of 2 layers"),
+        ({"memory": {"name": "convolution", "frames": 4, "stride": 1, "taps": 1}}, "at least 2 frames"),
+        ({"head": {"name": "retrieval", "entries": 0}}, "entries 0"),
+    ],
+)
+def test_a_recipe_whose_parts_do_not_go_together_is_refused(change: dict, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        Policy(recipe.parse(small.shrink("chunk") | change), SPEC, identity_statistics(SPEC))
+
+
+def test_heads_are_asked_for_what_they_declare() -> None:
+    """So that nobody asks which head it is."""
+    made = {name: HEADS[name](HEADS[name].Settings(), 16, 4, 2) for name in HEADS}
+    assert {name for name, head in made.items() if head.indexed} == {"retrieval"}
+    assert not any(head.guided for head in made.values())
