@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
+from sim.evaluate import FIRST_SEED
+from sim.evaluation_jobs import plan
 from sim.worlds import ELSEWHERE, WORLDS, installed, load
 from sim.worlds.libero_goal.benchmark import own_random
+from sim.worlds.libero_goal.table import OFFICIAL
 
 ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".venv-libero" / "bin" / "python"
@@ -38,6 +41,14 @@ def test_the_benchmark_draws_by_its_seed_and_leaves_the_global_generator_as_it_w
         with own_random(seed):
             drawn.append(float(np.random.rand()))
     assert drawn[0] == drawn[1] != drawn[2] and np.random.get_state()[1].tolist() == before
+
+
+def test_an_evaluation_begins_once_from_each_official_state_of_a_task() -> None:
+    world = load("libero_goal")
+    jobs = [job for job in plan(list(world.tasks), world, 50, 12, 0, FIRST_SEED) if job.run == "main"]
+    assert {job.start for job in jobs} == {OFFICIAL}
+    for task in world.tasks:
+        assert sorted(job.seed % 50 for job in jobs if job.task == task) == list(range(50))
 
 
 def test_every_world_is_tested_somewhere() -> None:
