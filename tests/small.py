@@ -57,6 +57,7 @@ def objective(name: str) -> dict[str, Any]:
     """The smallest recipe with an objective and what it needs, on windows of five frames, without cameras."""
     needs = OBJECTIVES[name].needs
     extra = {needs["encoders"]: {}} if "encoders" in needs else {}
+    extra |= {"execution_state": {}} if name == "execution_estimate" else {}
     return {
         "width": 16,
         "encoders": {"instruction": {}, "proprioception": {"group_dropout": 0.0}, **extra},

@@ -36,6 +36,8 @@ def policy(head: str) -> Policy:
         for part in (made.encoders["committed"], made.head):
             for parameter in part.parameters():
                 parameter += 0.2 * torch.randn_like(parameter)
+    if made.head.indexed:
+        made.head.index(torch.zeros(20, 16), torch.randn(20, SPEC.horizon, len(SPEC.action)))
     return made
 
 

@@ -156,10 +156,11 @@ class Batches:
 
     def _goals(self, rows: np.ndarray, episode: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The frames (B,) that are the goals of these."""
-        end = self.cache.bounds[episode + 1] - 1
+        end: np.ndarray = self.cache.bounds[episode + 1] - 1
         if not self.recipe.goal_steps:
             return end
-        return np.minimum(rows + rng.integers(1, self.recipe.goal_steps + 1, len(rows)), end)
+        goals: np.ndarray = np.minimum(rows + rng.integers(1, self.recipe.goal_steps + 1, len(rows)), end)
+        return goals
 
     @staticmethod
     def _tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:

@@ -140,7 +140,8 @@ class Policy(nn.Module):
         tokens = self.tokens(batch)
         frame = mixed = tokens[:, -1]
         if "is_first" in batch:
-            mixed = self.sequence_mixer(frame.unflatten(0, batch["is_first"].shape), batch["is_first"]).flatten(0, 1)
+            windows = frame.view(*batch["is_first"].shape, -1)
+            mixed = self.sequence_mixer(windows, batch["is_first"]).flatten(0, 1)
         return Features({name: tokens[:, place] for name, place in self.token_slices.items()}, frame, mixed)
 
     def tokens(self, named: dict[str, Tensor]) -> Tensor:

@@ -21,10 +21,12 @@ class Recorded(Protocol):
 
 def later(cache: Recorded, steps: int) -> np.ndarray:
     """The frame `steps` frames after each (N,), the last one of its episode where that is over."""
-    return np.minimum(np.arange(len(cache.state)) + steps, cache.bounds[cache.episode + 1] - 1)
+    last: np.ndarray = cache.bounds[cache.episode + 1] - 1
+    frames: np.ndarray = np.minimum(np.arange(len(last)) + steps, last)
+    return frames
 
 
 def neighbours(x: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """x (B * T, ...) of windows with is_first (B, T) as now and next (B, T - 1, ...), and where they are neighbours."""
-    windows = x.unflatten(0, is_first.shape)
+    windows = x.view(*is_first.shape, *x.shape[1:])
     return windows[:, :-1], windows[:, 1:], ~is_first[:, 1:]

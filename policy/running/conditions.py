@@ -16,8 +16,8 @@ class Conditions:
     """Conditions of one instruction, each absent unless given; they stay while it is in force."""
 
     goal_image: Mapping[str, np.ndarray] | None = None  # camera -> a picture as `Spec.picture` describes it
-    goal_state: np.ndarray | None = None  # (S,)
     return_to_go: float | None = None
+    goal_state: np.ndarray | None = None  # (S,)
 
     def check(self, spec: Spec) -> None:
         """`InputError` for a condition that the policy does not read, or an image that does not fit."""

@@ -93,7 +93,7 @@ class MaskedTrajectory(Head):
 
     def action_tokens(self, chunk: Tensor, known: Tensor) -> Tensor:
         """A chunk (B, H, A), normalised, as tokens (B, K, hidden), those of parts that are not known (B, K) hidden."""
-        tokens = self.enter(chunk.unflatten(1, (PARTS, -1)).flatten(2))
+        tokens = self.enter(chunk.reshape(*known.shape, -1))
         return torch.where(known[..., None], tokens, self.unknown[0].to(tokens.dtype))
 
 

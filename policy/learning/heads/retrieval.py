@@ -64,4 +64,5 @@ class Retrieval(Head):
             other = (prefix.chunk[:, None] - self.chunks).square().mean(-1) * prefix.mask[:, None]
             away = away + self.keys.shape[1] * other.sum(-1)
         weights = (-away / (self.keys.shape[1] * self.settings.temperature)).softmax(-1)
-        return (weights @ self.chunks.flatten(1)).unflatten(-1, self.shape)
+        chunk: Tensor = weights @ self.chunks.flatten(1)
+        return chunk.view(-1, *self.shape)

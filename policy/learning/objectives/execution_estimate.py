@@ -1,8 +1,5 @@
 """The state of the execution, which a switching policy estimates; the only objective that is part of the export."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,8 +13,6 @@ from policy.spec import MODES, Spec
 
 class ExecutionEstimation(Objective):
     """Estimates contact, done and mode of the execution from the action feature."""
-
-    needs: ClassVar[Mapping[str, str]] = {"encoders": "execution_state"}
 
     def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__(spec, width, statistics)

@@ -45,7 +45,7 @@ class Forecasting(Objective):
         self.register_buffer("mean", mean_tensor(statistics["state_mean"]))
         self.register_buffer("std", std_tensor(statistics["state_std"]))
         states = len(spec.state)
-        self.sizes = states + len(spec.cameras) * GRID**2, states, 1
+        self.sizes = [states + len(spec.cameras) * GRID**2, states, 1]
         self.out = nn.ModuleList(nn.Linear(width, size) for size in self.sizes)
 
     @staticmethod
@@ -62,10 +62,11 @@ class Forecasting(Objective):
         """Cross-entropy of what moves and of contact, plus the mean absolute error of the normalised state."""
         queries = features.tokens["world_queries"]
         moving, then, contact = (out(queries[:, i]).float() for i, out in enumerate(self.out))
-        moved, state, touched = self.label(batch).split(self.sizes, 1)
+        moved, state, touched = torch.split(self.label(batch), self.sizes, 1)
         error = (then - (state - self.mean) / self.std).abs().mean()
         binary = F.binary_cross_entropy_with_logits
-        return binary(moving, moved) + error + binary(contact, touched)
+        loss: Tensor = binary(moving, moved) + error + binary(contact, touched)
+        return loss
 
     def label(self, batch: dict[str, Tensor]) -> Tensor:
         """The labels of a batch."""

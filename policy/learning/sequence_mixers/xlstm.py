@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from policy.errors import InputError
 from policy.learning.interfaces import SequenceMixer, State
+from policy.learning.sequence_mixers.scan import scan
 from policy.learning.sequence_mixers.segments import shifted
 
 NEVER = -1e30  # the exponent of what is not read
@@ -115,8 +116,9 @@ class ScalarLayer(nn.Module):
 
     def _next(self, read: Tensor, cell: Tensor) -> Tensor:
         c, n, m, h = cell.unbind(1)
-        carried = (h.unflatten(-1, (self.heads, 1, -1)) @ self.carry.float()).unflatten(-1, (4, -1))
-        gates = read.float().unflatten(-1, (4, -1)) + carried.squeeze(2).transpose(1, 2).flatten(2)
+        size = h.shape[-1] // self.heads
+        carried = (h.view(-1, self.heads, 1, size) @ self.carry.float()).view(-1, self.heads, 4, size)
+        gates = read.float().view(-1, 4, h.shape[-1]) + carried.transpose(1, 2).flatten(2)
         z, enter, forget, leave = gates.unbind(1)
         forget = F.logsigmoid(forget)
         largest = torch.maximum(forget + m, enter)
@@ -191,7 +193,8 @@ def _chunk(
     """The outputs (B, L, heads, d) of a chunk of L frames, all at once, and the cell after it."""
     matrix, total, m = cell
     segment = is_first.int().cumsum(1)
-    forget = forget.masked_fill(is_first[..., None], 0.0).cumsum(1)  # (B, L, heads): since the chunk began
+    kept = (~is_first[..., None]).to(forget.dtype)
+    forget = scan(kept, kept * forget)  # (B, L, heads): the sum since the chunk or the recording began
     time = torch.arange(q.shape[1], device=q.device)
     seen = (segment[:, :, None] == segment[:, None]) & (time[:, None] >= time)  # (B, L, L): t reads s
     exponent = forget[:, :, None] - forget[:, None] + enter[:, None]  # (B, t, s, heads)
