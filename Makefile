@@ -1,6 +1,7 @@
 # make demo                                       the shipped policy changes its mind, hand full, and resumes
 # make demo SAY="put the red block in the bowl"   it does what you say
 # make demo SEED=1234567                          an earlier run again
+# make console                                    the same in a page: see it, talk to it; http://127.0.0.1:8765
 # make demo-ros                                   the ROS 2 stack, without a ROS install: the instruction changes
 #                                                 on the way, the episodes are recorded and trained on
 # make check                                      lint, format, types, fast tests: before every commit
@@ -11,10 +12,13 @@
 
 DEV = .venv-dev/bin
 
-.PHONY: demo demo-ros check test test-all build docs
+.PHONY: demo console demo-ros check test test-all build docs
 
 demo: .venv/installed
 	@.venv/bin/python -m sim.demo $${SAY+--say="$$SAY"} $${SEED:+--seed="$$SEED"}
+
+console: .venv/installed
+	@.venv/bin/python -m console $${MODEL+--model="$$MODEL"} $${SEED:+--seed="$$SEED"} $${PORT:+--port="$$PORT"}
 
 demo-ros: .venv-dev/installed
 	@$(DEV)/python -m ros_nodes.demo $${SEED:+--seed="$$SEED"}
@@ -41,8 +45,8 @@ docs: .venv-dev/installed
 
 # Installed again only when what is installed has changed.
 .venv/installed: setup.py requirements.txt .ci/setup
-	.ci/setup .venv ".[cpu,sim]"
+	.ci/setup .venv ".[cpu,sim,console]"
 
 # The pinned torch comes without several GB of CUDA where a CPU build is offered.
 .venv-dev/installed: setup.py requirements.txt .ci/setup
-	.ci/setup .venv-dev ".[cpu,sim,train,ros,test,dev,docs]" torch==2.13.0
+	.ci/setup .venv-dev ".[cpu,sim,console,train,ros,test,dev,docs]" torch==2.13.0

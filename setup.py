@@ -23,7 +23,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     # launch/ and models/ are data and have no __init__.py.
-    packages=find_packages(include=["policy", "policy.*", "sim", "sim.*", "ros_nodes", "ros_nodes.*"]),
+    packages=find_packages(
+        include=["policy", "policy.*", "sim", "sim.*", "console", "console.*", "ros_nodes", "ros_nodes.*"]
+    ),
     package_data={
         "policy": [
             "py.typed",
@@ -33,6 +35,7 @@ setup(
             "learning/word_lists.yaml",
         ],
         "sim": ["py.typed", "assets/*", "assets/**/*", "worlds/*/assets/*"],
+        "console": ["py.typed", "static/*"],
         "ros_nodes": ["py.typed"],
     },
     data_files=[
@@ -62,6 +65,7 @@ setup(
             "rich",
             "tqdm",
         ],
+        "console": ["starlette", "uvicorn", "websockets"],
         "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "torch", "tqdm"],
         # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
         "ros": [
@@ -74,7 +78,7 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-trajectory-msgs",
         ],
-        "test": ["build", "mcap-ros2-support", "pytest", "pytest-xdist", "ros-jazzy-nav-msgs"],
+        "test": ["build", "mcap-ros2-support", "playwright", "pytest", "pytest-xdist", "ros-jazzy-nav-msgs"],
         "dev": ["mypy==2.4.1", "pre-commit", "ruff==0.17.6", "types-PyYAML", "types-tqdm"],
         "docs": ["mkdocs-material==9.*", "mkdocstrings[python]==1.*"],
     },

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOPS = ("policy", "sim", "ros_nodes")
+TOPS = ("policy", "sim", "console", "ros_nodes")
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for top in TOPS
@@ -34,15 +34,17 @@ MAY_IMPORT = {
     "policy.synthesise": LEAVES | ROOMS - {"policy.learning"},
     "policy": set(),
     "sim": {"policy"},
-    "ros_nodes": {"sim", "policy"},
+    "console": {"sim", "policy"},
+    "ros_nodes": {"console", "sim", "policy"},
 }
 WORLDS = {f"sim.worlds.{path.parent.name}" for path in (ROOT / "sim" / "worlds").glob("*/world.py")}
 WITH_TORCH = ("policy.learning", "policy.train", "policy.export")
 SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo", "ros_nodes.demo_stack")  # the nodes that no robot runs
+WITH_A_PAGE = ("ros_nodes.console_node", "ros_nodes.console_robot")  # they need the extra `console`
 ON_A_ROBOT = [
     name
     for name in FILES
-    if name.startswith(("policy.robot", "policy.running", "ros_nodes")) and not name.startswith(SIMULATED)
+    if name.startswith(("policy.robot", "policy.running", "ros_nodes")) and not name.startswith(SIMULATED + WITH_A_PAGE)
 ]
 LIGHT = ["sim.evaluate", "sim.report", "sim.demo"]
 INSTALLED_AS = {"cv2": "opencv-python", "yaml": "pyyaml", "backports": "backports.zstd"}

@@ -20,7 +20,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     source = folder / "source"
     source.mkdir()
-    for name in ("policy", "sim", "ros_nodes", "launch", "models", "resource"):
+    for name in ("policy", "sim", "console", "ros_nodes", "launch", "models", "resource"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in (
         "setup.py",
@@ -50,6 +50,8 @@ def test_it_carries_code_types_and_data_but_no_tests(wheel: zipfile.ZipFile) -> 
         "policy/py.typed",
         "sim/py.typed",
         "ros_nodes/py.typed",
+        "console/static/index.html",
+        "console/static/uplot-LICENSE.txt",
         "policy/running/session.py",
         "policy/contracts/tabletop.yaml",
         "policy/recipes/chunk.yaml",

@@ -58,6 +58,11 @@ class Session:
         """What the policy was taught, by name; none where it does not know."""
         return [] if self._known is None else self._known.tasks
 
+    @property
+    def taught(self) -> list[tuple[str, str]]:
+        """Task and sentence of all that the policy was taught; none where it does not know."""
+        return [] if self._known is None else self._known.taught
+
     def embed(self, text: str) -> Sentence:
         """An instruction as the encoder reads it; about 20 ms for a new sentence, nothing for a recent one.
 
