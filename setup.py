@@ -66,6 +66,7 @@ setup(
             "tqdm",
         ],
         "console": ["starlette", "uvicorn", "websockets"],
+        "serve": ["msgpack", "websockets>=15"],  # policies over a network (docs/serving.md)
         "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "torch", "tqdm"],
         # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
         "ros": [

@@ -20,6 +20,9 @@ The same letters everywhere:
     goal_state            float32 (B, S)     what the state is to be then
     return_to_go          float32 (B, 1)     how good the execution is to be
     <condition>_present   bool    (B,)       whether an instruction, a goal, a return is given
+    prompt                str     (B,)       the sentence itself, for a policy that is served elsewhere; with it
+    stamp                 int64   (B,)       ns, the time of the frame
+    instruction_id        int64   (B,)       changes with every instruction that is given
     noise                 float32 (B, ...)   what a head samples with
     state_<name>          float32 (B, ...)   memory of the frames before; state_<name>_next is its successor
     actions               float32 (B, H, A)  absolute set-points, in the units of the robot
@@ -118,7 +121,8 @@ class Spec:
         named |= {"instruction_present": flag, "contact": number, "contact_origin": states}
         named |= {"committed": actions, "committed_steps": ("int64", ())}
         named |= {f"goal_{name}": self.picture(name) for name in self.cameras}
-        return named | {"goal_state": states, "goal_present": flag, "return_to_go": number, "return_to_go_present": flag}
+        named |= {"goal_state": states, "goal_present": flag, "return_to_go": number, "return_to_go_present": flag}
+        return named | {"prompt": ("str", ()), "stamp": ("int64", ()), "instruction_id": ("int64", ())}
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

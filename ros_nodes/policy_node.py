@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -25,28 +25,37 @@ from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
 from policy.running.live_loop import LiveLoop
+from policy.running.remote import open_session
 from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import PROVIDERS, Session, check_robot
 from ros_nodes import bridge, policy_status
+from ros_nodes.autostart import AutostartNode
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
 from ros_nodes.goal_images import GoalImages
 from ros_nodes.graph import publishers_fault, unheard
 from ros_nodes.instruction_gate import InstructionGate
+from ros_nodes.perform import Performer
 from ros_nodes.qos_events import QosMismatches
 
 Return = TransitionCallbackReturn
 WATCH = 0.02  # s between two looks at the clocks
 LOOK = 0.1  # s between two looks at the graph
-RETRY = 2.0  # s until a configuration that failed is tried again, with autostart
 
 
-class PolicyNode(LifecycleNode):
+class PolicyNode(AutostartNode):
     """Runs one model for one robot."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("policy_node", **options)
         declare = partial(bridge.declare, self)
-        self._model = declare("model", "tabletop", "folder of the exported policy, or the name of a shipped one")
+        self._model = declare(
+            "model",
+            "tabletop",
+            "folder of the exported policy, name of a shipped one, or ws://host:port that serves one",
+        )
+        self._mapping = declare(
+            "mapping", "", "YAML of a served policy's keys, units and rate; empty: as its server describes it"
+        )
         self._contract_name = declare(
             "contract", "", "contract of the robot: a shipped name or a YAML file; empty: the one beside the model"
         )
@@ -60,7 +69,7 @@ class PolicyNode(LifecycleNode):
         self._silence = declare(
             "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0
         )
-        self._autostart = declare("autostart", False, "go to active without being asked to")
+        autostart = declare("autostart", False, "go to active without being asked to")
         self._gate = InstructionGate(
             declare("obey_latched", False, "obey an instruction that is older than activation, stop or reset")
         )
@@ -93,20 +102,23 @@ class PolicyNode(LifecycleNode):
             LIVING_IN,
             event_callbacks=self._mismatches.subscription("safety_node/status", self._safety.alive),
         )
+        self._performer = Performer(self, self._ask)
         self.create_service(Trigger, "~/reset", self._reset)
         self.create_service(Trigger, "~/continue", self._continue)
         self.create_timer(WATCH, self._watch, clock=STEADY)
         self.create_timer(LOOK, self._look, clock=STEADY)
         self.create_timer(1.0, self._diagnose, clock=STEADY)
-        self._start = self.create_timer(0.0, self._autostarted, clock=STEADY) if self._autostart else None
+        if autostart:
+            self.autostart()
 
     # -- lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model; without one the node stays unconfigured and reports why."""
         try:
-            self.session = Session(self._model, self._threads, self._provider)
-            contract = contracts.load(self._contract_name) if self._contract_name else self.session.contract
+            named = contracts.load(self._contract_name) if self._contract_name else None
+            self.session = open_session(self._model, self._threads, self._provider, named, self._mapping or None)
+            contract = named or self.session.contract
             check_robot(
                 contract.spec,
                 self.session.spec,
@@ -120,9 +132,11 @@ class PolicyNode(LifecycleNode):
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
-            self.session, self._failure = None, str(error)
+            self._release()
+            self._failure = str(error)
             return Return.FAILURE
         self._failure, self._contract = "", contract
+        self._performer.topic = contract.instruction
         self._goals = GoalImages(contract, self.session.spec)
         for topic, camera in self._goals.topics.items():
             picture = bridge.message_class(contract.cameras[camera].type)
@@ -157,7 +171,8 @@ class PolicyNode(LifecycleNode):
         """Free the model and leave the topics."""
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self._inputs, self.session, self._observations = [], None, None
+        self._inputs, self._observations = [], None
+        self._release()
         return Return.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -168,29 +183,20 @@ class PolicyNode(LifecycleNode):
     def destroy_node(self) -> None:
         """End the inference thread first."""
         self._stop()
+        self._release()
+        self._performer.close()
         super().destroy_node()  # type: ignore[no-untyped-call]  # of rclpy
-
-    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
-        """A transition that the current state does not have fails, where rclpy raises and ends the process."""
-        valid = {int(transition[0]) for transition in self._state_machine.available_transitions}
-        if transition_id not in valid:
-            label = self._state_machine.current_state[1]
-            self.get_logger().warning(f"no transition {transition_id} from the state {label}; the node stays {label}")
-            return Return.FAILURE
-        return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]  # name-mangled
 
     def _stop(self) -> None:
         if self.live is not None:
             self.live.close()
             self.live = None
+            self._performer.failed("the node was deactivated")
 
-    def _autostarted(self) -> None:
-        assert self._start is not None
-        self._start.cancel()
-        if self.trigger_configure() == Return.SUCCESS:
-            self.trigger_activate()
-        else:
-            self._start = self.create_timer(RETRY, self._autostarted, clock=STEADY)
+    def _release(self) -> None:
+        if self.session is not None:
+            self.session.close()
+            self.session = None
 
     def _subscribe(self, kind: type, topic: str, callback: Any, quality: Any) -> None:
         self._inputs.append(
@@ -219,20 +225,30 @@ class PolicyNode(LifecycleNode):
 
     def _instruct(self, message: String, info: dict[str, Any]) -> None:
         refused = self._gate.refuse(message.data, info.get("source_timestamp") or time.time_ns())
-        if self.live is None:
+        if self.live is None or self._performer.is_echo(message.data):
             return
         if refused:
             self._tell(refused)
         else:
             self._obey(message.data)
 
-    def _obey(self, text: str) -> None:
+    def _ask(self, text: str) -> str:
+        """Obey the goal of an action; why it is refused, "" if it is not."""
+        if self.live is None:
+            return "the node is not active"
+        return self._gate.refuse(text, time.time_ns()) or self._obey(text)
+
+    def _obey(self, text: str) -> str:
+        """Give the policy an instruction; why it is refused at once, "" if it is not."""
         assert self.live is not None and self._goals is not None
         try:
             self.live.instruct(text, self._goals.conditions(bridge.number("return_to_go", self._return_to_go)))
         except InputError as error:
             self.get_logger().warning(f"instruction refused: {error}")
             self._tell(refused=str(error))
+            return str(error)
+        self._performer.instructed(text)
+        return ""
 
     def _publish(self, now: int, times: np.ndarray, actions: np.ndarray) -> None:
         """From the inference thread, or from the executor's: what is still to come."""
@@ -245,6 +261,7 @@ class PolicyNode(LifecycleNode):
         if self.live is not None and ended and ended != self._ended:
             # after a stop the arm does not move by itself: the instruction is to be given again
             self.live.reset(ended)
+            self._performer.failed(ended)
             self._gate.close(ended, time.time_ns())
         self._ended = ended
         self._blocked = (
@@ -258,6 +275,8 @@ class PolicyNode(LifecycleNode):
         fault = self._observations.fault(monotonic_ns()) if self._observations is not None else ""
         if self.live is not None and (fault := self._blocked or fault):
             self.live.fault(fault)
+        if self.live is not None:
+            self._performer.watch(self.live.loop)
         self._tell()
 
     # -- services
@@ -268,6 +287,7 @@ class PolicyNode(LifecycleNode):
         self._gate.close("a reset", time.time_ns())
         if self.live is not None:
             self.live.reset()
+            self._performer.failed("a reset")
         return response
 
     def _continue(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -55,7 +55,7 @@ def describe(loop: InferenceLoop, refused: str, mismatch: str) -> tuple[str, str
         **_execution(loop),
     }
     level = "warn" if refused or mismatch or (loop.reason and not loop.idle) else "ok"
-    return level, "; ".join(filter(None, (refused or _doing(loop), mismatch))), values
+    return level, "; ".join(filter(None, (refused or doing(loop), mismatch))), values
 
 
 def inference(loop: InferenceLoop, figures: dict[str, object]) -> DiagnosticStatus:
@@ -64,7 +64,7 @@ def inference(loop: InferenceLoop, figures: dict[str, object]) -> DiagnosticStat
     return bridge.status(
         level,
         "policy_node: inference",
-        _doing(loop),
+        doing(loop),
         figures
         | {
             "inferences": loop.inferences,
@@ -94,16 +94,18 @@ def sensors(observations: LiveObservations, rate: float, steady: int, mismatch: 
     )
 
 
-def _doing(loop: InferenceLoop) -> str:
+def doing(loop: InferenceLoop) -> str:
+    """Holding and why, done, or commanding."""
     if loop.reason:
         return f"holding: {loop.reason}"
     return f"done: {loop.text}" if loop.tracker.finished else f"commanding: {loop.served}"
 
 
 def _execution(loop: InferenceLoop) -> dict[str, object]:
-    """What a switching policy estimated last."""
+    """What a switching policy estimated last; of another one it is unknown."""
     if loop.estimate is None:
-        return dict.fromkeys(("mode", "contact", "done"), "not estimated")
+        unknown = "not estimated" if loop.session.spec.switches else "unknown"
+        return dict.fromkeys(("mode", "contact", "done"), unknown)
     return {
         "mode": loop.estimate.mode,
         "contact": "yes" if loop.tracker.in_contact else "no",

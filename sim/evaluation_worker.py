@@ -12,6 +12,7 @@ from sim.worlds import load
 from sim.worlds.interface import World
 
 FILM_SIZE = (240, 320)  # height, width
+PATIENCE = 300.0  # s for an answer of a policy server, which takes no time of the simulated clock
 
 _world: World
 _session: Session
@@ -21,7 +22,7 @@ def open_policy(world: str, model: str, threads: int, mapping: str | None = None
     """Load world and policy, once in each process."""
     global _world, _session
     kind = load(world)
-    _world, _session = kind(), open_session(model, threads, "cpu", kind.contract(), mapping)
+    _world, _session = kind(), open_session(model, threads, "cpu", kind.contract(), mapping, PATIENCE)
 
 
 def play_job(job: EpisodeJob) -> Record:

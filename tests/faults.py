@@ -12,15 +12,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "faults.md"
-SOURCES = [ROOT / "tests" / f"test_{name}.py" for name in ("faults", "faults_stack", "outputs")]
+SOURCES = [ROOT / "tests" / f"test_{name}.py" for name in ("faults", "faults_stack", "outputs", "served_policy")]
 HEAD = """# Faults
 
 What goes wrong on a robot, what the stack then does and what it reports. Whatever happens, no set-point leaves
 the safety node beyond the limits of the contract. A software stop is not a safety function: it does not
 replace the emergency stop of the robot.
 
-Made from `tests/test_faults.py`, `tests/test_faults_stack.py` and `tests/test_outputs.py`, where each row is a test
-over real DDS, by `python -m tests.faults`.
+Made from `tests/test_faults.py`, `tests/test_faults_stack.py`, `tests/test_outputs.py` and
+`tests/test_served_policy.py`, where each row is a test over real DDS, by `python -m tests.faults`.
 
 | fault | then | reported in `/diagnostics` and `~/status` | after |
 | --- | --- | --- | --- |

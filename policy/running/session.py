@@ -108,6 +108,9 @@ class Session:
         """Inputs by name, each with batch B -> outputs by name, as `Spec.inputs` and `Spec.outputs` describe them."""
         return dict(zip(self._outputs, self._graph.run(self._outputs, feed), strict=True))
 
+    def close(self) -> None:
+        """Let go of what it holds beside memory: nothing, where the graph is loaded here."""
+
     def _warm_up(self) -> None:
         """Two runs: allocations and kernel choices happen here and not in the first control step."""
         for _ in range(2):

@@ -228,6 +228,9 @@ class Tracker:
         sentence = self._sentence or _no_sentence(spec)
         possible = feed | sentence.inputs("instruction") | self._memory.inputs(feed["state"][0])
         possible |= self.conditions.inputs(spec) | {"instruction_present": np.array([self._sentence is not None])}
+        if "prompt" in spec.reads:
+            possible |= {"prompt": np.array([sentence.text]), "stamp": np.array([frame.stamp])}
+            possible |= {"instruction_id": np.array([self.instruction])}
         if "committed" in spec.reads:
             rows, count = np.zeros((1, spec.horizon, len(spec.action)), np.float32), 0
             if committed is not None and len(committed):

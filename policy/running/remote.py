@@ -1,0 +1,103 @@
+"""A policy that another process or machine serves, in the place of a loaded graph.
+
+frame -> Tracker -> RemoteSession.run --- observation ---> policy server
+                                    <---- answer -------
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from policy.errors import InputError
+from policy.robot.contract import Contract
+from policy.running import policy_mapping
+from policy.running.policy_client import SCHEMES, PolicyClient, PolicyServerError
+from policy.running.policy_messages import observation, outputs
+from policy.running.session import Session
+from policy.running.text import Sentence, clean
+
+
+class RemoteSession(Session):
+    """A policy behind ws://host:port, for one robot; the protocol is that of openpi's policy servers.
+
+    `contract` is the robot's; `mapping` the YAML that docs/serving.md explains, None where the server's metadata has
+    it, as that of `policy.serve` does. An instruction goes out as it is: whether the policy knows it cannot be told.
+    An answer may take `timeout_s`, by default as long as its chunk would last: a later one has no set-point to come.
+    Raises `InputError` where the server is not there or the mapping does not fit, and `PolicyServerError` in `run`.
+    """
+
+    def __init__(
+        self, url: str, contract: Contract, mapping: str | Path | None = None, timeout_s: float | None = None
+    ) -> None:
+        given = policy_mapping.load(mapping, contract) if mapping else None
+        self._client, self._lock = PolicyClient(url), Lock()
+        try:
+            self._client.connect()
+        except PolicyServerError as error:
+            raise InputError(str(error)) from None
+        self._described = None if given else self._client.metadata.get("mapping")
+        if given is None and self._described is None:
+            keys = ", ".join(map(str, self._client.metadata))[:200] or "no keys"
+            self._client.close()
+            raise InputError(
+                f"policy server {url} sent metadata with {keys}, which do not say what its observations and answers "
+                "are; give a mapping, a YAML file as in docs/serving.md"
+            )
+        self._mapping = given or policy_mapping.parse(self._described, contract, f"metadata of {url}")
+        self.spec, self.contract, self.provider = self._mapping.spec(contract), contract, url
+        self._known = None  # what it was taught
+        self._client.timeout = timeout_s or self._mapping.horizon / self._mapping.rate
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what its server and the mapping say of it."""
+        described = json.dumps([self._client.metadata, asdict(self._mapping)], default=str, sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()
+
+    def embed(self, text: str) -> Sentence:
+        """The instruction as it is; `InputError` for an empty one."""
+        nothing = np.zeros((self.spec.tokens, self.spec.text), np.float32)
+        return Sentence(clean(text), nothing[0], nothing, np.zeros(self.spec.tokens, bool))
+
+    def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `Session.run`, B = 1; `PolicyServerError` where no answer comes that can be used.
+
+        `InputError` where the policy refuses the instruction.
+        """
+        with self._lock:
+            answer = self._client.infer(observation(self._mapping, self.spec, feed))
+            if self._described is not None and self._client.metadata.get("mapping") != self._described:
+                raise PolicyServerError(
+                    f"policy server {self.provider}: it serves another policy than before; configure the node again"
+                )
+        try:
+            return outputs(self._mapping, self.spec, answer, feed["state"][0])
+        except InputError as error:
+            raise PolicyServerError(f"policy server {self.provider}: {error}") from None
+
+    def close(self) -> None:
+        """End the connection."""
+        with self._lock:
+            self._client.close()
+
+
+def open_session(
+    model: str | Path,
+    threads: int = 2,
+    provider: str = "auto",
+    contract: Contract | None = None,
+    mapping: str | Path | None = None,
+    timeout_s: float | None = None,
+) -> Session:
+    """A model folder as `Session` opens it, or the policy behind ws://host:port for the robot of a contract."""
+    if not str(model).startswith(SCHEMES):
+        if mapping:
+            raise InputError(f"got a mapping, {mapping}, for {model}; only a served policy, ws://host:port, has one")
+        return Session(model, threads, provider)
+    if contract is None:
+        raise InputError(f"{model} is a served policy, which has no contract of its own; give that of the robot")
+    return RemoteSession(str(model), contract, mapping, timeout_s)

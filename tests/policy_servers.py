@@ -1,0 +1,118 @@
+"""Policy servers for tests: ours in a thread, and one that answers what a test wants it to."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("websockets", reason="install the extra `serve`")
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import Server, ServerConnection, serve
+
+from policy.running import policy_server, wire
+from policy.running.session import Session
+
+Answer = Callable[[dict[str, Any]], Any]  # of an observation: a dict, bytes or text to be sent, None for nothing
+
+
+class Serving:
+    """A server in a thread, which can be ended and begun again on the same port."""
+
+    def __init__(self, bind: Callable[[int], Server], port: int = 0) -> None:
+        self._bind = bind
+        self.start(port)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self, port: int | None = None) -> None:
+        """Begin, on the port of before."""
+        self._server = self._bind(self.port if port is None else port)
+        self.port: int = self._server.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it, and its connections."""
+        self._server.shutdown()
+        self._thread.join()
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[Serving]:
+    """A policy of ours, served."""
+    session = Session(folder, 1, "cpu")
+    serving = Serving(lambda port: policy_server.bind(session, folder.name, "127.0.0.1", port))
+    try:
+        yield serving
+    finally:
+        serving.stop()
+
+
+class Stub:
+    """A server of others: `answer` says what it sends; `seen` are the observations that came, `hold` makes it stall."""
+
+    def __init__(self, answer: Answer, metadata: Any = None) -> None:
+        self.answer, self.metadata = answer, wire.pack({} if metadata is None else metadata)
+        self.seen: list[dict[str, Any]] = []
+        self.connections = 0
+        self.reads = threading.Event()  # cleared: it reads nothing of what is sent
+        self.reads.set()
+        self.serving = Serving(lambda port: serve(self._handle, "127.0.0.1", port, compression=None, max_size=None))
+
+    def _handle(self, connection: ServerConnection) -> None:
+        self.connections += 1
+        try:
+            connection.send(self.metadata)
+            while True:
+                self.reads.wait()
+                self.seen.append(wire.unpack(connection.recv()))
+                reply = self.answer(self.seen[-1])
+                if reply is not None:
+                    connection.send(wire.pack(reply) if isinstance(reply, dict) else reply)
+        except ConnectionClosed:
+            pass
+
+
+@contextmanager
+def stub(answer: Answer, metadata: Any = None) -> Iterator[Stub]:
+    """A stub that is ended."""
+    made = Stub(answer, metadata)
+    try:
+        yield made
+    finally:
+        made.reads.set()
+        made.serving.stop()
+
+
+MAPPING = """
+rate: 20
+horizon: 16
+cameras:
+  front: {key: observation/image}
+  wrist: {key: observation/wrist_image}
+state:
+  - {key: observation/state, names: [NAMES]}
+actions:
+  width: 8
+  groups:
+    - {names: [NAMES], columns: [0, 1, 2, 3, 4, 5, 6, 7]}
+""".replace("NAMES", ", ".join([*(f"panda_joint{i}" for i in range(1, 8)), "gripper"]))
+
+
+def moving(ramp: float = 0.005) -> Answer:
+    """The first joint moves by `ramp` a step, as the tiny model of tests/tiny.py does."""
+
+    def answer(observation: dict[str, Any]) -> dict[str, Any]:
+        rows = np.tile(np.asarray(observation["observation/state"], np.float32), (16, 1))
+        rows[:, 0] += ramp * np.arange(1, 17)
+        return {"actions": rows}
+
+    return answer

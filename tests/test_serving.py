@@ -1,0 +1,365 @@
+"""A policy over a real socket: ours served to ourselves, and what servers of others may do wrong."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policy.errors import InputError
+from policy.robot.contract import Contract, load
+from policy.running import wire
+from policy.running.policy_client import LARGEST, PolicyClient, PolicyServerError
+from policy.running.remote import RemoteSession, open_session
+from policy.running.session import Session
+from policy.running.tracker import Tracker
+from tests.policy_servers import MAPPING, Serving, moving, ours, stub
+from tests.tiny import TAUGHT, frame, write_model
+
+ROOT = Path(__file__).parent.parent
+PATIENT = 30.0  # s for an answer: other work may have the machine
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load("tabletop")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(folder, switches=True)
+    return folder
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[Serving]:
+    with ours(folder) as serving:
+        yield serving
+
+
+@pytest.fixture
+def mapping(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MAPPING)
+    return path
+
+
+def test_a_served_policy_does_what_it_does_here(folder: Path, served: Serving, contract: Contract) -> None:
+    """Through contact, a change of instruction, rollback, done, and the same instruction once more."""
+    here, there = Tracker(Session(folder, 1, "cpu")), Tracker(RemoteSession(served.url, contract, timeout_s=PATIENT))
+    shown: list[tuple[str | None, dict[str, Any]]] = [
+        (TAUGHT[0], {}),
+        (None, {"contact": 1.0}),
+        (TAUGHT[1], {"contact": 1.0, "mode": "rollback"}),
+        (None, {"contact": 0.0}),
+        (None, {"done": 1.0}),
+        (None, {"done": 1.0}),
+        (None, {"done": 1.0}),
+        (TAUGHT[1], {}),
+        (None, {"contact": 1.0}),
+    ]
+    finished = []
+    for text, told in shown:
+        seen = frame(here.session.spec, 200, **told)
+        for tracker in (here, there):
+            if text is not None:
+                tracker.instruct(text)
+        expected, given = here.infer(seen), there.infer(seen)
+        assert (
+            np.array_equal(expected.actions, given.actions) and expected.execution_estimate == given.execution_estimate
+        )
+        finished.append((here.finished, there.finished))
+    assert (True, True) in finished and all(a == b for a, b in finished)
+
+
+def test_a_robot_begins_anew_with_a_connection_and_with_a_clock_that_is_set_back(
+    served: Serving, contract: Contract
+) -> None:
+    """What it did before is forgotten: previous instruction, contact and done."""
+    session = RemoteSession(served.url, contract, timeout_s=PATIENT)
+    first, second = Tracker(session), Tracker(RemoteSession(served.url, contract, timeout_s=PATIENT))
+    first.instruct(TAUGHT[0])
+    seen = frame(session.spec, 200, contact=1.0)
+    begun = first.infer(seen).actions
+    assert not np.array_equal(first.infer(seen).actions, begun), "the contact is remembered"
+    second.instruct(TAUGHT[0])
+    assert np.array_equal(second.infer(seen).actions, begun), "but not of another robot"
+    third = Tracker(session)
+    third.instruct(TAUGHT[0])
+    seen.stamp -= 1
+    assert np.array_equal(third.infer(seen).actions, begun), "nor of what was before the clock was set back"
+
+
+def test_an_instruction_that_the_served_policy_does_not_know(served: Serving, contract: Contract) -> None:
+    tracker = Tracker(RemoteSession(served.url, contract, timeout_s=PATIENT))
+    tracker.instruct("make coffee")
+    for _ in range(2):
+        with pytest.raises(InputError, match="unknown instruction 'make coffee'"):
+            tracker.infer(frame(tracker.session.spec))
+    tracker.instruct(TAUGHT[0])
+    assert tracker.infer(frame(tracker.session.spec)).actions.shape == (16, 8)
+
+
+def test_what_a_client_of_others_sends(served: Serving, folder: Path) -> None:
+    """Without stamp and id; lists and float64; and what cannot be used is answered by a text, and the next counts."""
+    from websockets.sync.client import connect
+
+    spec, seen = Session(folder, 1, "cpu").spec, None
+    with connect(served.url, compression=None, max_size=None) as connection:
+        described = wire.unpack(connection.recv())
+        assert described["action"] == list(spec.action) and described["cameras"]["front"] == [96, 96, 3]
+        seen = frame(spec, 200)
+        good: dict[str, Any] = {f"image_{name}": image for name, image in seen.images.items()}
+        good |= {"state": seen.state.astype(float).tolist(), "prompt": TAUGHT[0]}
+
+        def reply(message: Any) -> Any:
+            connection.send(message if isinstance(message, bytes | str) else wire.pack(message))
+            answer = connection.recv()
+            return answer if isinstance(answer, str) else wire.unpack(answer)
+
+        assert reply(good)["actions"].shape == (16, 8) and "infer_ms" in reply(good)["server_timing"]
+        for message, why in (
+            ({k: v for k, v in good.items() if k != "image_wrist"}, "expected also image_wrist"),
+            ({k: v for k, v in good.items() if k != "prompt"}, "prompt: got NoneType"),
+            (
+                good | {"image_front": np.zeros((3, 96, 96), np.uint8)},
+                "got uint8 (3, 96, 96), expected uint8 (96, 96, 3)",
+            ),
+            (good | {"image_front": "text"}, "camera 'front': got"),
+            (good | {"state": [1.0, 2.0]}, "state: got [1.0, 2.0], expected 8 finite numbers"),
+            (good | {"state": [float("nan")] * 8}, "expected 8 finite numbers"),
+            (good | {"state": "text"}, "state: got text, expected numbers"),
+            (good | {"stamp": 1.5}, "stamp: got 1.5"),
+            (good | {"prompt": "  "}, "empty"),
+            (good | {"prompt": 5}, "prompt: got int"),
+            (b"\xc1", "not msgpack"),
+            ("hello", "got the text 'hello'"),
+        ):
+            assert why in reply(message), why
+        assert reply(good)["actions"].shape == (16, 8)
+
+
+def test_an_observation_that_is_too_large_ends_the_connection(served: Serving, folder: Path) -> None:
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    with connect(served.url, compression=None) as connection, pytest.raises(ConnectionClosed) as closed:
+        connection.recv()
+        connection.send(wire.pack({"image_front": np.zeros((3000, 3000, 3), np.uint8)}))
+        connection.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+    assert urllib.request.urlopen(served.url.replace("ws", "http") + "/healthz").read() == b"OK\n", "it goes on"
+
+
+def answers(tracker: Tracker) -> None:
+    """Wait until the server answers again: a connection that has failed is not begun again at once."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            assert tracker.infer(frame(tracker.session.spec)).actions.shape == (16, 8)
+            return
+        except PolicyServerError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def fails(tracker: Tracker, why: str) -> None:
+    """Wait until it fails for this reason."""
+    end, said = time.monotonic() + 10, ""
+    while why not in said:
+        assert time.monotonic() < end, f"{why}; newest: {said}"
+        with pytest.raises(PolicyServerError) as error:
+            tracker.infer(frame(tracker.session.spec))
+        said = str(error.value)
+        time.sleep(0.05)
+
+
+def remote(url: str, contract: Contract, mapping: Path, timeout_s: float | None = PATIENT) -> Tracker:
+    tracker = Tracker(RemoteSession(url, contract, mapping, timeout_s))
+    tracker.instruct("open the drawer")
+    return tracker
+
+
+def test_a_policy_of_others(contract: Contract, mapping: Path) -> None:
+    """By its own names; contact, mode and done are unknown, and any language is sent on."""
+    with stub(moving(0.01)) as server:
+        tracker = remote(server.serving.url, contract, mapping)
+        tracker.instruct("öffne die Schublade")
+        seen = frame(tracker.session.spec, 77)
+        chunk = tracker.infer(seen)
+    assert chunk.execution_estimate is None and chunk.actions.shape == (16, 8)
+    assert np.allclose(chunk.actions[:, 0], seen.state[0] + 0.01 * np.arange(1, 17), atol=1e-6)
+    (sent,) = server.seen
+    assert sent["prompt"] == "öffne die Schublade" and (sent["observation/image"] == 77).all()
+    assert set(sent) == {"prompt", "observation/image", "observation/wrist_image", "observation/state"}
+
+
+@pytest.mark.parametrize(
+    "answer, why",
+    [
+        ({"actions": np.zeros((16, 7))}, "(16, 7), expected numbers (16, 8)"),
+        ({"actions": np.full((16, 8), np.nan)}, "not finite"),
+        ({"act": 1}, "expected actions"),
+        (b"\xc1 no msgpack", "not msgpack"),
+        (wire.pack({"a": 0})[:-1], "not msgpack"),
+        (b"\0" * (LARGEST + 1), "1009"),
+        ("Traceback:\n  somewhere\nKeyError: 'image'\n", "reports: KeyError: 'image'"),
+    ],
+)
+def test_an_answer_that_cannot_be_used(contract: Contract, mapping: Path, answer: Any, why: str) -> None:
+    """It is an error that names the server, and the next good answer is taken."""
+    with stub(lambda _: answer) as server:
+        tracker = remote(server.serving.url, contract, mapping)
+        with pytest.raises(PolicyServerError) as error:
+            tracker.infer(frame(tracker.session.spec))
+        assert why in str(error.value) and server.serving.url in str(error.value)
+        server.answer = moving()
+        answers(tracker)
+
+
+def test_a_server_that_does_not_answer(contract: Contract, mapping: Path) -> None:
+    """It is waited for as long as its chunk would last; a late answer is never taken for that of another frame."""
+    late: list[Any] = []
+
+    def stall(observation: dict[str, Any]) -> None:
+        late.append(observation)
+
+    with stub(stall) as server:
+        tracker = remote(server.serving.url, contract, mapping, None)
+        began = time.monotonic()
+        with pytest.raises(PolicyServerError, match=r"no answer within 0\.8 s"):
+            tracker.infer(frame(tracker.session.spec))
+        assert 0.7 < time.monotonic() - began < 5
+        server.answer = moving()
+        answers(tracker)
+        assert server.connections == 2 and len(late) == 1
+
+
+def test_a_server_that_does_not_read(contract: Contract, mapping: Path) -> None:
+    """What is sent is more than the sockets hold: that does not block either."""
+    with stub(moving()) as server:
+        tracker = remote(server.serving.url, contract, mapping)
+        client: PolicyClient = tracker.session._client  # type: ignore[attr-defined]  # of a RemoteSession
+        server.reads.clear()
+        began = time.monotonic()
+        with pytest.raises(PolicyServerError):
+            for _ in range(3):
+                client.infer({"filler": np.zeros(40 << 20, np.uint8)})
+        assert time.monotonic() - began < 20
+
+
+def test_a_server_that_is_killed_and_comes_back(contract: Contract, mapping: Path) -> None:
+    with stub(moving()) as server:
+        tracker = remote(server.serving.url, contract, mapping)
+        tracker.infer(frame(tracker.session.spec))
+        server.serving.stop()
+        fails(tracker, "going away")
+        fails(tracker, "no connection: Connection refused")
+        server.serving.start()
+        answers(tracker)
+
+
+def test_another_policy_on_the_same_port_is_not_obeyed(contract: Contract, tmp_path: Path, served: Serving) -> None:
+    tracker = Tracker(RemoteSession(served.url, contract, timeout_s=PATIENT))
+    tracker.instruct(TAUGHT[0])
+    tracker.infer(frame(tracker.session.spec))
+    served.stop()
+    write_model(tmp_path / "plain")
+    session = Session(tmp_path / "plain", 1, "cpu")
+    from policy.running import policy_server
+
+    other = Serving(lambda port: policy_server.bind(session, "plain", "127.0.0.1", port), served.port)
+    fails(tracker, "serves another policy than before")
+    other.stop()
+    served.start()
+
+
+@pytest.mark.parametrize(
+    "url, why",
+    [
+        ("ws://127.0.0.1:9", "no connection: Connection refused"),
+        ("ws://nowhere.invalid:8000", "no connection"),
+        ("ws://", "no connection"),
+        ("ws://127.0.0.1:99999", "no connection"),
+    ],
+)
+def test_no_server(contract: Contract, url: str, why: str) -> None:
+    with pytest.raises(InputError) as error:
+        RemoteSession(url, contract)
+    assert why in str(error.value) and f"policy server {url}" in str(error.value)
+
+
+def test_what_goes_with_what(contract: Contract, mapping: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match="give that of the robot"):
+        open_session("ws://127.0.0.1:9")
+    with pytest.raises(InputError, match="only a served policy"):
+        open_session(folder, mapping=mapping)
+    with stub(moving(), {"env": "DROID"}) as server:
+        with pytest.raises(InputError, match=r"sent metadata with env, which do not say .* give a mapping"):
+            open_session(server.serving.url, contract=contract)
+        assert open_session(server.serving.url, contract=contract, mapping=mapping).provider == server.serving.url
+    with stub(moving(), {"mapping": {"rate": "fast"}}) as server, pytest.raises(InputError, match="metadata of ws://"):
+        open_session(server.serving.url, contract=contract)
+
+
+def test_without_websockets_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, contract: Contract
+) -> None:
+    monkeypatch.setitem(sys.modules, "websockets.sync.client", None)
+    with pytest.raises(InputError, match="pip install msgpack websockets"):
+        RemoteSession("ws://127.0.0.1:9", contract)
+
+
+def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Contract) -> None:
+    command = [sys.executable, "-m", "policy.serve", str(folder), "--port", "0", "--threads", "1", "--provider", "cpu"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.fullmatch(rf"{re.escape(str(folder))} on cpu is served at (ws://127\.0\.0\.1:\d+)\n", line)
+        assert found, line + (process.stderr.read() if process.stderr and not line else "")
+        tracker = Tracker(RemoteSession(found[1], contract, timeout_s=PATIENT))
+        tracker.instruct(TAUGHT[0])
+        answers(tracker)
+        port = found[1].rpartition(":")[2]
+        taken = subprocess.run([*command[:5], port, *command[6:]], cwd=ROOT, capture_output=True, text=True)
+        assert taken.returncode == 2 and f"cannot listen on 127.0.0.1:{port}" in taken.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_a_served_policy_is_that_of_the_policy(folder: Path, served: Serving, tmp_path: Path) -> None:
+    """Episode for episode; and one whose server is gone ends with a sentence, and is no failure of the policy."""
+
+    def evaluate(model: str, out: str, *more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sim.evaluate", model, "--out", str(tmp_path / out), "--processes", "1"]
+        command += ["--tasks", "lamp_on", "--episodes", "1", "--chains", "0", *more]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+
+    for model, out in ((str(folder), "here"), (served.url, "there")):
+        done = evaluate(model, out)
+        assert done.returncode == 0, done.stderr
+    here, there = ((tmp_path / out / "episodes.jsonl").read_text().splitlines() for out in ("here", "there"))
+    assert sorted(here) == sorted(there) and len(here) == 4
+    looks_inside = evaluate(served.url, "words", "--words", "all")
+    assert looks_inside.returncode == 2 and "is served elsewhere; give a model folder" in looks_inside.stderr
+    served.stop()
+    gone = evaluate(served.url, "gone")
+    assert gone.returncode == 2 and "Connection refused" in gone.stderr and not (tmp_path / "gone").exists()
+    served.start()
