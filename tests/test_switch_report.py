@@ -19,6 +19,7 @@ from sim.switch_evaluation import switch_films as films
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES, METHODS
 from sim.switch_evaluation.object_safety import object_safe
+from sim.switch_evaluation.paired import exact_p, paired
 from sim.switch_evaluation.scenario import BACK
 from sim.switch_evaluation.switch_jobs import OTHER_RUNS, SwitchJob
 from sim.switch_evaluation.switch_report import markdown, summarise
@@ -179,6 +180,25 @@ def report() -> dict[str, Any]:
     ]
     rates = {"ours": REFUSED, "baseline": {key: r | {"rate": 0.0} for key, r in REFUSED.items()}}
     return summarise(SETTINGS, records + others, rates)
+
+
+def test_a_baseline_is_compared_on_the_same_switches_by_an_exact_test() -> None:
+    def switch(i: int, method: str, success: bool, time: float | None, **other: Any) -> dict[str, Any]:
+        return record("mid", method=method, layout_seed=i, success=success, time_to_b_s=time, **other)
+
+    won = [(True, False)] * 9 + [(False, True)] + [(True, True)] * 3 + [(False, False)]
+    ours = [switch(i, "ours", a, 2.0 + i if a else None) for i, (a, _) in enumerate(won)]
+    theirs = [switch(i, "keep", b, 3.0 if b else None) for i, (_, b) in enumerate(won)]
+    ours += [switch(99, "ours", True, 1.0), switch(0, "ours", True, 1.0, tasks=["lamp_on", "put_red"])]  # not in theirs
+    made = paired(ours, theirs, ["mid"])
+    assert made["mid"] == made["all"]
+    assert [made["mid"][key] for key in ("switches", "ours_alone", "theirs_alone", "both")] == [14, 9, 1, 3]
+    assert made["mid"]["time_to_b_s"] == {"ours": 13.0, "theirs": 3.0}
+    assert made["mid"]["p"] == pytest.approx(2 * (1 + 10) / 2**10)
+    assert exact_p(0, 0) == exact_p(4, 4) == 1 and exact_p(0, 20) == exact_p(20, 0) < 1e-5
+    assert "8, 0 of 8, p 0.00781" in markdown(report() | {"baselines": {"keep": report()["baselines"]["keep"] | {
+        "paired": {phase: made["mid"] | {"ours_alone": 8, "theirs_alone": 0, "switches": 8, "p": exact_p(8, 0)}
+                   for phase in ("early", "mid", "all")}}}})  # fmt: skip
 
 
 def test_every_figure_is_counted_as_it_is_defined() -> None:

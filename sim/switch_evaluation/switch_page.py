@@ -20,6 +20,12 @@ def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
     def seconds(*path: str) -> Callable[[Section], str]:
         return lambda section: _number(_at(section, path), " s")
 
+    def alone(phase: str) -> Callable[[Section], str]:
+        return lambda section: _alone(section["paired"][phase]) if "paired" in section else "–"
+
+    def times(phase: str) -> Callable[[Section], str]:
+        return lambda section: _times(section["paired"][phase]) if "paired" in section else "–"
+
     return [
         *((f"{phase} switch", share("switch", phase)) for phase in report["switch"]),
         ("no switch (counterfactual)", share("no_switch")),
@@ -39,6 +45,8 @@ def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
             (f"time to B, {phase}, median", seconds("time_to_b_s", "phases", phase, "p50"))
             for phase in report["switch"]
         ),
+        *((f"{phase}, same switches: ours alone, it alone, p", alone(phase)) for phase in (*report["switch"], "all")),
+        *((f"{phase}, both succeed: ours, it", times(phase)) for phase in (*report["switch"], "all")),
         ("jerk ratio, median", lambda section: _number(section["jerk_ratio"])),
         ("jerk ratio, p95", lambda section: _number(section["jerk_ratio_p95"])),
         ("set-points beyond limits", lambda section: str(section["interventions"]["limit_violations"])),
@@ -132,6 +140,14 @@ def _share(r: Section) -> str:
     if not r["episodes"]:
         return "–"
     return f"{r['rate']:.1%} of {r['episodes']} ({r['low']:.0%} to {r['high']:.0%})"
+
+
+def _alone(pair: Section) -> str:
+    return f"{pair['ours_alone']}, {pair['theirs_alone']} of {pair['switches']}, p {pair['p']:.3g}"
+
+
+def _times(pair: Section) -> str:
+    return f"{_number(pair['time_to_b_s']['ours'], ' s')}, {_number(pair['time_to_b_s']['theirs'], ' s')}"
 
 
 def _number(value: float | None, unit: str = "") -> str:

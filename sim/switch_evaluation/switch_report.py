@@ -17,6 +17,7 @@ from sim.report import read_report
 from sim.success_rate import success_rate
 from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES
+from sim.switch_evaluation.paired import paired
 from sim.switch_evaluation.switch_episode import CONTINUE, PHRASING
 from sim.switch_evaluation.switch_jobs import PHASES
 
@@ -27,11 +28,12 @@ def summarise(settings: Record, records: list[Record], refusals: dict[str, Recor
     """report.json: every figure from the records of the episodes; `refusals` has the rates of "ours" and "baseline"."""
 
     def of(method: str) -> Record:
-        return _section(
-            [r for r in records if r["method"] == method],
-            settings["phases"],
-            refusals["ours" if method == "ours" else "baseline"],
-        )
+        played = [r for r in records if r["method"] == method]
+        return _section(played, settings["phases"], refusals["ours" if method == "ours" else "baseline"])
+
+    def beside(method: str) -> Record:
+        ours, theirs = ([r for r in records if r["method"] == m and not r["skipped"]] for m in ("ours", method))
+        return {"paired": paired(ours, theirs, settings["phases"])}
 
     return {
         "settings": settings,
@@ -39,7 +41,7 @@ def summarise(settings: Record, records: list[Record], refusals: dict[str, Recor
         "sha256": settings["sha256"],
         "seed": settings["seed"],
         **of("ours"),
-        "baselines": {name: of(name) for name in BASELINES if settings["baseline"]},
+        "baselines": {name: of(name) | beside(name) for name in BASELINES if settings["baseline"]},
     }
 
 
