@@ -9,11 +9,12 @@
 # make test-all                                   all tests; the result goes to docs/results/tests.md
 # make build                                      wheel and sdist, each tried in an empty environment
 # make openpi                                     openpi's client in an environment of its own, in .venv-openpi
+# make lerobot                                    LeRobot in an environment of its own (8 GB), in .venv-lerobot
 # make docs                                       the documentation as a site, in out/site
 
 DEV = .venv-dev/bin
 
-.PHONY: demo console demo-ros check test test-all openpi build docs
+.PHONY: demo console demo-ros check test test-all lerobot openpi build docs
 
 demo: .venv/installed
 	@.venv/bin/python -m sim.demo $${SAY+--say="$$SAY"} $${SEED:+--seed="$$SEED"}
@@ -46,14 +47,20 @@ docs: .venv-dev/installed
 
 openpi: .venv-openpi/installed
 
+lerobot: .venv-lerobot/installed
+
 # Installed again only when what is installed has changed.
 .venv/installed: setup.py requirements.txt .ci/setup
 	.ci/setup .venv ".[cpu,sim,console]"
 
 # The pinned torch comes without several GB of CUDA where a CPU build is offered.
 .venv-dev/installed: setup.py requirements.txt .ci/setup
-	.ci/setup .venv-dev ".[cpu,sim,console,train,serve,ros,test,dev,docs]" torch==2.13.0
+	.ci/setup .venv-dev ".[cpu,sim,console,train,lerobot,serve,ros,test,dev,docs]" torch==2.13.0
 
 # openpi's client, which judges what we serve.
 .venv-openpi/installed: .ci/openpi
 	.ci/openpi .venv-openpi
+
+# LeRobot itself, which judges the data sets that we write.
+.venv-lerobot/installed: .ci/lerobot
+	.ci/lerobot .venv-lerobot

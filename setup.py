@@ -67,6 +67,7 @@ setup(
         ],
         "console": ["starlette", "uvicorn", "websockets"],
         "serve": ["msgpack", "websockets>=15"],  # policies over a network (docs/serving.md)
+        "lerobot": ["av", "pyarrow"],  # data sets of LeRobot, read and written (docs/lerobot.md)
         "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "torch", "tqdm"],
         # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
         "ros": [

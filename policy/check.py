@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from policy.data.bag_check import CheckedBag, check_bag
-from policy.data.bag_files import data_files, find_bags, passed_over
 from policy.data.check_sentences import check_sentences
-from policy.data.contents import Contents, Topic, contents
+from policy.data.contents import Contents, Topic
 from policy.data.contents_table import layout, summary, table, texts
 from policy.data.findings import Finding, errors, merge
 from policy.data.progress import Progress
+from policy.data.sources import find, passed_over
 from policy.data.suggestion import suggest
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
@@ -44,9 +44,9 @@ def describe(bags: Path) -> None:
 def check(bags: Path, contract: Contract, skip_bad: bool = False) -> None:
     """Print what is wrong with bags, as they are read; `InputError` where training would refuse them."""
     checked: list[CheckedBag] = []
-    for name, bag in _named(bags):
-        with Progress(name) as progress:
-            checked.append(check_bag(bag, name, contract, progress.at))
+    for stored in find(bags):
+        with Progress(stored.name) as progress:
+            checked.append(check_bag(stored, contract, progress.at))
         print(_line(checked[-1]), flush=True)
     found = [(one.name, finding) for one in checked for finding in one.findings]
     found += check_sentences({one.name: one.instructions for one in checked}, Text().read)
@@ -63,12 +63,6 @@ def check(bags: Path, contract: Contract, skip_bad: bool = False) -> None:
             f"{len(bad)} of {len(checked)} bags would be learned wrongly ({', '.join(bad)}); mend what is named above, "
             "or leave them out with --skip-bad"
         )
-
-
-def _named(bags: Path) -> list[tuple[str, Path]]:
-    """Bags and their names below a folder."""
-    base = bags if bags.is_dir() else bags.parent
-    return [(bag.name if bag == base else str(bag.relative_to(base)), bag) for bag in find_bags(bags)]
 
 
 def _line(one: CheckedBag) -> str:
@@ -95,15 +89,15 @@ def _count(n: int, what: str) -> str:
 def _contents(bags: Path) -> Iterator[tuple[str, Contents]]:
     """Name and contents of each bag that can be read; `InputError` if none can."""
     readable = False
-    for name, bag in _named(bags):
-        with Progress(name, sum(f.stat().st_size for f in data_files(bag))) as progress:
+    for stored in find(bags):
+        with Progress(stored.name, stored.size) as progress:
             try:
-                found = contents(bag, progress.add)
+                found = stored.contents(progress.add)
             except InputError as error:
-                progress.print(f"{name}: cannot be read: {error}")
+                progress.print(f"{stored.name}: cannot be read: {error}")
                 continue
         readable = True
-        yield name, found
+        yield stored.name, found
     if not readable:
         raise InputError(f"none of the bags in {bags} can be read; record others")
 
@@ -131,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m policy.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bags", type=Path, help="folder of rosbag2 recordings, or one of them")
+    parser.add_argument("bags", type=Path, help="folder of rosbag2 recordings or LeRobot data sets, or one")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--contract", help="check against it: a name in policy/contracts, or a YAML file")
     how.add_argument("--suggest", action="store_true", help="write a contract from the bags")

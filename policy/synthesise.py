@@ -16,16 +16,17 @@ same task if their instructions are equal.
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from policy.data.bag_files import find_bags
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
+from policy.data.sources import find
+from policy.data.stored import StoredRecording
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
@@ -45,7 +46,8 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
             "labels: {contact: label/contact, mode: label/mode}\nno recording needs to have them"
         )
     counts = Counter[str]()
-    recordings = list(_read(bags, out, contract, counts))
+    stored = {one.name: one for one in find(bags) if out.resolve() not in one.path.resolve().parents}
+    recordings = list(_read(stored.values(), contract, counts))
     tasks = sorted({recording.task for recording in recordings})
     if len(tasks) < 2:
         raise InputError(
@@ -53,24 +55,23 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
             "expected at least 2 to switch between; record another task"
         )
     out.mkdir(parents=True, exist_ok=True)
-    planned = _plan(recordings, bags, out, contract, counts)
-    for bag in tqdm(list(dict.fromkeys(switch.recording.bag for switch in planned)), unit="bag", desc="writing"):
-        episodes = read_episodes(bag, contract)
-        for switch in (switch for switch in planned if switch.recording.bag == bag):
-            _write(switch, episodes[switch.recording.number], contract)
+    planned = _plan(recordings, out, contract, counts)
+    for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):
+        episodes = read_episodes(stored[name], contract)
+        for switch in (switch for switch in planned if switch.recording.name == name):
+            _write(switch, episodes[switch.recording.number], contract, stored[name].sources)
             counts[f"{switch.phase}: kept"] += 1
     return counts
 
 
-def _read(bags: Path, out: Path, contract: Contract, counts: Counter[str]) -> Iterator[Recording]:
+def _read(recorded: Collection[StoredRecording], contract: Contract, counts: Counter[str]) -> Iterator[Recording]:
     """The episodes that a switch can be made of; counts the others."""
     commanded = contract.positions
-    recorded = [bag for bag in find_bags(bags) if out.resolve() not in bag.resolve().parents]
-    for bag in tqdm(recorded, unit="bag", desc="reading"):
-        for number, e in enumerate(read_episodes(bag, contract)):
+    for stored in tqdm(recorded, unit="bag", desc="reading"):
+        for number, e in enumerate(read_episodes(stored, contract)):
             if e.contact is None:
                 raise InputError(
-                    f"{bag} gives no contact: no label, no gripper in the contract, no efforts "
+                    f"{stored.name} gives no contact: no label, no gripper in the contract, no efforts "
                     "in its joint states; mark the gripper in the contract, or record a label"
                 )
             if e.mode is not None and e.mode.any():
@@ -79,18 +80,15 @@ def _read(bags: Path, out: Path, contract: Contract, counts: Counter[str]) -> It
                 counts["an episode: " + ("begins in contact" if e.contact[0] else "no contact")] += 1
             else:
                 demo = Demonstration(e.state[:, commanded], e.actions, e.contact)
-                yield Recording(bag, number, e.instruction, e.task or e.instruction, e.stamps, demo)
+                yield Recording(stored.name, number, e.instruction, e.task or e.instruction, e.stamps, demo)
 
 
-def _plan(
-    recordings: list[Recording], bags: Path, out: Path, contract: Contract, counts: Counter[str]
-) -> list[PlannedSwitch]:
+def _plan(recordings: list[Recording], out: Path, contract: Contract, counts: Counter[str]) -> list[PlannedSwitch]:
     """The switches that are still to be written; counts those that exist or are not possible."""
     planned = []
     for recording in recordings:
-        folder = recording.bag.relative_to(bags) if recording.bag != bags else Path(bags.name)
         for phase in PHASES:
-            name = f"{'_'.join(folder.with_suffix('').parts)}_{recording.number}_{phase}"
+            name = f"{'_'.join(Path(recording.name).with_suffix('').parts)}_{recording.number}_{phase}"
             try:
                 switch = plan_switch(recording, phase, recordings, out / name, contract)
             except NotPossible as reason:
@@ -103,8 +101,8 @@ def _plan(
     return planned
 
 
-def _write(switch: PlannedSwitch, episode: Episode, contract: Contract) -> None:
-    """Write the bag of a switch from the episode whose frames it takes."""
+def _write(switch: PlannedSwitch, episode: Episode, contract: Contract, sources: tuple[str, ...]) -> None:
+    """Write the bag of a switch from the episode whose frames it takes, and the recordings that this was made of."""
     assert episode.contact is not None and contract.labels.mode is not None
     frames, dt, switched = switch.frames, contract.spec.dt_ns, len(switch.segments[0].frames)
     start = int(episode.stamps[frames[0]])
@@ -114,7 +112,7 @@ def _write(switch: PlannedSwitch, episode: Episode, contract: Contract) -> None:
         "task": switch.other.task,
         "before": switch.recording.task,
         "switch": switch.phase,
-        "from": switch.recording.bag.name,
+        "from": ",".join(sources),
     }
     with EpisodeWriter(switch.bag, channels(contract), custom) as bag:
         writer = MessageWriter(bag, contract)
@@ -139,7 +137,7 @@ def _summary(counts: Counter[str]) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m policy.synthesise", description=__doc__.split("\n")[0])
-    parser.add_argument("bags", type=Path, help="folder of recordings")
+    parser.add_argument("bags", type=Path, help="folder of rosbag2 recordings or LeRobot data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags of switches")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     args = parser.parse_args()

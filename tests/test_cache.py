@@ -177,12 +177,12 @@ def test_the_memory_that_decoding_takes_does_not_grow_with_the_bag(tmp_path):
     write(tmp_path / "long", large)
     script = (
         "import re\nfrom dataclasses import replace\nfrom pathlib import Path\n"
-        "from policy.robot.contract import load\nfrom policy.data import cached_bag\n"
+        "from policy.robot.contract import load\nfrom policy.data import cached_bag\nfrom policy.data.rosbag2 import Bag\n"
         "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024\n"
         "c = load('tabletop')\n"
         "c = replace(c, cameras={'front': replace(c.cameras['front'], height=480, width=640)})\n"
         "before = peak()\n"
-        f"cached_bag.write(Path({str(tmp_path / 'long')!r}), 'long', c, 96, Path({str(tmp_path / 'out')!r}))\n"
+        f"cached_bag.write(Bag('long', Path({str(tmp_path / 'long')!r})), c, 96, Path({str(tmp_path / 'out')!r}))\n"
         "print(peak() - before)"
     )
     done = subprocess.run(

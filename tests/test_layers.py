@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "policy.export": LEAVES | ROOMS,
     "policy.check": LEAVES | ROOMS - {"policy.learning"},
     "policy.synthesise": LEAVES | ROOMS - {"policy.learning"},
+    "policy.convert": LEAVES | ROOMS - {"policy.learning"},
     "policy.serve": LEAVES | {"policy.running"},
     "policy": set(),
     "sim": {"policy"},

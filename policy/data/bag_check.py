@@ -1,15 +1,14 @@
-"""One bag, read as training reads it, with nothing kept but what was found."""
+"""One recording, read as training reads it, with nothing kept but what was found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from policy.data import recording
 from policy.data.bag_reader import Pictures, Take
 from policy.data.check_chunks import check_chunks
 from policy.data.findings import Finding
+from policy.data.stored import StoredRecording
 from policy.errors import InputError
 from policy.robot.contract import Contract
 
@@ -25,8 +24,8 @@ class CheckedBag:
     instructions: list[str] = field(default_factory=list)  # of each episode
 
 
-def check_bag(bag: Path, name: str, contract: Contract, seen: Callable[[int, int], None]) -> CheckedBag:
-    """Read a bag by a contract; `seen` gets the frames so far and the most that there can be."""
+def check_bag(stored: StoredRecording, contract: Contract, seen: Callable[[int, int], None]) -> CheckedBag:
+    """Read a recording by a contract; `seen` gets the frames so far and the most that there can be."""
 
     def begin(most: int) -> Take:
         frames = 0
@@ -39,11 +38,11 @@ def check_bag(bag: Path, name: str, contract: Contract, seen: Callable[[int, int
         return take
 
     try:
-        found = recording.read(bag, contract, begin)
+        found = stored.read(contract, begin)
     except InputError as error:
-        return CheckedBag(name, [Finding("error", "cannot be used", str(error), "")])
+        return CheckedBag(stored.name, [Finding("error", "cannot be used", str(error), "")])
     return CheckedBag(
-        name,
+        stored.name,
         [*found.findings, *check_chunks(contract, found.runs)],
         sum(len(run.stamps) for run in found.runs),
         sum(float(np.ptp(run.stamps)) * 1e-9 for run in found.runs),

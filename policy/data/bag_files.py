@@ -29,14 +29,23 @@ def find_bags(folder: Path) -> list[Path]:
     """All bags at or below a folder, sorted; `InputError` if there is none."""
     if not folder.exists():
         raise InputError(f"no such folder: {folder}; give the folder that holds the bags")
+    if found := bags_in(folder):
+        return found
+    if folder.is_file():
+        raise InputError(f"{folder} is no bag: {HELP}, or a folder of them")
+    raise InputError(
+        f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
+    )
+
+
+def bags_in(folder: Path) -> list[Path]:
+    """All bags at or below a folder, sorted; none where there is none."""
     if folder.is_file():
         if folder.name == METADATA:
             return [folder.parent]
-        if not folder.name.endswith(SUFFIXES):
-            raise InputError(f"{folder} is no bag: {HELP}, or a folder of them")
-        return [folder]
+        return [folder] if folder.name.endswith(SUFFIXES) else []
     found: set[Path] = set()
-    for directory, files in _walk(folder):
+    for directory, files in walk(folder):
         recorded = [f for f in files if f.endswith(SUFFIXES) and (directory / f).exists()]
         if METADATA in files and recorded:
             found.add(directory)
@@ -44,10 +53,6 @@ def find_bags(folder: Path) -> list[Path]:
         # rosbag2 names its files after the bag, which may be given as "." or through a link
         names = {os.path.basename(at(directory)) for at in (os.path.abspath, os.path.realpath)}
         found |= {directory if names & {_stem(f), re.sub(r"_\d+$", "", _stem(f))} else directory / f for f in recorded}
-    if not found:
-        raise InputError(
-            f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
-        )
     return sorted(found)
 
 
@@ -58,7 +63,7 @@ def passed_over(folder: Path) -> list[Finding]:
     def unreadable(error: OSError) -> None:
         found.append((f"{error.filename}: {error.strerror}", "mend its permissions or its disk, or take it away"))
 
-    for directory, files in _walk(folder, unreadable) if folder.is_dir() else ():
+    for directory, files in walk(folder, unreadable) if folder.is_dir() else ():
         if METADATA in files and not any(f.endswith(SUFFIXES) for f in files):
             figures = f"{directory}: {METADATA} and no .mcap or .db3 file"
             found.append((figures, "put its files back, or take it away"))
@@ -137,7 +142,7 @@ def _write(target: BinaryIO, data: bytes, path: Path) -> None:
         ) from error
 
 
-def _walk(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+def walk(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
     """Directories and their files, links followed, none twice, hidden ones left out."""
     seen: set[str] = set()
     for directory, below, files in os.walk(folder, onerror=unreadable, followlinks=True):

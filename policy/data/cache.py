@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,15 +24,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from policy.data import cached_bag, findings, workers
-from policy.data.bag_files import find_bags, passed_over
-from policy.data.bag_notes import unmatched
+from policy.data import cached_bag, findings, sources, workers
 from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
 from policy.data.check_sentences import check_sentences
 from policy.data.findings import Finding
 from policy.data.pictures import Pictures
 from policy.data.recording import FAILED, Recording
+from policy.data.stored import StoredRecording
 from policy.errors import InputError
 from policy.robot import streams
 from policy.robot.contract import Contract
@@ -85,13 +84,14 @@ def open_cache(
     `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
     base = bags if bags.is_dir() else bags.parent
-    found = {str(bag.relative_to(base)): bag for bag in find_bags(bags)}
+    found = {recording.name: recording for recording in sources.find(bags)}
     folder = base / ".cache" / key(contract, size)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):  # of several training processes one decodes, the others wait
-            _remove_gone(folder, base)
-            known = {name: _valid(folder, name, bag, contract, size) for name, bag in found.items()}
+            if bags.is_dir():  # else these are not all
+                _remove_gone(folder, found)
+            known = {name: _valid(folder, stored, contract, size) for name, stored in found.items()}
             todo = {name: found[name] for name, bag in known.items() if bag is None}
             refused = _decode(folder, contract, size, todo, processes) if todo else {}
             if refused and not (skip_bad and len(refused) < len(found)):
@@ -187,22 +187,21 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         dropped=dropped,
         findings=[
             *findings.merge([(b.name, f) for b in bags for f in b.recording.findings]),
-            *passed_over(folder),
-            *unmatched(find_bags(folder)),
+            *sources.passed_over(folder),
         ],
     )
 
 
-def _valid(folder: Path, name: str, bag: Path, contract: Contract, size: int | None) -> CachedBag | None:
-    """A bag as it was decoded, if it is still the same one."""
-    about = cached_bag.described(folder / _short(name))
-    if about is None or about.get("mark") != cached_bag.mark(bag):
+def _valid(folder: Path, stored: StoredRecording, contract: Contract, size: int | None) -> CachedBag | None:
+    """A recording as it was decoded, if it is still the same one."""
+    about = cached_bag.described(folder / _short(stored.name))
+    if about is None or about.get("mark") != stored.mark():
         return None
-    return cached_bag.read(folder / _short(name), contract, size)
+    return cached_bag.read(folder / _short(stored.name), contract, size)
 
 
 def _decode(
-    folder: Path, contract: Contract, size: int | None, todo: dict[str, Path], processes: int
+    folder: Path, contract: Contract, size: int | None, todo: dict[str, StoredRecording], processes: int
 ) -> dict[str, str]:
     """Decode bags in other processes, each into its own folder; bag -> why it cannot be used."""
     refused: dict[str, str] = {}
@@ -210,8 +209,8 @@ def _decode(
     pool = workers.pool(max(1, min(processes, len(todo))))
     try:
         jobs = {
-            pool.submit(_decode_one, bag, name, contract, size, folder / _short(name)): name
-            for name, bag in todo.items()
+            pool.submit(_decode_one, stored, contract, size, folder / _short(name)): name
+            for name, stored in todo.items()
         }
         for job in tqdm(as_completed(jobs), total=len(todo), unit="bag", desc="decoding"):
             error, unused = job.result()
@@ -234,24 +233,29 @@ def _decode(
     return refused
 
 
-def _decode_one(bag: Path, name: str, contract: Contract, size: int | None, folder: Path) -> tuple[str, Counter[str]]:
-    """One bag, in a process of its own: why it cannot be used, and what of it was not used."""
+def _decode_one(
+    stored: StoredRecording, contract: Contract, size: int | None, folder: Path
+) -> tuple[str, Counter[str]]:
+    """One recording, in a process of its own: why it cannot be used, and what of it was not used."""
     streams.LOG.disabled = True  # the counts are reported at the end, once for all bags
     try:
-        cached_bag.write(bag, name, contract, size, folder)
+        cached_bag.write(stored, contract, size, folder)
     except InputError as error:
         return str(error), Counter()
     except MemoryError:
-        return f"{bag}: memory ran out while it was read; end other programs and give the command again", Counter()
+        return (
+            f"{stored.path}: memory ran out while it was read; end other programs and give the command again",
+            Counter(),
+        )
     return "", Counter((cached_bag.described(folder) or {}).get("dropped", {}))
 
 
-def _remove_gone(folder: Path, base: Path) -> None:
-    """Take out the bags that are no longer there."""
+def _remove_gone(folder: Path, found: Container[str]) -> None:
+    """Take out the recordings that are no longer there."""
     for entry in folder.iterdir():
         if entry.is_dir() and entry.suffix != ".part":
             about = cached_bag.described(entry)
-            if about is None or not (base / about["name"]).exists():
+            if about is None or about["name"] not in found:
                 shutil.rmtree(entry, ignore_errors=True)
 
 

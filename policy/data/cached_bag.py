@@ -1,4 +1,4 @@
-"""One bag in the cache: a folder that is written in pieces, and is there whole or not at all.
+"""One recording in the cache: a folder that is written in pieces, and is there whole or not at all.
 
 image_<camera>.bin   every frame's picture as its camera gives it, in the order of the frames
 frames.npz           all else of the frames that are used, and the commands at their own rate
@@ -16,15 +16,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from policy.data import recording
-from policy.data.bag_notes import notes
 from policy.data.bag_reader import Pictures
 from policy.data.check_chunks import check_chunks
 from policy.data.findings import Finding
 from policy.data.pictures import Resizer
 from policy.data.recording import Recording
 from policy.data.runs import Part, Run
-from policy.errors import InputError
+from policy.data.stored import StoredRecording
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
@@ -40,13 +38,13 @@ class CachedBag:
     recording: Recording
 
 
-def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Path) -> None:
-    """Read a bag into `folder`; `InputError` if it does not fit, OSError if the disk does not hold it."""
+def write(stored: StoredRecording, contract: Contract, size: int | None, folder: Path) -> None:
+    """Read a recording into `folder`; `InputError` if it does not fit, OSError if the disk does not hold it."""
     unfinished = aside(folder)
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
     unfinished.mkdir(parents=True)
     try:
-        before = mark(bag)
+        before = stored.mark()
         with ExitStack() as stack:
             files = {
                 camera: stack.enter_context((unfinished / f"image_{camera}.bin").open("wb"))
@@ -58,10 +56,10 @@ def write(bag: Path, name: str, contract: Contract, size: int | None, folder: Pa
                 for camera, image in pictures.items():
                     files[camera].write(np.ascontiguousarray(resized(image) if resized else image).data)
 
-            found = recording.read(bag, contract, lambda most: take)
+            found = stored.read(contract, lambda most: take)
         np.savez(unfinished / "frames.npz", **_arrays(found.runs))  # type: ignore[arg-type]  # no other keywords
         described = {
-            "name": name,
+            "name": stored.name,
             "mark": before,
             "sources": found.sources,
             "success": found.success,
@@ -109,19 +107,6 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
         return CachedBag(about["name"], folder, Recording(runs, sources, findings, about["success"], dropped))
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
-
-
-def mark(bag: Path) -> list[list[Any]]:
-    """Names, sizes and times of a bag's files, and its notes: with others it is another bag.
-
-    `InputError` if they cannot be seen.
-    """
-    try:
-        files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
-        marks = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-        return [*marks, [*asdict(notes(bag)).values()]]
-    except OSError as error:
-        raise InputError(f"{bag} cannot be read ({error.strerror or error}); mend it or take it away") from error
 
 
 def _arrays(runs: list[Run]) -> dict[str, np.ndarray]:

@@ -1,21 +1,24 @@
-"""The episodes of a bag with all their pictures in memory; training reads a cache instead (policy.data.cache)."""
+"""The episodes of a recording with all their pictures in memory; training reads a cache instead (policy.data.cache)."""
 
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from policy.data import recording
 from policy.data.bag_reader import Pictures, Take
+from policy.data.rosbag2 import Bag
 from policy.data.runs import Run
+from policy.data.stored import StoredRecording
 from policy.robot.contract import Contract
 from policy.spec import Episode
 
 
-def read_episodes(bag: Path, contract: Contract, dropped: Counter[str] | None = None) -> list[Episode]:
-    """The episodes of one bag; `dropped` counts by reason what could not be used.
+def read_episodes(
+    recorded: StoredRecording | Path, contract: Contract, dropped: Counter[str] | None = None
+) -> list[Episode]:
+    """The episodes of one recording, of a bag where it is a path; `dropped` counts by reason what could not be used.
 
-    `InputError` if a topic of the contract is missing or has another type, or if nothing fits.
+    `InputError` if it does not fit the contract.
     """
     stacks: dict[str, np.ndarray] = {}
 
@@ -31,7 +34,8 @@ def read_episodes(bag: Path, contract: Contract, dropped: Counter[str] | None = 
 
         return take
 
-    found = recording.read(bag, contract, begin)
+    stored = Bag(recorded.name, recorded) if isinstance(recorded, Path) else recorded
+    found = stored.read(contract, begin)
     if dropped is not None:
         dropped.update(found.dropped)
     episodes = [episode for run in found.runs for episode in _episodes(run, stacks)]

@@ -55,8 +55,7 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
 
     `InputError` if a topic of the contract is missing or has another type, its clocks drift apart, or nothing fits.
     """
-    custom, note = metadata(bag).get("custom_data") or {}, notes(bag)
-    sources = tuple(str(custom.get("from", bag.absolute().name)).split(","))
+    note = notes(bag)
     wanted = _wanted(contract)
     topics, dropped = survey(bag, wanted)
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
@@ -86,7 +85,13 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
                 f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; "
                 "correct the contract or take the bag away"
             )
-    return Recording(runs, sources, findings, note.success, dropped)
+    return Recording(runs, sources(bag), findings, note.success, dropped)
+
+
+def sources(bag: Path) -> tuple[str, ...]:
+    """The recordings that a bag was made of, itself where it was made of none."""
+    custom = metadata(bag).get("custom_data") or {}
+    return tuple(str(custom.get("from", bag.absolute().name)).split(","))
 
 
 def _most_frames(lead: Times, rate: float) -> int:

@@ -44,7 +44,12 @@ def words(name: str) -> list[str]:
 
 
 def camera_name(topic: str) -> str:
-    """What tells one camera from another: cam_high/camera/color/image_rect_raw is high."""
+    """What tells one camera from another: cam_high/camera/color/image_rect_raw is high.
+
+    A feature of a LeRobot data set keeps its own name, by which it is read: observation.images.cam_high is cam_high.
+    """
+    if topic.startswith("observation."):
+        return topic.removeprefix("observation.").removeprefix("images.")
     return "_".join(word for word in words(topic) if word not in OF_EVERY_CAMERA) or "camera"
 
 

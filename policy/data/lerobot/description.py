@@ -1,0 +1,82 @@
+"""meta/info.json of a LeRobot data set: its version, rate, features and where their files lie."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from policy.data.lerobot.layout import DATA, INFO, VERSION, VIDEOS
+from policy.errors import InputError
+
+CONVERTER = "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id ..."
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a data set before its rows are read."""
+
+    root: Path
+    fps: float
+    features: Mapping[str, Mapping[str, Any]]  # name -> dtype, shape, names
+    data_path: str  # with {chunk_index} and {file_index}
+    video_path: str  # with {video_key}, too
+
+    def pictures(self) -> dict[str, str]:
+        """Name -> dtype (image, video) of the features that are pictures."""
+        return {name: of["dtype"] for name, of in self.features.items() if of["dtype"] in ("image", "video")}
+
+    def names(self, feature: str) -> tuple[str, ...]:
+        """The names of a vector's values; none where they are not given."""
+        names = self.features[feature].get("names")
+        if isinstance(names, dict):  # {"motors": [...]} or {"x": 0, "y": 1}
+            grouped = all(isinstance(value, list) for value in names.values())
+            names = [n for group in names.values() for n in group] if grouped else sorted(names, key=names.__getitem__)
+        return tuple(map(str, names or ()))
+
+    def shape(self, feature: str) -> tuple[int, int, int]:
+        """Height, width and channels of a picture."""
+        shape = tuple(self.features[feature]["shape"])
+        first = (list(self.features[feature].get("names") or [""]) or [""])[0]
+        channels, height, width = shape if str(first).startswith("channel") else (shape[2], *shape[:2])
+        return height, width, channels
+
+
+def load(root: Path) -> Description:
+    """Read meta/info.json; `InputError` where it is damaged or of another version."""
+    path = root / INFO
+    try:
+        return _load(root, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}); copy the data set again") from error
+
+
+@lru_cache(16)
+def _load(root: Path, changed: int) -> Description:
+    """Of a file that was changed at some time [ns]."""
+    path = root / INFO
+    try:
+        raw = json.loads(path.read_text())
+        version = raw["codebase_version"]
+        if version == VERSION:
+            return Description(
+                root,
+                float(raw["fps"]),
+                {str(name): dict(of, dtype=str(of["dtype"]), shape=list(of["shape"])) for name, of in _features(raw)},
+                str(raw.get("data_path") or DATA),
+                str(raw.get("video_path") or VIDEOS),
+            )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is no description of a LeRobot data set ({type(error).__name__}: {error}); expected "
+            "codebase_version, fps and features in it; copy the data set again"
+        ) from None
+    raise InputError(
+        f"{path} is of codebase_version {version!r}, expected {VERSION!r}; convert an older data set with LeRobot's "
+        f"own `{CONVERTER}`, and take a newer one away"
+    )
+
+
+def _features(raw: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return list(raw["features"].items())

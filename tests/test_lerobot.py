@@ -1,0 +1,384 @@
+"""LeRobot data sets: bags -> data set -> what training reads is equal bit for bit; foreign ones are read, too."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow", reason="install the extra `lerobot`")
+pytest.importorskip("av", reason="install the extra `lerobot`")
+import pyarrow.parquet as pq
+
+from policy import check, convert
+from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.cache import open_cache
+from policy.data.episodes import read_episodes
+from policy.data.lerobot.statistics import of_numbers
+from policy.data.message_writer import MessageWriter
+from policy.data.sources import find
+from policy.errors import InputError
+from policy.robot.contract import FOLDER, Contract, load
+from policy.synthesise import synthesise
+from tests import demo_bag, small, small_robot
+from tests.demo_bag import CONTRACT, demonstration, grasp, record
+from tests.lerobot_sets import DATA, EPISODES, assert_same, column, described, edited, foreign, written
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three episodes and a switch with rollback and advance; pictures of noise."""
+    return small.switches(tmp_path_factory.mktemp("bags"))
+
+
+@pytest.fixture(scope="module")
+def made(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(bags, tmp_path_factory.mktemp("made") / "set", CONTRACT)
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "set"))
+
+
+# -- there and back
+
+
+def test_the_cache_is_that_of_the_bags_bit_for_bit(bags: Path, made: Path) -> None:
+    one, other = open_cache(bags, CONTRACT), open_cache(made, CONTRACT)
+    assert_same(one, other)
+    assert other.bags == [f"episode_{i:06d}" for i in (0, 1, 2, 3, 3)]
+    assert len(set(one.mode)) == 3 and other.incomplete.tolist() == one.incomplete.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
+def test_every_contract_survives(name: str, tmp_path: Path) -> None:
+    """Commands of each kind, at the contract's rate; cameras are small, so that this is fast."""
+    contract = load(name)
+    contract = replace(contract, cameras={n: replace(c, height=24, width=32) for n, c in contract.cameras.items()})
+    spec, dt, steps, rng = contract.spec, contract.spec.dt_ns, 30, np.random.default_rng(0)
+    low, high, way = contract.limits.low, contract.limits.high, np.linspace(0.4, 0.5, steps)[:, None]
+    actions = low + (high - low) * way * rng.uniform(0.9, 1.1, len(low))
+    states = np.full((steps, len(spec.state)), 0.05) + 0.01 * way
+    at = contract.measured >= 0
+    states[:, contract.measured[at]] = actions[:, at]
+    images = {
+        n: rng.integers(0, 256, (steps, *c.shape), np.uint8) if not c.depth else rng.random((steps, *c.shape), "f4")
+        for n, c in contract.cameras.items()
+    }
+    with EpisodeWriter(tmp_path / "bags" / "a", channels(contract)) as bag:
+        writer = MessageWriter(bag, contract)
+        writer.text(contract.instruction, "do it", demo_bag.START)
+        for k in range(steps):
+            stamp = demo_bag.START + k * dt
+            writer.frame(stamp, {n: of[k] for n, of in images.items()}, states[k].astype("f4"))
+            writer.command(stamp, actions[k].astype("f4"))
+    made = written(tmp_path / "bags", tmp_path / "set", contract)
+    assert_same(open_cache(tmp_path / "bags", contract), open_cache(made, contract))
+
+
+def test_instructions_survive_that_are_stopped_repeated_and_resumed(tmp_path: Path) -> None:
+    contract, items = small_robot.contract(), small_robot.moving(8)
+    said = {1.02: "", 1.5: "lift it", 3.01: "pick the cup", 4.0: "stop", 5.0: "pick the cup", 6.0: "continue"}
+    items += [("/instruction", small_robot.string(t), small_robot.START + round(s * 1e9)) for s, t in said.items()]
+    small_robot.record(tmp_path / "bags" / "a", sorted(items, key=lambda item: item[2]))
+    made = written(tmp_path / "bags", tmp_path / "set", contract)
+    one, other = open_cache(tmp_path / "bags", contract), open_cache(made, contract)
+    assert_same(one, other)
+    assert len(one.instructions) > 3
+
+
+def test_frames_keep_their_real_times_and_the_switch_is_in_task_index(bags: Path, made: Path) -> None:
+    rows, cache = pq.read_table(made / DATA), open_cache(bags, CONTRACT)
+    assert rows.column("midstream.stamp").to_pylist() == cache.stamps.tolist()
+    last = [i for i, e in enumerate(rows.column("episode_index").to_pylist()) if e == 3]
+    indices = np.array(rows.column("task_index").to_pylist())[last]
+    tasks = pq.read_table(made / "meta" / "tasks.parquet").to_pydict()
+    assert [tasks["task"][i] for i in dict.fromkeys(indices)] == [t for t in cache.instructions[3:]]
+    assert (np.diff(indices) != 0).sum() == 1
+
+
+def test_a_recording_that_failed_is_left_out_of_both(tmp_path: Path) -> None:
+    for i, failed in enumerate((False, True)):
+        with EpisodeWriter(
+            tmp_path / "bags" / str(i), channels(CONTRACT), {"success": "false"} if failed else {}
+        ) as bag:
+            for item in demonstration(12, seed=i):
+                bag.write(item.topic, item.message, item.receive)
+    made = written(tmp_path / "bags", tmp_path / "set", CONTRACT)
+    assert set(pq.read_table(made / DATA).column("midstream.success").to_pylist()) == {0, -1}
+    for failures in (False, True):
+        one, other = (open_cache(d, CONTRACT, failures=failures) for d in (tmp_path / "bags", made))
+        assert_same(one, other)
+
+
+# -- data sets of other programs
+
+
+def test_a_data_set_without_our_columns_is_read_by_its_own(bags: Path, data: Path) -> None:
+    one, other = open_cache(bags, CONTRACT), open_cache(foreign(data), CONTRACT)
+    assert np.array_equal(one.state, other.state) and np.array_equal(one.actions, other.actions)
+    assert other.instructions == one.instructions and other.incomplete.tolist() == one.incomplete.tolist()
+    assert other.stamps[:3].tolist() == [0, 50_000_000, 100_000_000] and not other.mode.any()
+    assert other.contact is not None  # estimated, from the gripper
+    assert other.sources[0] == ("set/episode_000000",)
+
+
+def test_values_are_found_by_their_names_in_any_order(bags: Path, data: Path) -> None:
+    """One more joint, all in reverse, and names as some programs nest them."""
+    import pyarrow as pa
+
+    def turned(table: pa.Table) -> pa.Table:
+        values = np.array(table.column("observation.state").to_pylist(), np.float32)
+        wider = np.concatenate([values[:, ::-1], values[:, :1] + 9], 1)
+        at = table.column_names.index("observation.state")
+        return table.set_column(at, "observation.state", pa.array(wider.tolist(), pa.list_(pa.float32())))
+
+    def named(info: dict) -> None:
+        state = info["features"]["observation.state"]
+        state |= {"names": {"motors": [*state["names"][::-1], "other"]}, "shape": [9]}
+
+    edited(described(data, named), turned)
+    assert np.array_equal(open_cache(data, CONTRACT).state, open_cache(bags, CONTRACT).state)
+
+
+def test_bags_and_data_sets_lie_in_one_folder(bags: Path, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(bags / "episode_0", tmp_path / "all" / "a")
+    shutil.copytree(made, tmp_path / "all" / "more" / "set")
+    cache = open_cache(tmp_path / "all", CONTRACT)
+    assert cache.bags == ["a", *(f"more/set/episode_{i:06d}" for i in (0, 1, 2, 3, 3))]
+    assert len(cache.state) == 8 + 8 * 3 + 20
+
+
+def test_a_changed_data_set_is_read_anew(data: Path) -> None:
+    before = open_cache(data, CONTRACT)
+
+    after = open_cache(column(data, "action", lambda values: values + 0.001), CONTRACT)
+    assert np.allclose(after.actions, before.actions + 0.001) and not np.array_equal(after.actions, before.actions)
+
+
+# -- the commands
+
+
+def test_check_and_suggest_take_a_data_set(bags: Path, made: Path, tmp_path: Path, capsys) -> None:
+    check.describe(made)
+    printed = capsys.readouterr().out
+    assert "observation.images.front" in printed and "rgb8 96x96" in printed and "open the drawer" in printed
+    check._suggest(made, tmp_path / "robot.yaml")
+    suggested = load(tmp_path / "robot.yaml")
+    assert set(suggested.cameras) == {"front", "wrist"} and suggested.rate == 20
+    assert suggested.spec.state == CONTRACT.spec.state and set(suggested.spec.action) == set(CONTRACT.spec.action)
+    assert np.array_equal(open_cache(made, suggested).state, open_cache(bags, CONTRACT).state)
+    capsys.readouterr()
+    check.check(made, CONTRACT)
+    assert "4 bags" in capsys.readouterr().out
+
+
+def test_synthesise_makes_the_switches_of_the_bags(tmp_path: Path) -> None:
+    for i, (text, task) in enumerate((("take the cup", "take"), ("push the box", "push"))):
+        record(tmp_path / "bags" / f"bag{i}", grasp(), text, task)
+    made = written(tmp_path / "bags", tmp_path / "set", CONTRACT)
+    counts = [synthesise(d, tmp_path / f"out{i}", CONTRACT) for i, d in enumerate((tmp_path / "bags", made))]
+    assert counts[1]["mid: kept"] == counts[0]["mid: kept"] == 2
+    one, other = (find(tmp_path / f"out{i}") for i in range(2))
+    assert {s.sources for s in other} == {s.sources for s in one} == {("bag0",), ("bag1",)}
+
+
+def test_the_command_says_what_is_lost(bags: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["convert", str(bags), "--to", "lerobot", "--out", str(tmp_path / "x")])
+    convert.main()
+    printed = capsys.readouterr().out
+    assert "4 episodes, 44 frames" in printed and "not in it: commands between frames (" in printed
+
+
+def test_frames_off_an_even_grid_are_counted(tmp_path: Path) -> None:
+    """A frame is missing: those after it come a step later than the format takes them to be."""
+    items = list(demonstration(20))
+    dropped = [
+        i for i in items if not (i.topic.startswith("camera") and i.receive == demo_bag.START + 9 * demo_bag.STEP)
+    ]
+    demo_bag.write(tmp_path / "bags" / "a", dropped)
+    sentences = convert.convert(tmp_path / "bags", tmp_path / "set", CONTRACT)
+    assert sentences[-1].startswith("10 frames are off an even grid")
+    assert_same(open_cache(tmp_path / "bags", CONTRACT), open_cache(tmp_path / "set", CONTRACT), atol=1e-7)
+
+
+# -- whole or not at all
+
+
+def test_what_is_interrupted_leaves_nothing(bags: Path, tmp_path: Path, monkeypatch) -> None:
+    from policy.data.lerobot import writer
+
+    calls = iter(range(100))
+    monkeypatch.setattr(
+        writer, "encoded", lambda image: b"png" if next(calls) < 20 else (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        convert.convert(bags, tmp_path / "set", CONTRACT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_killed_is_not_there_and_the_same_command_writes_it(bags: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom policy import convert\n"
+        "from policy.robot.contract import load\n"
+        "from policy.data.lerobot import writer\n"
+        "writer.DataSetWriter._finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"convert.convert(Path({str(bags)!r}), Path({str(tmp_path / 'set')!r}), load('tabletop'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "set").exists() and (tmp_path / ".set.part").exists()
+    written(bags, tmp_path / "set", CONTRACT)
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+    with pytest.raises(InputError, match="is there already"):
+        convert.convert(bags, tmp_path / "set", CONTRACT)
+
+
+def test_a_bag_that_would_be_learned_wrongly_is_not_converted(tmp_path: Path) -> None:
+    small_robot.record(tmp_path / "bags" / "a", small_robot.moving(4))
+    degrees = small_robot.contract(state=[{"topic": "joint_states", "joints": list(small_robot.JOINTS), "scale": 57.3}])
+    with pytest.raises(InputError, match="a would be learned wrongly"):
+        convert.convert(tmp_path / "bags", tmp_path / "set", degrees)
+    slow = small_robot.contract(rate=50, horizon=20)
+    with pytest.raises(InputError, match=r"a has a frame every 0.05 s, .* 50 Hz.*`rate: 20`"):
+        convert.convert(tmp_path / "bags", tmp_path / "set", slow)
+    assert [p.name for p in tmp_path.iterdir()] == ["bags"]
+
+
+# -- bad input: what arrived, what was expected, what to do
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def without(name: str) -> Callable[[Path], object]:
+    return lambda data: edited(data, lambda table: table.drop_columns([name]))
+
+
+def unnamed(info: dict) -> None:
+    info["features"]["observation.state"]["names"] = None
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated rows": (lambda d: cut(d / DATA), r"file-000.parquet is no whole parquet file .*copy it again"),
+    "truncated episodes": (lambda d: cut(d / EPISODES), r"is no whole parquet file .*copy it again"),
+    "truncated tasks": (lambda d: cut(d / "meta" / "tasks.parquet"), r"tasks.parquet is no whole parquet file"),
+    "no rows": (lambda d: (d / DATA).unlink(), r"file-000.parquet is not there, .*copy the data set again"),
+    "fewer rows": (lambda d: edited(d, lambda t: t.slice(0, 30)), r"has 6 rows of episode 3, .* names 20 in a row"),
+    "truncated info": (lambda d: cut(d / "meta" / "info.json"), r"info.json is no description of a LeRobot data set"),
+    "no tasks": (lambda d: (d / "meta" / "tasks.parquet").unlink(), r"tasks.parquet cannot be read"),
+    "older version": (
+        lambda d: described(d, lambda i: i.update(codebase_version="v2.1")),
+        r"codebase_version 'v2.1', expected 'v3.0'; convert .*convert_dataset_v21_to_v30",
+    ),
+    "newer version": (
+        lambda d: described(d, lambda i: i.update(codebase_version="v4.0")),
+        r"codebase_version 'v4.0', expected 'v3.0'",
+    ),
+    "another rate": (
+        lambda d: described(d, lambda i: i.update(fps=30)),
+        r"has 30 frames a second, and the contract's rate is 20 Hz; give `rate: 30`",
+    ),
+    "no camera": (
+        lambda d: described(d, lambda i: i["features"].pop("observation.images.wrist")),
+        r"no feature observation.images.wrist for the camera wrist .* pictures are observation.images.front; name",
+    ),
+    "no action": (
+        lambda d: described(d, lambda i: i["features"].pop("action")),
+        r"no feature action; of features it has observation",
+    ),
+    "a column missing": (without("action"), r"has no column action; copy"),
+    "other names": (
+        lambda d: described(d, lambda i: i["features"]["action"]["names"].__setitem__(0, "shoulder")),
+        r"action of .* has no panda_joint1: its values are shoulder, .* and the contract's are panda_joint1, .*`names`",
+    ),
+    "no names": (lambda d: described(d, unnamed), r"its values have no names, .*observation.state.names"),
+    "another size": (
+        lambda d: described(d, lambda i: i["features"]["observation.images.front"].update(shape=[48, 64, 3])),
+        r"pictures of 64x48 with 3 channels, and the camera front of the contract 96x96",
+    ),
+    "a task that is not named": (
+        lambda d: edited(d, lambda t: t.slice(0, 1), "meta/tasks.parquet"),
+        r"task_index 1 of episode 1 is not in meta/tasks.parquet, which names 1 tasks",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_data_sets_are_refused(what: str, data: Path) -> None:
+    damage, expected = BAD[what]
+    damage(data)
+    with pytest.raises(InputError, match=expected):
+        open_cache(data, CONTRACT)
+
+
+def test_timestamps_that_are_not_of_the_rate_are_refused(data: Path) -> None:
+    with pytest.raises(InputError, match=r"has the timestamp 0.100 s, expected 0.050 s at 20 frames a second"):
+        open_cache(column(data, "timestamp", lambda times: times * 2), CONTRACT)
+
+
+def test_a_bad_episode_is_left_out_by_name(data: Path) -> None:
+    edited(data, lambda t: t.slice(0, 30))
+    cache = open_cache(data, CONTRACT, skip_bad=True)
+    assert cache.bags == [f"episode_{i:06d}" for i in range(3)]
+    assert any("episode_000003" in finding.figures for finding in cache.findings)
+
+
+def test_a_missing_package_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pyarrow, which is not here; install it with `pip install pyarrow av`"):
+        open_cache(data, CONTRACT)
+
+
+def test_depth_is_refused(data: Path) -> None:
+    depth = replace(CONTRACT.cameras["front"], encoding="16UC1")
+    contract: Contract = replace(CONTRACT, cameras={"front": depth})
+    with pytest.raises(InputError, match="front of the contract gives depth"):
+        open_cache(data, contract)
+    with pytest.raises(InputError, match="front gives depth"):
+        convert.convert(data, data.parent / "depth", contract)
+
+
+# -- figures beside the data
+
+
+def test_statistics_are_those_of_the_data(made: Path, bags: Path) -> None:
+    cache, stats = open_cache(bags, CONTRACT), json.loads((made / "meta" / "stats.json").read_text())
+    np.testing.assert_allclose(stats["action"]["mean"], cache.actions.mean(0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(stats["observation.state"]["q90"], np.quantile(cache.state, 0.9, axis=0), rtol=1e-6)
+    pixels = np.asarray(cache.images["front"][:], np.float64) / 255
+    of = {key: np.array(value) for key, value in stats["observation.images.front"].items()}
+    assert of["mean"].shape == (3, 1, 1) and of["count"].tolist() == [len(pixels)]
+    for name, value in {
+        "min": pixels.min((0, 1, 2)),
+        "max": pixels.max((0, 1, 2)),
+        "std": pixels.std((0, 1, 2)),
+    }.items():
+        np.testing.assert_allclose(of[name][:, 0, 0], value, atol=1e-9)
+    np.testing.assert_allclose(of["q10"][:, 0, 0], np.quantile(pixels, 0.1, (0, 1, 2)), atol=1 / 255)
+    episodes = pq.read_table(made / EPISODES).to_pylist()
+    assert sum(row["length"] for row in episodes) == len(cache.state)
+    assert episodes[1]["dataset_from_index"] == episodes[0]["dataset_to_index"] == 8
+    assert of_numbers(np.arange(5.0))["q50"] == [2.0]
+
+
+def test_what_is_read_back_has_the_pictures_of_the_bag(bags: Path, made: Path) -> None:
+    (stored,) = [s for s in find(made) if s.name == "episode_000003"]
+    ours, theirs = read_episodes(stored, CONTRACT), read_episodes(bags / "switch", CONTRACT)
+    assert len(ours) == len(theirs) == 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.array_equal(a.images["wrist"], b.images["wrist"]) and a.instruction == b.instruction
