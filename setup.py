@@ -49,7 +49,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"{node} = ros_nodes.{node}:main"
-            for node in ("policy_node", "recorder_node", "replay_node", "safety_node", "sim_node")
+            for node in ("console_node", "policy_node", "recorder_node", "replay_node", "safety_node", "sim_node")
         ]
     },
     extras_require={

@@ -1,0 +1,135 @@
+"""The console of a robot that ROS runs: a page over its topics and services.
+
+    ros2 run midstream console_node --ros-args -p contract:=tabletop      then open http://127.0.0.1:8765
+
+publishes    instruction (latched): what is typed, "continue", "stop"
+calls        safety_node/estop and safety_node/reset, policy_node/reset
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+from console.backend import Feed
+from console.server import ConsoleServer
+from policy.errors import InputError
+from policy.robot import contract as contracts
+from policy.running.known_instructions import KnownInstructions
+from policy.running.models import find_model
+from policy.spec import Spec
+from ros_nodes import bridge
+from ros_nodes.bridge import LATCHED, STEADY
+from ros_nodes.console_robot import ConsoleRobot
+
+EVERY = 0.05  # s between two states
+ANSWER = 5.0  # s that a service may take
+
+
+class ConsoleNode(Node):
+    """Serves the page of one robot."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("console_node", **options)
+        declare = partial(bridge.declare, self)
+        self._contract = contracts.load(
+            declare("contract", "tabletop", "contract of the robot: a shipped name or a YAML file")
+        )
+        self._model = declare("model", "tabletop", "the policy's folder or name, for what it was taught; empty: none")
+        host = declare("host", "127.0.0.1", "address to listen at; any but this machine's own needs a token")
+        port = declare("port", 8765, "port to listen at; 0: a free one", 0, 65535)
+        token = declare("token", "", "a secret of at least 16 characters, which the page asks for")
+        stops = declare("stop_on_disconnect", False, "hold the arm when the browser in control is lost")
+        self.feed = Feed()
+        self._robot = ConsoleRobot(self, self._contract, self.feed)
+        self._taught = _taught(self._model)
+        self._instruction = self.create_publisher(String, bridge.relative(self._contract.instruction), LATCHED)
+        services: dict[str, Any] = {
+            "safety_node/estop": SetBool,
+            "safety_node/reset": Trigger,
+            "policy_node/reset": Trigger,
+        }
+        self._called = {name: (self.create_client(kind, name), kind) for name, kind in services.items()}
+        self.commands: dict[str, Callable[..., str]] = {
+            "instruct": self._instruct,
+            "continue": lambda: self._instruct("continue"),
+            "stop": lambda: self._instruct("stop"),
+            "emergency_stop": self._emergency_stop,
+            "reset": self._reset,
+        }
+        self.server = ConsoleServer(self, host, port, token, stops)
+        self.server.start()
+        self.get_logger().info(f"the console is at {self.server.url}")
+        self.create_timer(EVERY, lambda: self.feed.publish(self._robot.state()), clock=STEADY)
+
+    def description(self) -> dict[str, Any]:
+        """What does not change."""
+        spec = self._contract.spec
+        return {
+            "backend": "ROS",
+            "model": self._model or "a robot",
+            "joints": list(spec.action),
+            "cameras": self._robot.cameras,
+            "sentences": [{"task": task, "text": text} for task, text in self._taught],
+            "choices": None,
+        }
+
+    def destroy_node(self) -> None:
+        """End the server first; the robot goes on."""
+        self.server.close()
+        super().destroy_node()  # type: ignore[no-untyped-call]  # of rclpy
+
+    # -- from the server's threads
+
+    def _instruct(self, text: str) -> str:
+        if not self._robot.there:
+            raise InputError("nothing is heard of policy_node: start it, or look at the namespace")
+        self._robot.asked = text
+        self._instruction.publish(String(data=text))
+        return text
+
+    def _emergency_stop(self) -> str:
+        return self._call("safety_node/estop", data=True)
+
+    def _reset(self) -> str:
+        self._robot.asked = ""
+        self._call("policy_node/reset")
+        self._call("safety_node/estop", data=False)
+        return self._call("safety_node/reset")
+
+    def _call(self, name: str, **fields: bool) -> str:
+        """Call a service and wait for its answer; `InputError` where it is not there, silent, or refuses."""
+        (client, kind), answered = self._called[name], threading.Event()
+        if not client.service_is_ready():
+            raise InputError(f"{name} is not there: start the node, or use the robot's own emergency stop")
+        future = client.call_async(kind.Request(**fields))
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(ANSWER):
+            raise InputError(f"{name} gives no answer within {ANSWER:g} s; use the robot's own emergency stop")
+        response: Any = future.result()
+        if not response.success:
+            raise InputError(f"{name}: {response.message}")
+        return str(response.message)
+
+
+def _taught(model: str) -> list[tuple[str, str]]:
+    """What a policy was taught; nothing for one that does not know."""
+    if not model:
+        return []
+    folder = find_model(model)
+    spec = Spec.load(folder / "spec.json")
+    return KnownInstructions(folder, spec.text, spec.runtime.likeness).taught if spec.switches else []
+
+
+def main() -> int:
+    """The executable."""
+    return bridge.run(ConsoleNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The console over real DDS: what it shows of a robot's nodes, what it asks for, and that it stands in for none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.console_rig import Browser
+from tests.ros_tiny import Bench, Robot, bench, until  # skips the file where there is no ROS
+from tests.tiny import write_model
+
+# isort: split
+from diagnostic_msgs.msg import DiagnosticStatus
+from std_msgs.msg import String
+
+from ros_nodes import bridge
+from ros_nodes.console_node import ConsoleNode
+from ros_nodes.policy_node import PolicyNode
+from ros_nodes.safety_node import SafetyNode
+
+CALM = {"command_timeout": 9.0, "state_timeout": 9.0}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    write_model(tmp_path / "model", ramp=0.002, switches=True)
+    return str(tmp_path / "model")
+
+
+@pytest.fixture
+def stage(model: str) -> Iterator[Bench]:
+    """A robot, its policy and the console, without a safety node."""
+    with bench() as made:
+        made.robot = made.add(Robot(made.context))
+        made.node(PolicyNode, model=model, autostart=True, sensor_timeout=9.0)
+        yield made
+
+
+@pytest.fixture
+def page(stage: Bench, model: str) -> Iterator[Browser]:
+    """A connection to the console of the robot."""
+    node = stage.node(ConsoleNode, model=model, port=0)
+    browser = Browser(node.server)
+    browser.until(lambda: browser.state.get("idle"), "the policy node is active, and says that nothing is asked for")
+    yield browser
+    browser.socket.close()
+
+
+def test_it_shows_the_robot_and_asks_for_what_is_typed(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    heard = stage.ears.listen("instruction", String, bridge.LATCHED)
+    assert page.hello["backend"] == "ROS" and len(page.hello["joints"]) == 8
+    assert {"text": "open the drawer", "task": "open the drawer"} in page.hello["sentences"]
+    page.until(lambda: min(page.pictures) > 3, "both cameras are live")
+    assert page.ask("instruct", text="open the drawer")["ok"]
+    page.until(lambda: page.state["serves"] == "open the drawer", "it is done")
+    assert [m.data for m in heard] == ["open the drawer"]
+    page.until(lambda: page.state["planned"]["times"] and page.state["committed"]["times"], "its curves are there")
+    state = page.state
+    assert len(state["planned"]["values"][0]) == 8 and max(state["committed"]["times"]) < 0.6
+    assert state["executed"][0] == pytest.approx(stage.robot.action[0], abs=0.2)
+    assert state["contact"] in (0.0, 1.0) and state["mode"] in ("forward", "rollback", "advance")
+    page.until(lambda: "inference [ms]" in page.state["figures"], "latencies are there")
+    assert page.ask("instruct", text="close the drawer")["ok"]
+    page.until(lambda: page.state["serves"] == "close the drawer", "it changes")
+    assert page.state["unfinished"] == "open the drawer"
+    assert page.ask("stop")["ok"]
+    page.until(lambda: page.state["idle"], "it is stopped")
+    assert page.ask("continue")["ok"]
+    page.until(lambda: page.state["serves"] == "close the drawer", "it goes on")
+
+
+def test_a_refusal_is_shown(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    assert page.ask("instruct", text="do not open the drawer")["ok"]  # it is published; the policy node judges
+    page.until(lambda: "forbids" in page.state["refused"], "the policy node refuses it")
+    assert page.ask("instruct", text="open the drawer")["ok"]
+    page.until(lambda: page.state["serves"] and not page.state["refused"], "another one is done")
+
+
+def test_the_emergency_stop_is_the_safety_node_s(stage: Bench, page: Browser) -> None:
+    guard = stage.node(SafetyNode, **CALM)
+    assert page.ask("instruct", text="open the drawer")["ok"]
+    page.until(lambda: page.state["serves"], "it moves")
+    assert page.ask("emergency_stop")["ok"]
+    assert guard._monitor.estopped and guard._monitor.stopped
+    page.until(lambda: "e-stop" in page.state["stopped"], "it is shown")
+    assert page.ask("reset")["ok"]
+    assert not guard._monitor.stopped
+    page.until(lambda: not page.state["stopped"] and not page.state["instruction"], "nothing is asked for any more")
+
+
+def test_it_stands_in_for_no_safety_node(stage: Bench, page: Browser) -> None:
+    """The policy node counts who listens to its chunks, and commands nothing where nobody does."""
+    status = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    assert page.ask("instruct", text="open the drawer")["ok"]
+    page.until(lambda: "nobody listens on action_chunk" in " ".join(page.state["faults"]), "it is shown")
+    assert not page.ask("emergency_stop")["ok"]
+    guard = stage.node(SafetyNode, **CALM)
+    page.until(lambda: page.state["planned"]["times"], "a safety node is there, and the console listens too")
+    stage.executor.remove_node(guard)
+    guard.destroy_node()
+    until(lambda: "nobody listens" in status[-1].message or "gone" in status[-1].message, "the safety node has gone")
+    page.until(lambda: page.state["faults"], "it is shown")
