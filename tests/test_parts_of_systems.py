@@ -120,20 +120,24 @@ def test_retrieval_gives_the_chunk_of_the_nearest_frame_and_a_shuffled_index_tha
 
 @pytest.mark.slow
 def test_the_same_weights_with_the_index_of_other_recordings_do_another_thing(tmp_path: Path) -> None:
-    """Exported twice, once with each of two bags: the chunk comes from that bag."""
+    """Trained on two bags, exported with the second alone: the chunk comes from that one."""
     bags = small.bags(tmp_path / "both", episodes=2)
-    raw = small.shrink("systems/bc_by_search")
-    raw["training"]["held_out"] = 0.0
-    train.train(str(small.write(tmp_path / "small.yaml", raw)), bags, tmp_path / "run", samples=8)
-    for name in ("episode_0", "episode_1"):
-        export(tmp_path / "run", tmp_path / name, bags / name)
-        tracker = Tracker(Session(tmp_path / name))
-        tracker.instruct("do it")
-        cache = open_cache(bags / name, load("tabletop"))
-        frame = Frame(0, {n: np.zeros((h, w, 3), np.uint8) for n, (h, w) in SPEC.cameras.items()}, cache.state[3])
-        found = tracker.infer(frame).actions - frame.state
-        changes = cache.actions[:, None] - cache.state  # of the recording, each from its own state
-        assert np.abs(found[0] - changes.mean((0, 1))).max() < 0.2
+    train.train(
+        str(small.write(tmp_path / "small.yaml", small.shrink("systems/bc_by_search") | {"width": 16})),
+        bags,
+        tmp_path / "run",
+        samples=8,
+    )
+    export(tmp_path / "run", tmp_path / "model", bags / "episode_1")
+    tracker = Tracker(Session(tmp_path / "model"))
+    tracker.instruct("do it")
+    caches = [open_cache(bags / f"episode_{i}", load("tabletop")) for i in range(2)]
+    images = {n: np.zeros((h, w, 3), np.uint8) for n, (h, w) in SPEC.cameras.items()}
+    frame = Frame(0, images, caches[0].state[3])
+    found = tracker.infer(frame).actions[0] - frame.state
+    changes = [cache.actions - cache.state for cache in caches]  # of each recording, from its own state
+    assert np.all((found >= changes[1].min(0) - 1e-3) & (found <= changes[1].max(0) + 1e-3))
+    assert not np.all((found >= changes[0].min(0) - 1e-3) & (found <= changes[0].max(0) + 1e-3))
 
 
 def test_world_queries_read_the_observation_and_not_each_other() -> None:

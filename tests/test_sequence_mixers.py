@@ -104,7 +104,7 @@ def test_the_exported_graph_equals_the_window(name: str, tmp_path: Path) -> None
     is_first = torch.zeros(1, frames, dtype=torch.bool)
     is_first[0, [0, 6]] = True
     with torch.no_grad():
-        features = policy.sequence_mixer(policy.features(named)[None], is_first)[0]
+        features = policy.sequence_mixer(policy.features(named).frame[None], is_first)[0]
         chunks = policy.head.sample(features, None, None)
         window = policy.measured(named)[:, None] + policy.delta_mean + policy.delta_std * chunks
     for t in range(frames):

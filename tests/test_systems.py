@@ -1,0 +1,145 @@
+"""The table of systems: its recordings, what is asked of a policy, its controls, and how a row comes about."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import systems, systems_data, systems_rollout
+from benchmarks.systems_report import compared, difference, read, table
+from benchmarks.systems_rollout import ASKING, Forgetful, play
+from benchmarks.systems_rows import Asked, Training, Variant, rows
+from benchmarks.systems_run import Runner, recipe_of
+from policy.data.cache import open_cache
+from policy.learning import recipe
+from policy.learning.model import Policy
+from policy.robot.contract import load
+from policy.running.session import Session
+from sim import worlds
+from sim.success_rate import success_rate
+from tests.tiny import write_model
+
+CONTRACT = load("tabletop_states")
+
+
+@pytest.mark.parametrize("name", rows())
+def test_system_control_and_reference_are_recipes_on_recordings_that_can_be_made(name: str) -> None:
+    row = rows()[name]
+    for part in (row.system, row.control, row.reference):
+        Policy.describe(recipe.parse(recipe_of(part.training, 1)), CONTRACT.spec)
+        assert part.asked.how in ASKING and part.training.contract == "tabletop_states"
+    assert systems.recordings(row) <= {*systems_data.EPISODES, *systems_data.MADE}
+    assert row.system != row.control, "the control lacks something"
+    assert row.system.asked.tasks == row.control.asked.tasks == row.reference.asked.tasks
+    assert row.recipe in recipe.names() and row.recipe == f"systems/{name}"
+
+
+def test_every_recipe_of_a_system_has_a_page_and_a_row() -> None:
+    pages = Path(__file__).parent.parent / "docs" / "systems"
+    names = {name.removeprefix("systems/") for name in recipe.names() if name.startswith("systems/")}
+    assert {page.stem for page in pages.glob("*.md")} - {"index"} == names
+    assert names - set(rows()) == {"switchvla"}, "which sim.evaluate --switch measures"
+
+
+def bags(kind: str, numbers: tuple[int, ...], folder: Path) -> Path:
+    for number in numbers:
+        systems_data.write(systems_data.Job(kind, number, folder / f"{kind}_{number}"))
+    return folder
+
+
+def test_half_of_the_mixed_recordings_stop_on_the_way_and_say_that_they_failed(tmp_path: Path) -> None:
+    cache = open_cache(bags("mixed", (1, 5), tmp_path), CONTRACT, processes=1, failures=True)
+    assert cache.returns.tolist() == [1.0, 0.0] and cache.tasks == ["slider_right", "slider_right"]
+    for episode, stands in ((0, False), (1, True)):
+        actions = cache.actions[cache.bounds[episode] : cache.bounds[episode + 1]]
+        assert (np.abs(np.diff(actions[-30:], axis=0)).max() == 0) == stands
+
+
+def test_play_is_several_tasks_under_one_word(tmp_path: Path) -> None:
+    cache = open_cache(bags("play", (0,), tmp_path), CONTRACT, processes=1)
+    assert cache.instructions == ["play"]
+    moved = [CONTRACT.spec.state.index(name) for name in ("slider_y", "handle_x")]
+    assert (np.ptp(cache.state[:, moved], axis=0) > 0.05).all()
+
+
+def test_some_of_what_is_recorded_as_commanded_is_wrong(tmp_path: Path) -> None:
+    cache = open_cache(bags("noisy", (1,), tmp_path), CONTRACT, processes=1)
+    away = np.abs(cache.actions[:, :7] - cache.state[:, :7]).max(1)
+    assert 0.1 < (away > 0.15).mean() < 0.6
+
+
+def test_an_episode_is_asked_for_and_judged_and_its_goal_is_where_the_expert_ends(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")  # which the world of pictures plays
+    record = play(worlds.load("tabletop")(), Session(tmp_path / "model", threads=1), Asked(), 7, "slider_left")
+    assert record["task"] == "slider_left" and record["success"] is False and record["steps"] is None
+    world = worlds.load("tabletop_states")()
+    task, rng = world.tasks["slider_left"], np.random.default_rng(0)
+    systems_rollout.start(world, task, 7, "home")
+    before, slider = world.state(), CONTRACT.spec.state.index("slider_y")
+    text, conditions = ASKING["goal"](world, task, Asked(), 7, rng)
+    assert text == "" and conditions.goal_state is not None
+    np.testing.assert_array_equal(world.state(), before)
+    assert conditions.goal_state[slider] - before[slider] > 0.02
+
+
+def test_a_forgetful_session_finds_its_state_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(Session, "run", lambda self, feed: seen.update(feed) or {})
+    forgetful = Forgetful.__new__(Forgetful)
+    forgetful.run({"state": np.ones(3), "state_keys": np.ones(3), "instruction": np.ones(2)})
+    assert {name: float(value.sum()) for name, value in seen.items()} == {"state": 3, "state_keys": 0, "instruction": 2}
+
+
+def reports(system: int, control: int, reference: int) -> list[dict]:
+    figures = {"parity": 1e-6, "step_ms": 1.0, "state": {}, "parameters": 10, "minutes": 1.0, "samples": 5}
+    parts = {"system": system, "control": control, "reference": reference}
+    return [
+        {name: {"figures": figures, "episodes": [{"success": i < n} for i in range(100)]} for name, n in parts.items()}
+    ]
+
+
+def test_a_row_works_where_the_intervals_of_system_and_control_do_not_meet(tmp_path: Path) -> None:
+    row = rows()["rt1"]
+    assert (
+        compared(row, reports(60, 30, 50))["works"]["passed"]
+        and not compared(row, reports(45, 40, 0))["works"]["passed"]
+    )
+    helps = compared(row, reports(60, 30, 50))["helps"]
+    assert helps["difference"] == pytest.approx(0.1) and helps["low"] < 0 < helps["high"]
+    made = {
+        "system": "rt1",
+        "recipe": row.recipe,
+        "date": "2026-11-26",
+        "machine": "cpu",
+        **compared(row, reports(9, 9, 9)),
+    }
+    path = tmp_path / "systems.json"
+    systems.append(made, path)
+    systems.append(made, path)
+    assert len(read(path)) == 1 and "**no**" in path.with_suffix(".md").read_text()
+    assert path.with_suffix(".svg").exists() and table([]).startswith("# Systems")
+
+
+def test_the_difference_of_two_rates_has_newcombes_interval() -> None:
+    a, b = (success_rate({"success": i < n} for i in range(of)) for n, of in ((56, 70), (48, 80)))
+    made = difference(a, b)  # Newcombe 1998, table II (a), method 10
+    assert [round(made[key], 4) for key in ("difference", "low", "high")] == [0.2, 0.0524, 0.3339]
+
+
+@pytest.mark.slow
+def test_a_variant_is_trained_exported_and_evaluated_once_and_a_changed_export_trains_nothing(tmp_path: Path) -> None:
+    folder = bags("play", (0, 1), tmp_path / "data" / "play")
+    runner = Runner(tmp_path / "data", tmp_path / "out", samples=512, episodes=1)
+    change = {"width": 16, "head": {"name": "diffusion", "hidden": 8, "layers": 1, "steps": 1, "guidance": 2.0}}
+    asked = Asked(("slider_left",), how="goal")
+    variant = Variant(Training("systems/beso", "play", change), asked)
+    first = runner.measured(variant, 0)
+    assert folder.exists() and first["figures"]["samples"] == 512 and first["figures"]["parity"] < 1e-4
+    assert len(first["episodes"]) == 1
+    unguided = runner.measured(replace(variant, exported={"head": {"guidance": 0.0}}), 0)
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
+    states = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("state.json")]
+    assert sorted(state["recipe"]["head"]["guidance"] for state in states) == [0.0, 2.0]
+    assert unguided["figures"]["parity"] < 1e-4 and runner.measured(variant, 0) == first
