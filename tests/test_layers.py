@@ -18,7 +18,7 @@ FILES = {
 }
 # What each part may import of ours, besides itself. A part is a room of `policy`, one of its files, or a top folder.
 LEAVES = {"policy.errors", "policy.spec", "policy.strict_yaml"}
-ROOMS = {f"policy.{room}" for room in ("robot", "running", "data", "switching", "learning")}
+ROOMS = {f"policy.{room}" for room in ("robot", "running", "data", "switching", "looking", "learning")}
 MAY_IMPORT = {
     "policy.errors": set(),
     "policy.spec": {"policy.errors"},
@@ -27,13 +27,15 @@ MAY_IMPORT = {
     "policy.running": LEAVES | {"policy.robot"},
     "policy.data": LEAVES | {"policy.robot"},
     "policy.switching": LEAVES | {"policy.robot"},
+    "policy.looking": LEAVES | {"policy.robot", "policy.data"},
     "policy.learning": LEAVES | ROOMS,
     "policy.train": LEAVES | ROOMS,
     "policy.export": LEAVES | ROOMS,
     "policy.check": LEAVES | ROOMS - {"policy.learning"},
     "policy.synthesise": LEAVES | ROOMS - {"policy.learning"},
-    "policy.convert": LEAVES | ROOMS - {"policy.learning"},
+    "policy.look": LEAVES | {"policy.robot", "policy.data", "policy.looking"},
     "policy.serve": LEAVES | {"policy.running"},
+    "policy.convert": LEAVES | ROOMS - {"policy.learning"},
     "policy": set(),
     "sim": {"policy"},
     "console": {"sim", "policy"},

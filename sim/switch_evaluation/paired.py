@@ -24,7 +24,7 @@ def paired(ours: Sequence[Record], theirs: Sequence[Record], phases: Sequence[st
 def exact_p(first: int, second: int) -> float:
     """Two-sided p of `first` against `second` successes of one alone, where both are as likely."""
     n = first + second
-    tail = sum(comb(n, k) for k in range(min(first, second) + 1)) / 2**n
+    tail: float = sum(comb(n, k) for k in range(min(first, second) + 1)) / 2**n
     return min(1.0, 2 * tail)
 
 
