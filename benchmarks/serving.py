@@ -49,7 +49,7 @@ def main() -> None:
 def _measure(session: Session, remote: Session, runs: int) -> tuple[list[float], list[float]]:
     """Milliseconds of each inference in this process, and over the socket; `InputError` where chunks differ."""
     random, spec = np.random.default_rng(0), session.spec
-    trackers, took = [Tracker(session), Tracker(remote)], ([], [])
+    trackers, took = (Tracker(session), Tracker(remote)), (list[float](), list[float]())
     for tracker in trackers:
         tracker.instruct("open the drawer")
     for i in range(runs):
@@ -60,7 +60,7 @@ def _measure(session: Session, remote: Session, runs: int) -> tuple[list[float],
             began = time.perf_counter()
             chunks.append(tracker.infer(frame).actions)
             times.append((time.perf_counter() - began) * 1e3)
-        if not np.array_equal(*chunks):
+        if not np.array_equal(chunks[0], chunks[1]):
             raise InputError(f"chunk {i} of the served policy is not the one of the policy")
     return took
 

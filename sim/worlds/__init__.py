@@ -12,6 +12,7 @@ WORLDS = {  # name -> module and class, a sim.worlds.interface.World
     "tabletop_ee": "sim.worlds.tabletop.poses:TabletopPoses",
     "tabletop_states": "sim.worlds.tabletop.states:TabletopStates",
     "two_arms": "sim.worlds.two_arms.world:TwoArms",
+    "desk_arm": "sim.worlds.desk_arm.world:DeskArm",
     "libero_goal": "sim.worlds.libero_goal.world:LiberoGoal",
 }
 
