@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from console.backend import Feed, Points, State
@@ -121,11 +122,11 @@ class Browser:
 
     def closed(self) -> tuple[int, str]:
         """Wait until the server has closed the connection: its code and reason."""
-        from websockets.exceptions import ConnectionClosed
-
+        end = time.monotonic() + LONG
         try:
-            while True:
+            while time.monotonic() < end:
                 self.take()
+            raise AssertionError("the connection stays open")
         except ConnectionClosed as end:
             assert end.rcvd is not None
             return end.rcvd.code, end.rcvd.reason

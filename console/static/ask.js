@@ -12,6 +12,7 @@ export class Ask {
     this.refusal = document.getElementById("refusal");
     this.chosen = -1;
     this.refused = "";
+    this.waiting = false; // for a reply: states from before it are of the instruction before
     this.form.onsubmit = (event) => { event.preventDefault(); this.send(this.input.value); };
     this.input.oninput = () => this.suggest();
     this.input.onfocus = () => this.suggest();
@@ -29,14 +30,23 @@ export class Ask {
   async send(text) {
     this.close();
     if (!text.trim()) return;
-    const { ok, message } = await this.connection.ask("instruct", { text: text.trim() });
-    if (ok) this.input.value = "";
+    this.refuse("", []);
+    this.waiting = true;
+    const reply = await this.connection.ask("instruct", { text: text.trim() });
+    this.waiting = false;
+    if (reply.ok) this.input.value = "";
+    this.answered(reply);
+  }
+
+  // A command was answered; whether an instruction is refused after all, the next state says.
+  answered({ ok, message }) {
+    this.refused = "";
     this.refuse(ok ? "" : message, []);
   }
 
   // What a state says of the newest instruction.
   take(state) {
-    if (state.refused === this.refused) return;
+    if (this.waiting || state.refused === this.refused) return;
     this.refused = state.refused;
     this.refuse(state.refused, state.near);
   }

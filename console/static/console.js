@@ -150,7 +150,7 @@ function capital(words) { return words.charAt(0).toUpperCase() + words.slice(1);
 
 // -- what is asked for
 
-function answer({ ok, message }) { if (!ok) ask?.refuse(message, []); }
+function answer(reply) { ask?.answered(reply); }
 
 async function press(command) { answer(await connection.ask(command)); }
 
