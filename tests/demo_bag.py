@@ -118,10 +118,11 @@ def grasp(
     at: float = 0.0,
     contact: tuple[int, int] = (TAKEN, RELEASED),
     closes: bool = True,
+    pace: float = PACE,
 ) -> Demonstration:
     """One joint travels from `at`, waits ten steps while the grippers close on something, and carries it on."""
     t, hands, limits = np.arange(steps), contract.grippers, contract.limits
-    travelled = np.where(t < REACHED, t, np.maximum(REACHED, t - 10)) * PACE + at
+    travelled = np.where(t < REACHED, t, np.maximum(REACHED, t - 10)) * pace + at
     state, actions = (np.tile((limits.low + limits.high) / 2.0, (steps, 1)).astype(np.float32) for _ in range(2))
     state[:, joint], actions[:, joint] = travelled, travelled[np.minimum(t + LAG, steps - 1)]
     shut = ((t >= REACHED) & (t < contact[1]) & closes)[:, None]

@@ -241,7 +241,7 @@ def test_each_kind_of_command(tmp_path):
     assert contract.measured.tolist() == [3, 4, 5, 6, 7, 8, -1, -1, 2], "of velocities nothing is measured"
     assert contract.controllers[1].measured.tolist() == [0, 1], "their joints guard their positions"
     assert contract.spec.velocities == ("j1_speed", "j2_speed")
-    with pytest.raises(InputError, match="the action x is no joint position"):
+    with pytest.raises(InputError, match="the action j1_speed is no position"):
         assert contract.positions
     assert contract.limits.low[[0, 6]].tolist() == pytest.approx([0.2, -0.5])
     assert contract.limits.velocity.tolist() == pytest.approx([0.5] * 3 + [1.5] * 3 + [np.inf] * 2 + [1.6])

@@ -26,6 +26,7 @@ from sim.record import main as record_demonstrations
 from sim.worlds.tabletop.tasks import TASKS
 from sim.worlds.tabletop.world import Tabletop
 from tests.demo_bag import CONTRACT, LAG, PACE, RELEASED, START, TAKEN, grasp, record
+from tests.test_contract import FINGER, SPEEDS, kinds
 
 CONTRACTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -109,18 +110,32 @@ def test_the_reversed_path_ends_where_the_hand_is_free() -> None:
 
 
 def two_tasks(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, labels: bool = True) -> Path:
-    record(folder / "a", grasp(contract), "take it", contract=contract, told=labels)
-    record(folder / "b", grasp(contract, joint=1, at=at), "take the other", contract=contract, told=labels)
+    low, high = contract.limits.low.astype(float), contract.limits.high.astype(float)
+    pace = min(PACE, 0.4 * float((high - low)[:2].min()) / 100)  # it stays within the limits
+    first = grasp(contract, at=float(low[0] + high[0]) / 2, pace=pace)
+    record(folder / "a", first, "take it", contract=contract, told=labels)
+    second = grasp(contract, joint=1, at=at, pace=pace)
+    record(folder / "b", second, "take the other", contract=contract, told=labels)
     return folder
 
 
-@pytest.mark.parametrize("name", [name for name in CONTRACTS if all(c.kind == "position" for c in load(name).action)])
-@pytest.mark.parametrize("labels", [True, False])
+STATE_IS_COMMANDED = [name for name in CONTRACTS if load(name).spec.state == load(name).spec.action]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        (name, labels)
+        for name in STATE_IS_COMMANDED
+        for labels in (True, False)
+        if labels or load(name).grippers.any()  # contact is told by a label or by a gripper
+    ],
+)
 def test_bags_of_any_robot_become_switches(name: str, labels: bool, tmp_path: Path) -> None:
     contract = tiny(name)
     bags = two_tasks(tmp_path / "bags", contract, float(grasp(contract).state[0, 1]), labels)
     counts = synthesise(bags, bags / "switches", contract)
-    assert counts["mid: kept"] == 2 and counts["early: kept"] == 2
+    assert counts["mid: kept"] == 2 and counts["early: kept"] == 2, counts
     assert synthesise(bags, bags / "switches", contract) == counts  # neither its own output nor a second time
     dt = contract.spec.dt_ns
     for bag in find_bags(bags / "switches"):
@@ -145,11 +160,11 @@ def test_bags_of_any_robot_become_switches(name: str, labels: bool, tmp_path: Pa
             assert len(first.stamps) >= BEFORE[0] * contract.rate
 
 
-def test_poses_are_not_reversed(tmp_path: Path) -> None:
-    """Paces and distances of what is stitched are of joints."""
-    contract = tiny("tabletop_ee")
-    with pytest.raises(InputError, match="is no joint position of the state"):
-        synthesise(two_tasks(tmp_path / "bags", contract, 0.3), tmp_path / "out", contract)
+def test_velocities_are_not_reversed(tmp_path: Path) -> None:
+    """Where the arm was does not follow from them."""
+    bags, contract = two_tasks(tmp_path / "bags"), load(kinds(tmp_path, SPEEDS, FINGER))
+    with pytest.raises(InputError, match="the action j1_speed is no position of the state"):
+        synthesise(bags, tmp_path / "out", contract)
 
 
 def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -> None:

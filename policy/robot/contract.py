@@ -113,17 +113,17 @@ class Contract:
 
     @functools.cached_property
     def positions(self) -> list[int]:
-        """The place of each action in the state (A,); `InputError` where one is no joint position of the state.
+        """The place of each action in the state (A,); `InputError` where one is no position of the state.
 
-        Recorded motion is stitched and reversed only where each action is; paces and distances there are of joints.
+        Recorded motion is stitched and reversed where each action is a position of a joint or a pose of the hand.
         """
         state = self.spec.state
-        joints = {name for c in self.action if c.kind == "position" for name in c.spec_names}
+        known = {name for c in self.action if c.kind in ("position", "pose") for name in c.spec_names}
         for name in self.spec.action:
-            if name not in joints or name not in state:
+            if name not in known or name not in state:
                 raise InputError(
-                    f"the action {name} is no joint position of the state, and switches are made of recorded joint "
-                    "positions; command joint positions that are measured under the same names"
+                    f"the action {name} is no position of the state, and switches are made of recorded positions; "
+                    "command joint positions or poses that are measured under the same names"
                 )
         return [state.index(name) for name in self.spec.action]
 
