@@ -9,7 +9,6 @@ appended to docs/results/systems.json, from which docs/results/systems.md and it
 
 import argparse
 import json
-import platform
 import sys
 import time
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ def recordings(row: Row) -> set[str]:
     def of(variant: Variant) -> set[str]:
         return of_training(variant.training) | ({variant.index} if variant.index else set())
 
-    return of(row.system) | of(row.control) | of(row.reference)
+    return {kind for variant in row.variants.values() for kind in of(variant)}
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "system": name,
         "recipe": row.recipe,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": platform.node() and reports[0]["system"]["figures"]["machine"],
+        "machine": reports[0]["system"]["figures"]["machine"],
         **compared(row, reports),
     }
 

@@ -20,17 +20,18 @@ success minus that of the reference, a chunk under a regression loss, with a 95 
 largest difference between torch and ONNX Runtime, as a share of the action range, and the median time of an inference
 (2 threads, batch 1). No figure is one of a paper: tasks, data and sizes are ours.
 
-| system | what is shown | system | control | works | helps here | parity | ms | M parameters | minutes |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| system | what is shown | system | control | beside them | works | helps here | parity | ms | M parameters | minutes |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
 def compared(row: Row, reports: Sequence[Report]) -> Report:
     """What the reports of all seeds give: works, helps, exports."""
-    system, control, reference = (
-        success_rate(episode for report in reports for episode in report[part]["episodes"])
-        for part in ("system", "control", "reference")
-    )
+    rates = {
+        name: success_rate(episode for report in reports for episode in report[name]["episodes"])
+        for name in row.variants
+    }
+    system, control, reference = (rates.pop(name) for name in ("system", "control", "reference"))
     figures = [report["system"]["figures"] for report in reports]
     return {
         "works": {
@@ -39,6 +40,7 @@ def compared(row: Row, reports: Sequence[Report]) -> Report:
             "passed": system["low"] > control["high"],
             "system_rate": system,
             "control_rate": control,
+            "correlation": correlation(system, control),
         },
         "helps": difference(system, reference) | {"reference_rate": reference},
         "exports": {
@@ -46,6 +48,7 @@ def compared(row: Row, reports: Sequence[Report]) -> Report:
             "step_ms": sorted(f["step_ms"] for f in figures)[len(figures) // 2],
             "state": figures[0]["state"],
         },
+        "others": rates,
         "parameters": figures[0]["parameters"],
         "minutes": round(sum(f["minutes"] for f in figures) / len(figures), 2),
         "samples": figures[0]["samples"],
@@ -61,6 +64,13 @@ def difference(a: Report, b: Report) -> Report:
         "low": p - q - sqrt((p - a["low"]) ** 2 + (b["high"] - q) ** 2),
         "high": p - q + sqrt((a["high"] - p) ** 2 + (q - b["low"]) ** 2),
     }
+
+
+def correlation(a: Report, b: Report) -> float:
+    """Of success with which of two was asked for, such as a return of 1 or of 0: the phi coefficient."""
+    n, m, s, t = a["episodes"], b["episodes"], a["successes"], b["successes"]
+    spread = sqrt(n * m * (s + t) * (n + m - s - t))
+    return float((s * (m - t) - t * (n - s)) / spread) if spread else 0.0
 
 
 def read(path: Path) -> list[Report]:
@@ -82,6 +92,7 @@ def table(results: Sequence[Report]) -> str:
             works["test"],
             rate(works["system_rate"]),
             f"{works['control']}: {rate(works['control_rate'])}",
+            "; ".join(f"{name}: {rate(other)}" for name, other in row["others"].items()),
             "yes" if works["passed"] else "**no**",
             f"{helps['difference']:+.0%} ({helps['low']:+.0%} to {helps['high']:+.0%})",
             f"{exports['parity']:.0e}",

@@ -57,6 +57,12 @@ class Row:
     system: Variant
     control: Variant
     reference: Variant
+    others: Mapping[str, Variant] = field(default_factory=dict)  # measured beside them
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """All of them, by name."""
+        return {"system": self.system, "control": self.control, "reference": self.reference, **self.others}
 
     @property
     def recipe(self) -> str:
@@ -67,7 +73,9 @@ class Row:
 
 UNDECIDED = Asked(start="undecided")
 CUED = Asked((CUE,))
-LAST_SEEN = {"memory": {"frames": 32, "stride": 4}}
+NEW = Asked((HELD_OUT,))
+GOAL = Asked(how="goal")
+WINDOW = {"frames": 32, "stride": 4}
 L1: Change = {"head": {"name": "l1"}}
 
 
@@ -81,79 +89,84 @@ def _of(recipe: str, data: str, asked: Asked, **change: Any) -> Variant:
     return Variant(Training(f"systems/{recipe}", data, change), asked)
 
 
-def _memory(recipe: str) -> Row:
-    """A system that remembers, beside itself without its state."""
-    system = _of(recipe, "cue", CUED, **LAST_SEEN)
-    forgetful = replace(system, asked=replace(CUED, forgets=True))
-    test = "a cue that has left the frame decides what is done"
-    return Row(test, "state zeroed at each step", system, forgetful, plain("cue", CUED))
-
-
-def _gated(recipe: str) -> Row:
-    """A system with gates, beside a transformer of its size at the same learning rate."""
-    system = _of(recipe, "tasks", UNDECIDED)
-    change = {"memory": {"name": "transformer", "frames": 16, "stride": 4, "layers": 4}}
-    control = _of(recipe, "tasks", UNDECIDED, **change)
-    training = {"training": {"learning_rate": 1.0e-2}}
-    system, control = (_with(variant, training) for variant in (system, control))
-    test = "four tasks at a learning rate of 1e-2"
-    return Row(test, "transformer without gates at that rate", system, control, plain("tasks", UNDECIDED))
-
-
-def _frozen(recipe: str) -> Row:
-    """Pre-training, beside a random encoder that is frozen alike; on a held-out task."""
-    asked = Asked((HELD_OUT,))
-    change = {
-        "objectives": None,
-        "training": {"action_weight": 1.0, "frozen": ["encoders", "mixer"]},
-    }
-    control = Training(f"systems/{recipe}", "held_out", change)
-    system = replace(control, begin=Training(f"systems/{recipe}", "tasks"))
-    test = "twenty demonstrations of a held-out task on a frozen encoder"
-    return Row(test, "random frozen encoder", Variant(system, asked), Variant(control, asked), plain("held_out", asked))
-
-
-def _with(variant: Variant, change: Change) -> Variant:
+def _with(variant: Variant, **change: Any) -> Variant:
     training = variant.training
     return replace(variant, training=replace(training, change={**training.change, **change}))
 
 
+def _memory(recipe: str) -> Row:
+    """A system that remembers, beside itself without its state and beside attention over the same frames."""
+    system = _of(recipe, "cue", CUED, memory=WINDOW)
+    return Row(
+        "a cue that has left the frame decides what is done",
+        "state zeroed at each step",
+        system,
+        replace(system, asked=replace(CUED, forgets=True)),
+        plain("cue", CUED),
+        {"transformer": _with(system, memory={"name": "transformer", **WINDOW})},
+    )
+
+
+def _gated(recipe: str) -> Row:
+    """A system with gates, beside a transformer of its depth at the same learning rate."""
+    system = _of(recipe, "tasks", UNDECIDED, training={"learning_rate": 1.0e-2})
+    return Row(
+        "four tasks at a learning rate of 1e-2",
+        "transformer without gates at that rate",
+        system,
+        _with(system, memory={"name": "transformer", "frames": 16, "stride": 4, "layers": 4}),
+        plain("tasks", UNDECIDED),
+    )
+
+
+def _frozen(recipe: str) -> Row:
+    """Pre-training, beside a random encoder that is frozen alike; on a held-out task."""
+    frozen = {"action_weight": 1.0, "frozen": ["encoders", "mixer"]}
+    control = _of(recipe, "held_out", NEW, objectives=None, training=frozen)
+    forward = Training(f"systems/{recipe}", "tasks", {"objectives": {recipe: None, "forward_prediction": 1.0}})
+
+    def begun(training: Training) -> Variant:
+        return replace(control, training=replace(control.training, begin=training))
+
+    system = begun(Training(f"systems/{recipe}", "tasks"))
+    return Row(
+        "twenty demonstrations of a held-out task on a frozen encoder",
+        "random frozen encoder",
+        system,
+        control,
+        plain("held_out", NEW),
+        {"nearest neighbours": _with(system, head={"name": "retrieval"}), "forward prediction": begun(forward)},
+    )
+
+
 def _goals(recipe: str, control_is: str, control: Variant) -> Row:
-    asked = Asked(how="goal")
-    reference = Variant(Training(f"systems/{recipe}", "play", L1), asked)
-    test = "each of four goals from play without labels"
-    return Row(test, control_is, _of(recipe, "play", asked), control, reference)
+    """A system that is asked for goals, from play."""
+    return Row(
+        "each of four goals from play without labels",
+        control_is,
+        _of(recipe, "play", GOAL),
+        control,
+        Variant(Training(f"systems/{recipe}", "play", L1), GOAL),
+    )
+
+
+def _exported(variant: Variant, **head: Any) -> Variant:
+    """The same weights under other settings of the head."""
+    return replace(variant, exported={"head": head})
 
 
 def rows() -> dict[str, Row]:
     """Name -> row."""
-    rt1 = _of("rt1", "tasks", UNDECIDED)
-    around, few = Asked((MODES,)), UNDECIDED
-    beso = _of("beso", "play", Asked(how="goal"))
-    cbet = _of("cbet", "play", Asked(how="no_goal"))
-    transformer = _of("decision_transformer", "mixed", Asked(how="high_return"))
-    mamba = _of("decision_mamba", "noisy", UNDECIDED)
-    dream = _of("dreamvla", "few", few)
-    shuffled = {"objectives": {"forecasting": None, "forecasting_shuffled": 0.2}}
-    search = _of("bc_by_search", "tasks", Asked((HELD_OUT,)))
-    search = replace(search, index="held_out")
-    masked = _of("mtm", "tasks", UNDECIDED)
-    baku = plain("tasks", UNDECIDED)
+    baku, rt1, beso = plain("tasks", UNDECIDED), _of("rt1", "tasks", UNDECIDED), _of("beso", "play", GOAL)
+    shuffled = replace(UNDECIDED, how="shuffled")
+    around, few = Asked((MODES,)), _of("dreamvla", "few", UNDECIDED)
+    returns = _of("decision_transformer", "mixed", Asked(how="high_return"))
+    mamba, masked = _of("decision_mamba", "noisy", UNDECIDED), _of("mtm", "tasks", UNDECIDED)
+    search = replace(_of("bc_by_search", "tasks", NEW), index="held_out")
+    four = "four tasks from scenes that do not show which"
     return {
-        "baku": Row(
-            "four tasks from scenes that do not show which",
-            "shuffled instructions",
-            baku,
-            replace(baku, asked=replace(UNDECIDED, how="shuffled")),
-            baku,
-        ),
-        "rt1": Row(
-            "four tasks from scenes that do not show which",
-            "shuffled instructions",
-            rt1,
-            replace(rt1, asked=replace(UNDECIDED, how="shuffled")),
-            plain("tasks", UNDECIDED),
-        ),
+        "baku": Row(four, "shuffled instructions", baku, replace(baku, asked=shuffled), baku),
+        "rt1": Row(four, "shuffled instructions", rt1, replace(rt1, asked=shuffled), baku),
         "dit": Row(
             "demonstrations in two ways are not averaged",
             "L1 head",
@@ -161,20 +174,23 @@ def rows() -> dict[str, Row]:
             plain("modes", around),
             plain("modes", around),
         ),
-        "beso": _goals("beso", "guidance 0", replace(beso, exported={"head": {"guidance": 0.0}})),
-        "cbet": _goals("cbet", "unconditioned", cbet),
+        "beso": replace(
+            _goals("beso", "guidance 0", _exported(beso, guidance=0.0)),
+            others={"30 steps": _exported(beso, steps=30), "no guidance": _exported(beso, guidance=1.0)},
+        ),
+        "cbet": _goals("cbet", "unconditioned", _of("cbet", "play", Asked(how="no_goal"))),
         "dreamvla": Row(
             "four tasks from fifteen demonstrations each",
             "targets of other frames",
-            dream,
-            _with(dream, shuffled),
-            plain("few", few),
+            few,
+            _with(few, objectives={"forecasting": None, "forecasting_shuffled": 0.2}),
+            plain("few", UNDECIDED),
         ),
         "decision_transformer": Row(
             "half of the recordings fail, and success is asked for",
             "a return of 0 is asked for",
-            transformer,
-            replace(transformer, asked=Asked(how="no_return")),
+            returns,
+            replace(returns, asked=Asked(how="no_return")),
             plain("mixed", Asked()),
         ),
         "decision_convformer": _memory("decision_convformer"),
@@ -182,8 +198,9 @@ def rows() -> dict[str, Row]:
             "30 % of the labels are wrong",
             "without the regulariser",
             mamba,
-            _with(mamba, {"objectives": None}),
+            _with(mamba, objectives=None),
             plain("noisy", UNDECIDED),
+            {"without the fine branch": _with(mamba, mixer={"name": "transformer", "layers": 2})},
         ),
         "s4": _memory("s4"),
         "lram": _memory("lram"),
@@ -192,17 +209,17 @@ def rows() -> dict[str, Row]:
         "inverse_dynamics": _frozen("inverse_dynamics"),
         "dynamo": _frozen("dynamo"),
         "mtm": Row(
-            "the mask of a policy, and those of forward and inverse dynamics",
-            "the policy's mask is not trained",
+            "the mask of a policy rolls out",
+            "trained under random masks only",
             masked,
-            _with(masked, {"training": {"action_weight": 0.0}, "objectives": {"masked_trajectory": 1.0e-6}}),
-            plain("tasks", UNDECIDED),
+            _with(masked, training={"action_weight": 0.0}),
+            baku,
         ),
         "bc_by_search": Row(
             "a task that was in no training, from its index alone",
             "an index of other chunks",
             search,
-            replace(search, exported={"head": {"shuffled": True}}),
-            plain("held_out", Asked((HELD_OUT,))),
+            _exported(search, shuffled=True),
+            plain("held_out", NEW),
         ),
     }

@@ -30,8 +30,6 @@ from policy.learning.onnx_graph import TOLERANCE
 from policy.robot import contract
 from policy.train import train
 
-PARTS = ("system", "control", "reference")
-
 
 def changed(raw: dict[str, Any], change: Change) -> dict[str, Any]:
     """A recipe as a mapping with a change: sections that name another part are replaced, others updated."""
@@ -159,7 +157,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     runner, row = Runner(args.data, args.out, args.samples, args.episodes), rows()[args.row]
-    report = {part: runner.measured(getattr(row, part), args.seed) for part in PARTS}
+    report = {name: runner.measured(variant, args.seed) for name, variant in row.variants.items()}
     args.report.parent.mkdir(parents=True, exist_ok=True)
     args.report.write_text(json.dumps(report) + "\n")
 

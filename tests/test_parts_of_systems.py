@@ -201,6 +201,7 @@ def test_covariance_is_of_different_numbers_only() -> None:
     assert covariance(x) < 0.02 < covariance(x[:, [0, 0, 1, 1]])
 
 
+@pytest.mark.slow
 def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path) -> None:
     bags = small.bags(tmp_path / "bags")
     raw = small.shrink("systems/inverse_dynamics")

@@ -27,7 +27,7 @@ CONTRACT = load("tabletop_states")
 @pytest.mark.parametrize("name", rows())
 def test_system_control_and_reference_are_recipes_on_recordings_that_can_be_made(name: str) -> None:
     row = rows()[name]
-    for part in (row.system, row.control, row.reference):
+    for part in row.variants.values():
         Policy.describe(recipe.parse(recipe_of(part.training, 1)), CONTRACT.spec)
         assert part.asked.how in ASKING and part.training.contract == "tabletop_states"
     assert systems.recordings(row) <= {*systems_data.EPISODES, *systems_data.MADE}
@@ -49,6 +49,7 @@ def bags(kind: str, numbers: tuple[int, ...], folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_half_of_the_mixed_recordings_stop_on_the_way_and_say_that_they_failed(tmp_path: Path) -> None:
     cache = open_cache(bags("mixed", (1, 5), tmp_path), CONTRACT, processes=1, failures=True)
     assert cache.returns.tolist() == [1.0, 0.0] and cache.tasks == ["slider_right", "slider_right"]
@@ -57,6 +58,7 @@ def test_half_of_the_mixed_recordings_stop_on_the_way_and_say_that_they_failed(t
         assert (np.abs(np.diff(actions[-30:], axis=0)).max() == 0) == stands
 
 
+@pytest.mark.slow
 def test_play_is_several_tasks_under_one_word(tmp_path: Path) -> None:
     cache = open_cache(bags("play", (0,), tmp_path), CONTRACT, processes=1)
     assert cache.instructions == ["play"]

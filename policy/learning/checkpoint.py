@@ -70,7 +70,9 @@ def read_state(folder: Path) -> dict[str, Any]:
     """The state.json of a checkpoint; `InputError` if it cannot be read."""
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text())
-        recipes.parse(state["recipe"]), Spec.parse(state["spec"]), int(state["step"])
+        Spec.parse(state["spec"]), int(state["step"])
+        recipe = recipes.dump(recipes.parse(state["recipe"]))  # with the keys that recipes had not when it was written
+        state["recipe"] = json.loads(json.dumps(recipe))
         return state
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
