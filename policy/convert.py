@@ -6,6 +6,7 @@ It writes what training reads of them: frames, actions and labels at the contrac
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from policy.data import cached_bag
+from policy.data.bags import summary
 from policy.data.findings import errors, merge
 from policy.data.lerobot.writer import DataSetWriter
 from policy.data.pictures import Pictures
@@ -31,7 +33,7 @@ def convert(bags: Path, out: Path, contract: Contract, to: str = "lerobot", vide
 
     `InputError`, and nothing written, where a recording does not fit or would be learned wrongly.
     """
-    found, commands, uneven, wrong = find(bags), 0, 0, []
+    found, commands, uneven, wrong, dropped = find(bags), 0, 0, [], Counter[str]()
     with WRITERS[to](out, contract, video) as data:
         for stored in tqdm(found, unit="recording", desc="converting"):
             folder = data.scratch
@@ -41,6 +43,7 @@ def convert(bags: Path, out: Path, contract: Contract, to: str = "lerobot", vide
             recorded = cached.recording
             if bad := errors(recorded.findings):
                 raise InputError(f"{stored.name} would be learned wrongly: {bad[0]}; `python -m policy.check` has more")
+            dropped += recorded.dropped
             wrong += [(stored.name, finding) for finding in recorded.findings]
             for run in recorded.runs:
                 _check_rate(stored.name, run, contract)
@@ -53,7 +56,7 @@ def convert(bags: Path, out: Path, contract: Contract, to: str = "lerobot", vide
                 data.episode(run, images, recorded.success, recorded.sources)
     for finding in merge(wrong):
         print(f"{finding.severity}: {finding}", file=sys.stderr)
-    return _sentences(out, data.episodes, data.frames, commands, uneven)
+    return _sentences(out, data.episodes, data.frames, commands, uneven, dropped)
 
 
 def _check_rate(name: str, run: Run, contract: Contract) -> None:
@@ -72,13 +75,15 @@ def _uneven(run: Run, contract: Contract) -> int:
     return int((np.abs(run.stamps - even) > UNEVEN * contract.spec.dt_ns).sum())
 
 
-def _sentences(out: Path, episodes: int, frames: int, commands: int, uneven: int) -> list[str]:
+def _sentences(out: Path, episodes: int, frames: int, commands: int, uneven: int, dropped: Counter[str]) -> list[str]:
     written = [
         f"{out}: {episodes} episodes, {frames} frames",
         f"not in it: commands between frames ({commands} set-points became {frames} actions, one a frame), pictures "
         "between frames, frames without an instruction, joint velocities and efforts, and messages that the contract "
         "does not read",
     ]
+    if dropped:
+        written.append(f"not used: {summary(dropped)}")
     if uneven:
         written.append(
             f"{uneven} frames are off an even grid by more than a quarter of a step: `timestamp` is frame_index / fps "

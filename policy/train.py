@@ -113,7 +113,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m policy.train", description=__doc__.split("\n")[0])
     parser.add_argument("--recipe", default="chunk", help="a name in policy/recipes, or a YAML file")
-    parser.add_argument("--bags", type=Path, required=True, help="folder of rosbag2 recordings")
+    parser.add_argument("--bags", type=Path, required=True, help="folder of rosbag2 recordings or LeRobot data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; continues if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")

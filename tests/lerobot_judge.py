@@ -1,8 +1,11 @@
-"""What LeRobot's own package does with a data set; run by its environment (`make lerobot`), not by ours.
+"""What LeRobot's own package does with data sets; run by its environment (`make lerobot`), not by ours.
 
-python lerobot_judge.py versions
-python lerobot_judge.py load  DATA OUT.npz     every frame as LeRobotDataset gives it
-python lerobot_judge.py write DATA [--video]   a data set written by it, and DATA.npz with what went in
+    python lerobot_judge.py load DATA OUT.npz  write DATA image  write DATA video
+
+    load     every frame as LeRobotDataset gives it
+    write    a data set written by it, and DATA.npz with what went in
+
+It prints its versions. Several in a row, as its import takes longest.
 """
 
 import json
@@ -72,14 +75,15 @@ def moving(t: int) -> np.ndarray:
 
 
 def main() -> None:
-    what, *arguments = sys.argv[1:]
-    if what == "versions":
-        packages = ("lerobot", "torch", "torchvision", "datasets", "av", "numpy")
-        print(json.dumps({"python": sys.version.split()[0]} | {name: version(name) for name in packages}))
-    elif what == "load":
-        load(Path(arguments[0]), Path(arguments[1]))
-    else:
-        write(Path(arguments[0]), "--video" in arguments)
+    arguments = iter(sys.argv[1:])
+    for what in arguments:
+        data, how = Path(next(arguments)), next(arguments)
+        if what == "load":
+            load(data, Path(how))
+        else:
+            write(data, video=how == "video")
+    packages = ("lerobot", "torch", "torchvision", "datasets", "av", "numpy")
+    print(json.dumps({"python": sys.version.split()[0]} | {name: version(name) for name in packages}))
 
 
 main()

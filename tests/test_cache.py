@@ -177,7 +177,8 @@ def test_the_memory_that_decoding_takes_does_not_grow_with_the_bag(tmp_path):
     write(tmp_path / "long", large)
     script = (
         "import re\nfrom dataclasses import replace\nfrom pathlib import Path\n"
-        "from policy.robot.contract import load\nfrom policy.data import cached_bag\nfrom policy.data.rosbag2 import Bag\n"
+        "from policy.robot.contract import load\nfrom policy.data import cached_bag\n"
+        "from policy.data.rosbag2 import Bag\n"
         "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024\n"
         "c = load('tabletop')\n"
         "c = replace(c, cameras={'front': replace(c.cameras['front'], height=480, width=640)})\n"

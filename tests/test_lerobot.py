@@ -25,6 +25,7 @@ from policy.data.lerobot.statistics import of_numbers
 from policy.data.message_writer import MessageWriter
 from policy.data.sources import find
 from policy.errors import InputError
+from policy.look import look
 from policy.robot.contract import FOLDER, Contract, load
 from policy.synthesise import synthesise
 from tests import demo_bag, small, small_robot
@@ -182,6 +183,12 @@ def test_check_and_suggest_take_a_data_set(bags: Path, made: Path, tmp_path: Pat
     capsys.readouterr()
     check.check(made, CONTRACT)
     assert "4 bags" in capsys.readouterr().out
+
+
+def test_look_shows_a_data_set(made: Path, tmp_path: Path, capsys) -> None:
+    page = look(made, CONTRACT, tmp_path / "page").read_text()
+    assert "4 recordings, 5 episodes, 0 cannot be used" in capsys.readouterr().out
+    assert "episode_000003" in page and "open the drawer" in page
 
 
 def test_synthesise_makes_the_switches_of_the_bags(tmp_path: Path) -> None:

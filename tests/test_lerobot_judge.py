@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("pyarrow", reason="install the extra `lerobot`")
 pytest.importorskip("av", reason="install the extra `lerobot`")
 
-from policy.data.cache import Cache, open_cache
+from policy.data.cache import open_cache
 from policy.spec import MODES
 from tests import small, small_robot
 from tests.demo_bag import CONTRACT
-from tests.lerobot_sets import written
+from tests.lerobot_sets import assert_same, written
 
 ROOT = Path(__file__).parent.parent
 PYTHON = Path(os.environ.get("MIDSTREAM_LEROBOT") or ROOT / ".venv-lerobot" / "bin" / "python")
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.heavy,
     pytest.mark.skipif(not PYTHON.exists(), reason="LeRobot is not here: `make lerobot`"),
 ]
-STEPS = 10
+STEPS, KINDS = 10, ("image", "video")
 CLOSE = 2  # levels of 255: two decoders of one video
 
 
@@ -44,90 +44,91 @@ def lerobot(folder: Path, *arguments: object) -> str:
     return done.stdout + done.stderr
 
 
-def loaded(data: Path, folder: Path) -> dict[str, np.ndarray]:
-    """Every frame as LeRobot gives it."""
-    lerobot(folder, ROOT / "tests" / "lerobot_judge.py", "load", data, folder / "loaded.npz")
-    with np.load(folder / "loaded.npz") as arrays:
-        return dict(arrays)
+class Judged(NamedTuple):
+    """What we wrote, what LeRobot wrote, and every frame of each as LeRobot gives it."""
+
+    bags: Path
+    ours: dict[str, Path]  # image, video -> data set
+    theirs: dict[str, Path]
+    frames: dict[Path, dict[str, np.ndarray]]  # data set -> column -> values
+    versions: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three episodes and a switch."""
-    return small.switches(tmp_path_factory.mktemp("bags"))
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """Three episodes and a switch; LeRobot does all its reading and writing in one process."""
+    base = tmp_path_factory.mktemp("judged")
+    bags = small.switches(base / "bags")
+    ours = {kind: written(bags, base / f"ours_{kind}", CONTRACT, kind == "video") for kind in KINDS}
+    theirs = {kind: base / f"theirs_{kind}" for kind in KINDS}
+    arguments: list[object] = [argument for kind, data in theirs.items() for argument in ("write", data, kind)]
+    for data in (*ours.values(), *theirs.values()):
+        arguments += ["load", data, base / f"{data.name}_loaded.npz"]
+    printed = lerobot(base, ROOT / "tests" / "lerobot_judge.py", *arguments)
+    frames = {}
+    for data in (*ours.values(), *theirs.values()):
+        with np.load(base / f"{data.name}_loaded.npz") as arrays:
+            frames[data] = dict(arrays)
+    versions = json.loads(next(line for line in printed.splitlines() if line.startswith('{"python"')))
+    return Judged(bags, ours, theirs, frames, versions)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["png", "video"])
-def made(request: pytest.FixtureRequest, bags: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
-    return written(bags, tmp_path_factory.mktemp("made") / "set", CONTRACT, request.param), request.param
-
-
-def test_it_loads_what_we_write_frame_for_frame(bags: Path, made: tuple[Path, bool], tmp_path: Path) -> None:
-    data, video = made
-    cache, frames = open_cache(data if video else bags, CONTRACT), loaded(data, tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_loads_what_we_write_frame_for_frame(judged: Judged, kind: str) -> None:
+    data, video = judged.ours[kind], kind == "video"
+    cache, frames = open_cache(data if video else judged.bags, CONTRACT), judged.frames[data]
     assert np.array_equal(frames["observation.state"], cache.state) and frames["action"].dtype == np.float32
     assert np.array_equal(frames["action"], cache.actions)
     assert np.array_equal(frames["midstream.stamp"], cache.stamps)
     assert frames["task"].tolist() == [cache.instructions[e] for e in cache.episode]
     assert frames["midstream.mode"].tolist() == [MODES[m] for m in cache.mode]
-    assert frames["midstream.contact"].tolist() == cache.contact.astype(int).tolist()
+    assert cache.contact is not None and frames["midstream.contact"].tolist() == cache.contact.astype(int).tolist()
     assert len(frames["observation.state"]) == 44
     for name, pictures in cache.images.items():
         apart = np.abs(frames[f"observation.images.{name}"].astype(int) - pictures[:])
+        print(f"{kind} {name}: {apart.max()} levels apart")
         assert apart.max() <= (CLOSE if video else 0), name
 
 
-def test_its_act_trains_on_what_we_write(made: tuple[Path, bool], tmp_path: Path) -> None:
-    data, _ = made
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_act_trains_on_what_we_write(judged: Judged, kind: str, tmp_path: Path) -> None:
+    """Its own command, with an ACT that is narrower than its default."""
     out = tmp_path / "run"
     printed = lerobot(
         tmp_path,
-        *("-m", "lerobot.scripts.lerobot_train", "--dataset.repo_id=local/judged", f"--dataset.root={data}"),
-        *("--dataset.video_backend=pyav", "--policy.type=act", "--policy.device=cpu", "--policy.push_to_hub=false"),
-        *("--policy.pretrained_backbone_weights=null", "--policy.chunk_size=16", "--policy.n_action_steps=16"),
-        *(f"--steps={STEPS}", "--batch_size=4", "--num_workers=0", "--log_freq=1", f"--save_freq={STEPS}"),
-        *("--wandb.enable=false", f"--output_dir={out}"),
+        *("-m", "lerobot.scripts.lerobot_train", "--dataset.repo_id=local/judged"),
+        *(f"--dataset.root={judged.ours[kind]}", "--dataset.video_backend=pyav", "--policy.type=act"),
+        *("--policy.device=cpu", "--policy.push_to_hub=false", "--policy.pretrained_backbone_weights=null"),
+        *("--policy.chunk_size=16", "--policy.n_action_steps=16", "--policy.dim_model=128", "--policy.n_heads=4"),
+        *("--policy.dim_feedforward=256", f"--steps={STEPS}", "--batch_size=4", "--num_workers=0", "--log_freq=1"),
+        *(f"--save_freq={STEPS}", "--wandb.enable=false", f"--output_dir={out}"),
     )
-    losses = [float(part.split("loss:")[1].split()[0]) for part in printed.splitlines() if "loss:" in part]
+    losses = [float(line.split("loss:")[1].split()[0]) for line in printed.splitlines() if " loss:" in line]
+    print(f"ACT on {kind}: loss {losses[0]:.2f} -> {losses[-1]:.2f}")
     assert len(losses) == STEPS and np.isfinite(losses).all() and losses[-1] < losses[0]
     assert (out / "checkpoints" / f"{STEPS:06d}" / "pretrained_model" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("video", [False, True], ids=["png", "video"])
-def test_we_read_what_it_writes_frame_for_frame(video: bool, tmp_path: Path) -> None:
-    data = tmp_path / "set"
-    lerobot(tmp_path, ROOT / "tests" / "lerobot_judge.py", "write", data, *(["--video"] if video else []))
-    with np.load(tmp_path / "set.npz") as arrays:
+@pytest.mark.parametrize("kind", KINDS)
+def test_we_read_what_it_writes_frame_for_frame(judged: Judged, kind: str, tmp_path: Path) -> None:
+    data, video = judged.theirs[kind], kind == "video"
+    with np.load(data.with_suffix(".npz")) as arrays:
         given = dict(arrays)
-    cache = open_cache(data, _contract())
+    camera = {"topic": "cam", "type": "sensor_msgs/msg/Image", "encoding": "rgb8", "height": 64, "width": 64}
+    contract = small_robot.contract(cameras={"front": camera})
+    cache = open_cache(data, contract)
     assert np.array_equal(cache.state, given["state"]) and np.array_equal(cache.actions, given["action"])
     assert [cache.instructions[e] for e in cache.episode] == given["task"].tolist()
-    assert np.diff(cache.bounds).tolist() == [25, 13, 13, 27] and cache.incomplete.tolist() == [
-        False,
-        True,
-        False,
-        False,
-    ]
-    expected = loaded(data, tmp_path)["observation.images.front"] if video else given["image"]
+    assert np.diff(cache.bounds).tolist() == [25, 13, 13, 27]
+    assert cache.incomplete.tolist() == [False, True, False, False]
+    expected = judged.frames[data]["observation.images.front"] if video else given["image"]
     apart = np.abs(cache.images["front"][:].astype(int) - expected)
+    print(f"{kind}: {apart.max()} levels apart")
     assert apart.max() <= (CLOSE if video else 0)
-    _there_and_back(data, cache, tmp_path)
+    again = open_cache(written(data, tmp_path / "again", contract), contract)
+    assert_same(again, cache)
 
 
-def _contract() -> Any:
-    camera = {"topic": "cam", "type": "sensor_msgs/msg/Image", "encoding": "rgb8", "height": 64, "width": 64}
-    return small_robot.contract(cameras={"front": camera})
-
-
-def _there_and_back(data: Path, cache: Cache, folder: Path) -> None:
-    """Converted once more, its pictures are what they were, and LeRobot loads it again."""
-    again = written(data, folder / "again", _contract())
-    frames = loaded(again, folder)
-    assert np.array_equal(frames["observation.images.front"], cache.images["front"][:])
-    assert np.array_equal(frames["observation.state"], cache.state)
-
-
-def test_the_versions_are_known(tmp_path: Path) -> None:
-    versions = json.loads(lerobot(tmp_path, ROOT / "tests" / "lerobot_judge.py", "versions").splitlines()[-1])
-    print(versions)
-    assert versions["lerobot"] == "0.4.4" and versions["python"].startswith("3.11.")
+def test_it_is_the_version_that_is_named(judged: Judged) -> None:
+    print(judged.versions)
+    assert judged.versions["lerobot"] == "0.4.4" and judged.versions["python"].startswith("3.11.")

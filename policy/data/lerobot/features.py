@@ -1,5 +1,6 @@
 """The features of a data set that a contract's robot fills, as meta/info.json names them and as parquet holds them."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,15 +49,17 @@ def features(contract: Contract, video: bool) -> dict[str, dict[str, Any]]:
 
 
 def schema(named: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The columns of the data files: all features but videos."""
+    """The columns of the data files, all features but videos, described for Hugging Face's viewers, too."""
     arrow = package("pyarrow")
-    picture = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
-    types = {name: arrow.type_for_alias(d) for name in named if (d := named[name]["dtype"]) not in ("image", "video")}
-    columns = []
+    columns, viewed = [], dict[str, Any]()
     for name, of in named.items():
-        if of["dtype"] == "image":
-            columns.append((name, picture))
-        elif of["dtype"] != "video":
-            width = of["shape"][0]
-            columns.append((name, types[name] if width == 1 else arrow.list_(types[name], width)))
-    return arrow.schema(columns)
+        dtype, width = of["dtype"], of["shape"][0]
+        if dtype == "image":
+            columns.append((name, arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])))
+            viewed[name] = {"_type": "Image"}
+        elif dtype != "video":
+            one = arrow.type_for_alias(dtype)
+            columns.append((name, one if width == 1 else arrow.list_(one, width)))
+            value = {"dtype": dtype, "_type": "Value"}
+            viewed[name] = value if width == 1 else {"feature": value, "length": width, "_type": "List"}
+    return arrow.schema(columns, {"huggingface": json.dumps({"info": {"features": viewed}})})
