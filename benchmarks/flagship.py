@@ -44,7 +44,18 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
     yield Step("switches", ["sim.switches", demos, "--out", switches])
     for name, recipe, bags in (("plain", "chunk", demos), ("policy", args.recipe, args.data)):
         run = out / f"run_{name}"
-        training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", args.samples, "--out", run]
+        training = [
+            "policy.train",
+            "--recipe",
+            recipe,
+            "--bags",
+            bags,
+            "--samples",
+            args.samples,
+            "--out",
+            run,
+            "--compile",
+        ]
         yield Step(f"train {name}", training, processes=args.processes)
         yield Step(f"export {name}", ["policy.export", run, "--out", out / name], out / name / "policy.onnx")
     reports = []

@@ -35,11 +35,13 @@ def train(
     minutes: float | None = None,
     weights: Path | None = None,
     skip_bad: bool = False,
+    compile_model: bool = False,
 ) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` are spent.
 
     `weights` is a run whose weights are taken over, as far as the recipes agree. `skip_bad` leaves out bags that
-    cannot be used or would be learned wrongly (policy.check names them). `InputError` for bags, recipe or
+    cannot be used or would be learned wrongly (policy.check names them). `compile_model` takes a minute or two at the
+    beginning and makes each step shorter. `InputError` for bags, recipe or
     contract that do not fit, or an `out` that holds another recipe's run.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
@@ -69,7 +71,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
-    trainer = Trainer(accelerator, chosen, policy, batches, out)
+    trainer = Trainer(accelerator, chosen, policy, batches, out, compile_model)
     trainer.record |= {
         "bags": str(bags),
         "frames": len(cache.state),
@@ -79,7 +81,8 @@ def train(
         + (f" --samples {samples}" if samples else "")
         + (f" --minutes {minutes:g}" if minutes else "")
         + (f" --weights {weights}" if weights else "")
-        + (" --skip-bad" if skip_bad else ""),
+        + (" --skip-bad" if skip_bad else "")
+        + (" --compile" if compile_model else ""),
     }
     if found:
         trainer.resume(found)
@@ -120,8 +123,19 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder of a run whose weights to begin with")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the learning rate is 0 at its end")
     parser.add_argument("--skip-bad", action="store_true", help="leave out, by name, bags that cannot be used")
+    parser.add_argument("--compile", action="store_true", help="torch.compile: for trainings of half an hour and more")
     args = parser.parse_args()
-    train(args.recipe, args.bags, args.out, args.contract, args.samples, args.minutes, args.weights, args.skip_bad)
+    train(
+        args.recipe,
+        args.bags,
+        args.out,
+        args.contract,
+        args.samples,
+        args.minutes,
+        args.weights,
+        args.skip_bad,
+        args.compile,
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from policy.errors import InputError
 from policy.learning import checkpoint
 from policy.learning.batches import Batches
+from policy.learning.compiled import compiled
 from policy.learning.curves import Curves
 from policy.learning.device import has_bfloat16, processor_name
 from policy.learning.ema import ExponentialMovingAverage
@@ -33,7 +34,15 @@ SAVE_SECONDS = 120.0
 class Trainer:
     """One training run, on one or several processes; `run` trains it to the end of its plan."""
 
-    def __init__(self, accelerator: Accelerator, recipe: Recipe, policy: Policy, batches: Batches, out: Path) -> None:
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        recipe: Recipe,
+        policy: Policy,
+        batches: Batches,
+        out: Path,
+        compile_model: bool = False,
+    ) -> None:
         self.accelerator, self.recipe, self.settings = accelerator, recipe, recipe.training
         self.batches, self.out, self.step, self.stopping = batches, out, 0, False
         device = accelerator.device
@@ -44,6 +53,8 @@ class Trainer:
         self.ema = ExponentialMovingAverage(self.policy, self.settings.ema_decay)
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.policy, self.settings.weight_decay), fused=True)
         self.model = accelerator.prepare(_Loss(self.policy))
+        if compile_model:
+            self.model = compiled(self.model, device)
         self.bfloat16 = has_bfloat16(device)
         self.curves = Curves(out)
         self.record: dict[str, Any] = {  # written into each checkpoint

@@ -74,7 +74,7 @@ def reach(
     above: float,
     tolerance: float = 0.006,
     funnel: float = 0.012,
-    most: int = 140,
+    most: int = 80,
 ) -> Motion:
     """Travel at a height of at least `above` over a point, then descend on it, turned as wanted."""
     for _ in range(most):
