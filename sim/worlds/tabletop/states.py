@@ -6,7 +6,7 @@ from policy.spec import Frame
 from sim.worlds.tabletop.scene import BLOCKS
 from sim.worlds.tabletop.world import Tabletop
 
-CAMERA, SIZE = "front", 8  # pixels of the one picture: a frame is due on it, and no recipe for this world reads it
+CAMERA, SIZE = "wrist", 8  # pixels of the one picture, which moves with the hand; it leads the frames and is not read
 OBJECTS = (*BLOCKS, "puck", "bowl")
 
 
