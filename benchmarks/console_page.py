@@ -1,7 +1,7 @@
 """The console in a real browser: type to motion, pictures a second, what it costs, and whether its memory grows.
 
     python -m benchmarks.console_page --minutes 30
-    python -m benchmarks.console_page --minutes 0 --trials 0 --pictures docs/pictures      screenshots for the documentation
+    python -m benchmarks.console_page --pictures docs/pictures      screenshots for the documentation
 
 Yardstick, of the same run: what simulation and inference take of a core while nobody watches.
 """
@@ -128,7 +128,8 @@ def memory(page: Page, robot: Simulation, minutes: float) -> None:
         slope, _ = np.polyfit(table[:, 0], table[:, column], 1)
         print(
             f"memory of {name}: {table[0, column]:.1f} MiB, after {rows[-1][0]:.0f} minutes "
-            f"{table[-1, column]:.1f} MiB; {slope:+.3f} MiB a minute"
+            f"{table[-1, column]:.1f} MiB; {slope:+.3f} MiB a minute; each sixth of it: "
+            f"{', '.join(f'{part[:, column].mean():.1f}' for part in np.array_split(table, 6))}"
         )
 
 
@@ -151,12 +152,24 @@ def pictures(browser: Any, robot: Simulation, url: str, folder: Path) -> None:
         tab.close()
 
 
+def measure(browser: Any, robot: Simulation, server: ConsoleServer, watch: Watch, trials: int, minutes: float) -> None:
+    """All figures, of one browser that watches."""
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(server.url)
+    page.wait_for_selector("#curves .curve")
+    streaming(page, server, watch)
+    if trials:
+        type_to_motion(page, robot, watch, trials)
+    if minutes:
+        memory(page, robot, minutes)
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0, help="of streaming, for memory")
     parser.add_argument("--trials", type=int, default=30, help="of type to motion")
-    parser.add_argument("--pictures", type=Path, help="folder for screenshots")
+    parser.add_argument("--pictures", type=Path, help="folder for screenshots, and nothing is measured")
     parser.add_argument("--browser", default="/usr/bin/chromium")
     args = parser.parse_args()
     robot = Simulation(Session("tabletop", threads=1), Scene("tabletop", 1_000_000), "tabletop")
@@ -165,6 +178,7 @@ def main() -> None:
     robot.commands["instruct"](text=TASKS[0])
     before = cpu(thread or 0)
     time.sleep(SPAN / 2)
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(
         f"yardstick: simulation and inference take {(cpu(thread or 0) - before) / (SPAN / 2):.1%} of a core unwatched"
     )
@@ -177,14 +191,8 @@ def main() -> None:
         )
         if args.pictures:
             pictures(browser, robot, server.url, args.pictures)
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.goto(server.url)
-        page.wait_for_selector("#curves .curve")
-        if args.trials:
-            type_to_motion(page, robot, watch, args.trials)
-            streaming(page, server, watch)
-        if args.minutes:
-            memory(page, robot, args.minutes)
+        else:
+            measure(browser, robot, server, watch, args.trials, args.minutes)
         browser.close()
     server.close()
     robot.close()

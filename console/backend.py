@@ -1,7 +1,9 @@
 """The seam between the page's server and a robot: what is shown, and what may be asked for.
 
-thread of the robot   publish(State)  show(camera, picture) ---> Feed ---> thread of the server
-thread of the server  Backend.commands["instruct"](text=...) ------------> thread of the robot
+    thread of the robot   publish(State)  show(camera, picture) ---> Feed ---> thread of the server
+    thread of the server  one of Backend.commands --------------------------> thread of the robot
+
+The simulation and ROS are the two robots there are.
 """
 
 import threading

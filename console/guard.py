@@ -1,8 +1,10 @@
 """Who may speak to the server: requests by a name of this machine, from pages of its own, with the token.
 
-Host     a page of another site that resolves its name to this machine (DNS rebinding) is refused
-Origin   a page of another site that connects to this machine is refused; so is what has no origin
-token    asked for at every address but this machine's own
+    Host     a page of another site that resolves its name to this machine (DNS rebinding) is refused
+    Origin   a page of another site that connects to this machine is refused; so is what has no origin
+    token    asked for at every address but this machine's own
+
+The first two are checked before a request reaches the application.
 """
 
 import hmac

@@ -1,10 +1,13 @@
 """All browsers of one robot: what is new goes to each, what the one in control asks for goes to the robot.
 
-Feed --- run() ---> encoded once ---> Client.show     a slow one skips, and costs no memory
-browser --- serve() ---> Control ---> Backend.commands, in a thread: an emergency stop waits for nothing
+    Feed --- run() ---> encoded once ---> Client.show
+    browser --- serve() ---> Control ---> Backend.commands, in threads
+
+A slow browser skips, and costs no memory. An emergency stop waits for no other command.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -53,7 +56,8 @@ class Hub:
         loop, news, feed = asyncio.get_running_loop(), asyncio.Event(), self._backend.feed
 
         def wake() -> None:
-            loop.call_soon_threadsafe(news.set)
+            with contextlib.suppress(RuntimeError):  # the loop has just ended, and the robot goes on
+                loop.call_soon_threadsafe(news.set)
 
         feed.wake = wake
         try:

@@ -1,7 +1,9 @@
 """The robot in simulation, in real time and in a thread of its own, as the page's other end.
 
-server's thread   commands["instruct"](...) --> jobs ---+
-this thread       | jobs | step | publish | render |    +-- jobs | step | publish | render | ...    one each 50 ms
+    server's thread   a command --> jobs --+
+    this thread       | step | publish | render | jobs | step | publish | render | ...    one each 50 ms
+
+The world, its renderers and the control loop belong to this thread alone.
 """
 
 import threading

@@ -1,8 +1,8 @@
 """A robot that ROS runs, as the console shows it: what its nodes report, and what its topics carry.
 
-policy_node/status, safety_node/status, /diagnostics    instruction, mode, contact, done, stops, latencies
-cameras, state                                          pictures, and where each action is measured
-action_chunk, topics of the controllers                 what is planned, and what is committed
+    policy_node/status, safety_node/status, /diagnostics    instruction, mode, contact, done, stops, latencies
+    cameras, state                                          pictures, and where each action is measured
+    action_chunk, topics of the controllers                 what is planned, and what is committed
 
 Policy and safety node count who listens to the last two, and hold the arm where nobody does. So the console listens
 only while somebody else does: it never stands in for a safety node or a controller.

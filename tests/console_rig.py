@@ -1,6 +1,7 @@
 """What the tests of the console share: a robot that does nothing but remember, and connections to its server."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,13 +67,17 @@ def serving(robot: Any, **options: Any) -> Iterator[ConsoleServer]:
 
 
 class Browser:
-    """A connection without a browser: it answers states as the page does."""
+    """A connection without a browser: a thread of its own takes what comes, and answers states as the page does."""
 
     def __init__(self, server: ConsoleServer, token: str = "", origin: str | None = "own") -> None:
         address = server.url.split("#")[0]
         live = address.replace("http", "ws") + "live" + (f"?token={token}" if token else "")
         self.socket: ClientConnection = connect(
-            live, origin=address.rstrip("/") if origin == "own" else origin, open_timeout=LONG, legacy=True
+            live,
+            origin=address.rstrip("/") if origin == "own" else origin,
+            open_timeout=LONG,
+            ping_interval=None,
+            legacy=True,
         )
         self.hello: dict[str, Any] = {}
         self.people: dict[str, Any] = {}
@@ -82,10 +87,41 @@ class Browser:
         self.pictures = [0, 0]
         self.states = 0
         self.answers = True
+        self._end: ConnectionClosed | None = None
+        threading.Thread(target=self._take_all, daemon=True).start()
 
-    def take(self, seconds: float = LONG) -> None:
-        """Take one message."""
-        message = self.socket.recv(timeout=seconds)
+    def until(self, true: Callable[[], Any], why: str) -> Any:
+        """Wait until something is so."""
+        until(lambda: self._end is not None or true(), why)
+        value = true()
+        assert value, f"{why}: the connection has ended, {self._end}"
+        return value
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.socket.send(json.dumps({"type": kind, **fields}))
+
+    def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Ask for something and wait for the reply."""
+        number = max(self.replies, default=0) + 1
+        self.send(kind, id=number, **fields)
+        reply: dict[str, Any] = self.until(lambda: self.replies.get(number), f"no reply to {kind}")
+        return reply
+
+    def closed(self) -> tuple[int, str]:
+        """Wait until the server has closed the connection: its code and reason."""
+        until(lambda: self._end is not None, "the server closes the connection")
+        assert self._end is not None and self._end.rcvd is not None
+        return self._end.rcvd.code, self._end.rcvd.reason
+
+    def _take_all(self) -> None:
+        try:
+            for message in self.socket:
+                self._take(message)
+            self.socket.recv()  # which says how it ended
+        except ConnectionClosed as end:
+            self._end = end
+
+    def _take(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
             assert message[1:3] == b"\xff\xd8", "a JPEG"
             self.pictures[message[0]] += 1
@@ -101,35 +137,6 @@ class Browser:
             self.states += 1
             if self.answers:
                 self.send("seen", number=got["number"])
-
-    def until(self, true: Callable[[], Any], why: str) -> Any:
-        """Take messages until something is so."""
-        end = time.monotonic() + LONG
-        while not (value := true()):
-            assert time.monotonic() < end, why
-            self.take()
-        return value
-
-    def send(self, kind: str, **fields: Any) -> None:
-        self.socket.send(json.dumps({"type": kind, **fields}))
-
-    def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Ask for something and wait for the reply."""
-        number = max(self.replies, default=0) + 1
-        self.send(kind, id=number, **fields)
-        reply: dict[str, Any] = self.until(lambda: self.replies.get(number), f"no reply to {kind}")
-        return reply
-
-    def closed(self) -> tuple[int, str]:
-        """Wait until the server has closed the connection: its code and reason."""
-        end = time.monotonic() + LONG
-        try:
-            while time.monotonic() < end:
-                self.take()
-            raise AssertionError("the connection stays open")
-        except ConnectionClosed as end:
-            assert end.rcvd is not None
-            return end.rcvd.code, end.rcvd.reason
 
 
 def until(true: Callable[[], Any], why: str) -> None:

@@ -245,9 +245,9 @@ def test_a_lost_connection_stops_the_arm_where_that_is_wanted(robot: Remembering
 def test_a_browser_that_falls_silent_is_lost(robot: Remembering) -> None:
     """As when its network is gone: no farewell comes, and what it was sent is never answered."""
     with serving(robot, stop_on_disconnect=True) as server:
+        began = time.monotonic()
         browser = Browser(server)
         browser.answers = False
-        began = time.monotonic()
         while robot.asked != ["stop"]:
             robot.tick()
             time.sleep(0.02)
@@ -290,17 +290,20 @@ def test_who_comes_later_sees_what_was_before(server: ConsoleServer, robot: Reme
     assert [line["text"] for line in later.hello["log"]] == ["does: open the drawer", "camera front is frozen"]
 
 
-def test_a_slow_browser_skips_and_the_server_keeps_nothing_for_it(server: ConsoleServer, robot: Remembering) -> None:
+def test_a_slow_browser_skips_and_the_server_keeps_nothing_for_it(
+    server: ConsoleServer, robot: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.hub.SILENT", LONG)  # it is slow, and not lost
     slow, quick = Browser(server), Browser(server)
     slow.until(lambda: slow.hello, "it is there")
     quick.until(lambda: quick.hello, "it is there")
     robot.tick()
     slow.until(lambda: slow.state, "it sees the first")
-    slow.answers = False
+    slow.answers, first = False, slow.state["number"]
     for _ in range(30):
         robot.tick()
         quick.until(lambda: quick.state.get("time", 0) >= robot.time - 1e-6, "the quick one sees each state")
-    slow.send("seen", number=slow.state["number"] + 3)  # it has shown three more
+    slow.send("seen", number=first + 3)  # it has shown three more
     slow.until(lambda: slow.state.get("time", 0) >= robot.time - 1e-6, "the slow one sees the newest")
     assert slow.states < 15 and quick.states >= 30
 
