@@ -136,6 +136,7 @@ def test_a_push_moves_the_arm_and_not_the_command(robot: Simulation) -> None:
 
 def test_an_injected_latency_is_that_of_the_first_chunk(robot: Simulation) -> None:
     robot.commands["scene"](**(CHOSEN | {"latency_ms": 300.0}))
+    seen(robot, lambda s: s.time > 0 and s.scene["latency_ms"] == 300.0, "its clock has begun")
     robot.commands["instruct"](text="open the drawer")
     state = seen(robot, lambda s: s.serves, "it works")
     assert state.figures is not None and state.figures["instruction to chunk"] == "300 ms"
