@@ -75,9 +75,12 @@ def reach(
     tolerance: float = 0.006,
     funnel: float = 0.012,
     most: int = 80,
+    until: Callable[[], bool] = lambda: False,
 ) -> Motion:
     """Travel at a height of at least `above` over a point, then descend on it, turned as wanted."""
     for _ in range(most):
+        if until():
+            return
         goal, pose = point(), world.pose
         across = float(np.linalg.norm(goal[:2] - pose[:2])) + 0.1 * max(0.0, _angle(pose[3:], turn) - 0.05)
         top = max(TRAVEL, goal[2] + above)

@@ -11,6 +11,7 @@ from sim.worlds.libero_goal.tasks.task import BOWL, PLATE, Task, within_reach
 TURN = turned(z=np.pi / 4)
 RIM = 0.049 * at(-np.sqrt(0.5), np.sqrt(0.5), 0) + at(0, 0, 0.035)  # m from the bowl to where the hand grasps
 TRIES = 3
+LOST = 0.2  # m from the hand: a held body is nearer
 
 
 def held(world: LiberoTable, body: str, offset: np.ndarray) -> bool:
@@ -19,21 +20,25 @@ def held(world: LiberoTable, body: str, offset: np.ndarray) -> bool:
 
 
 def grasp(world: LiberoTable, body: str, offset: np.ndarray, turn: np.ndarray, above: float, lift: float) -> Motion:
-    """Grasp a body at an offset from it, and lift it."""
+    """Grasp a body at an offset from it, and lift it; what slips away is grasped again."""
     for _ in range(TRIES):
         if not held(world, body, offset):
             yield from reach(world, lambda: world.position(body) + offset, turn, OPEN, above)
             yield from grip(world, CLOSED, turn)
-            yield from rise(world, lift, turn, CLOSED)
+            if held(world, body, offset):
+                yield from rise(world, lift, turn, CLOSED)
 
 
 def carry(world: LiberoTable, body: str, point: Point, turn: np.ndarray, above: float, tolerance: float) -> Motion:
-    """Bring a held body over a point and lower it there."""
+    """Bring a held body over a point and lower it there, unless it is lost."""
 
     def hand() -> np.ndarray:
         return np.asarray(point() + world.tcp - world.position(body))
 
-    yield from reach(world, hand, turn, CLOSED, above, tolerance, most=100)
+    def lost() -> bool:
+        return bool(np.linalg.norm(world.tcp - world.position(body)) > LOST)
+
+    yield from reach(world, hand, turn, CLOSED, above, tolerance, most=100, until=lost)
 
 
 class PutBowl(Task):

@@ -117,9 +117,10 @@ class OpenTopPutBowl(Task):
     )
 
     def ready(self, world: LiberoTable) -> bool:
-        # On the cabinet or on the plate before the drawer the bowl is in the way of what follows.
-        free = world.position(BOWL)[2] < 1.0
-        return free and within_reach(world, BOWL) and world.joint(MIDDLE) > SHUT
+        # On the cabinet, or on the plate under the drawer, the bowl is in the way of what follows.
+        point = world.position(BOWL)
+        free = point[2] < 1.0 and point[0] < 0.0
+        return bool(free and within_reach(world, BOWL) and world.joint(MIDDLE) > SHUT)
 
     def motion(self, world: LiberoTable) -> Motion:
         if world.joint(TOP) > OPENED:
@@ -133,9 +134,10 @@ class OpenTopPutBowl(Task):
                 yield from straight(world, lambda: world.position(BOWL) + BESIDE, LEAN, OPEN, 0.03, most=40)
                 yield from straight(world, lambda: world.position(BOWL) + INNER_RIM, LEAN, OPEN, most=40)
                 yield from grip(world, CLOSED, LEAN)
-                aside = world.tcp + at(-0.04, 0.12, 0.05)  # not under the drawer
-                yield from straight(world, fixed(aside), LEAN, CLOSED, 0.02, most=20)
-                yield from rise(world, 0.28, LEAN, CLOSED)
+                if held(world, BOWL, INNER_RIM):
+                    aside = world.tcp + at(-0.04, 0.12, 0.05)  # not under the drawer
+                    yield from straight(world, fixed(aside), LEAN, CLOSED, 0.02, most=20)
+                    yield from rise(world, 0.28, LEAN, CLOSED)
         yield from reach(world, lambda: self._over(world), LEAN, CLOSED, 0.1, 0.01, most=110)
         yield from leave(world)
 
