@@ -7,14 +7,15 @@
 # make check                                      lint, format, types, fast tests: before every commit
 # make test                                       make check, and all other tests but the heavy ones
 # make test-all                                   all tests; the result goes to docs/results/tests.md
+# make libero                                   the environment of the world libero_goal, in .venv-libero
 # make build                                      wheel and sdist, each tried in an empty environment
-# make openpi                                     openpi's client in an environment of its own, in .venv-openpi
 # make lerobot                                    LeRobot in an environment of its own (8 GB), in .venv-lerobot
+# make openpi                                     openpi's client in an environment of its own, in .venv-openpi
 # make docs                                       the documentation as a site, in out/site
 
 DEV = .venv-dev/bin
 
-.PHONY: demo console demo-ros check test test-all lerobot openpi build docs
+.PHONY: demo console demo-ros check test test-all libero lerobot openpi build docs
 
 demo: .venv/installed
 	@.venv/bin/python -m sim.demo $${SAY+--say="$$SAY"} $${SEED:+--seed="$$SEED"}
@@ -36,8 +37,10 @@ test: check
 	$(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
 	$(DEV)/python -m pytest -m "ros and not heavy"
 
-test-all: .venv-dev/installed
+test-all: .venv-dev/installed .venv-libero/installed
 	.ci/test-all $(DEV)/python
+
+libero: .venv-libero/installed
 
 build: .venv-dev/installed
 	.ci/build $(DEV)/python
@@ -45,9 +48,9 @@ build: .venv-dev/installed
 docs: .venv-dev/installed
 	$(DEV)/mkdocs build --strict
 
-openpi: .venv-openpi/installed
-
 lerobot: .venv-lerobot/installed
+
+openpi: .venv-openpi/installed
 
 # Installed again only when what is installed has changed.
 .venv/installed: setup.py requirements.txt .ci/setup
@@ -57,10 +60,14 @@ lerobot: .venv-lerobot/installed
 .venv-dev/installed: setup.py requirements.txt .ci/setup
 	.ci/setup .venv-dev ".[cpu,sim,console,train,lerobot,serve,ros,test,dev,docs]" torch==2.13.0
 
-# openpi's client, which judges what we serve.
-.venv-openpi/installed: .ci/openpi
-	.ci/openpi .venv-openpi
+# The benchmark has its own OpenCV and 2 GB of meshes.
+.venv-libero/installed: setup.py requirements.txt .ci/setup
+	.ci/setup .venv-libero ".[cpu,sim,libero]" pytest
 
 # LeRobot itself, which judges the data sets that we write.
 .venv-lerobot/installed: .ci/lerobot
 	.ci/lerobot .venv-lerobot
+
+# openpi's client, which judges what we serve.
+.venv-openpi/installed: .ci/openpi
+	.ci/openpi .venv-openpi
