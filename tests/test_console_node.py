@@ -1,5 +1,6 @@
 """The console over real DDS: what it shows of a robot's nodes, what it asks for, and that it stands in for none."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,10 @@ def test_it_stands_in_for_no_safety_node(stage: Bench, page: Browser) -> None:
     status = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
     assert page.ask("instruct", text="open the drawer")["ok"]
     page.until(lambda: "nobody listens on action_chunk" in " ".join(page.state["faults"]), "it is shown")
+    shown = page.states
+    while page.states < shown + 30:  # over several looks at who listens
+        assert stage.ears.count_subscribers("action_chunk") == 0
+        time.sleep(0.01)
     assert not page.ask("emergency_stop")["ok"]
     guard = stage.node(SafetyNode, **CALM)
     page.until(lambda: page.state["planned"]["times"], "a safety node is there, and the console listens too")
