@@ -55,6 +55,8 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
             with torch.no_grad():
                 policy.index(batches.spread(policy.head.indexed))
         write_graph(policy, aside / "policy.onnx")
+        # Of bags other than those of the training an action may be constant.
+        action_range = np.maximum(action_range, policy.delta_std.numpy().max(0))
         difference = check_parity(policy, aside / "policy.onnx", batch, action_range)
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")

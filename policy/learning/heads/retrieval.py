@@ -26,8 +26,8 @@ class Retrieval(Head):
     @dataclass(frozen=True)
     class Settings:
         hidden: int = 256  # of the regression
-        entries: int = 4000  # N, frames of the index
-        temperature: float = 0.02  # of squared distances, a number's share: how sharply the nearest is preferred
+        entries: int = 2000  # N, frames of the index
+        temperature: float = 0.05  # of the mean squared distance: how sharply the nearest is preferred
         shuffled: bool = False  # for the control: the chunks are those of other frames
 
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
@@ -58,11 +58,10 @@ class Retrieval(Head):
 
     def sample(self, features: Tensor, noise: Tensor | None, prefix: Prefix | None) -> Tensor:
         """features (B, width) to the weighted mean of the nearest chunks (B, H, A)."""
-        features = features.float()
-        away = self.keys.square().sum(1) - 2 * features @ self.keys.T  # but for what is the same for all
+        away = (self.keys - features.float()[:, None]).square().mean(-1)  # not expanded: that would lose digits
         if prefix is not None:  # a chunk far from what is committed does not continue it
             other = (prefix.chunk[:, None] - self.chunks).square().mean(-1) * prefix.mask[:, None]
-            away = away + self.keys.shape[1] * other.sum(-1)
-        weights = (-away / (self.keys.shape[1] * self.settings.temperature)).softmax(-1)
+            away = away + other.sum(-1)
+        weights = (-away / self.settings.temperature).softmax(-1)
         chunk: Tensor = weights @ self.chunks.flatten(1)
         return chunk.view(-1, *self.shape)
