@@ -20,6 +20,6 @@ def compiled(model: nn.Module, device: torch.device) -> nn.Module:
             f"--compile needs the C++ compiler {compiler}, which is not there; install it (sudo apt install g++), or "
             "train without --compile"
         )
-    torch._inductor.config.fallback_random = True  # type: ignore[attr-defined]
-    made: nn.Module = torch.compile(model)
+    torch._inductor.config.fallback_random = True
+    made: nn.Module = torch.compile(model)  # type: ignore[assignment]  # it is a module where a module is given
     return made
