@@ -29,7 +29,6 @@ MOST = 50  # browsers
 MALFORMED = 10  # messages until a connection is closed
 SILENT = 3.0  # s: a browser answers each state, so one that is silent for so long is lost
 QUIET = 0.5  # s until the newest state is sent again
-FASTEST = 1 / 26  # s between two pictures of a camera
 AT_WORK = 8  # commands of one browser that may wait for their replies
 FULL, WRONG_TOKEN, BAD_MESSAGES = 4429, 4401, 4400  # codes of a closed connection
 
@@ -47,7 +46,6 @@ class Hub:
         self._control = Control()
         self._journal = Journal()
         self._state, self._number, self._at = State(0.0, holding="nothing heard of the robot yet"), 0, monotonic()
-        self._shown: dict[str, float] = {}  # camera -> when its picture was sent last
         self._urgent, self._others = ThreadPoolExecutor(4, "urgent"), ThreadPoolExecutor(4, "commands")
         self._work: set[asyncio.Task[None]] = set()
 
@@ -207,10 +205,8 @@ class Hub:
             client.show("state", text, self._number)
 
     def _show_picture(self, camera: str, picture: np.ndarray | bytes) -> None:
-        now = monotonic()
-        if not self._clients or now - self._shown.get(camera, 0.0) < FASTEST:
+        if not self._clients:
             return
-        self._shown[camera] = now
         packed = picture if isinstance(picture, bytes) else jpeg(picture)
         message = messages.picture(self._cameras.index(camera), packed)
         for client in self._clients.values():
