@@ -8,7 +8,7 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame
-from sim.switch_evaluation import counterfactual, metrics, recorded_episode, switch_episode
+from sim.switch_evaluation import counterfactual, metrics, recorded_episode
 from sim.switch_evaluation.counterfactual import Counterfactual
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
 from sim.switch_evaluation.switch_episode import LAYOUTS, play
@@ -124,7 +124,7 @@ def reactions(world: Tabletop, a: str, b: str) -> dict[str, float | None]:
 
 def test_each_method_reacts_as_soon_as_it_can(world: Tabletop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tabletop, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
-    monkeypatch.setattr(switch_episode, "GRACE", -150)  # only the moment of the switch matters
+    monkeypatch.setattr(Tabletop, "grace", -150)  # only the moment of the switch matters
     reacted = reactions(world, "slider_left", "put_green")  # the hand is closed when it begins to retreat
     assert reacted["retreat"] == 0 and reacted["ours"] == reacted["flush"]
     assert reacted["ours"] in (0.1, 0.15, 0.2)  # later by as much as an inference was under way
