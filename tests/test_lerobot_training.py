@@ -29,7 +29,7 @@ VIDEO = "videos/observation.images.wrist/chunk-000/file-000.mp4"
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Bags of the simulator, and data sets of them."""
     base = tmp_path_factory.mktemp("roads")
-    tasks = ["--tasks", "lamp_on", "open_drawer"]
+    tasks = ["--tasks", "lamp_on,open_drawer"]
     record_demonstrations([*tasks, "--episodes", "2", "--out", str(base / "bags"), "--processes", "1"])
     written(base / "bags", base / "png", CONTRACT)
     written(base / "bags", base / "video", CONTRACT, video=True)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from policy.data.lerobot.files import PIXELS
 from policy.data.lerobot.layout import ACTION, IMAGES, OURS, SCALARS, STATE
 from policy.data.lerobot.packages import package
 from policy.errors import InputError
@@ -11,7 +12,7 @@ from policy.robot.contract import Contract
 
 VIDEO = {
     "video.codec": "h264",
-    "video.pix_fmt": "yuv420p",
+    "video.pix_fmt": PIXELS,
     "video.is_depth_map": False,
     "video.channels": 3,
     "has_audio": False,

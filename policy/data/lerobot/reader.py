@@ -34,6 +34,7 @@ from policy.robot.setpoints import HELD, LINEAR, SetPoints
 from policy.spec import MODES
 
 EMPTY = "frame with an empty instruction"
+BEGIN = 10**9  # ns, of an episode without stamps: a stamp of 0 is none
 UNEVEN = 0.25  # of a step: how far a timestamp may be from frame_index / fps
 
 
@@ -86,7 +87,7 @@ def _stamps(described: Description, rows: Rows) -> np.ndarray:
                 f"{rows.place.data}: {layout.STAMP} of episode {rows.place.number} does not rise; convert them again"
             )
         return stamps
-    stamps = np.round(np.arange(len(timestamps)) * (1e9 / described.fps))
+    stamps = BEGIN + np.round(np.arange(len(timestamps)) * (1e9 / described.fps))
     return stamps.astype(np.int64)
 
 
