@@ -8,9 +8,11 @@ docs/serving.md has what goes over the network, and how a robot uses it: `-p mod
 
 import argparse
 import logging
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from policy.errors import InputError, exit_code
 from policy.running.policy_server import bind
@@ -38,9 +40,15 @@ def main() -> None:
     server = bind(session, Path(args.model).name, args.host, args.port)
     host, port = server.socket.getsockname()[:2]
     print(f"{args.model} on {session.provider} is served at ws://{host}:{port}", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started it with SIGINT ignored
+        signal.signal(number, _interrupt)
     with suppress(KeyboardInterrupt):
         server.serve_forever()
     server.shutdown()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -320,7 +320,8 @@ def test_without_websockets_one_sentence_says_what_to_install(
         RemoteSession("ws://127.0.0.1:9", contract)
 
 
-def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Contract) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Contract, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "policy.serve", str(folder), "--port", "0", "--threads", "1", "--provider", "cpu"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -334,7 +335,7 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Cont
         port = found[1].rpartition(":")[2]
         taken = subprocess.run([*command[:5], port, *command[6:]], cwd=ROOT, capture_output=True, text=True)
         assert taken.returncode == 2 and f"cannot listen on 127.0.0.1:{port}" in taken.stderr
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(30) == 0
     finally:
         process.kill()
