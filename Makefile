@@ -37,7 +37,7 @@ test: check
 	$(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
 	$(DEV)/python -m pytest -m "ros and not heavy"
 
-test-all: .venv-dev/installed .venv-libero/installed
+test-all: .venv-dev/installed .venv-libero/installed .venv-lerobot/installed .venv-openpi/installed
 	.ci/test-all $(DEV)/python
 
 libero: .venv-libero/installed

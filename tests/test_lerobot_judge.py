@@ -23,16 +23,14 @@ from tests.lerobot_sets import assert_same, written
 
 ROOT = Path(__file__).parent.parent
 PYTHON = Path(os.environ.get("MIDSTREAM_LEROBOT") or ROOT / ".venv-lerobot" / "bin" / "python")
-pytestmark = [
-    pytest.mark.heavy,
-    pytest.mark.skipif(not PYTHON.exists(), reason="LeRobot is not here: `make lerobot`"),
-]
+pytestmark = pytest.mark.heavy
 STEPS, KINDS = 10, ("image", "video")
 CLOSE = 2  # levels of 255: two decoders of one video
 
 
 def lerobot(folder: Path, *arguments: object) -> str:
     """Run its Python with no network; what it prints."""
+    assert PYTHON.exists(), "LeRobot is not here: `make lerobot`, or MIDSTREAM_LEROBOT"
     done = subprocess.run(
         [str(PYTHON), *map(str, arguments)],
         capture_output=True,

@@ -20,10 +20,7 @@ from tests.policy_servers import Serving
 
 ROOT = Path(__file__).parent.parent
 PYTHON = Path(os.environ.get("MIDSTREAM_OPENPI") or ROOT / ".venv-openpi" / "bin" / "python")
-pytestmark = [
-    pytest.mark.heavy,
-    pytest.mark.skipif(not PYTHON.is_file(), reason="openpi's client is not here: `make openpi`, or MIDSTREAM_OPENPI"),
-]
+pytestmark = pytest.mark.heavy
 STEPS = 8
 INSTRUCTIONS = ("open the drawer", "put the red block in the bowl")
 
@@ -73,6 +70,7 @@ def test_the_client_of_openpi_drives_the_shipped_policy(tmp_path: Path) -> None:
     np.savez(tmp_path / "frames.npz", state=states, stamp=stamps, **frames)
     serving = Serving(lambda port: bind(session, "tabletop", "127.0.0.1", port))
     arguments = ["127.0.0.1", str(serving.port), str(tmp_path / "frames.npz"), json.dumps(INSTRUCTIONS)]
+    assert PYTHON.is_file(), "openpi's client is not here: `make openpi`, or MIDSTREAM_OPENPI"
     done = subprocess.run(
         [PYTHON, "-c", CLIENT, *arguments, str(tmp_path / "answers.npz")],
         capture_output=True,

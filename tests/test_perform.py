@@ -17,11 +17,11 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from midstream_msgs.action import Perform
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
 
-Perform = pytest.importorskip("midstream_msgs.action", reason="run .ci/build_interfaces.py").Perform
 PATIENT = 5.0  # s: other work may have the machine
 FIRST, SECOND, *_ = TAUGHT
 
