@@ -37,7 +37,7 @@ def main() -> None:
     if importlib.util.find_spec("rosidl_generator_py") is None:
         return  # no ROS here
     for name, folder in PACKAGES.items():
-        if importlib.util.find_spec(name) and not outdated(name, folder):
+        if installed(name) and not outdated(name, folder):
             continue
         if not (shutil.which("gcc") and shutil.which("g++")):
             print(f"no gcc and g++: {name} is not built, and tests that need it are skipped")
@@ -47,6 +47,12 @@ def main() -> None:
             with contextlib.redirect_stdout(io.StringIO()):  # the generators name every file
                 generate(name, folder, Path(work))
             compile_all(name, folder, Path(work))
+
+
+def installed(name: str) -> bool:
+    """Whether a package can be imported; a folder of definitions beside this file is none."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None
 
 
 def definitions(folder: Path) -> list[Path]:
