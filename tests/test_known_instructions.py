@@ -147,7 +147,7 @@ def test_a_file_that_is_damaged_or_of_another_kind_is_refused(folder: Path, tmp_
             KnownInstructions(tmp_path, WIDTH, 0.53)
 
 
-@pytest.mark.slow  # it is trained once more
+@pytest.mark.heavy  # it is trained once more
 def test_the_file_is_small_and_the_same_again(folder: Path, tmp_path: Path) -> None:
     assert (folder / FILE).stat().st_size < 2_000_000
     instruction_classifier.write(tmp_path, TAUGHT)

@@ -19,7 +19,7 @@ from tests import small
 from tests.demo_bag import CONTRACT
 from tests.lerobot_sets import assert_same, written
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 STEPS, BATCH = 12, 4
 LEAST_DB = 35
 VIDEO = "videos/observation.images.wrist/chunk-000/file-000.mp4"

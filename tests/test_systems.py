@@ -130,7 +130,7 @@ def test_the_difference_of_two_rates_has_newcombes_interval() -> None:
     assert [round(made[key], 4) for key in ("difference", "low", "high")] == [0.2, 0.0524, 0.3339]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_variant_is_trained_exported_and_evaluated_once_and_a_changed_export_trains_nothing(tmp_path: Path) -> None:
     folder = bags("play", (0, 1), tmp_path / "data" / "play")
     runner = Runner(tmp_path / "data", tmp_path / "out", samples=512, episodes=1)
