@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -41,7 +42,8 @@ def write_model(folder: Path, size: int, rate: float) -> None:
     for camera in raw["cameras"].values():
         camera["height"] = camera["width"] = size
     (folder / "contract.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    spec = load(folder / "contract.yaml").spec
+    robot = load(folder / "contract.yaml").spec
+    spec = replace(robot, reads=(*(f"image_{name}" for name in robot.cameras), "state", "instruction"))
     spec.save(folder / "spec.json")
     one, other = Text().embed([ONE, OTHER])
     offset = np.zeros((1, spec.horizon, len(spec.action)), np.float32)

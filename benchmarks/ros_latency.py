@@ -35,6 +35,7 @@ from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 
 FRONT = "camera/front/image_raw"
+START = 60  # s until the policy node infers
 SWITCHES = 20  # in a repeat
 FAULTS = 5  # in a repeat
 
@@ -81,8 +82,11 @@ def frames(model: Path, seconds: float) -> dict[str, str]:
     operator.publish(String(data=common.ONE))
     node = common.start("ros_nodes.policy_node", model=model, autostart=True, obey_latched=True, replan=0.01, threads=1)
     try:
+        end = monotonic_ns() + START * 10**9
         while int(figures.get("inferences", 0)) < 10:
             executor.spin_once(timeout_sec=0.1)
+            if monotonic_ns() > end:
+                raise RuntimeError(f"the policy node does not infer within {START} s: see what it logs")
         before, began = common.cpu(node.pid), monotonic_ns()
         common.spin(executor, seconds)
         share = (common.cpu(node.pid) - before) / ((monotonic_ns() - began) * 1e-9)
