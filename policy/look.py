@@ -34,8 +34,9 @@ def look(recordings: Path, contract: Contract, out: Path) -> Path:
         write(path, str(recordings), contract, looked, qualities, passed_over(recordings))
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror or error}); free space or give another --out") from None
-    unlike = [f"{e.recording}: {q.outlier}" for e, q in zip(episodes, qualities, strict=True) if q.outlier]
-    print(*unlike, sep="\n" if unlike else "")
+    for episode, quality in zip(episodes, qualities, strict=True):
+        if quality.outlier:
+            print(f"{episode.recording}: {quality.outlier}")
     refused = sum(recording.refused for recording in looked)
     print(f"{len(looked)} recordings, {len(episodes)} episodes, {refused} cannot be used; {path}")
     return path

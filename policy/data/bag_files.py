@@ -27,14 +27,19 @@ HELP = "expected rosbag2 directories, or .mcap or .db3 files"
 
 def find_bags(folder: Path) -> list[Path]:
     """All bags at or below a folder, sorted; `InputError` if there is none."""
-    if not folder.exists():
-        raise InputError(f"no such folder: {folder}; give the folder that holds the bags")
     if found := bags_in(folder):
         return found
+    raise nothing_found(folder, HELP)
+
+
+def nothing_found(folder: Path, expected: str) -> InputError:
+    """Why a folder gives no recording, and what to do."""
+    if not folder.exists():
+        return InputError(f"no such folder: {folder}; give the folder that holds the recordings")
     if folder.is_file():
-        raise InputError(f"{folder} is no bag: {HELP}, or a folder of them")
-    raise InputError(
-        f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
+        return InputError(f"{folder} is no bag: {expected}, or a folder of them")
+    return InputError(
+        f"no bag in {folder}: {expected}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
     )
 
 

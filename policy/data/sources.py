@@ -6,11 +6,11 @@ lerobot    data sets of LeRobot, v3.0: a folder with meta/info.json (policy.data
 
 from pathlib import Path
 
+from policy.data.bag_files import nothing_found
 from policy.data.findings import Finding
 from policy.data.lerobot.source import LeRobot
 from policy.data.rosbag2 import Rosbag2
 from policy.data.stored import Source, StoredRecording
-from policy.errors import InputError
 
 SOURCES: dict[str, Source] = {"rosbag2": Rosbag2(), "lerobot": LeRobot()}
 HELP = "expected rosbag2 directories, or .mcap or .db3 files, or LeRobot data sets (folders with meta/info.json)"
@@ -18,16 +18,10 @@ HELP = "expected rosbag2 directories, or .mcap or .db3 files, or LeRobot data se
 
 def find(folder: Path) -> list[StoredRecording]:
     """All recordings at or below a folder, those of each source sorted; `InputError` if there is none."""
-    if not folder.exists():
-        raise InputError(f"no such folder: {folder}; give the folder that holds the recordings")
-    found = [recording for source in SOURCES.values() for recording in source.find(folder)]
-    if found:
+    sources = SOURCES.values() if folder.exists() else ()
+    if found := [recording for source in sources for recording in source.find(folder)]:
         return found
-    if folder.is_file():
-        raise InputError(f"{folder} is no bag: {HELP}, or a folder of them")
-    raise InputError(
-        f"no bag in {folder}: {HELP}; record some with `python -m sim.record` or `ros2 bag record -s mcap`"
-    )
+    raise nothing_found(folder, HELP)
 
 
 def passed_over(folder: Path) -> list[Finding]:
