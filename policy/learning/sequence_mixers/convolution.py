@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from policy.errors import InputError
-from policy.learning.interfaces import SequenceMixer, State
 from policy.learning.sequence_mixers.segments import shifted
+from policy.learning.sequence_mixers.stacked import Stacked
 
 
 class Layer(nn.Module):
@@ -42,7 +42,7 @@ class Layer(nn.Module):
         return x + mlp
 
 
-class Convolution(SequenceMixer):
+class Convolution(Stacked):
     """Layers of local convolution, each channel for itself."""
 
     @dataclass(frozen=True)
@@ -64,18 +64,3 @@ class Convolution(SequenceMixer):
     def state(self) -> dict[str, tuple[int, ...]]:
         """The last inputs of each layer."""
         return {"inputs": (len(self.layers), self.settings.taps - 1, self.width)}
-
-    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
-        """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
-        for layer in self.layers:
-            x = layer(x, is_first)
-        normed: Tensor = self.norm(x)
-        return normed
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x (B, width) to (B, width), and the state after it."""
-        inputs = []
-        for i, layer in enumerate(self.layers):
-            x, before = layer.step(x, state["inputs"][:, i])
-            inputs.append(before)
-        return self.norm(x), {"inputs": torch.stack(inputs, 1)}

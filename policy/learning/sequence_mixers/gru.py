@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from policy.learning.interfaces import SequenceMixer, State
+from policy.learning.sequence_mixers.stacked import Stacked
 
 
 class Layer(nn.Module):
@@ -44,7 +44,7 @@ class Layer(nn.Module):
         return following
 
 
-class GRU(SequenceMixer):
+class GRU(Stacked):
     """Recurrent layers; the state is one vector for each, however long the past."""
 
     @dataclass(frozen=True)
@@ -61,18 +61,3 @@ class GRU(SequenceMixer):
     def state(self) -> dict[str, tuple[int, ...]]:
         """The hidden vector of each layer."""
         return {"hidden": (len(self.layers), self.width)}
-
-    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
-        """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
-        for layer in self.layers:
-            x = layer(x, is_first)
-        normed: Tensor = self.norm(x)
-        return normed
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x (B, width) to (B, width), and the hidden vectors after it."""
-        hidden = []
-        for i, layer in enumerate(self.layers):
-            x, h = layer.step(x, state["hidden"][:, i])
-            hidden.append(h)
-        return self.norm(x), {"hidden": torch.stack(hidden, 1)}

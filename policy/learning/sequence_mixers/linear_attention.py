@@ -10,14 +10,13 @@ As in the paper the layers are joined by the gates of GTrXL. A boundary sets the
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.errors import InputError
-from policy.learning.interfaces import SequenceMixer, State
 from policy.learning.sequence_mixers.gtrxl import Gate
 from policy.learning.sequence_mixers.scan import scan
+from policy.learning.sequence_mixers.stacked import Stacked
 
 SMALL = 1e-5
 
@@ -71,7 +70,7 @@ class Layer(nn.Module):
         return joined
 
 
-class LinearAttention(SequenceMixer):
+class LinearAttention(Stacked):
     """Layers of gated linear attention; the state is one matrix and one vector a head, however long the past."""
 
     @dataclass(frozen=True)
@@ -97,22 +96,6 @@ class LinearAttention(SequenceMixer):
         """The sum of the keys, and of the values by keys, of each layer and head."""
         s, keys = self.settings, self.size * self.settings.expansion
         return {"keys": (s.layers, s.heads, keys), "values": (s.layers, s.heads, self.size, keys)}
-
-    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
-        """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
-        for layer in self.layers:
-            x = layer(x, is_first)
-        normed: Tensor = self.norm(x)
-        return normed
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x (B, width) to (B, width), and the state after it."""
-        keys, values = [], []
-        for i, layer in enumerate(self.layers):
-            x, total, matrix = layer.step(x, state["keys"][:, i], state["values"][:, i])
-            keys.append(total)
-            values.append(matrix)
-        return self.norm(x), {"keys": torch.stack(keys, 1), "values": torch.stack(values, 1)}
 
 
 def _products(first: Tensor, second: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.learning.interfaces import SequenceMixer, State
 from policy.learning.sequence_mixers.scan import scan
+from policy.learning.sequence_mixers.stacked import Stacked
 
 DT_MIN, DT_MAX = 1e-3, 1e-1  # of the steps that training begins with, as S4's
 
@@ -67,7 +67,7 @@ class Layer(nn.Module):
         return x + added
 
 
-class S4(SequenceMixer):
+class S4(Stacked):
     """Layers of diagonal structured state space; the state has one size, however long the past."""
 
     @dataclass(frozen=True)
@@ -87,18 +87,3 @@ class S4(SequenceMixer):
     def state(self) -> dict[str, tuple[int, ...]]:
         """The recurrent state of each layer."""
         return {"recurrent": self.shape}
-
-    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
-        """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
-        for layer in self.layers:
-            x = layer(x, is_first)
-        normed: Tensor = self.norm(x)
-        return normed
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x (B, width) to (B, width), and the state after it."""
-        recurrent = []
-        for i, layer in enumerate(self.layers):
-            x, h = layer.step(x, state["recurrent"][:, i])
-            recurrent.append(h)
-        return self.norm(x), {"recurrent": torch.stack(recurrent, 1)}

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.learning.interfaces import SequenceMixer, State
 from policy.learning.sequence_mixers.scan import scan
 from policy.learning.sequence_mixers.segments import shifted
+from policy.learning.sequence_mixers.stacked import Stacked
 
 DT_MIN, DT_MAX = 1e-3, 1e-1  # of the steps that training begins with, as Mamba's
 
@@ -70,7 +70,7 @@ class Layer(nn.Module):
         return x + added
 
 
-class StateSpace(SequenceMixer):
+class StateSpace(Stacked):
     """Layers of selective state space; the state has one size, however long the past."""
 
     @dataclass(frozen=True)
@@ -91,19 +91,3 @@ class StateSpace(SequenceMixer):
         """The recurrent state of each layer, and the inputs of its short convolution."""
         s, layers = self.settings, len(self.layers)
         return {"recurrent": (layers, self.inner, s.size), "inputs": (layers, s.taps - 1, self.inner)}
-
-    def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
-        """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
-        for layer in self.layers:
-            x = layer(x, is_first)
-        normed: Tensor = self.norm(x)
-        return normed
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x (B, width) to (B, width), and the state after it."""
-        recurrent, inputs = [], []
-        for i, layer in enumerate(self.layers):
-            x, h, before = layer.step(x, state["recurrent"][:, i], state["inputs"][:, i])
-            recurrent.append(h)
-            inputs.append(before)
-        return self.norm(x), {"recurrent": torch.stack(recurrent, 1), "inputs": torch.stack(inputs, 1)}
