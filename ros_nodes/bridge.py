@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from time import time_ns
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,11 @@ def nanoseconds(time: Time | Duration) -> int:
 def stamp(ns: int) -> Time:
     """ns as the time of a message."""
     return Time(sec=ns // 10**9, nanosec=ns % 10**9)
+
+
+def source_time(info: Mapping[str, Any]) -> int:
+    """When a message was published [ns, of the wall clock], of what rclpy knows of it."""
+    return info.get("source_timestamp") or time_ns()
 
 
 def image(pixels: np.ndarray, ns: int, frame: str) -> Image:

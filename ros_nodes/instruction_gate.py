@@ -25,8 +25,13 @@ class InstructionGate:
 
     def close(self, event: str, now: int) -> str:
         """Something happened after which earlier instructions are not obeyed; returns the one that still is."""
-        self._closed, self._event = now, event
+        if now >= self._closed:
+            self._closed, self._event = now, event
         return self._text if self._obey_latched else ""
+
+    def newer(self, source: int) -> bool:
+        """Whether an instruction has come from after this source time."""
+        return self._newest > source
 
     def repeat(self) -> str:
         """Why the newest instruction is not obeyed, "" if it is or there was none."""

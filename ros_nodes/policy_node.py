@@ -81,8 +81,7 @@ class PolicyNode(AutostartNode):
         self._inputs: list[Subscription] = []
         self._mismatches = QosMismatches(self)
         self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
-        self._safety = policy_status.Safety()
-        self._ended = ""  # what the safety node ended the instruction with
+        self._safety = policy_status.Safety(self._end)
         self._failure = ""  # why configuring failed
         self._shown: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
@@ -95,10 +94,12 @@ class PolicyNode(AutostartNode):
             qos_overriding_options=OVERRIDES,
             event_callbacks=self._mismatches.publisher(ACTION_CHUNK),
         )
+        # rclpy hands the source's time stamp to callbacks that take two arguments, which its types do not know
+        take: Any = self._safety.take
         self.create_subscription(
             DiagnosticStatus,
             "safety_node/status",
-            self._safety.take,
+            take,
             LIVING_IN,
             event_callbacks=self._mismatches.subscription("safety_node/status", self._safety.alive),
         )
@@ -143,7 +144,6 @@ class PolicyNode(AutostartNode):
             self._subscribe(picture, topic, partial(self._goals.take, camera), LATCHED)
         for topic, kind in (contract.observed | contract.echoed).items():
             self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
-        # rclpy hands the source's time stamp to callbacks that take two arguments
         self._subscribe(String, bridge.relative(contract.instruction), lambda m, info: self._instruct(m, info), LATCHED)
         self.get_logger().info(f"{self._model} is warm on {self.session.provider}")
         return Return.SUCCESS
@@ -224,7 +224,7 @@ class PolicyNode(AutostartNode):
                 self.live.observe(frame)
 
     def _instruct(self, message: String, info: dict[str, Any]) -> None:
-        refused = self._gate.refuse(message.data, info.get("source_timestamp") or time.time_ns())
+        refused = self._gate.refuse(message.data, bridge.source_time(info))
         if self.live is None or self._performer.is_echo(message.data):
             return
         if refused:
@@ -255,15 +255,18 @@ class PolicyNode(AutostartNode):
         assert self._contract is not None
         self._chunks.publish(bridge.trajectory(self._contract.spec.action, now, times - now, actions))
 
+    def _end(self, why: str, source: int) -> None:
+        """A stop, by its source time: the arm does not move by itself afterwards, so what was asked before has ended.
+
+        Topics overtake each other: an instruction from after it may be here already, and stays.
+        """
+        self._gate.close(why, source)
+        if self.live is not None and not self._gate.newer(source):
+            self.live.reset(why)
+            self._performer.failed(why)
+
     def _look(self) -> None:
-        """Who hears us, who stops us, and who else there is."""
-        ended = self._safety.ended()
-        if self.live is not None and ended and ended != self._ended:
-            # after a stop the arm does not move by itself: the instruction is to be given again
-            self.live.reset(ended)
-            self._performer.failed(ended)
-            self._gate.close(ended, time.time_ns())
-        self._ended = ended
+        """Who hears us, who lets nothing pass, and who else there is."""
         self._blocked = (
             self._safety.fault() or unheard({ACTION_CHUNK: self._chunks}) or publishers_fault(self, ACTION_CHUNK, 1)
         )
@@ -295,7 +298,7 @@ class PolicyNode(AutostartNode):
         response.success = bool(unfinished)
         response.message = unfinished or "no instruction was left unfinished"
         if unfinished:
-            self._obey(unfinished)
+            self._ask(unfinished)
         return response
 
     # -- what it reports

@@ -1,5 +1,6 @@
 """What the policy node reports of its control loop, its sensors and its safety node."""
 
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -10,18 +11,27 @@ from ros_nodes import bridge
 
 
 class Safety:
-    """What the safety node reports of itself, and whether it is still there."""
+    """What the safety node reports of itself, and whether it is still there.
 
-    def __init__(self) -> None:
-        self._stopped, self._started, self._gone, self._restarted = "", "", False, False
+    `ended` is called with a reason and its source time [ns, of the wall clock] when a stop, or the node's restart, has
+    ended the instruction.
+    """
 
-    def take(self, message: DiagnosticStatus) -> None:
-        """A status of it."""
+    def __init__(self, ended: Callable[[str, int], None]) -> None:
+        self._ended = ended
+        self._stopped, self._started, self._gone = "", "", False
+
+    def take(self, message: DiagnosticStatus, info: dict[str, Any]) -> None:
+        """A status of it, and what rclpy knows of the message."""
+        source = bridge.source_time(info)
         values = {entry.key: entry.value for entry in message.values}
-        self._stopped = values.get("stopped", "")
-        started = values.get("started", "")
-        self._restarted |= self._started not in ("", started)
-        self._started = started
+        before = self._stopped, self._started
+        self._stopped, self._started = values.get("stopped", ""), values.get("started", "")
+        restarted = before[1] not in ("", self._started)
+        if self._stopped and (restarted or self._stopped != before[0]):
+            self._ended(self.fault(), source)
+        elif restarted:
+            self._ended("safety_node was started again; give the instruction again", source)
 
     def alive(self, change: Any) -> None:
         """An event of the liveliness of its status."""
@@ -32,13 +42,6 @@ class Safety:
         if self._gone:
             return "safety_node is gone: nothing reaches the arm"
         return f"safety_node has {self._stopped}; reset it and give the instruction again" if self._stopped else ""
-
-    def ended(self) -> str:
-        """What has ended the instruction since this was last asked: a stop or a restart; "" if nothing has."""
-        restarted, self._restarted = self._restarted, False
-        if self._stopped:
-            return self.fault()
-        return "safety_node was started again; give the instruction again" if restarted else ""
 
 
 def describe(loop: InferenceLoop, refused: str, mismatch: str) -> tuple[str, str, dict[str, object]]:

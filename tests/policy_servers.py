@@ -1,8 +1,9 @@
 """Policy servers for tests: ours in a thread, and one that answers what a test wants it to."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 pytest.importorskip("websockets", reason="install the extra `serve`")
 
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.sync.server import Server, ServerConnection, serve
 
 from policy.running import policy_server, wire
@@ -56,15 +59,36 @@ def ours(folder: Path) -> Iterator[Serving]:
         serving.stop()
 
 
+@contextmanager
+def deaf() -> Iterator[str]:
+    """A server that connects, sends its metadata and never reads again; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection = ServerProtocol()
+            accepted, _ = listening.accept()
+            held.enter_context(accepted)
+            connection.receive_data(accepted.recv(1 << 16))
+            (request,) = connection.events_received()
+            assert isinstance(request, Request)
+            connection.send_response(connection.accept(request))
+            connection.send_binary(wire.pack({}))
+            for data in connection.data_to_send():
+                accepted.sendall(data)
+
+        with ExitStack() as held:
+            thread = threading.Thread(target=greet, daemon=True)
+            thread.start()
+            yield f"ws://127.0.0.1:{listening.getsockname()[1]}"
+
+
 class Stub:
-    """A server of others: `answer` says what it sends; `seen` are the observations that came, `hold` makes it stall."""
+    """A server of others: `answer` says what it sends, `seen` are the observations that came."""
 
     def __init__(self, answer: Answer, metadata: Any = None) -> None:
         self.answer, self.metadata = answer, wire.pack({} if metadata is None else metadata)
         self.seen: list[dict[str, Any]] = []
         self.connections = 0
-        self.reads = threading.Event()  # cleared: it reads nothing of what is sent
-        self.reads.set()
         self.serving = Serving(lambda port: serve(self._handle, "127.0.0.1", port, compression=None, max_size=None))
 
     def _handle(self, connection: ServerConnection) -> None:
@@ -72,7 +96,6 @@ class Stub:
         try:
             connection.send(self.metadata)
             while True:
-                self.reads.wait()
                 self.seen.append(wire.unpack(connection.recv()))
                 reply = self.answer(self.seen[-1])
                 if reply is not None:
@@ -88,7 +111,6 @@ def stub(answer: Answer, metadata: Any = None) -> Iterator[Stub]:
     try:
         yield made
     finally:
-        made.reads.set()
         made.serving.stop()
 
 

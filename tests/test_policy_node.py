@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 # isort: split  (ros_tiny skips this file where there is no ROS)
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from std_msgs.msg import String
@@ -21,6 +21,7 @@ from policy.robot.contract import load
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
+from ros_nodes.safety_node import SafetyNode
 from tests.ros_tiny import LONG, Bench, Robot, bench, until
 from tests.tiny import TAUGHT, write_model
 
@@ -207,6 +208,36 @@ def test_obey_latched_obeys_what_was_published_before_the_activation(stage: Benc
         PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True, obey_latched=True
     )
     until(lambda: node.live is not None and node.live.loop.served == TAUGHT[0], "it is served")
+
+
+def test_an_instruction_is_obeyed_however_soon_after_a_stop_it_comes(stage: Bench, model: Path) -> None:
+    """Topics overtake each other: the news of a stop may come after the instruction from after it."""
+    said: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    safety: list[Any] = stage.ears.listen("safety_node/status", DiagnosticStatus, bridge.LATCHED)
+    clock = {"use_sim_time": True}
+    stage.node(SafetyNode, command_timeout=PATIENT, state_timeout=PATIENT, **clock)
+    node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, **clock)
+    voice = stage.ears.create_publisher(String, "instruction", bridge.LATCHED)
+    until(lambda: node.live is not None, "the node is active")
+
+    def stop() -> None:
+        assert stage.ears.call("safety_node/stop", Trigger).success
+        until(lambda: safety and values(safety[-1])["stopped"], "it is known")
+
+    for text in TAUGHT[:2]:
+        stop()
+        assert stage.ears.call("safety_node/reset", Trigger).success
+        voice.publish(String(data=text))
+        until(lambda text=text: said[-1].message == f"commanding: {text}", f"{text} is obeyed")
+    late = safety[-1]
+    late.values = [KeyValue(key="stopped", value="stopped: on request"), KeyValue(key="started", value="1")]
+    served = node._gate._newest
+    stage.ears.executor.create_task(node._safety.take, late, {"source_timestamp": served - 1})
+    until(lambda: node._safety.fault(), "the news of an earlier stop comes late")
+    assert node.live is not None and node.live.loop.served == TAUGHT[1]
+    stop()
+    until(lambda: "give the instruction again" in said[-1].message, "what came before a stop has ended")
+    assert node.live.loop.served == ""
 
 
 def test_it_commands_only_while_somebody_listens(stage: Bench, model: Path) -> None:

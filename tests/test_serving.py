@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from policy.running.policy_client import LARGEST, PolicyClient, PolicyServerErro
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from policy.running.tracker import Tracker
-from tests.policy_servers import MAPPING, Serving, moving, ours, stub
+from tests.policy_servers import MAPPING, Serving, deaf, moving, ours, stub
 from tests.tiny import TAUGHT, frame, write_model
 
 ROOT = Path(__file__).parent.parent
@@ -162,7 +163,7 @@ def test_an_observation_that_is_too_large_ends_the_connection(served: Serving, f
 
 def answers(tracker: Tracker) -> None:
     """Wait until the server answers again: a connection that has failed is not begun again at once."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENT
     while True:
         try:
             assert tracker.infer(frame(tracker.session.spec)).actions.shape == (16, 8)
@@ -175,7 +176,7 @@ def answers(tracker: Tracker) -> None:
 
 def fails(tracker: Tracker, why: str) -> None:
     """Wait until it fails for this reason."""
-    end, said = time.monotonic() + 10, ""
+    end, said = time.monotonic() + PATIENT, ""
     while why not in said:
         assert time.monotonic() < end, f"{why}; newest: {said}"
         with pytest.raises(PolicyServerError) as error:
@@ -236,26 +237,21 @@ def test_a_server_that_does_not_answer(contract: Contract, mapping: Path) -> Non
 
     with stub(stall) as server:
         tracker = remote(server.serving.url, contract, mapping, None)
-        began = time.monotonic()
         with pytest.raises(PolicyServerError, match=r"no answer within 0\.8 s"):
             tracker.infer(frame(tracker.session.spec))
-        assert 0.7 < time.monotonic() - began < 5
         server.answer = moving()
         answers(tracker)
         assert server.connections == 2 and len(late) == 1
 
 
-def test_a_server_that_does_not_read(contract: Contract, mapping: Path) -> None:
+def test_a_server_that_does_not_read() -> None:
     """What is sent is more than the sockets hold: that does not block either."""
-    with stub(moving()) as server:
-        tracker = remote(server.serving.url, contract, mapping)
-        client: PolicyClient = tracker.session._client  # type: ignore[attr-defined]  # of a RemoteSession
-        server.reads.clear()
-        began = time.monotonic()
-        with pytest.raises(PolicyServerError):
-            for _ in range(3):
-                client.infer({"filler": np.zeros(40 << 20, np.uint8)})
-        assert time.monotonic() - began < 20
+    with deaf() as url:
+        client = PolicyClient(url)
+        with ThreadPoolExecutor() as pool:
+            sending = pool.submit(client.infer, {"filler": np.zeros(40 << 20, np.uint8)})
+            with pytest.raises(PolicyServerError, match="it does not read what is sent"):
+                sending.result(60)
 
 
 def test_a_server_that_is_killed_and_comes_back(contract: Contract, mapping: Path) -> None:
