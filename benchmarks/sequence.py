@@ -5,9 +5,11 @@
     memory_<mixer>   the suite `memory`: put it back where it was, do what the lamp said; `none` is the control
     order_words      opposites and word order: the words of the sentence; order_pooled reads the pooled vector alone
     modes_<head>     the suite `modes`: round a block to the left or to the right
+    schedules_committed  reads the set-points that an inference leaves committed: each schedule under each latency
 
 Recordings are made where they are missing. Each variant trains for `--samples` windows on one core and is evaluated on
-100 unseen starts a task. One variant runs on each core; existing results are kept, and the same command continues.
+100 unseen starts a task, under each latency on 10. One variant runs on each core; existing results are kept, and the same
+command continues.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from policy.learning.sequence_mixers import SEQUENCE_MIXERS
 SEED = 1_720_000
 ORDER = "slider_left,slider_right,open_drawer,close_drawer,lamp_on,lamp_off,stack_red_on_blue,stack_blue_on_red"
 TASKS = {"memory": "memory", "order": ORDER, "modes": "modes"}
+RECORDED = {"schedules": "order"}  # kinds that learn from the recordings of another
 EPISODES = {"memory": 300, "order": 60, "modes": 200}  # of each task
 BASE: dict[str, Any] = {
     "width": 128,
@@ -51,7 +54,17 @@ def variants() -> dict[str, dict[str, Any]]:
     }
     words = {"instruction": BASE["encoders"]["instruction"], "words": {}} | BASE["encoders"]
     heads = {f"modes_{name}": BASE | {"head": {"name": name}} for name in HEADS}
-    return remembering | {"order_words": BASE | {"encoders": words}, "order_pooled": BASE} | heads
+    committed = {"schedules_committed": BASE | {"encoders": BASE["encoders"] | {"committed": {"noise": 0.02}}}}
+    return remembering | {"order_words": BASE | {"encoders": words}, "order_pooled": BASE} | heads | committed
+
+
+def evaluation(kind: str) -> list[Any]:
+    """How the variants of a kind are evaluated."""
+    if kind == "schedules":
+        return ["--tasks", ORDER, "--latency-ms", "0,50,100,200,400", "--schedule", "all", "--episodes", 10]
+    if kind == "order":
+        return ["--words", "order", "--episodes", 100]
+    return ["--tasks", TASKS[kind], "--chains", 0, "--episodes", 100]
 
 
 def record(kind: str, data: Path) -> Path:
@@ -67,13 +80,13 @@ def measure(name: str, args: argparse.Namespace) -> Report:
     folder, kind = args.out / name, name.split("_")[0]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(variants()[name], sort_keys=False))
-    evaluation = ["--episodes", 100, "--seed", SEED, "--processes", 1, "--out", folder / "eval"]
-    evaluation += ["--words", "order"] if kind == "order" else ["--tasks", TASKS[kind], "--chains", 0]
+    options = ["--seed", SEED, "--processes", 1, "--out", folder / "eval", *evaluation(kind)]
+    bags = args.data / RECORDED.get(kind, kind)
     recipe, run, model = folder / "recipe.yaml", folder / "run", folder / "model"
     steps = [
-        ["policy.train", "--recipe", recipe, "--bags", args.data / kind, "--out", run, "--samples", args.samples],
+        ["policy.train", "--recipe", recipe, "--bags", bags, "--out", run, "--samples", args.samples],
         ["policy.export", run, "--out", model],
-        ["sim.evaluate", model, *evaluation],
+        ["sim.evaluate", model, *options],
     ]
     return run_steps(name, folder, steps, folder / "eval" / "report.json")
 
@@ -84,7 +97,9 @@ def row(name: str, report: Report) -> str:
     def rate(r: Report) -> str:
         return f"{r['rate']:.0%} ({r['low']:.0%} to {r['high']:.0%})"
 
-    if "order" in report:
+    if "schedules" in report:
+        cells = {f"{name} {r['latency_ms']} ms": r for name, rows in report["schedules"].items() for r in rows}
+    elif "order" in report:
         cells = {"done": report["order"]["done"], "opposite done": report["order"]["opposite_done"]}
     else:
         cells = dict(report["tasks"])
@@ -101,7 +116,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=400_000, help="windows of each training")
     parser.add_argument("--only", nargs="+", choices=list(variants()), default=list(variants()))
     args = parser.parse_args()
-    for kind in dict.fromkeys(name.split("_")[0] for name in args.only):
+    kinds = [name.split("_")[0] for name in args.only]
+    for kind in dict.fromkeys(RECORDED.get(kind, kind) for kind in kinds):
         record(kind, args.data)
     reports = on_each_core(args.only, lambda name: measure(name, args))
     lines = ["| | success |", "| --- | --- |", *(row(n, r) for n, r in zip(args.only, reports, strict=True))]
