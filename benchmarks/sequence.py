@@ -8,8 +8,8 @@
     schedules_committed  reads the set-points that an inference leaves committed: each schedule under each latency
 
 Recordings are made where they are missing. Each variant trains for `--samples` windows on one core and is evaluated on
-100 unseen starts a task, under each latency on 10. One variant runs on each core; existing results are kept, and the same
-command continues.
+100 unseen starts a task, under each latency on 10. One variant runs on each core; existing results are kept, and the
+same command continues.
 """
 
 import argparse
