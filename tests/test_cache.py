@@ -167,6 +167,7 @@ def test_a_bag_or_a_file_where_a_folder_is_usual(tmp_path, given):
     assert np.array_equal(open_cache(tmp_path, CONTRACT).state, cache.state)
 
 
+@pytest.mark.slow
 def test_the_memory_that_decoding_takes_does_not_grow_with_the_bag(tmp_path):
     """140 MB of pictures."""
     steps, pixels = 150, np.zeros((480, 640, 3), np.uint8)
@@ -211,6 +212,7 @@ def test_dropped_messages_are_counted_over_all_bags(bags):
     assert cache.dropped["message in a part of the bag that is cut off"] > 20
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_is_named_and_work_goes_on_when_there_is_room(tmp_path):
     """A limit on the size of files stands in for a full disk: the third bag does not fit."""
     bags = tmp_path / "bags"

@@ -130,6 +130,7 @@ def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_exit_codes(tmp_path: Path) -> None:
     """2 where training would be wrong, 0 with warnings, 2 for what is no bag."""
     contract = tmp_path / "small.yaml"
@@ -172,6 +173,7 @@ def test_what_a_bag_holds(tmp_path: Path) -> None:
     assert "<robot>" in rows["/robot_description"] and len(rows["/robot_description"]) < 200
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_bag(tmp_path: Path, capsys: Printed) -> None:
     """Of pictures, which are most of it: two bags of one length, the one with pictures 16 times as large."""
     peaks = []

@@ -146,6 +146,7 @@ def edited(items: list[robot.Message], change: Callable[[float], np.ndarray]) ->
     ]
 
 
+@pytest.mark.slow
 def test_training_refuses_what_would_be_learnt_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Joints in degrees: reported with the figures before a step is made, and nothing is written."""
     items = list(demonstration(30))

@@ -23,6 +23,8 @@ from ros_nodes.goal_images import GoalImages
 from tests import small
 from tests.tiny import write_model
 
+pytestmark = pytest.mark.slow
+
 SPEC = load("tabletop").spec
 
 

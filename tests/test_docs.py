@@ -12,6 +12,7 @@ pytest.importorskip("mkdocs", reason="install the extra `docs`")
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

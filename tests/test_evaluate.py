@@ -96,6 +96,7 @@ def test_a_wrong_argument_is_an_error_and_nothing_is_written(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_an_error(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = run(model, *SMALL, "--out", tmp_path / "file" / "out")

@@ -15,6 +15,8 @@ from policy.running.clauses import steps
 from policy.running.known_instructions import FILE, KnownInstructions
 from policy.running.text import WIDTH, Sentence, Text
 
+pytestmark = pytest.mark.slow
+
 TAUGHT = [
     *[("open", text) for text in ("open the drawer", "pull the drawer open", "slide the drawer open", "drawer open")],
     *[("close", text) for text in ("close the drawer", "push the drawer shut", "shut the drawer", "drawer shut")],

@@ -109,6 +109,7 @@ def test_frames_keep_their_real_times_and_the_switch_is_in_task_index(bags: Path
     assert (np.diff(indices) != 0).sum() == 1
 
 
+@pytest.mark.slow
 def test_a_recording_that_failed_is_left_out_of_both(tmp_path: Path) -> None:
     for i, failed in enumerate((False, True)):
         with EpisodeWriter(
@@ -192,6 +193,7 @@ def test_look_shows_a_data_set(made: Path, tmp_path: Path, capsys) -> None:
     assert "episode_000003" in page and "open the drawer" in page
 
 
+@pytest.mark.slow
 def test_synthesise_makes_the_switches_of_the_bags(tmp_path: Path) -> None:
     for i, (text, task) in enumerate((("take the cup", "take"), ("push the box", "push"))):
         record(tmp_path / "bags" / f"bag{i}", grasp(), text, task)

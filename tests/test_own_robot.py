@@ -53,6 +53,7 @@ def test_the_page_has_these_commands() -> None:
     assert modules == ["policy.check"] * 3 + ["policy.train", "policy.export", "ros_nodes.doctor"] and len(SHOWN) == 2
 
 
+@pytest.mark.slow
 def test_check_suggest_and_check_again(folder: Path) -> None:
     """In the order of the page."""
     (folder / "my_robot.yaml").unlink(missing_ok=True)
@@ -76,6 +77,7 @@ def test_train_and_export(folder: Path) -> None:
     assert load(folder / "models" / "mine" / "contract.yaml") == load(folder / "my_robot.yaml")
 
 
+@pytest.mark.slow
 def test_the_doctor(folder: Path) -> None:
     pytest.importorskip("rclpy", reason="install the extra `ros`")
     from tests.ros_tiny import Robot, bench

@@ -45,6 +45,7 @@ def batch(frames: int = 10) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "steps"), [("ddim", 3), ("heun", 8)])
 def test_diffusion_gives_the_same_at_few_steps_and_at_many(sampler: str, steps: int) -> None:
     """Of a distribution that is one chunk for each feature, which a trained network knows at any noise."""
@@ -156,6 +157,7 @@ def test_the_past_self_follows_slowly_and_its_prediction_is_the_target() -> None
         assert made.loss(given)[1]["self_evolution"] < 1e-6
 
 
+@pytest.mark.slow
 def test_masked_trajectories_fill_in_what_is_hidden_from_what_is_known() -> None:
     """States that are the actions: under the mask of forward dynamics these are known, under that of a policy not."""
     made = policy("masked_trajectory")

@@ -95,6 +95,7 @@ def test_mixers_are_causal_and_ignore_masked_tokens(name: str) -> None:
     assert (after[:, 4] - before[:, 4]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_learn_a_chunk_and_ignore_masked_steps(name: str) -> None:
     torch.manual_seed(0)
@@ -321,7 +322,7 @@ def test_what_is_compared_differs_from_its_control_in_one_part(name: str) -> Non
         key for key in ("encoders", "mixer", "head", "memory") if getattr(compared, key) != getattr(control, key)
     }
     kind = name.split("_")[0]
-    assert differing <= {{"memory": "memory", "order": "encoders", "modes": "head"}[kind]}
+    assert differing <= {{"memory": "memory", "order": "encoders", "modes": "head", "schedules": "encoders"}[kind]}
     Policy.describe(compared, SPEC)
 
 

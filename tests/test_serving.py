@@ -244,6 +244,7 @@ def test_a_server_that_does_not_answer(contract: Contract, mapping: Path) -> Non
         assert server.connections == 2 and len(late) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_read() -> None:
     """What is sent is more than the sockets hold: that does not block either."""
     with deaf() as url:
@@ -316,6 +317,7 @@ def test_without_websockets_one_sentence_says_what_to_install(
         RemoteSession("ws://127.0.0.1:9", contract)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Contract, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "policy.serve", str(folder), "--port", "0", "--threads", "1", "--provider", "cpu"]

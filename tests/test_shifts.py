@@ -146,6 +146,7 @@ def test_recordings_are_varied_by_their_seed_and_a_good_part_is_plain(world: Tab
     assert vary(world, np.random.default_rng([7, 6, 0])) == looks[7]
 
 
+@pytest.mark.slow
 def test_a_bag_says_its_look_and_holds_the_same_motion_as_a_plain_one(tmp_path: Path) -> None:
     arguments = ["--tasks", "lamp_on", "--episodes", "4", "--processes", "1"]
     record.main([*arguments, "--out", str(tmp_path / "varied")])

@@ -119,6 +119,7 @@ def blinks(world: Tabletop, seed: int) -> tuple[int, list[int], int]:
     return len(changes) // 2, np.diff(changes).tolist(), len(lit)
 
 
+@pytest.mark.slow
 def test_the_lamp_blinks_once_or_twice_long_enough_and_the_time_tells_nothing(world: Tabletop) -> None:
     seen = [blinks(world, seed) for seed in range(40)]
     counts = [times for times, _, _ in seen]

@@ -122,6 +122,7 @@ def reactions(world: Tabletop, a: str, b: str) -> dict[str, float | None]:
     return {method: play(job("early", a, b, method), world, ExpertSession(world))["reaction_s"] for method in METHODS}
 
 
+@pytest.mark.slow
 def test_each_method_reacts_as_soon_as_it_can(world: Tabletop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tabletop, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     monkeypatch.setattr(Tabletop, "grace", -150)  # only the moment of the switch matters

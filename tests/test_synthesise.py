@@ -122,6 +122,7 @@ def two_tasks(folder: Path, contract: Contract = CONTRACT, at: float = 0.0, labe
 STATE_IS_COMMANDED = [name for name in CONTRACTS if load(name).spec.state == load(name).spec.action]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
@@ -237,6 +238,7 @@ def test_bags_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_in_the_simulator_the_set_points_put_the_block_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -140,6 +140,7 @@ def test_what_changes_the_instruction_needs_two_tasks(tmp_path: Path, command: l
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_recording_holds_both_arms(tmp_path: Path) -> None:
     """Read as the contract says, and compared with another reader: joints of one name on two topics."""
     main(["--world", "two_arms", "--episodes", "1", "--processes", "1", "--out", str(tmp_path)])

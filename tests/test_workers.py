@@ -34,6 +34,7 @@ def soon(true: Callable[[], bool]) -> bool:
     return true()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_a_command_that_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS)
