@@ -32,10 +32,10 @@ check: .venv-dev/installed
 	$(DEV)/mypy
 	$(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
 
-# What needs no time of its own runs on all cores; tests over DDS run alone.
+# Tests over DDS run by themselves, two files at a time: they wait more than they compute.
 test: check
 	$(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
-	$(DEV)/python -m pytest -m "ros and not heavy"
+	$(DEV)/python -m pytest -n 2 --dist loadfile -m "ros and not heavy"
 
 test-all: .venv-dev/installed .venv-libero/installed .venv-lerobot/installed .venv-openpi/installed
 	.ci/test-all $(DEV)/python
