@@ -16,7 +16,8 @@ from types import FrameType
 
 from policy.errors import InputError, exit_code
 from policy.running.policy_server import bind
-from policy.running.session import PROVIDERS, Session
+from policy.running.providers import PROVIDERS
+from policy.running.session import Session
 
 PORT = 8000
 
@@ -40,6 +41,8 @@ def main() -> None:
     server = bind(session, Path(args.model).name, args.host, args.port)
     host, port = server.socket.getsockname()[:2]
     print(f"{args.model} on {session.provider} is served at ws://{host}:{port}", flush=True)
+    if session.parity is not None:
+        print(session.parity, flush=True)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started it with SIGINT ignored
         signal.signal(number, _interrupt)
     with suppress(KeyboardInterrupt):

@@ -155,13 +155,3 @@ def test_a_contract_of_another_robot_is_refused(model: Path) -> None:
     (model / "contract.yaml").write_text(text.replace("rate: 20", "rate: 10"))
     with pytest.raises(InputError, match=r"contract\.yaml does not fit"):
         Session(model)
-
-
-def test_providers_are_named_and_never_silently_replaced(model: Path) -> None:
-    with pytest.raises(InputError, match="did you mean 'cuda'"):
-        Session(model, provider="cudda")
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(InputError, match="'cuda' is not in the installed"):
-            Session(model, provider="cuda")

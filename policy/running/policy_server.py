@@ -118,6 +118,10 @@ def bind(session: Session, name: str, host: str, port: int) -> "Server":
     greeting = wire.pack(metadata(session, name))
 
     def handle(connection: "ServerConnection") -> None:
+        with session.robot():  # inferences of robots that ask at the same time are one run
+            serve_robot(connection)
+
+    def serve_robot(connection: "ServerConnection") -> None:
         robot, peer = RobotConnection(session), connection.remote_address
         LOG.info("connected: %s", peer)
         try:

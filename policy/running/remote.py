@@ -6,6 +6,7 @@ frame -> Tracker -> RemoteSession.run --- observation ---> policy server
 
 import hashlib
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -49,7 +50,7 @@ class RemoteSession(Session):
             )
         self._mapping = given or policy_mapping.parse(self._described, contract, f"metadata of {url}")
         self.spec, self.contract, self.provider = self._mapping.spec(contract), contract, url
-        self._known = None  # what it was taught
+        self._known, self.parity = None, None  # what it was taught, how it differs from its export
         self._client.timeout = timeout_s or self._mapping.horizon / self._mapping.rate
 
     @property
@@ -62,6 +63,10 @@ class RemoteSession(Session):
         """The instruction as it is; `InputError` for an empty one."""
         nothing = np.zeros((self.spec.tokens, self.spec.text), np.float32)
         return Sentence(clean(text), nothing[0], nothing, np.zeros(self.spec.tokens, bool))
+
+    def robot(self) -> AbstractContextManager[None]:
+        """One robot alone has the connection."""
+        return nullcontext()
 
     def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `Session.run`, B = 1; `PolicyServerError` where no answer comes that can be used.

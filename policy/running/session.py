@@ -5,36 +5,35 @@ Tracker   instruction, contact, mode, done     one for each robot (policy/runnin
 """
 
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
-from policy.errors import InputError, unknown
+from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.contract import load as load_contract
+from policy.running.batching import Batching
 from policy.running.clauses import steps
 from policy.running.known_instructions import KnownInstructions
+from policy.running.load_graph import EXPORT_AGAIN, load_graph
 from policy.running.models import find_model
+from policy.running.providers import PROVIDERS as PROVIDERS  # for those who offer the choice
+from policy.running.reference import Parity
 from policy.running.text import Sentence, Text
-from policy.spec import Frame, Spec, Tensor
+from policy.spec import Frame, Spec
 
-PROVIDERS = {
-    "tensorrt": "TensorrtExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
-ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(bool)": "bool", "tensor(int64)": "int64"}
 SENTENCES = 256  # that are kept as they were read
-EXPORT_AGAIN = "export it again with `python -m policy.export <run> --out <folder>`"
 
 
 class Session:
     """A model folder (policy.onnx, spec.json, contract.yaml), loaded, checked and warm.
 
-    `model` is a folder, or the name of a shipped model. `provider` "auto" takes the first of TensorRT, CUDA and
-    CPU that this machine can run; the attribute `provider` says which it is. Raises `InputError` for a folder
-    that cannot be run. It may be used from several threads.
+    `model` is a folder, or the name of a shipped model. `provider` "auto" takes CUDA where it is, else the CPU. One
+    that cannot start, or whose answers to the frames that are saved with the model differ too far, falls back to the
+    next (policy.running.load_graph) with a warning; the attribute `provider` says which it is, and `parity` how far its
+    answers are, None where the CPU runs a model without saved frames. Raises `InputError` for a folder that cannot be
+    run. It may be used from several threads; those of several robots (`robot`) share their runs.
     """
 
     def __init__(self, model: str | Path, threads: int = 2, provider: str = "auto") -> None:
@@ -42,10 +41,10 @@ class Session:
         self.spec = Spec.load(folder / "spec.json")
         self.contract: Contract = load_contract(folder / "contract.yaml")
         check_robot(self.contract.spec, self.spec, f"{folder}: contract.yaml does not fit spec.json", EXPORT_AGAIN)
-        self._graph = _open(folder / "policy.onnx", threads, provider)
-        self.provider = next(k for k, v in PROVIDERS.items() if v == self._graph.get_providers()[0])
-        _check_graph(self._graph, self.spec, folder)
-        self._outputs = list(self.spec.outputs())
+        self.provider: str
+        self.parity: Parity | None
+        self._graph, self.provider, self.parity = load_graph(folder, self.spec, threads, provider)
+        self.batching = Batching(self._graph.run)
         self._known = (
             KnownInstructions(folder, self.spec.text, self.spec.runtime.likeness) if self.spec.switches else None
         )
@@ -105,8 +104,15 @@ class Session:
         return feed
 
     def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Inputs by name, each with batch B -> outputs by name, as `Spec.inputs` and `Spec.outputs` describe them."""
-        return dict(zip(self._outputs, self._graph.run(self._outputs, feed), strict=True))
+        """Inputs by name, each with batch B -> outputs by name, as `Spec.inputs` and `Spec.outputs` describe them.
+
+        On a GPU `state_<name>_next` stays there: it is handed back as it is.
+        """
+        return self.batching.run(feed) if self.batching.robots > 1 else self._graph.run(feed)
+
+    def robot(self) -> AbstractContextManager[None]:
+        """While it lasts, one robot more shares the runs of the graph with the others; each in a thread of its own."""
+        return self.batching.robot()
 
     def close(self) -> None:
         """Let go of what it holds beside memory: nothing, where the graph is loaded here."""
@@ -125,59 +131,3 @@ def check_robot(robot: Spec, policy: Spec, what: str, advice: str) -> None:
             raise InputError(
                 f"{what} ({key}: the contract has {getattr(robot, key)}, the policy {getattr(policy, key)}); {advice}"
             )
-
-
-def _open(path: Path, threads: int, provider: str) -> ort.InferenceSession:
-    """Open the graph on the provider asked for; "auto" walks down to the CPU."""
-    if provider != "auto" and provider not in PROVIDERS:
-        raise unknown("provider", provider, ["auto", *PROVIDERS])
-    if not path.is_file():
-        raise InputError(
-            f"no graph at {path}: a model folder holds policy.onnx, spec.json and contract.yaml; {EXPORT_AGAIN}"
-        )
-    here = ort.get_available_providers()
-    wanted = [name for key, name in PROVIDERS.items() if provider in ("auto", key) and name in here]
-    if not wanted:
-        raise InputError(
-            f"provider {provider!r} is not in the installed ONNX Runtime (it has "
-            f'{", ".join(here)}); take "auto", or install the extra `gpu` in place of `cpu`'
-        )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning makes an inference a fifth faster; between two of them threads sleep, as a robot shares its cores.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 4  # the attribute `provider` reports one that cannot start
-    try:
-        session = ort.InferenceSession(str(path), options, providers=wanted)
-    except Exception as error:  # ONNX Runtime raises many unrelated types for a file it cannot read
-        raise InputError(
-            f"{path} cannot be loaded by ONNX Runtime ({str(error).splitlines()[0][:200]}); "
-            f"the file may be truncated: {EXPORT_AGAIN}"
-        ) from None
-    if provider != "auto" and session.get_providers()[0] != PROVIDERS[provider]:
-        raise InputError(
-            f"provider {provider!r} did not start on this machine (driver or device missing); "
-            'take "auto" to fall back to the CPU'
-        )
-    return session
-
-
-def _check_graph(graph: ort.InferenceSession, spec: Spec, folder: Path) -> None:
-    """Hold the graph's inputs and outputs against the spec, whatever the batch."""
-    for kind, nodes, expected in (
-        ("input", graph.get_inputs(), spec.inputs()),
-        ("output", graph.get_outputs(), spec.outputs()),
-    ):
-        found = {n.name: (ONNX_TYPES.get(n.type, n.type), tuple(n.shape[1:])) for n in nodes}
-        if found != expected:
-            wrong = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
-            what = "; ".join(
-                f"{kind} {n}: graph has {_describe(found.get(n))}, spec says {_describe(expected.get(n))}"
-                for n in wrong
-            )
-            raise InputError(f"{folder}: spec.json does not fit policy.onnx ({what}); {EXPORT_AGAIN}")
-
-
-def _describe(tensor: Tensor | None) -> str:
-    return f"{tensor[0]} (B, {', '.join(map(str, tensor[1]))})" if tensor else "none"
