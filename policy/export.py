@@ -20,12 +20,13 @@ from policy.data.cache import open_cache
 from policy.data.pictures import enlarged
 from policy.data.windows import statistics
 from policy.errors import InputError, exit_code
-from policy.learning import checkpoint, instruction_classifier
+from policy.learning import checkpoint, instruction_classifier, model_folder
 from policy.learning.batches import Batches, picture_size
 from policy.learning.card import model_card
 from policy.learning.model import Policy
-from policy.learning.onnx_graph import check_parity, write_graph
+from policy.learning.onnx_graph import answers, check_parity, with_chance, write_graph
 from policy.learning.recipe import parse
+from policy.learning.tensorrt_operators import unsupported
 from policy.robot import contract
 from policy.running.session import Session
 from policy.running.tracker import Tracker
@@ -37,27 +38,26 @@ FRAMES, THREADS = 64, 2
 def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Path] = ()) -> dict[str, Any]:
     """Write a model folder; returns the figures of its card.
 
-        policy.onnx  spec.json  contract.yaml  README.md   and, if the policy switches, instructions.safetensors
+        policy.onnx  spec.json  contract.yaml  README.md  reference.npz   and, if the policy switches,
+        instructions.safetensors
 
     `bags` is the place of the run's bags if they have moved; `reports` are the report.json files whose figures the
     card shows. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX Runtime
     differ.
     """
     policy, state = checkpoint.load(run)
-    _check_free(out)
     evaluations = [_read_report(report) for report in reports]
-    batches, batch, action_range = _real_frames(run, state, bags or Path(state["bags"]))
-    aside = out.with_name(f".{out.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        aside.mkdir(parents=True)
+    with model_folder.new(out) as aside:
+        batches, batch, action_range = _real_frames(run, state, bags or Path(state["bags"]))
         if policy.head.indexed:
             with torch.no_grad():
                 policy.index(batches.spread(policy.head.indexed))
         write_graph(policy, aside / "policy.onnx")
         # Of bags other than those of the training an action may be constant.
         action_range = np.maximum(action_range, policy.delta_std.numpy().max(0))
+        batch = with_chance(policy, batch)
         difference = check_parity(policy, aside / "policy.onnx", batch, action_range)
+        answers(policy, batch, action_range).save(aside)
         policy.spec.save(aside / "spec.json")
         shutil.copyfile(run / "contract.yaml", aside / "contract.yaml")
         if policy.spec.switches:  # the session tells by it which task an instruction names, and refuses one without
@@ -74,11 +74,6 @@ def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Pat
             "out": out,
         }
         (aside / "README.md").write_text(model_card(policy.spec, state, figures, evaluations))
-        _swap(aside, out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another --out") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return figures
 
 
@@ -135,21 +130,6 @@ def _read_report(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _check_free(out: Path) -> None:
-    """Only another export may be overwritten."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "policy.onnx").exists()):
-        raise InputError(f"{out} exists and is not a model folder; give another --out")
-
-
-def _swap(aside: Path, out: Path) -> None:
-    """Replace the old folder by the finished one."""
-    old = out.with_name(f".{out.name}.old")
-    if out.exists():
-        out.rename(old)
-    aside.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m policy.export", description=__doc__.split("\n")[0])
@@ -163,6 +143,8 @@ def main() -> None:
         f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "
         f"torch and ONNX Runtime differ by {figures['difference']:.1e} of the action range"
     )
+    left = unsupported(args.out / "policy.onnx")
+    print("TensorRT can take every node" if not left else f"TensorRT leaves to CUDA: {'; '.join(left)}")
 
 
 if __name__ == "__main__":

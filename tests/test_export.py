@@ -69,7 +69,7 @@ def test_the_graph_equals_torch_at_any_batch_size(run: Path, model: Path) -> Non
 
 def test_the_folder_is_complete_and_names_no_local_paths(run: Path, model: Path) -> None:
     files = sorted(file.name for file in model.iterdir())
-    assert files == ["README.md", "contract.yaml", "policy.onnx", "spec.json"]
+    assert files == ["README.md", "contract.yaml", "policy.onnx", "reference.npz", "spec.json"]
     assert Spec.load(model / "spec.json") == checkpoint.load(run)[0].spec
     assert Spec.load(model / "spec.json").runtime == RuntimeSettings()
     graph = onnx.load(model / "policy.onnx", load_external_data=False)
@@ -109,7 +109,14 @@ def test_a_switching_policy_is_exported_with_both_outputs(switching: tuple[Path,
 def test_its_folder_holds_the_instructions_of_its_training_and_runs(switching: tuple[Path, Path]) -> None:
     _, model = switching
     files = sorted(file.name for file in model.iterdir())
-    assert files == ["README.md", "contract.yaml", "instructions.safetensors", "policy.onnx", "spec.json"]
+    assert files == [
+        "README.md",
+        "contract.yaml",
+        "instructions.safetensors",
+        "policy.onnx",
+        "reference.npz",
+        "spec.json",
+    ]
     taught = KnownInstructions(model, WIDTH, likeness=0.53).taught
     assert {text for _, text in taught} == {text for text, _ in small.INSTRUCTIONS}
     session = Session(model)

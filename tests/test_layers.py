@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "policy.learning": LEAVES | ROOMS,
     "policy.train": LEAVES | ROOMS,
     "policy.export": LEAVES | ROOMS,
+    "policy.quantize": LEAVES | ROOMS,
     "policy.check": LEAVES | ROOMS - {"policy.learning"},
     "policy.synthesise": LEAVES | ROOMS - {"policy.learning"},
     "policy.look": LEAVES | {"policy.robot", "policy.data", "policy.looking"},

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from policy.errors import InputError
 from policy.learning.model import Policy
+from policy.running import reference
+from policy.running.reference import Reference
 
 OPSET, IR = 20, 9  # what ONNX Runtime 1.17 and all later ones read
 TOLERANCE = 1e-4  # of the range of each action
@@ -49,6 +51,27 @@ def write_graph(policy: Policy, path: Path) -> None:
     onnx.save(model, path)
 
 
+def with_chance(policy: Policy, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A batch of frames with what no recording holds: noise, and the memory of frames before."""
+    generator, inputs = torch.Generator().manual_seed(0), policy.spec.inputs()
+    absent = [name for name in policy.inputs if name not in batch]
+    frames = len(batch["state"])
+    return batch | {name: torch.randn((frames, *inputs[name][1]), generator=generator) for name in absent}
+
+
+def answers(policy: Policy, batch: dict[str, Tensor], action_range: np.ndarray) -> Reference:
+    """A few frames of a batch, evenly spread, with what torch answers to them."""
+    rows = torch.linspace(0, len(batch["state"]) - 1, reference.FRAMES).long()
+    inputs = [batch[name][rows] for name in policy.inputs]
+    with torch.no_grad():
+        outputs = policy(*inputs)
+    return Reference(
+        {name: value.numpy() for name, value in zip(policy.inputs, inputs, strict=True)},
+        {name: value.numpy() for name, value in zip(policy.outputs, outputs, strict=True)},
+        action_range,
+    )
+
+
 def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_range: np.ndarray) -> float:
     """The largest difference of torch and ONNX Runtime on a batch of frames; `InputError` beyond the tolerance.
 
@@ -57,11 +80,6 @@ def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_ra
     """
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     frames = len(batch["state"])
-    generator = torch.Generator().manual_seed(0)
-    for name in policy.inputs:  # what no recording holds: noise, and the memory of frames before
-        if name not in batch:
-            shape = (frames, *policy.spec.inputs()[name][1])
-            batch = batch | {name: torch.randn(shape, generator=generator)}
     difference = 0.0
     for size in (1, 3, frames):
         for start in range(0, min(4 * size, frames), size):

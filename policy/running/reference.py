@@ -17,7 +17,8 @@ FILE = "reference.npz"
 FRAMES = 4  # that are saved
 MADE_UP_SEED = 0
 # Largest and mean difference that a graph of each precision may have from float32, as a share of the action range.
-TOLERANCE = {"fp32": (1e-3, 1e-4), "fp16": (2e-2, 2e-3), "int8": (0.2, 1e-2)}
+# In 8 bits a frame in which the policy could do either of two things may go the other way: the mean judges.
+TOLERANCE = {"fp32": (1e-3, 1e-4), "fp16": (2e-2, 2e-3), "int8": (0.5, 1e-2)}
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
 

@@ -1,0 +1,32 @@
+"""A model folder that appears whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from policy.errors import InputError
+
+
+@contextmanager
+def new(out: Path) -> Iterator[Path]:
+    """A folder to write a model into, which takes the place of `out` at the end, unless there is an error.
+
+    `InputError` if `out` is something else than a model folder, or cannot be written.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "policy.onnx").exists()):
+        raise InputError(f"{out} exists and is not a model folder; give another --out")
+    aside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        old = out.with_name(f".{out.name}.old")
+        if out.exists():
+            out.rename(old)
+        aside.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}; free space or give another --out") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
