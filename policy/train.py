@@ -36,16 +36,20 @@ def train(
     weights: Path | None = None,
     skip_bad: bool = False,
     compile_model: bool = False,
+    keep: Path | None = None,
 ) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` are spent.
 
-    `weights` is a run whose weights are taken over, as far as the recipes agree. `skip_bad` leaves out bags that
+    `weights` is a run, or an exported policy, whose weights are taken over, as far as the recipes agree. `keep` are
+    bags of what these weights do already and are not to forget: half of each batch. `skip_bad` leaves out bags that
     cannot be used or would be learned wrongly (policy.check names them). `compile_model` takes a minute or two at the
-    beginning and makes each step shorter. `InputError` for bags, recipe or
-    contract that do not fit, or an `out` that holds another recipe's run.
+    beginning and makes each step shorter. `InputError` for bags, recipe or contract that do not fit, or an `out` that
+    holds another recipe's run.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
+    if keep is not None and weights is None:
+        raise InputError(f"--keep {keep} is for weights that are not to forget: give --weights as well")
     if out.is_file():
         raise InputError(f"--out {out} is a file, expected a folder for the run; give another name")
     # Without this, processes on a machine with CPUs only do not find each other.
@@ -60,7 +64,8 @@ def train(
     if found:
         _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
     failures = "return_to_go" in chosen.encoders
-    cache = open_cache(bags, robot, picture_size(chosen), skip_bad=skip_bad, failures=failures, read=Text().read)
+    size = picture_size(chosen)
+    cache = open_cache(bags, robot, size, skip_bad=skip_bad, failures=failures, read=Text().read, keep=keep)
     _report(cache.findings, accelerator.is_main_process)
     torch.manual_seed(chosen.training.seed)
     policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)
@@ -81,6 +86,7 @@ def train(
         + (f" --samples {samples}" if samples else "")
         + (f" --minutes {minutes:g}" if minutes else "")
         + (f" --weights {weights}" if weights else "")
+        + (f" --keep {keep}" if keep else "")
         + (" --skip-bad" if skip_bad else "")
         + (" --compile" if compile_model else ""),
     }
@@ -120,7 +126,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; continues if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
-    parser.add_argument("--weights", type=Path, help="folder of a run whose weights to begin with")
+    parser.add_argument("--weights", type=Path, help="run, or exported policy, whose weights to begin with")
+    parser.add_argument("--keep", type=Path, help="bags of what these weights do already, as half of each batch")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the learning rate is 0 at its end")
     parser.add_argument("--skip-bad", action="store_true", help="leave out, by name, bags that cannot be used")
     parser.add_argument("--compile", action="store_true", help="torch.compile: for trainings of half an hour and more")
@@ -135,6 +142,7 @@ def main() -> None:
         args.weights,
         args.skip_bad,
         args.compile,
+        args.keep,
     )
 
 

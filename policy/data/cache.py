@@ -58,6 +58,7 @@ class Cache:
     incomplete: np.ndarray  # bool (E,): not carried out: another instruction follows, or it ends on the way
     until: np.ndarray  # int64 (E,) ns: when the next instruction was given
     returns: np.ndarray  # float32 (E,): 1 where the recording is marked as a success, 0 as a failure, else nan
+    kept: np.ndarray  # bool (E,): of `keep`, what a policy does already and is not to forget
     bags: list[str]  # (E,) where it was recorded
     sources: list[tuple[str, ...]]  # (E,) the recordings that the bag was made of: itself where it was made of none
     recording: np.ndarray  # int32 (N,): frames of one recording follow each other without a jump of the clock
@@ -74,15 +75,42 @@ def open_cache(
     skip_bad: bool = False,
     failures: bool = False,
     read: Callable[[str], object] | None = None,
+    keep: Path | None = None,
 ) -> Cache:
     """Open the cache of a folder of bags, decoding first what it lacks.
 
     Pictures are kept at `size` x `size`, the size that the policy reads, or as the cameras give them. With `skip_bad`
     bags that cannot be used or have a finding that is an error are left out, and named in a finding. Recordings that
     are marked as failures are left out and named, unless `failures` are asked for. `read` is the sentence encoder and
-    raises `InputError` for an instruction that it cannot read.
+    raises `InputError` for an instruction that it cannot read. `keep` is a second folder of bags, which come after the
+    others and are named with the folder's name before theirs.
     `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
     """
+    whole, refused = _read(bags, contract, size, processes, skip_bad)
+    first_kept = len(whole)
+    if keep is not None:
+        others, also_refused = _read(keep, contract, size, processes, skip_bad)
+        whole += [_below(keep.name, bag) for bag in others]
+        refused |= {f"{keep.name}/{name}": why for name, why in also_refused.items()}
+    kept = {bag.name for bag in whole[first_kept:]}
+    if read is not None:
+        _check_instructions(whole, read)
+    if skip_bad:
+        refused |= {b.name: wrong[0].what for b in whole if (wrong := findings.errors(b.recording.findings))}
+        whole = [bag for bag in whole if bag.name not in refused]
+    if not failures:
+        whole = [_without_failure(bag) for bag in whole]
+    cache = _joined(contract, size, whole, bags, kept)
+    if refused:
+        figures = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
+        cache.findings.append(Finding("warning", "bags are left out", figures, "mend them or take them away"))
+    return cache
+
+
+def _read(
+    bags: Path, contract: Contract, size: int | None, processes: int, skip_bad: bool
+) -> tuple[list[CachedBag], dict[str, str]]:
+    """The bags of a folder, decoded where they were not, and why others cannot be used."""
     base = bags if bags.is_dir() else bags.parent
     found = {recording.name: recording for recording in sources.find(bags)}
     folder = base / ".cache" / key(contract, size)
@@ -106,19 +134,13 @@ def open_cache(
             f"cannot write the cache of frames in {folder}: {error.strerror or error}; "
             "free space or give a folder that can be written; what is decoded stays"
         ) from error
-    whole = [bag for bag in known.values() if bag is not None]
-    if read is not None:
-        _check_instructions(whole, read)
-    if skip_bad:
-        refused |= {b.name: wrong[0].what for b in whole if (wrong := findings.errors(b.recording.findings))}
-        whole = [bag for bag in whole if bag.name not in refused]
-    if not failures:
-        whole = [_without_failure(bag) for bag in whole]
-    cache = _joined(contract, size, whole, bags)
-    if refused:
-        figures = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
-        cache.findings.append(Finding("warning", "bags are left out", figures, "mend them or take them away"))
-    return cache
+    return [bag for bag in known.values() if bag is not None], refused
+
+
+def _below(folder: str, bag: CachedBag) -> CachedBag:
+    """The bag, named with its folder, so that one of the same name elsewhere is another."""
+    of = tuple(f"{folder}/{name}" for name in bag.recording.sources)
+    return replace(bag, name=f"{folder}/{bag.name}", recording=replace(bag.recording, sources=of))
 
 
 def _without_failure(bag: CachedBag) -> CachedBag:
@@ -143,7 +165,7 @@ def key(contract: Contract, size: int | None) -> str:
     return hashlib.sha256(json.dumps([FORMAT, raw, size]).encode()).hexdigest()[:12]
 
 
-def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder: Path) -> Cache:
+def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder: Path, kept: Container[str]) -> Cache:
     """The frames of all bags, one after the other."""
     runs = [(bag, run) for bag in bags for run in bag.recording.runs]
     dropped = sum((bag.recording.dropped for bag in bags), Counter[str]())
@@ -180,6 +202,7 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         returns=np.array(
             [np.nan if bag.recording.success is None else bag.recording.success for bag, _, _ in parts], "f4"
         ),
+        kept=np.array([bag.name in kept for bag, _, _ in parts]),
         bags=[bag.name for bag, _, _ in parts],
         sources=[bag.recording.sources for bag, _, _ in parts],
         recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),

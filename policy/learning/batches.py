@@ -49,8 +49,11 @@ class Batches:
         left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]
         self.train = np.flatnonzero(trained[cache.episode] & ~left_out)
         self.held_out = np.flatnonzero(held_out[cache.episode])
-        self._shuffled = (-1, np.empty(0, np.int64))  # epoch and its order
-        if not len(self.train):
+        kept = cache.kept[cache.episode[self.train]]
+        # what is to be kept has half of each batch, however little of the other there is
+        self._pools = [self.train[~kept], self.train[kept]] if kept.any() else [self.train]
+        self._shuffled: dict[int, tuple[int, np.ndarray]] = {}  # pool -> epoch and its order
+        if not all(len(pool) for pool in self._pools):
             raise InputError(
                 f"nothing to train on: {len(sources)} recordings, of which held_out takes all; record "
                 "more or lower held_out in the recipe"
@@ -100,17 +103,23 @@ class Batches:
     def _order(self, step: int) -> np.ndarray:
         """The windows of a step's batch over all processes: epoch after epoch, each in its own random order."""
         size = self.recipe.batch_size // self.frames
+        shares = [size] if len(self._pools) == 1 else [size - size // 2, size // 2]
+        return np.concatenate([self._from(pool, step, share) for pool, share in enumerate(shares)])
+
+    def _from(self, pool: int, step: int, size: int) -> np.ndarray:
+        """The windows of a step's batch that come from one pool, (size,)."""
+        train = self._pools[pool]
         positions = np.arange(step * size, (step + 1) * size)
-        epochs, within = np.divmod(positions, len(self.train))
-        shuffled = np.concatenate([self._epoch(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)])
-        indices: np.ndarray = self.train[shuffled]
+        epochs, within = np.divmod(positions, len(train))
+        shuffled = [self._epoch(pool, epoch)[within[epochs == epoch]] for epoch in np.unique(epochs)]
+        indices: np.ndarray = train[np.concatenate(shuffled)]
         return indices
 
-    def _epoch(self, epoch: int) -> np.ndarray:
-        if self._shuffled[0] != epoch:
-            rng = np.random.default_rng([self.seed, 3, epoch])
-            self._shuffled = (epoch, rng.permutation(len(self.train)))
-        return self._shuffled[1]
+    def _epoch(self, pool: int, epoch: int) -> np.ndarray:
+        if self._shuffled.get(pool, (-1,))[0] != epoch:
+            rng = np.random.default_rng([self.seed, 3, epoch, *([pool] if pool else [])])
+            self._shuffled[pool] = epoch, rng.permutation(len(self._pools[pool]))
+        return self._shuffled[pool][1]
 
     def _windows(self, last: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
         """The windows that end in these frames.

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from policy.errors import InputError
+from policy.learning import exported_weights
 from policy.learning import recipe as recipes
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
@@ -120,21 +121,44 @@ def resume(folder: Path, policy: Policy, ema: dict[str, Tensor], optimizer: torc
 
 
 @torch.no_grad()
-def warm_start(policy: Policy, run: Path) -> None:
+def warm_start(policy: Policy, source: Path) -> None:
     """Copy into a policy what it has in common with another run's, normalisation included.
 
-    Each token group takes its own learned positions along. `InputError` if robot or horizon differ.
+    Each token group takes its own learned positions along. `source` may also be an exported policy, of the same recipe.
+    `InputError` if robot or horizon differ, or the exported policy's recipe.
     """
-    other, _ = load(run)
-    own, theirs = policy.state_dict(), other.state_dict()
-    common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
-    if "delta_mean" not in common:
-        raise InputError(f"{run} holds a policy of another robot or horizon; start from one of the same contract")
+    own = policy.state_dict()
+    if (source / exported_weights.FILE).exists():
+        policy.load_state_dict(own | _exported(own, source))
+        return
+    other, _ = load(source)
+    theirs = other.state_dict()
+    common = _alike(own, theirs, source)
     for name in policy.mixer.positions:
         name = f"mixer.{name}"
         if name in theirs and own[name].shape[1:] == theirs[name].shape[1:]:
             common[name] = _moved(own[name], theirs[name], policy.token_slices, other.token_slices)
     policy.load_state_dict(own | common)
+
+
+def _alike(own: dict[str, Tensor], theirs: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """Of their tensors those that fit."""
+    common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+    if "delta_mean" not in common:
+        raise InputError(f"{source} holds a policy of another robot or horizon; start from one of the same contract")
+    return common
+
+
+def _exported(own: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """The weights of an exported policy; what only training reads is not in it, and begins anew."""
+    common = _alike(own, exported_weights.read(source), source)
+    lacking = [name for name in own if name not in common and not name.startswith("objectives.")]
+    if lacking:
+        raise InputError(
+            f"{source} was exported from another recipe, or as int8 (it lacks {len(lacking)} of {len(own)} tensors: "
+            f"{', '.join(lacking[:3])}, ...); give the recipe that it was trained with, or the folder of its run"
+        )
+    return common
 
 
 def _moved(own: Tensor, theirs: Tensor, places: dict[str, slice], their_places: dict[str, slice]) -> Tensor:

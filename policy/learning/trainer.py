@@ -138,7 +138,8 @@ class Trainer:
         settings, device = self.settings, self.accelerator.device
         # Noise and dropout are seeded by the step, so that a resumed run draws the same.
         torch.manual_seed((settings.seed * 1_000_003 + self.step) * 64 + self.accelerator.process_index)
-        warmup = min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
+        # a short training warms up for a tenth of its time
+        warmup = min(1.0, max((self.step + 1) / max(1, settings.warmup_steps), 10 * progress))
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}

@@ -109,7 +109,7 @@ class Cameras(Encoder):
     def tokens_of(self, images: Sequence[Tensor], condition: Tensor) -> Tensor:
         """An image (B, h, w, 3) uint8 a camera to their tokens (B, C, width)."""
         x = torch.cat([self.prepare(name, image) for name, image in zip(self.images, images, strict=True)])
-        condition = torch.cat([condition + embedding for embedding in self.camera])
+        condition = (condition[:, None] + self.camera).transpose(0, 1).flatten(0, 1)
         return self.read(x, condition).view(len(images), images[0].shape[0], -1).transpose(0, 1)
 
     def prepare(self, name: str, image: Tensor) -> Tensor:

@@ -71,7 +71,9 @@ class Words(Encoder):
             x = x + self.settings.noise * torch.randn_like(x)
             kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.settings.drop_words)
             mask = torch.where(kept.any(1, keepdim=True), kept, mask)
-        scores = self.queries @ self.keys(x).transpose(1, 2) * self.queries.shape[-1] ** -0.5
+        # of rows, as the exporter keeps the weights of matrices under their names and others transposed, without one
+        keys, values = (layer(x.flatten(0, 1)).view(*mask.shape, -1) for layer in (self.keys, self.values))
+        scores = self.queries @ keys.transpose(1, 2) * self.queries.shape[-1] ** -0.5
         weights = torch.where(mask[:, None], scores.float(), -1e9).softmax(-1).to(x.dtype)
-        read: Tensor = weights @ self.values(x)
+        read: Tensor = weights @ values
         return read.flatten(1)
