@@ -2,7 +2,7 @@
 
     python -m benchmarks.continual --data data/continual --out out/continual
 
-    keep     each task onto the weights of before; half of each batch is of `--rehearsal` recordings of every earlier one
+    keep     each task onto the weights of before, half of each batch from `--rehearsal` recordings of every earlier one
     alone    each task onto the weights of before, from its own recordings alone
     anew     the last task and all before it together, from nothing, with the whole budget
 
