@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
+from policy.running import policy_server
 from policy.running.batching import Batching
+from policy.running.remote import RemoteSession
 from policy.running.session import Session
 from policy.running.tracker import Tracker
+from tests.policy_servers import Serving
 from tests.tiny import frame, write_model
 
 
@@ -89,3 +92,26 @@ def test_robots_of_one_session_get_what_each_gets_alone(tmp_path: Path) -> None:
     small.state = small.state[:-1]
     with pytest.raises(InputError, match="state"):
         tracker.infer(small)
+
+
+def test_robots_at_one_policy_server_share_its_runs(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    session = Session(tmp_path / "model", threads=1)
+    session.batching.window_s = None  # the first waits for the second
+    serving = Serving(lambda port: policy_server.bind(session, "tiny", "127.0.0.1", port))
+    try:
+        robots = [Tracker(RemoteSession(serving.url, session.contract, timeout_s=60)) for _ in range(2)]
+        seen = [frame(session.spec, 40), frame(session.spec, 200)]
+        for robot in robots:
+            robot.instruct("open the drawer")
+        with ThreadPoolExecutor(2) as pool:
+            chunks = list(pool.map(Tracker.infer, robots, seen))
+        assert (session.batching.runs, session.batching.calls) == (1, 2)
+        for robot, shown, chunk in zip(robots, seen, chunks, strict=True):
+            alone = Tracker(session)
+            alone.instruct("open the drawer")
+            outputs = session._graph.run(alone.inputs(shown))
+            np.testing.assert_allclose(chunk.actions, outputs["actions"][0], atol=1e-6)
+            robot.session.close()
+    finally:
+        serving.stop()
