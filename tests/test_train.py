@@ -21,6 +21,7 @@ from policy.learning.batches import Batches, picture_size
 from policy.learning.device import has_bfloat16
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
+from policy.learning.phrasings import Phrasings
 from policy.robot import contract
 from policy.spec import MODES
 from tests import small
@@ -182,6 +183,18 @@ def test_training_instructions_lie_between_phrasings_of_the_same_task(bags: Path
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(drawn[50:], np.repeat(other[None], 50, 0), atol=1e-6)
     assert ((drawn[:50] @ a + drawn[:50] @ b) > 1.5 * (a @ b)).all() and len(np.unique(drawn[:50, 0])) > 10
+
+
+def test_half_of_what_is_drawn_is_said_in_other_words_that_mean_the_same(bags: Path) -> None:
+    cache = dataset.open_cache(bags, contract.load("tabletop"))
+    phrasings, recorded = Phrasings(cache, 6), set(cache.instructions)
+    for episode, task in enumerate(cache.tasks):
+        of_task = [phrasings.sentences[i] for i in phrasings.of_episode[episode]]
+        known = {s for s, t in zip(cache.instructions, cache.tasks, strict=True) if t == task}
+        made = [s for s in of_task if s not in recorded]
+        assert 2 <= len(made) <= 6 and set(of_task) - set(made) == known
+        assert len(made) == len(set(made)) == len(of_task) - len(made)
+    assert not set(Phrasings(cache).sentences) - recorded, "none where none are asked for"
 
 
 def test_the_run_of_another_recipe_is_left_alone(bags: Path, path: Path, tmp_path: Path) -> None:

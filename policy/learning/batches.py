@@ -42,7 +42,7 @@ class Batches:
         self.reads = frozenset(Policy.describe(recipe, cache.contract.spec).reads)
         self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
         self.remembers = recipe.memory is not None
-        self.phrasings = Phrasings(cache)
+        self.phrasings = Phrasings(cache, self.recipe.paraphrases)
         self.context = ContextLabels(cache) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
         held_out, trained = _split(cache, self.recipe.held_out, self.seed)

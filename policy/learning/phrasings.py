@@ -3,26 +3,35 @@
 import numpy as np
 
 from policy.data.cache import Cache
+from policy.learning.sentence_variants import Variants
 from policy.running.text import Text
 
 
 class Phrasings:
-    """All N sentences of a cache, and for each episode those of its task; its own alone where it has no task label."""
+    """All N sentences of a cache, and for each episode those of its task; its own alone where it has no task label.
 
-    def __init__(self, cache: Cache) -> None:
-        self.sentences = sorted(set(cache.instructions))
+    With `paraphrases`, as many sentences at most are made for each task out of those that were recorded, in other words
+    that mean the same. They are half of what is drawn.
+    """
+
+    def __init__(self, cache: Cache, paraphrases: int = 0) -> None:
+        recorded = sorted(set(cache.instructions))
+        taught = {(task, s) for task, s in zip(cache.tasks, cache.instructions, strict=True) if task is not None}
+        made = reworded(sorted(taught), paraphrases) if paraphrases else {}
+        self.sentences = [*recorded, *sorted({s for sentences in made.values() for s in sentences} - set(recorded))]
         number = {sentence: i for i, sentence in enumerate(self.sentences)}
         tasks: dict[str, set[int]] = {}
-        for task, sentence in zip(cache.tasks, cache.instructions, strict=True):
-            if task is not None:
-                tasks.setdefault(task, set()).add(number[sentence])
-        groups = {task: np.array(sorted(numbers)) for task, numbers in tasks.items()}
+        for task, sentence in taught:
+            tasks.setdefault(task, set()).add(number[sentence])
+        groups = {}
+        for task, numbers in tasks.items():
+            others = np.array(sorted(number[s] for s in made.get(task, ()) if number[s] not in numbers), int)
+            groups[task] = np.concatenate([np.resize(sorted(numbers), max(len(numbers), len(others))), others])
         self.of_episode = [  # (E,) of numbers
             np.array([number[sentence]]) if task is None else groups[task]
             for task, sentence in zip(cache.tasks, cache.instructions, strict=True)
         ]
-        text = Text()
-        read = [text.read(sentence) for sentence in self.sentences]
+        read = Text().read_all(self.sentences)
         self.pooled = np.stack([one.pooled for one in read])  # (N, D)
         self.states = np.stack([one.states for one in read])  # (N, L, D)
         self.mask = np.stack([one.mask for one in read])  # (N, L)
@@ -44,3 +53,19 @@ class Phrasings:
         which = which.reshape(-1)
         drawn = first[which]
         return {name: mixed[which], f"{name}_tokens": self.states[drawn], f"{name}_mask": self.mask[drawn]}
+
+
+def reworded(taught: list[tuple[str, str]], most: int) -> dict[str, list[str]]:
+    """Task -> at most `most` sentences that mean the same as those that were taught, pairs of task and sentence.
+
+    None only puts "please" before or after a sentence: that is what evaluations ask for, who want to know whether an
+    instruction is understood in other words.
+    """
+    made: dict[str, list[str]] = {}
+    known = {sentence for _, sentence in taught}
+    for sentence, task in Variants(taught, alike=lambda *_: False).sentences.items():
+        polite = sentence.startswith("please ") or sentence.endswith(" please")
+        if task is not None and sentence not in known and not polite:
+            made.setdefault(task, []).append(sentence)
+    rng = np.random.default_rng(0)
+    return {task: [all_[i] for i in sorted(rng.permutation(len(all_))[:most])] for task, all_ in made.items()}

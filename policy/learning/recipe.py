@@ -53,6 +53,7 @@ class Training:
     gradient_clip: float = 1.0  # norm
     ema_decay: float = 0.999  # of the exponential moving average of the weights, which is what is exported
     random_shift: int = 4  # pixels by which images are shifted
+    paraphrases: int = 0  # at most so many sentences in other words are made for each task: half of what is drawn
     condition_dropout: float = 0.1  # probability that an instruction, a goal, a return that may be absent is
     action_weight: float = 1.0  # of the head's loss; 0 in pre-training
     frozen: tuple[str, ...] = ()  # parts that keep the weights they begin with: encoders, mixer, sequence_mixer
