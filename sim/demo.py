@@ -19,7 +19,7 @@ from policy.errors import InputError, exit_code
 from policy.running.session import Session
 from sim import headless
 from sim import html_page as page
-from sim.demo_stage import DemoStage, Step
+from sim.demo_stage import DemoStage, Step, after
 from sim.nearest_task import nearest_task
 from sim.video import Video
 from sim.worlds import DEFAULT, load
@@ -27,6 +27,7 @@ from sim.worlds.interface import Task, World
 
 CHAIN = 5  # tasks in a row
 SIMILAR = 0.6  # cosine similarity from which a sentence is taken to mean a task
+REFUSED = "Refused"
 EXAMPLES = 3  # phrasings in a message
 
 
@@ -115,7 +116,7 @@ def main() -> None:
             steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, session.tasks)
     headline = _headline(steps)
     _write_page(out, headline, steps, command)
-    console.print(f"[bold]{headline}[/] in {monotonic() - began:.0f} s")
+    console.print(f"[bold]{headline}[/]" + ("" if headline == REFUSED else f" in {monotonic() - began:.0f} s"))
     console.print(f"film {out / 'video.mp4'}", f"page {out / 'index.html'}", sep="\n", soft_wrap=True)
 
 
@@ -131,27 +132,36 @@ def _judging_task(sentence: str, tasks: Mapping[str, Task], console: Console) ->
     return nearest.task if judged else None
 
 
+def _success(steps: list[Step]) -> bool | None:
+    """Whether all that is judged is done; what is interrupted is not judged. None: nothing is."""
+    judged = [s.success for s in steps if s.success is not None]
+    return all(judged) if judged else None
+
+
 def _headline(steps: list[Step]) -> str:
     judged = [s for s in steps if s.success is not None]
     if not judged:
         return "Followed, not judged"
+    if len(steps) == 1 and steps[0].refused:
+        return REFUSED
     return f"{sum(bool(s.success) for s in judged)} of {len(judged)} done"
 
 
 def _write_page(out: Path, headline: str, steps: list[Step], command: str) -> None:
-    success = None if all(s.success is None for s in steps) else all(s.success for s in steps)
     rows = "".join(
         f"<li><q>{html.escape(s.instruction)}</q> <small>{s.task or 'no known task'}</small><br>"
-        f"{html.escape(s.outcome)} after {s.seconds:.1f} s</li>"
+        f"{html.escape(s.outcome)}{after(s)}</li>"
         for s in steps
     )
+    success = _success(steps)
+    badge = "refused" if headline == REFUSED else {True: "done", False: "not done", None: "not judged"}[success]
     page.write(
         out / "index.html",
         "demo.html",
         headline=headline,
         steps=rows,
         command=html.escape(command),
-        film=page.film("video.mp4", success, headline, " → ".join(s.instruction for s in steps), command),
+        film=page.film("video.mp4", success, badge, headline, " → ".join(s.instruction for s in steps), command),
     )
 
 

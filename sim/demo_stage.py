@@ -10,7 +10,7 @@ from sim.rollout import SimulatedLoop
 from sim.video import RATE, Video
 from sim.worlds.interface import Task, World
 
-SIZE = (480, 640)  # height, width of the film
+SIZE = (360, 480)  # height, width of the film
 LINGER = RATE // 2  # frames for which the outcome stays on the film
 UNJUDGED_STEPS = 240  # how long an instruction is followed that means no known task
 INTERRUPTED = "interrupted with an object in the hand"
@@ -27,6 +27,12 @@ class Step:
     success: bool | None
     seconds: float
     outcome: str
+    refused: bool = False
+
+
+def after(step: Step) -> str:
+    """How long it took; a refusal takes no time."""
+    return "" if step.refused else f" after {step.seconds:.1f} s"
 
 
 class DemoStage:
@@ -37,21 +43,24 @@ class DemoStage:
         self._robot = SimulatedLoop(world, session)
 
     def perform(self, instruction: str, task: Task | None, number: str) -> Step:
-        """Follow one instruction until its task is done or its time is up; without a task for UNJUDGED_STEPS."""
-        began, title = self._world.time_ns, f"{number} {instruction}"
-        success: bool | None = None
+        """Follow one instruction until its task is done, it is refused or its time is up (no task: UNJUDGED_STEPS)."""
+        began, title, held, success = self._world.time_ns, f"{number} {instruction}", 0, False
         with self._console.status(f"{number} [bold]{escape(instruction)}[/]"):
-            if task is None:
-                self._robot.instruct(instruction)
-                for _ in range(UNJUDGED_STEPS):
-                    self._robot.step()
-                    self._shoot(title)
-            else:
-                success = self._robot.perform(instruction, task, lambda: self._shoot(title)).success
-        outcome = f"refused: {self._robot.refused}" if self._robot.refused else OUTCOMES[success]
+            self._robot.instruct(instruction)
+            for _ in range(task.steps if task is not None else UNJUDGED_STEPS):
+                self._robot.step()
+                self._shoot(title)
+                held = held + 1 if task is not None and task.success(self._world) else 0
+                success = held == self._world.success_steps
+                if success or self._robot.refused:
+                    break
+        refused = self._robot.refused
+        outcome = f"refused: {refused}" if refused else OUTCOMES[None if task is None else success]
         for _ in range(LINGER):
-            self._shoot(f"{title}: {outcome}")
-        return self._print(Step(instruction, task.name if task else None, success, self._since(began), outcome), number)
+            self._shoot(f"{title}: {'refused' if refused else outcome}")
+        judged = None if task is None and not refused else success
+        name = task.name if task else None
+        return self._print(Step(instruction, name, judged, self._since(began), outcome, bool(refused)), number)
 
     def interrupt(self, instruction: str, task: Task, number: str, after: int) -> Step:
         """Follow one instruction until the hand has been in contact for `after` control steps, or the task is done."""
@@ -73,8 +82,7 @@ class DemoStage:
 
     def _print(self, step: Step, number: str) -> Step:
         self._console.print(
-            f"  {number} {escape(step.instruction)}: "
-            f"[{COLOURS[step.success]}]{escape(step.outcome)}[/] after {step.seconds:.1f} s",
+            f"  {number} {escape(step.instruction)}: [{COLOURS[step.success]}]{escape(step.outcome)}[/]{after(step)}",
             soft_wrap=True,
         )
         return step
@@ -84,4 +92,4 @@ class DemoStage:
         if estimate is not None:
             contact = ", in contact" if self._robot.loop.tracker.in_contact else ""
             text += f" [{estimate.mode}{contact}]"
-        self._film.add(self._world.render(self._world.show_camera, *SIZE), text)
+        self._film.add(self._world.film(*SIZE), text)

@@ -17,11 +17,9 @@ from policy.errors import InputError, exit_code
 from policy.running.policy_client import SCHEMES
 from policy.running.schedule import STRATEGIES
 from sim import headless, latency_evaluation, shift_evaluation, words_report
-from sim.evaluation_jobs import choose_films, plan
-from sim.evaluation_run import command, common_settings, film_all, play_all, write_json
-from sim.evaluation_worker import film_job, open_policy, play_job
-from sim.job_queue import workers
-from sim.report import summarise, write_page
+from sim.evaluation_page.row import MOST_FILMS
+from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.plain_report import KIND, summarise
 from sim.switch_evaluation import evaluate_switches
 from sim.worlds import DEFAULT, load
 
@@ -37,7 +35,7 @@ def main() -> None:
             f"--seed {args.seed} is a training seed; evaluation seeds start at {FIRST_SEED}: "
             f"give --seed {FIRST_SEED} or more"
         )
-    for name, least in (("episodes", 1), ("chains", 0), ("processes", 1)):
+    for name, least in (("episodes", 1), ("chains", 0), ("processes", 1), ("films", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()
@@ -70,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", help="default out/eval, with --switch out/switch, with --shift out/shift, with --words out/words"
     )
+    parser.add_argument("--films", type=int, default=MOST_FILMS, help="at most so many: one success a task, failures")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument(
@@ -98,18 +97,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
-    threads, out = 1 if args.processes > 1 else 2, Path(args.out)
+    out = Path(args.out)
     held_out = max(1, args.episodes // 4)
     settings = common_settings(args) | {"held_out": held_out, "chains": args.chains, "tasks": tasks}
     settings |= {"mapping": args.mapping} if args.mapping else {}
-    jobs = plan(tasks, load(args.world), args.episodes, held_out, args.chains, args.seed)
-    with workers(args.processes, open_policy, args.world, args.model, threads, args.mapping) as pool:
-        records = play_all(pool, play_job, jobs, out, settings, ("run", "seed"))
-        options = ("world", "episodes", "chains", "seed", "tasks", "out", *(("mapping",) if args.mapping else ()))
-        report = summarise(settings, records) | {"command": command(args, *options)}
-        report["videos"] = film_all(pool, film_job, choose_films(records, jobs), out / "videos")
-    write_json(out / "report.json", report)
-    write_page(out, report)
+    options = ("world", "episodes", "chains", "seed", "tasks", "out", *(("mapping",) if args.mapping else ()))
+    made = {"command": command(args, *options)}
+    report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     print(f"mean success {report['mean']:.1%}; report {out / 'report.json'}; page {out / 'index.html'}")
 
 

@@ -1,6 +1,5 @@
 """The episodes of an evaluation: each is a job with its own seed, which can be run again alone."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +8,15 @@ import numpy as np
 
 from policy.running.session import Session
 from sim.initial_states import start
-from sim.rollout import SimulatedLoop, Watch
+from sim.rollout import SimulatedLoop
 from sim.seams import Seams
 from sim.shifts import NONE, shift
+from sim.trace import Trace
 from sim.worlds.interface import World
 
 CHAIN = 5  # instructions in a row
-FAILURES = 2  # filmed for each task, next to one success
 Record = dict[str, Any]
-OnInstruction = Callable[[str, str], None]  # called with task and instruction whenever one is given
+Watch = Callable[[SimulatedLoop], None]  # called after each control step
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,12 @@ def play(
     job: EpisodeJob,
     world: World,
     session: Session,
-    on_instruction: OnInstruction | None = None,
-    watch: Watch | None = None,
+    watch: Watch = lambda _: None,
 ) -> Record:
-    """Run one job to its end and return its record, which is the same every time."""
+    """Run one job to its end and return its record, with "curves", which is the same every time."""
     rng = np.random.default_rng([job.seed, 1])  # for tasks and phrasings; the layout draws from the seed itself
     play_one = _chain if job.run == "chain" else _single
-    return play_one(job, world, session, rng, on_instruction or (lambda task, instruction: None), watch)
+    return play_one(job, world, session, rng, watch)
 
 
 def _single(
@@ -74,8 +72,7 @@ def _single(
     world: World,
     session: Session,
     rng: np.random.Generator,
-    on_instruction: OnInstruction,
-    watch: Watch | None,
+    watch: Watch,
 ) -> Record:
     task = instructed = world.every_task()[job.task]
     start(world, task, job.seed, job.start)
@@ -86,14 +83,19 @@ def _single(
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
     loop = SimulatedLoop(world, session, job.latency_ms * 1_000_000, job.schedule)
-    seams = Seams(loop) if job.schedule else None
+    seams, trace = Seams(loop) if job.schedule else None, Trace(loop)
+
+    def after() -> None:
+        trace.step()
+        if seams is not None and loop.instruction == instruction:
+            seams.step()
+        watch(loop)
+
     before = task.first(world)
     if before is not None:
         words = before.phrasings[rng.integers(len(before.phrasings))]
-        on_instruction(before.name, words)
-        first_success = loop.perform(words, before, watch).success
-    on_instruction(instructed.name, instruction)
-    outcome = loop.perform(instruction, task, seams.step if seams else watch)
+        first_success = loop.perform(words, before, after).success
+    outcome = loop.perform(instruction, task, after)
     first = {} if before is None else {"first": before.name, "first_success": first_success}
     return {
         "run": job.run,
@@ -107,6 +109,8 @@ def _single(
         "outcome": task.outcome(world),
         "steps": outcome.steps,
         "interventions": outcome.interventions,
+        "refused": loop.refused,
+        "curves": trace.curves(),
         **first,
     } | (_measured(job, seams, outcome.steps / session.spec.rate) if seams else {})
 
@@ -120,18 +124,22 @@ def _chain(
     world: World,
     session: Session,
     rng: np.random.Generator,
-    on_instruction: OnInstruction,
-    watch: Watch | None,
+    watch: Watch,
 ) -> Record:
     """Up to CHAIN tasks in one scene, until the first failure."""
     world.reset(np.random.default_rng(job.seed))
     robot, subtasks = SimulatedLoop(world, session), list[Record]()
+    trace = Trace(robot)
+
+    def after() -> None:
+        trace.step()
+        watch(robot)
+
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
         possible = [t for t in world.tasks.values() if t.possible(world)]
         task = possible[rng.integers(len(possible))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
-        on_instruction(task.name, instruction)
-        outcome = robot.perform(instruction, task, watch)
+        outcome = robot.perform(instruction, task, after)
         subtasks.append(
             {
                 "task": task.name,
@@ -142,23 +150,15 @@ def _chain(
             }
         )
     completed = sum(subtask["success"] for subtask in subtasks)
-    return {"run": job.run, "seed": job.seed, "completed": completed, "subtasks": subtasks}
+    return {
+        "run": job.run,
+        "seed": job.seed,
+        "completed": completed,
+        "subtasks": subtasks,
+        "curves": trace.curves(),
+    }
 
 
 def succeeded(record: Record) -> bool:
     """Whether the episode succeeded; a chain only as a whole."""
     return bool(record["completed"] == CHAIN if "completed" in record else record["success"])
-
-
-def choose_films(records: list[Record], jobs: list[EpisodeJob]) -> list[tuple[str, EpisodeJob]]:
-    """File name and job of each film: for each task its first failures and one success."""
-    seen: dict[tuple[str, bool], int] = defaultdict(int)
-    films = []
-    for record, job in zip(records, jobs, strict=True):
-        if job.run not in ("main", "chain"):
-            continue
-        name, success = job.task or "chain", succeeded(record)
-        if seen[name, success] < (1 if success else FAILURES):
-            seen[name, success] += 1
-            films.append((f"{name}-{'success' if success else f'failure-{seen[name, success]}'}", job))
-    return films

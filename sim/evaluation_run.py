@@ -4,9 +4,8 @@ import argparse
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,13 @@ from tqdm import tqdm
 from policy.errors import InputError
 from policy.running.models import find_model
 from policy.running.remote import RemoteSession, open_session
+from sim.evaluation_films import film_missing
+from sim.evaluation_page.curve_files import CurveFiles
+from sim.evaluation_page.view import Kind
+from sim.evaluation_page.written import LOG, REPORT, SETTINGS, write_errors, write_json, write_page, write_text
+from sim.job_queue import workers
 from sim.worlds import load
 
-LOG, SETTINGS = "episodes.jsonl", "settings.json"
 Record = dict[str, Any]
 
 
@@ -42,6 +45,22 @@ def command(args: argparse.Namespace, *options: str) -> str:
     return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
+def run_evaluation(
+    kind: Kind, settings: Record, args: argparse.Namespace, summarise: Callable[[list[Record]], Record]
+) -> Record:
+    """Play what is not yet played, write report, films and page; the report, as `summarise` makes it of the records."""
+    out, processes, jobs = Path(args.out), args.processes, kind.jobs(settings)
+    threads = 1 if processes > 1 else 2
+    prepare, arguments = kind.prepare(settings, threads)
+    with workers(processes, prepare, *arguments) as pool:
+        records = play_all(pool, kind.play, jobs, out, settings, kind.key)
+        report = summarise(records)
+        write_json(out / REPORT, report)
+        film_missing(pool, kind, jobs, records, out, args.films)
+    write_page(kind, out)
+    return report
+
+
 def play_all(
     pool: ProcessPoolExecutor,
     play: Callable[..., Record],
@@ -52,8 +71,8 @@ def play_all(
 ) -> list[Record]:
     """Every record, in the order of `jobs`: read from the log of a stopped run if it is there, else played.
 
-    `key` names the fields, of a job and of its record, that identify a job. Raises `InputError` if `out` holds a run
-    with other settings or cannot be written.
+    `key` names the fields, of a job and of its record, that identify a job. What a record has as "curves" goes to the
+    files of curves instead. Raises `InputError` if `out` holds a run with other settings or cannot be written.
     """
 
     def identity(of: Record) -> tuple[Any, ...]:
@@ -61,11 +80,14 @@ def play_all(
 
     path, names = out / LOG, [identity(asdict(job)) for job in jobs]
     done = {identity(record): record for record in _resume(out, settings)}
-    left = [job for job, name in zip(jobs, names, strict=True) if name not in done]
+    left = {name: (number, job) for number, (name, job) in enumerate(zip(names, jobs, strict=True)) if name not in done}
     progress = tqdm(total=len(jobs), initial=len(jobs) - len(left), unit="episode", smoothing=0.05)
     with write_errors(path), path.open("a") as log, progress:
-        for future in as_completed([pool.submit(play, job) for job in left]):
+        curves = CurveFiles(out, len(jobs))
+        for future in as_completed([pool.submit(play, job) for _, job in left.values()]):
             record = future.result()
+            if played := record.pop("curves", None):
+                curves.write(left[identity(record)][0], played)
             log.write(json.dumps(record) + "\n")
             log.flush()
             done[identity(record)] = record
@@ -73,36 +95,9 @@ def play_all(
     return [done[name] for name in names]
 
 
-def film_all(
-    pool: ProcessPoolExecutor, film: Callable[[Any, Path], Record], films: Iterable[tuple[str, Any]], folder: Path
-) -> list[Record]:
-    """What `film(job, path)` returns for the name and job of each film, in this order."""
-    with write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    futures = [pool.submit(film, job, folder / f"{name}.mp4") for name, job in films]
-    return [f.result() for f in tqdm(futures, desc="videos", unit="video")]
-
-
 def fingerprint(model: Path) -> str:
     """SHA-256 of a model folder's graph."""
     return hashlib.sha256((model / "policy.onnx").read_bytes()).hexdigest()
-
-
-def write_json(path: Path, content: Record) -> None:
-    """Write a JSON file under another name, then rename it."""
-    _write(path, json.dumps(content, indent=1) + "\n")
-
-
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission into an `InputError`."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror or error}); free space or give another --out; "
-            "the same command continues where it stopped"
-        ) from None
 
 
 def _resume(out: Path, settings: Record) -> Iterator[Record]:
@@ -123,13 +118,5 @@ def _resume(out: Path, settings: Record) -> Iterator[Record]:
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one short
     if whole != lines:
-        _write(log, "".join(whole))
+        write_text(log, "".join(whole))
     return map(json.loads, whole)
-
-
-def _write(path: Path, text: str) -> None:
-    with write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(path.suffix + ".part")
-        part.write_text(text)
-        part.replace(path)

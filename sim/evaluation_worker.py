@@ -1,21 +1,29 @@
 """What a worker process of an evaluation holds: one world and one policy; it plays and films episodes."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from policy.errors import InputError
 from policy.running.policy_client import PolicyServerError
 from policy.running.remote import open_session
 from policy.running.session import Session
-from sim.evaluation_jobs import EpisodeJob, Record, play, succeeded
+from sim import words_evaluation as words
+from sim.evaluation_jobs import EpisodeJob, Record, play
 from sim.video import Video
 from sim.worlds import load
 from sim.worlds.interface import World
 
-FILM_SIZE = (240, 320)  # height, width
+FILM_SIZE = (360, 480)  # height, width
 PATIENCE = 300.0  # s for an answer of a policy server, which takes no time of the simulated clock
 
 _world: World
 _session: Session
+
+
+def prepare(settings: Record, threads: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """What makes a worker ready for an evaluation."""
+    return open_policy, (settings["world"], settings["policy"], threads, settings.get("mapping"))
 
 
 def open_policy(world: str, model: str, threads: int, mapping: str | None = None) -> None:
@@ -33,21 +41,18 @@ def play_job(job: EpisodeJob) -> Record:
         raise InputError(f"{error}; what was played is kept: start the server and give the command again") from None
 
 
-def film_job(job: EpisodeJob, path: Path) -> Record:
+def play_words(job: words.WordsJob) -> Record:
+    """Play one sentence; its record."""
+    return words.play(job, _world, _session)
+
+
+def film_job(job: EpisodeJob, path: Path) -> None:
     """Play a job again from its seed and film it."""
-    instructions: list[str] = []
-
-    def watch() -> None:
-        film.add(_world.render(_world.show_camera, *FILM_SIZE), instructions[-1])
-
     with Video(path) as film:
-        record = play(job, _world, _session, lambda task, instruction: instructions.append(instruction), watch)
-    return {
-        "task": job.task or "chain",
-        "seed": job.seed,
-        "start": job.start,
-        "shift": job.shift,
-        "success": succeeded(record),
-        "instruction": " → ".join(instructions),
-        "file": f"{path.parent.name}/{path.name}",
-    }
+        play(job, _world, _session, lambda loop: film.add(_world.film(*FILM_SIZE), loop.instruction))
+
+
+def film_words(job: words.WordsJob, path: Path) -> None:
+    """Play one sentence again and film what is done."""
+    with Video(path) as film:
+        words.play(job, _world, _session, lambda loop: film.add(_world.film(*FILM_SIZE), loop.instruction))

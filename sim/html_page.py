@@ -25,11 +25,11 @@ def tiles(figures: list[tuple[str, str, str]]) -> str:
     )
 
 
-def film(file: str, success: bool | None, title: str, instruction: str, note: str) -> str:
-    """A card with a video, its outcome (success None: not judged) and the instruction."""
-    badge = {True: "success", False: "failure", None: "unjudged"}[success]
+def film(file: str, success: bool | None, badge: str, title: str, instruction: str, note: str) -> str:
+    """A card with a video, a badge coloured by its success (None: not judged) and the instruction."""
+    colour = {True: "success", False: "failure", None: ""}[success]
     return (
-        f'<figure class={badge}><video src="{html.escape(file)}" controls muted loop preload=metadata>'
-        f"</video><figcaption><i>{badge}</i><b>{html.escape(title)}</b><q>{html.escape(instruction)}</q>"
-        f"<small>{html.escape(note)}</small></figcaption></figure>"
+        f'<figure><video src="{html.escape(file)}" controls muted loop preload=metadata></video>'
+        f'<figcaption><span class="badge {colour}">{html.escape(badge)}</span><b>{html.escape(title)}</b>'
+        f"<q>{html.escape(instruction)}</q><small>{html.escape(note)}</small></figcaption></figure>"
     )

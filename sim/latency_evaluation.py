@@ -12,12 +12,13 @@ from policy.errors import InputError
 from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import Session
 from policy.spec import Spec
-from sim import html_page as page
 from sim.charts import curves
-from sim.evaluation_jobs import EpisodeJob, Record
-from sim.evaluation_run import command, common_settings, play_all, write_json
-from sim.evaluation_worker import open_policy, play_job
-from sim.job_queue import workers
+from sim.evaluation_jobs import EpisodeJob
+from sim.evaluation_page.row import Row
+from sim.evaluation_page.view import Kind, Record, Section, View
+from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.evaluation_worker import film_job, play_job, prepare
+from sim.plain_report import rate_cell, refusal
 from sim.success_rate import success_rate
 from sim.worlds import load
 from sim.worlds.interface import World
@@ -28,18 +29,13 @@ OPTIONS = ("latency-ms", "schedule", "world", "episodes", "seed", "tasks", "out"
 
 
 def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
-    """Play what is not yet played, write report and page."""
+    """Play what is not yet played, write report, films and page."""
     args.latency_ms, args.schedule = args.latency_ms or LATENCIES, args.schedule or "all"
     common, spec = common_settings(args), Session(args.model, 1, "cpu").spec
     latencies, schedules = _latencies(args.latency_ms), _schedules(args.schedule, spec)
-    out, threads = Path(args.out), 1 if args.processes > 1 else 2
+    out, made = Path(args.out), {"command": command(args, *OPTIONS)}
     settings = common | {"latencies_ms": latencies, "schedules": schedules, "tasks": tasks}
-    jobs = plan(load(args.world), schedules, latencies, tasks, args.episodes, args.seed)
-    with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
-        records = play_all(pool, play_job, jobs, out, settings, ("schedule", "latency_ms", "task", "seed"))
-    report = summarise(settings, records) | {"command": command(args, *OPTIONS)}
-    write_json(out / "report.json", report)
-    write_page(out, report)
+    report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     for name, rows in report["schedules"].items():
         print(f"{name}: " + ", ".join(f"{r['latency_ms']} ms {r['rate']:.1%}" for r in rows))
     print(f"report {out / 'report.json'}; page {out / 'index.html'}")
@@ -94,31 +90,78 @@ def _row(latency: int, played: list[Record]) -> dict[str, Any]:
     }
 
 
-def write_page(folder: Path, report: Record) -> None:
-    """Write index.html."""
-    head = "".join(
-        f"<th scope=col>{name}</th>"
-        for name in ("", "latency", "success", "95 %", "time to finish", "jerk at seams", "inside", "ratio")
+def _view(report: Record) -> View:
+    rates = {name: [(r["latency_ms"], r) for r in rows] for name, rows in report["schedules"].items()}
+    return View(
+        f"{report['policy']}: success under latency",
+        "The same episodes with each time from a frame to its chunk and each way in which chunks join.",
+        [
+            (name, f"{rows[-1]['rate']:.1%}", f"at {rows[-1]['latency_ms']} ms")
+            for name, rows in report["schedules"].items()
+        ],
+        [
+            Section("Success against latency", "Whiskers are 95 % Wilson intervals.", curves(rates, "latency, ms")),
+            Section(
+                "Figures",
+                "Time to finish: median over the successes. Jerk: root mean square of the third difference of the "
+                "commands, in velocity limits per s², where one chunk follows another and inside a chunk; the median "
+                "over the episodes.",
+                _table(report),
+            ),
+        ],
     )
+
+
+HEAD = ("", "latency", "success", "time to finish", "jerk at seams", "inside", "ratio")
+
+
+def _cells(r: Record) -> list[str]:
+    return [_figure(r["seconds"], " s"), _figure(r["jerk_seam"]), _figure(r["jerk_inside"]), _figure(r["jerk_ratio"])]
+
+
+def _table(report: Record) -> str:
+    head = "".join(f"<th scope=col>{name}</th>" for name in HEAD)
     lines = [
-        f"<tr><th scope=row>{html.escape(name)}</th><td>{r['latency_ms']} ms</td>"
-        f"<td>{r['rate']:.1%} of {r['episodes']}</td><td>{r['low']:.1%} to {r['high']:.1%}</td>"
-        f"<td>{_figure(r['seconds'], ' s')}</td><td>{_figure(r['jerk_seam'])}</td>"
-        f"<td>{_figure(r['jerk_inside'])}</td><td>{_figure(r['jerk_ratio'])}</td></tr>"
+        f"<tr><th scope=row>{html.escape(name)}</th><td>{r['latency_ms']} ms</td>{rate_cell(r)}"
+        + "".join(f"<td class=number>{cell}</td>" for cell in _cells(r))
+        + "</tr>"
         for name, rows in report["schedules"].items()
         for r in rows
     ]
-    page.write(
-        folder / "index.html",
-        "latency.html",
-        policy=html.escape(report["policy"]),
-        command=html.escape(report["command"]),
-        sha256=report["sha256"][:12],
-        chart=curves(
-            {name: [(r["latency_ms"], r) for r in rows] for name, rows in report["schedules"].items()}, "latency, ms"
-        ),
-        table=f"<table><tr>{head}</tr>{''.join(lines)}</table>",
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _markdown(report: Record) -> str:
+    """The figures as a table."""
+    lines = [
+        f"| {name} | {r['latency_ms']} ms | {r['rate']:.1%} of {r['episodes']} | {' | '.join(_cells(r))} |"
+        for name, rows in report["schedules"].items()
+        for r in rows
+    ]
+    head = ["| " + " | ".join(HEAD) + " |", "| --- " * len(HEAD) + "|"]
+    return "\n".join([*head, *lines]) + f"\n\nBy `{report['command']}`."
+
+
+def _row_of(record: Record) -> Row:
+    return Row(
+        record["seed"],
+        record["task"],
+        f"{record['schedule']}, {record['latency_ms']} ms",
+        bool(record["success"]),
+        record["seconds"],
+        record["instruction"],
+        record["start"],
+        note=refusal(record),
     )
+
+
+def _jobs(settings: Record) -> list[EpisodeJob]:
+    conditions = (settings["schedules"], settings["latencies_ms"], settings["tasks"])
+    return plan(load(settings["world"]), *conditions, settings["episodes"], settings["seed"])
+
+
+KEY = ("schedule", "latency_ms", "task", "seed")
+KIND = Kind(_jobs, KEY, play_job, _row_of, _view, _markdown, prepare, film_job)
 
 
 def _figure(value: float | None, unit: str = "") -> str:

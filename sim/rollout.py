@@ -45,6 +45,7 @@ class SimulatedLoop:
         self.monitor = SafetyMonitor(session.contract)
         self.interventions: dict[str, int] = {}
         self.command = world.setpoint()  # (A,) the set-point sent last
+        self.instruction = ""  # the newest one, refused or not
         self._dt = session.spec.dt_ns
         self._delay = -(-delay_ns // self._dt) * self._dt
         self._in_flight: tuple[Work, int] | None = None  # and when it is done [ns]
@@ -77,7 +78,7 @@ class SimulatedLoop:
 
         For a refused one `refused` says why; the arm rests, unless the old instruction is still in force.
         """
-        self.interventions, self._refused = {}, ""
+        self.instruction, self.interventions, self._refused = text, {}, ""
         try:
             self.loop.instruct(text, self.world.time_ns)
         except InputError as error:

@@ -6,34 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim import html_page as page
 from sim.charts import bars
-from sim.evaluation_jobs import EpisodeJob, Record
-from sim.evaluation_run import command, common_settings, film_all, play_all, write_json
-from sim.evaluation_worker import film_job, open_policy, play_job
-from sim.job_queue import workers
+from sim.evaluation_jobs import EpisodeJob
+from sim.evaluation_page.row import Row
+from sim.evaluation_page.view import Kind, Record, Section, View
+from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.evaluation_worker import film_job, play_job, prepare
+from sim.plain_report import rate_cell, refusal
 from sim.shifts import NONE, shift_names
 from sim.success_rate import success_rate
 from sim.worlds import load
-from sim.worlds.interface import World
+from sim.worlds.interface import RATE, World
 
 GOAL = 0.95  # of the success without the shift
 
 
 def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
-    """Play what is not yet played, write report, videos and page."""
+    """Play what is not yet played, write report, films and page."""
     shifts, out = shift_names(args.shift, load(args.world)), Path(args.out)
-    threads = 1 if args.processes > 1 else 2
     settings = common_settings(args) | {"shifts": shifts, "tasks": tasks}
-    jobs = plan(load(args.world), shifts, tasks, args.episodes, args.seed)
-    with workers(args.processes, open_policy, args.world, args.model, threads) as pool:
-        records = play_all(pool, play_job, jobs, out, settings, ("shift", "task", "seed"))
-        report = summarise(settings, records) | {
-            "command": command(args, "world", "shift", "episodes", "seed", "tasks", "out")
-        }
-        report["videos"] = film_all(pool, film_job, choose_films(records, jobs), out / "videos")
-    write_json(out / "report.json", report)
-    write_page(out, report)
+    made = {"command": command(args, "world", "shift", "episodes", "seed", "tasks", "out")}
+    report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     ratios = ", ".join(f"{name} {_percent(r['ratio'])}" for name, r in report["shifts"].items())
     print(f"of {report['without']['rate']:.1%} without: {ratios}; report {out / 'report.json'}")
 
@@ -74,17 +67,7 @@ def summarise(settings: Record, records: list[Record]) -> Record:
     }
 
 
-def choose_films(records: list[Record], jobs: list[EpisodeJob]) -> list[tuple[str, EpisodeJob]]:
-    """File name and job of each film: for each shift its first failure, or its first success."""
-    films: dict[str, tuple[EpisodeJob, bool]] = {}
-    for record, job in zip(records, jobs, strict=True):
-        if job.shift != NONE and (job.shift not in films or (films[job.shift][1] and not record["success"])):
-            films[job.shift] = job, record["success"]
-    return [(f"{name}-{'success' if success else 'failure'}", job) for name, (job, success) in films.items()]
-
-
-def write_page(folder: Path, report: Record) -> None:
-    """Write index.html beside the videos."""
+def _view(report: Record) -> View:
     without = report["without"]
     rows = [("as it is", without, "start"), *((name, r, "task") for name, r in report["shifts"].items())]
     tiles = [("without a shift", f"{without['rate']:.1%}", f"{without['episodes']} episodes")]
@@ -92,29 +75,55 @@ def write_page(folder: Path, report: Record) -> None:
         (name, _percent(r["ratio"]), "of that without" + ("" if _reached(r) else ": too little"))
         for name, r in report["shifts"].items()
     ]
-    head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name, _, _ in rows)
-    lines = [
-        f"<tr><th scope=row>{html.escape(task)}</th>"
-        + "".join(f"<td>{r['tasks'][task]['successes']}/{r['tasks'][task]['episodes']}</td>" for _, r, _ in rows)
-        + "</tr>"
-        for task in without["tasks"]
-    ]
-    ratios = "".join(f"<td>{_ratio(r)}</td>" for _, r, _ in rows)
-    films = [
-        page.film(v["file"], v["success"], v["shift"], v["instruction"], f"{v['task']}, seed {v['seed']}")
-        for v in report["videos"]
-    ]
-    page.write(
-        folder / "index.html",
-        "shift.html",
-        policy=html.escape(report["policy"]),
-        command=html.escape(report["command"]),
-        sha256=report["sha256"][:12],
-        tiles=page.tiles(tiles),
-        chart=bars(rows),
-        table=f"<table><tr><td></td>{head}</tr><tr><th scope=row>ratio</th>{ratios}</tr>{''.join(lines)}</table>",
-        films="".join(films),
+    return View(
+        f"{report['policy']}: other lights, colours, cameras",
+        "The same episodes as they are and with each shift, none of which is in a recording.",
+        tiles,
+        [
+            Section("Success with each shift", "Whiskers are 95 % Wilson intervals.", bars(rows)),
+            Section("Each task", "The ratio is to the success without a shift.", _table(rows, without["tasks"])),
+        ],
     )
+
+
+def _table(rows: list[tuple[str, Record, str]], tasks: Sequence[str]) -> str:
+    """A row for each shift, a column for each task."""
+    head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in ("success", "ratio", *tasks))
+    lines = [
+        f"<tr><th scope=row>{html.escape(name)}</th>{rate_cell(r)}<td>{_ratio(r)}</td>"
+        + "".join(f"<td>{r['tasks'][task]['successes']}/{r['tasks'][task]['episodes']}</td>" for task in tasks)
+        + "</tr>"
+        for name, r, _ in rows
+    ]
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _row(record: Record) -> Row:
+    return Row(
+        record["seed"],
+        record["task"],
+        record["shift"],
+        bool(record["success"]),
+        record["steps"] / RATE,
+        record["instruction"],
+        record["start"],
+        note=refusal(record),
+    )
+
+
+def _markdown(report: Record) -> str:
+    """The figures as a table."""
+    rows = {"as it is": report["without"], **report["shifts"]}
+    lines = [f"| {name} | {r['rate']:.1%} of {r['episodes']} | {_ratio(r) or '–'} |" for name, r in rows.items()]
+    return "\n".join(["| shift | success | ratio |", "| --- | --- | --- |", *lines]) + f"\n\nBy `{report['command']}`."
+
+
+def _jobs(settings: Record) -> list[EpisodeJob]:
+    world = load(settings["world"])
+    return plan(world, settings["shifts"], settings["tasks"], settings["episodes"], settings["seed"])
+
+
+KIND = Kind(_jobs, ("shift", "task", "seed"), play_job, _row, _view, _markdown, prepare, film_job)
 
 
 def _reached(rate: Record) -> bool:

@@ -7,15 +7,17 @@ near_misses    things or doings that are not there: followed?   any task of the 
 pairs          two tasks in one sentence: half done and reported done?
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from policy.running.session import Session
+from sim.evaluation_jobs import Watch
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
+from sim.trace import Trace
 from sim.worlds.interface import Sentences, Task, World
 
 RUNS = ("order", "negated", "under_way", "near_misses", "pairs")
@@ -62,19 +64,26 @@ class Held:
                 self.done.add(name)
 
 
-def play(job: WordsJob, world: World, session: Session) -> Record:
-    """Give one sentence and record which tasks are done, and what the policy reports."""
+def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _: None) -> Record:
+    """Give one sentence and record which tasks are done, and what the policy reports; with "curves"."""
     tasks = [world.tasks[name] for name in job.tasks]
     _lay_out(job, tasks, world)
     watched = _watched(job, tasks, world)
     already = {name for name, task in watched.items() if task.success(world)}
     held, robot = Held(world, watched), SimulatedLoop(world, session)
+    trace = Trace(robot)
+
+    def step() -> None:
+        robot.step()
+        trace.step()
+        watch(robot)
+
     if job.run == "under_way":
-        _begin(robot, tasks[0], job.seed)
+        _begin(robot, tasks[0], job.seed, step)
     robot.instruct(job.sentence)
     most = sum(task.steps for task in tasks) or max(task.steps for task in world.tasks.values())
     for _ in range(most):
-        robot.step()
+        step()
         held.step()
         if robot.refused and not robot.scheduled:
             break
@@ -91,14 +100,15 @@ def play(job: WordsJob, world: World, session: Session) -> Record:
         "done_at_the_end": success,
         "refused": robot.refused,
         "reported_done": bool(robot.loop.tracker.finished and not robot.loop.following),
+        "curves": trace.curves(),
     }
 
 
-def _begin(robot: SimulatedLoop, task: Task, seed: int) -> None:
+def _begin(robot: SimulatedLoop, task: Task, seed: int, step: Callable[[], None]) -> None:
     """Follow an instruction of the task until the hand touches something, or nearly."""
     robot.instruct(task.phrasings[int(np.random.default_rng([seed, 1]).integers(len(task.phrasings)))])
     for _ in range(UNDER_WAY):
-        robot.step()
+        step()
         if robot.world.contact:
             return
 

@@ -7,31 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from policy.errors import unknown
-from policy.running.session import Session
-from sim import html_page as page
 from sim.charts import bars
-from sim.evaluation_run import command, common_settings, play_all, write_json
-from sim.job_queue import workers
+from sim.evaluation_page.row import Row
+from sim.evaluation_page.view import Kind, Section, View
+from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.evaluation_worker import film_words, play_words, prepare
+from sim.plain_report import refusal
 from sim.success_rate import success_rate
-from sim.words_evaluation import RUNS, Record, WordsJob, plan, play
+from sim.words_evaluation import RUNS, Record, WordsJob, plan
 from sim.worlds import load
-from sim.worlds.interface import World
-
-_world: World  # one of each in every worker process
-_session: Session
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Play what is not yet played, write report and page."""
-    runs, out = _runs(args.words), Path(args.out)
-    threads = 1 if args.processes > 1 else 2
-    settings = common_settings(args) | {"runs": runs}
-    jobs = plan(runs, load(args.world).sentences, args.episodes, args.seed)
-    with workers(args.processes, _open, args.world, args.model, threads) as pool:
-        records = play_all(pool, _play, jobs, out, settings, ("run", "seed"))
-    report = summarise(settings, records) | {"command": command(args, "world", "words", "episodes", "seed", "out")}
-    write_json(out / "report.json", report)
-    write_page(out, report)
+    """Play what is not yet played, write report, films and page."""
+    out, settings = Path(args.out), common_settings(args) | {"runs": _runs(args.words)}
+    made = {"command": command(args, "world", "words", "episodes", "seed", "out")}
+    report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     print("; ".join(f"{name} {text}" for name, text, _ in figures(report)) + f"; report {out / 'report.json'}")
 
 
@@ -136,26 +127,45 @@ def figures(report: Record) -> list[tuple[str, str, str]]:
     ]
 
 
-def write_page(folder: Path, report: Record) -> None:
-    """Write index.html."""
+def _view(report: Record) -> View:
     order = report.get("order", {"tasks": {}})["tasks"]
-    rows = [(task, r["done"], "task") for task, r in order.items()]
     wrong = [
         f"<li>{run}: <q>{html.escape(text)}</q></li>"
         for run in report["runs"]
         if run != "order"
         for text in report[run]["sentences"]
     ]
-    page.write(
-        folder / "index.html",
-        "words.html",
-        policy=html.escape(report["policy"]),
-        command=html.escape(report["command"]),
-        sha256=report["sha256"][:12],
-        tiles=page.tiles([(name, text, remark) for name, text, remark in figures(report)]),
-        chart=bars(rows),
-        sentences="".join(wrong) or "<li>none</li>",
+    chart = bars([(task, r["done"], "task") for task, r in order.items()])
+    sections = [Section("Sentences that went wrong", "", f"<ul>{''.join(wrong) or '<li>none</li>'}</ul>")]
+    if order:
+        remark = "The instruction's task is done; whiskers are 95 % Wilson intervals."
+        sections.insert(0, Section("Where both readings are possible", remark, chart))
+    return View(
+        f"{report['policy']}: words", "Frozen sentences that no policy is trained on.", figures(report), sections
     )
+
+
+def _row(record: Record) -> Row:
+    """Success: what a sentence asks for is done, or what it forbids, or what is not there, is not."""
+    run, done = record["run"], set(record["done"])
+    as_asked = _obeyed(record) if run == "order" else done == (set(record["tasks"]) if run == "pairs" else set())
+    notes = [refusal(record), f"done: {', '.join(sorted(done))}" if done else ""]
+    task = " + ".join(record["tasks"]) or "none"
+    return Row(record["seed"], task, run, as_asked, None, record["sentence"], note="; ".join(filter(None, notes)))
+
+
+def _markdown(report: Record) -> str:
+    """The figures as a table."""
+    lines = [f"| {name} | {text} | {remark} |" for name, text, remark in figures(report)]
+    return "\n".join(["| | | |", "| --- | --- | --- |", *lines]) + f"\n\nBy `{report['command']}`."
+
+
+def _jobs(settings: Record) -> list[WordsJob]:
+    sentences = load(settings["world"]).sentences
+    return plan(settings["runs"], sentences, settings["episodes"], settings["seed"])
+
+
+KIND = Kind(_jobs, ("run", "seed"), play_words, _row, _view, _markdown, prepare, film_words)
 
 
 def _runs(text: str) -> list[str]:
@@ -164,13 +174,3 @@ def _runs(text: str) -> list[str]:
         if run not in RUNS:
             raise unknown("run of --words", run, RUNS)
     return runs
-
-
-def _open(world: str, model: str, threads: int) -> None:
-    """In a worker: load world and policy once."""
-    global _world, _session
-    _world, _session = load(world)(), Session(model, threads, "cpu")
-
-
-def _play(job: WordsJob) -> Record:
-    return play(job, _world, _session)

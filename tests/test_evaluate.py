@@ -9,12 +9,13 @@ import av
 import pytest
 
 from policy.errors import InputError, exit_code
-from sim import evaluate, report
+from sim import evaluate, plain_report
+from sim.evaluation_page.written import read_report
 from sim.success_rate import wilson_interval
 from tests.tiny import write_model
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["--tasks", "lamp_on", "--episodes", "1", "--chains", "1", "--processes", "1"]
+SMALL = ["--tasks", "lamp_on", "--episodes", "1", "--chains", "1", "--processes", "1", "--films", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +53,20 @@ def test_it_reports_and_films_and_a_killed_run_continues(model: Path, tmp_path: 
     assert {first["held_out_phrasings"][k]["mean"] for k in ("reworded", "new_words")} == {0}
     assert first["control"]["shuffled_instruction"]["mean"] == 0
     assert first["chains"]["episodes"] == 1 and first["chains"]["mean_length"] == 0
-    assert {v["file"] for v in first["videos"]} == {"videos/lamp_on-failure-1.mp4", "videos/chain-failure-1.mp4"}
-    for film in first["videos"]:
-        with av.open(str(out / film["file"])) as container:
+    films = {path.name for path in (out / "videos").iterdir()}
+    assert films == {  # every failure but that of the control
+        "main-lamp_on-1000000.mp4",
+        "reworded-lamp_on-1000001.mp4",
+        "new_words-lamp_on-1000002.mp4",
+        "chain-chain-1000004.mp4",
+    }
+    for film in films:
+        with av.open(str(out / "videos" / film)) as container:
             assert container.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in container.decode(video=0)) >= 160
-        assert film["file"] in (out / "index.html").read_text()
+        assert f"videos/{film}" in (out / "index.html").read_text()
+    played = (out / "curves/0.js").read_text().splitlines()
+    assert sorted(int(line.split("(")[1].split(",")[0]) for line in played) == [0, 1, 2, 3, 4]
 
     log = out / "episodes.jsonl"
     lines = log.read_text().splitlines(keepends=True)
@@ -128,7 +137,7 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
         {"run": "chain", "completed": 5},
         {"run": "chain", "completed": 2},
     ]
-    made = report.summarise({"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a", "b"]}, records)
+    made = plain_report.summarise({"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a", "b"]}, records)
     assert made["mean"] == pytest.approx((2 / 3 + 1) / 2)
     assert made["starts"]["home"]["rate"] == 1 and made["starts"]["other"]["rate"] == 0
     assert made["held_out_phrasings"]["reworded"]["mean"] == 0.5
@@ -138,4 +147,4 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
 
 def test_a_missing_report_is_an_error_with_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no readable report\.json .*`python -m sim\.evaluate"):
-        report.read_report(tmp_path, "python -m sim.evaluate")
+        read_report(tmp_path)

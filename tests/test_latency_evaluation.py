@@ -72,7 +72,18 @@ def test_all_schedules_are_those_that_the_policy_can_serve() -> None:
 @pytest.mark.slow
 def test_the_command_writes_a_row_for_each_and_continues(tmp_path: Path) -> None:
     write_model(tmp_path / "model", switches=True)
-    words = ["--latency-ms", "0,100", "--schedule", "replace,ensemble", "--tasks", "lamp_on", "--episodes", "1"]
+    words = [
+        "--latency-ms",
+        "0,100",
+        "--schedule",
+        "replace,ensemble",
+        "--tasks",
+        "lamp_on",
+        "--episodes",
+        "1",
+        "--films",
+        "0",
+    ]
     command = [sys.executable, "-m", "sim.evaluate", str(tmp_path / "model"), *words, "--processes", "1"]
     for _ in range(2):
         subprocess.run([*command, "--out", str(tmp_path / "out")], check=True, capture_output=True, timeout=300)

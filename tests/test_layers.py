@@ -103,7 +103,9 @@ def test_a_world_is_reached_through_the_registry_alone(module: str) -> None:
     for imported in filter(ours, imports(FILES[module])):
         assert world(imported) in ("", here), f"{module} imports {imported}"
         if here:
-            assert imported.startswith((f"sim.worlds.{here}", "sim.worlds.interface", "policy.")), imported
+            assert imported.startswith((f"sim.worlds.{here}", "sim.worlds.interface", "sim.worlds.film", "policy.")), (
+                imported
+            )
 
 
 @pytest.mark.parametrize("module", FILES)

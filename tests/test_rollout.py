@@ -5,7 +5,7 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame, RuntimeSettings
-from sim.evaluation_jobs import CHAIN, EpisodeJob, choose_films, plan, play
+from sim.evaluation_jobs import CHAIN, EpisodeJob, plan, play
 from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import flush, keep
 from sim.worlds.tabletop.poses import TabletopPoses
@@ -159,14 +159,3 @@ def test_a_plan_mixes_initial_states_and_gives_each_episode_its_own_seed() -> No
     main = [j for j in jobs if j.run == "main" and j.task == "put_red"]
     assert [j.start for j in main] == ["home", "home", "other"] * 2
     assert min(j.seed for j in jobs) == 1_000_000
-
-
-def test_films_show_the_first_failures_and_one_success_of_each_task() -> None:
-    jobs = [EpisodeJob("main", "lamp_on", i, "home") for i in range(6)] + [EpisodeJob("reworded", "lamp_on", 6, "home")]
-    records = [{"success": s} for s in (True, False, True, False, False, True, False)]
-    films = choose_films(records, jobs)
-    assert [(name, job.seed) for name, job in films] == [
-        ("lamp_on-success", 0),
-        ("lamp_on-failure-1", 1),
-        ("lamp_on-failure-2", 3),
-    ]

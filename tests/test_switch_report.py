@@ -15,14 +15,13 @@ from policy.robot.contract import load
 from policy.running.session import Session
 from sim import evaluate
 from sim.switch_evaluation import metrics, refusals
-from sim.switch_evaluation import switch_films as films
-from sim.switch_evaluation import switch_page as page
-from sim.switch_evaluation.methods import BASELINES, METHODS
+from sim.switch_evaluation.methods import BASELINES
 from sim.switch_evaluation.object_safety import object_safe
 from sim.switch_evaluation.paired import exact_p, paired
-from sim.switch_evaluation.scenario import BACK
-from sim.switch_evaluation.switch_jobs import OTHER_RUNS, SwitchJob
-from sim.switch_evaluation.switch_report import markdown, summarise
+from sim.switch_evaluation.switch_films import BEFORE
+from sim.switch_evaluation.switch_jobs import OTHER_RUNS
+from sim.switch_evaluation.switch_page import markdown, view
+from sim.switch_evaluation.switch_report import summarise
 from sim.worlds.interface import RATE
 from sim.worlds.tabletop.layout import HOME
 from sim.worlds.tabletop.table import OPEN
@@ -235,33 +234,14 @@ def test_each_baseline_has_the_same_figures() -> None:
         assert section["unknown_refused"]["rate"] == 0 and section["resume"]["episodes"] == 0
 
 
-def test_the_page_and_the_table_show_the_figures_of_the_report(tmp_path: Path) -> None:
-    made = report() | {"command": "python -m x", "videos": []}
-    page.write_page(tmp_path, made)
-    written = (tmp_path / "index.html").read_text()
-    assert "{{" not in written and "early: retreat" in written
-    assert 'title="early 1/1, mid 2/3"' in written and ">3/4</td>" in written
+def test_the_page_and_the_table_show_the_figures_of_the_report() -> None:
+    made = report() | {"command": "python -m x"}
+    written = "".join(section.html for section in view(made).sections)
+    assert "early: retreat" in written
+    assert 'data-task="put_red → lamp_on" title="put_red → lamp_on: early 1/1, mid 2/3">3/4</button>' in written
     table = markdown(made)
     assert "| | ours | keep | flush | retreat |" in table and "| time to B, median | 2.00 s | 9.00 s |" in table
     assert all(line.count("|") == 6 for line in table.splitlines() if line.startswith("|"))
-
-
-def test_films_show_a_success_and_failures_beside_the_baselines_in_the_same_layout() -> None:
-    rows: list[tuple[dict[str, Any], SwitchJob]] = []
-    for seed, (success, safe, layout) in enumerate(
-        [(True, False, 1), (True, None, 7), (False, None, 1), (True, True, 1), *[(False, True, 1)] * films.FAILURES]
-    ):
-        for method in METHODS:
-            seen = layout if method == "ours" else 1
-            row = record("mid", method=method, seed=seed, success=success, object_safe=safe, layout_seed=seen)
-            rows.append((row, SwitchJob(method, "mid", seed, (("put_red", "lamp_on"),))))
-    chosen = films.choose_films(*map(list, zip(*rows, strict=True)))
-    failures = [0, 2, *range(4, 2 + films.FAILURES)]
-    assert [(name, jobs[0].seed) for name, jobs in chosen] == [
-        ("mid-success", 3),
-        *((f"mid-failure-{i + 1}", seed) for i, seed in enumerate(failures)),
-    ]
-    assert all([j.method for j in jobs] == ["ours", "flush", "retreat"] for _, jobs in chosen)
 
 
 # -- the command
@@ -274,16 +254,16 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_shipped_policy_is_evaluated_and_filmed_and_a_killed_run_continues(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    small = ["--switch", "mid", "--pairs", "3", "--episodes", "1", "--processes", "1", "--out", out]
+    small = ["--switch", "mid", "--pairs", "3", "--episodes", "1", "--processes", "1", "--films", "1", "--out", out]
     done = run(*small)
     assert done.returncode == 0, done.stderr
     first = json.loads((out / "report.json").read_text())
     assert first["switch"]["mid"]["episodes"] == 1 and first["baselines"] == {}
     assert first["command"].endswith(f"--world tabletop --switch mid --pairs 3 --episodes 1 --seed 1000000 --out {out}")
-    for video in first["videos"]:
-        assert video["file"] in (out / "index.html").read_text()
-        with av.open(str(out / video["file"])) as container:
-            assert sum(1 for _ in container.decode(video=0)) > BACK[0]
+    (film,) = (out / "videos").iterdir()
+    assert f"videos/{film.name}" in (out / "index.html").read_text()
+    with av.open(str(film)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > BEFORE
 
     log = out / "episodes.jsonl"
     lines = log.read_text().splitlines(keepends=True)

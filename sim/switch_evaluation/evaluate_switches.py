@@ -2,22 +2,25 @@
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from policy.errors import InputError, unknown
 from policy.running.models import find_model
 from policy.running.session import Session
-from sim.evaluation_run import Record, film_all, fingerprint, play_all, write_json
-from sim.job_queue import workers
-from sim.switch_evaluation import switch_films as films
+from sim.evaluation_page.row import Row
+from sim.evaluation_page.view import Kind, Record
+from sim.evaluation_run import fingerprint, run_evaluation
 from sim.switch_evaluation.methods import BASELINES
 from sim.switch_evaluation.refusals import refusal_rates
 from sim.switch_evaluation.switch_episode import play
+from sim.switch_evaluation.switch_films import BEFORE, film
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, plan
-from sim.switch_evaluation.switch_page import write_page
+from sim.switch_evaluation.switch_page import markdown, view
 from sim.switch_evaluation.switch_report import summarise
 from sim.worlds import load
-from sim.worlds.interface import World
+from sim.worlds.interface import RATE, World
 
 _world: World  # one of each in every worker process
 _sessions: dict[bool, Session]  # True: ours, False: the baselines'
@@ -34,8 +37,8 @@ def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, videos and page."""
     load(args.world).require_several_tasks()
     tasks = load(args.world).tasks
-    phases, pairs, out = _phases(args.switch), _pairs(args.pairs, len(tasks)), Path(args.out)
-    threads = 1 if args.processes > 1 else 2
+    phases, out = _phases(args.switch), Path(args.out)
+    _pairs(args.pairs, len(tasks))
     settings = {
         "policy": args.model,
         "world": args.world,
@@ -50,15 +53,10 @@ def evaluate(args: argparse.Namespace) -> None:
     refusals = {}
     for name, key, model in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
         if model:  # a model that cannot run is an error before anything is written
-            refusals[name] = refusal_rates(Session(model, threads, "cpu"), tasks)
+            refusals[name] = refusal_rates(Session(model, 1, "cpu"), tasks)
             settings[key] = fingerprint(find_model(model))
-    jobs = plan(tasks, phases, pairs, args.episodes, args.seed, ["ours", *(BASELINES if args.baseline else ())])
-    with workers(args.processes, _open, args.world, args.model, args.baseline, threads) as pool:
-        records = play_all(pool, _play, jobs, out, settings, ("method", "run", "seed"))
-        report = summarise(settings, records, refusals) | {"command": _command(args)}
-        report["videos"] = film_all(pool, _film, films.choose_films(records, jobs), out / "videos")
-    write_json(out / "report.json", report)
-    write_page(out, report)
+    made = {"command": _command(args)}
+    report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records, refusals) | made)
     rates = ", ".join(f"{phase} {r['rate']:.1%}" for phase, r in report["switch"].items())
     print(f"success of B: {rates}; report {out / 'report.json'}; page {out / 'index.html'}")
 
@@ -87,6 +85,41 @@ def _pairs(text: str, tasks: int) -> int | None:
     return int(text)
 
 
+def _jobs(settings: Record) -> list[SwitchJob]:
+    tasks = load(settings["world"]).tasks
+    methods = ["ours", *(BASELINES if settings["baseline"] else ())]
+    pairs = _pairs(settings["pairs"], len(tasks))
+    return plan(tasks, settings["phases"], pairs, settings["episodes"], settings["seed"], methods)
+
+
+def _row(record: Record) -> Row | None:
+    """An episode with a change; None where no layout was found for it."""
+    if record["skipped"]:
+        return None
+    notes = ["" if record["success"] else "last task not done"]
+    notes.append("object dropped" if record.get("object_safe") is False else "")
+    if resumed := record.get("resumed"):
+        notes.append("A resumed" if resumed["success"] else "A not resumed" if resumed["by"] else "A not possible")
+    if record["run"] == "false_switch":
+        notes += [f"{steps} steps {mode}" for mode, steps in record["mode_steps"].items() if mode != "forward"]
+    return Row(
+        record["seed"],
+        " → ".join(record["tasks"]),
+        record["run"],
+        bool(record["success"] and record.get("object_safe") is not False),
+        record["time_to_b_s"],
+        " → ".join(record["instructions"]),
+        method=record["method"],
+        note="; ".join(filter(None, [*notes, record["refused"]])),
+        filmed=record["method"] == "ours",
+        film_from=(record["switch_steps"][0] - BEFORE) / RATE,
+    )
+
+
+def _prepare(settings: Record, threads: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    return _open, (settings["world"], settings["policy"], settings["baseline"], threads)
+
+
 def _open(world: str, model: str, baseline: str | None, threads: int) -> None:
     """In a worker: load world and policies once."""
     global _world, _sessions
@@ -103,5 +136,8 @@ def _play(job: SwitchJob) -> Record:
     return play(job, _world, _session(job.method))
 
 
-def _film(jobs: list[SwitchJob], path: Path) -> Record:
-    return films.film(jobs, _world, _session, path)
+def _film(job: SwitchJob, path: Path) -> None:
+    film(job, _world, _sessions, path)
+
+
+KIND = Kind(_jobs, ("method", "run", "seed"), _play, _row, view, markdown, _prepare, _film)

@@ -8,6 +8,7 @@ import numpy as np
 from policy.running.session import Session
 from sim.rollout import SimulatedLoop
 from sim.switch_evaluation.methods import Method
+from sim.trace import Trace
 from sim.worlds.interface import World
 
 DELAY = 100_000_000  # ns of the simulated clock that an inference takes
@@ -30,6 +31,7 @@ class RecordedEpisode:
         self.setpoints: list[np.ndarray] = []  # (A,) behind the safety monitor
         self.serves_newest: list[bool] = []  # whether that set-point serves the newest instruction
         self.contact: list[bool] = []
+        self.trace = Trace(self.robot)
         self.mode_steps = Counter[str]()  # control steps in each estimated mode, since the newest instruction
         self._method, self._watch = method, watch
         self._override: Iterator[bool] = iter(())
@@ -50,6 +52,7 @@ class RecordedEpisode:
         self.serves_newest.append(serves)
         self.setpoints.append(self.robot.command)
         self.contact.append(self.world.contact)
+        self.trace.step()
         estimate = self.robot.loop.estimate
         if estimate is not None and self.robot.serves_newest:
             self.mode_steps[estimate.mode] += 1

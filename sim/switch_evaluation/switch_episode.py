@@ -25,7 +25,7 @@ Watch = Callable[[RecordedEpisode], None]
 
 
 def play(job: SwitchJob, world: World, session: Session, watch: Watch | None = None) -> Record:
-    """Run one job to its end and return its record, which is the same every time.
+    """Run one job to its end and return its record, with "curves", which is the same every time.
 
     Layouts are drawn until one allows the switch; where none does, the record has "skipped".
     """
@@ -100,7 +100,7 @@ def _measure(
         record |= {"object_safe": track.safe(), "resumed": resumed}
     setpoints, limits = np.array(episode.setpoints), session.contract.limits  # those of resuming as well
     violations = metrics.limit_violations(setpoints, episode.initial_state, limits)
-    return record | {"steps": len(setpoints), "limit_violations": violations}
+    return record | {"steps": len(setpoints), "limit_violations": violations, "curves": episode.trace.curves()}
 
 
 def _resume(job: SwitchJob, scenario: Scenario, episode: RecordedEpisode) -> Record | None:

@@ -2,12 +2,13 @@
 
 import html
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from sim import html_page as page
 from sim.charts import bars
+from sim.evaluation_page.view import Section as PageSection
+from sim.evaluation_page.view import View
 
+SHADES = 6  # classes r0 to r5 of the style
 Section = dict[str, Any]
 
 
@@ -26,6 +27,7 @@ def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
     def times(phase: str) -> Callable[[Section], str]:
         return lambda section: _times(section["paired"][phase]) if "paired" in section else "–"
 
+    compared = (*report["switch"], "all") if report["baselines"] else ()
     return [
         *((f"{phase} switch", share("switch", phase)) for phase in report["switch"]),
         ("no switch (counterfactual)", share("no_switch")),
@@ -45,16 +47,16 @@ def rows(report: Section) -> list[tuple[str, Callable[[Section], str]]]:
             (f"time to B, {phase}, median", seconds("time_to_b_s", "phases", phase, "p50"))
             for phase in report["switch"]
         ),
-        *((f"{phase}, same switches: ours alone, it alone, p", alone(phase)) for phase in (*report["switch"], "all")),
-        *((f"{phase}, both succeed: ours, it", times(phase)) for phase in (*report["switch"], "all")),
+        *((f"{phase}, same switches: ours alone, it alone, p", alone(phase)) for phase in compared),
+        *((f"{phase}, both succeed: ours, it", times(phase)) for phase in compared),
         ("jerk ratio, median", lambda section: _number(section["jerk_ratio"])),
         ("jerk ratio, p95", lambda section: _number(section["jerk_ratio_p95"])),
         ("set-points beyond limits", lambda section: str(section["interventions"]["limit_violations"])),
     ]
 
 
-def write_page(folder: Path, report: Section) -> None:
-    """Write index.html beside the videos."""
+def view(report: Section) -> View:
+    """What the page shows above the episodes."""
     sections = {"ours": report, **report["baselines"]}
     figures = [
         (f"{phase} switch", f"{r['rate']:.1%}", f"{r['successes']} of {r['episodes']}")
@@ -70,34 +72,40 @@ def write_page(folder: Path, report: Section) -> None:
             f"of {report['unknown_refused']['episodes']} sentences",
         ),
     ]
-    films = [
-        page.film(
-            v["file"],
-            v["success"],
-            f"{v['phase']}: {v['tasks'][0]} → {v['tasks'][1]}",
-            " → ".join(v["instructions"]),
-            v["note"],
-        )
-        for v in report["videos"]
-    ]
-    page.write(
-        folder / "index.html",
-        "switch.html",
-        policy=html.escape(report["policy"]),
-        command=html.escape(report["command"]),
-        sha256=report["sha256"][:12],
-        tiles=page.tiles(figures),
-        chart=bars(
-            [
-                (f"{phase}: {name}", section["switch"][phase], "task" if name == "ours" else "start")
-                for phase in report["switch"]
-                for name, section in sections.items()
-            ]
-        ),
-        figures=_figures(report, sections),
-        matrix=matrix(report["pairs"]),
-        films="".join(films) or "<p>No episode was filmed.</p>",
+    chart = bars(
+        [
+            (f"{phase}: {name}", section["switch"][phase], "task" if name == "ours" else "start")
+            for phase in report["switch"]
+            for name, section in sections.items()
+        ]
     )
+    return View(
+        f"{report['policy']}: switches",
+        "The instruction changes from task A to B: early before the first contact, mid in contact, late within a "
+        "second after the last one. Unseen layouts, 100 ms for an inference on the simulated clock.",
+        figures,
+        [
+            PageSection("Success of B", "Whiskers are 95 % Wilson intervals.", chart),
+            PageSection(
+                "Pairs",
+                "A in rows, B in columns: successes of all phases. Press a cell to see its episodes.",
+                matrix(report["pairs"]),
+            ),
+            PageSection("All figures", "", _figures(report, sections)),
+        ],
+    )
+
+
+def markdown(report: Section) -> str:
+    """The figures as a table with a column for ours and each baseline."""
+    sections = {"ours": report, **report["baselines"]}
+
+    def row(name: str, text: Callable[[Section], str]) -> str:
+        return f"| {name} | " + " | ".join(text(section) for section in sections.values()) + " |"
+
+    lines = [f"| | {' | '.join(sections)} |", "| --- |" + " --- |" * len(sections)]
+    lines += [row(*entry) for entry in rows(report)]
+    return "\n".join(lines) + f"\n\nBy `{report['command']}`."
 
 
 def matrix(pairs: dict[str, dict[str, Section]]) -> str:
@@ -105,19 +113,21 @@ def matrix(pairs: dict[str, dict[str, Section]]) -> str:
     names = sorted({*pairs, *(b for row in pairs.values() for b in row)})
     head = "".join(f"<th scope=col><span>{html.escape(name)}</span></th>" for name in names)
     lines = [
-        f"<tr><th scope=row>{html.escape(a)}</th>{''.join(_cell(pairs.get(a, {}).get(b)) for b in names)}</tr>"
+        f"<tr><th scope=row>{html.escape(a)}</th>"
+        + "".join(_cell(f"{a} → {b}", pairs.get(a, {}).get(b)) for b in names)
+        + "</tr>"
         for a in names
     ]
     return f"<table class=matrix><tr><td></td>{head}</tr>{''.join(lines)}</table>"
 
 
-def _cell(pair: Section | None) -> str:
+def _cell(task: str, pair: Section | None) -> str:
     if pair is None:
         return "<td></td>"
     phases = ", ".join(f"{phase} {r['successes']}/{r['episodes']}" for phase, r in pair["phases"].items())
     return (
-        f'<td title="{phases}" style="background: color-mix(in oklab, var(--good) {pair["rate"]:.0%}, var(--bad))">'
-        f"{pair['successes']}/{pair['episodes']}</td>"
+        f'<td><button type=button class=r{round((SHADES - 1) * pair["rate"])} data-task="{html.escape(task)}" '
+        f'title="{html.escape(task)}: {phases}">{pair["successes"]}/{pair["episodes"]}</button></td>'
     )
 
 

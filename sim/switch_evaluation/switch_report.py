@@ -1,21 +1,12 @@
-"""The report of a switch evaluation.
+"""The report of a switch evaluation."""
 
-`python -m sim.switch_evaluation.switch_report out/switch` writes the page of a finished one again.
-"""
-
-import argparse
-import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from policy.errors import exit_code
-from sim.report import read_report
 from sim.success_rate import success_rate
-from sim.switch_evaluation import switch_page as page
 from sim.switch_evaluation.methods import BASELINES
 from sim.switch_evaluation.paired import paired
 from sim.switch_evaluation.switch_episode import CONTINUE, PHRASING
@@ -116,31 +107,3 @@ def _pairs(switches: list[Record]) -> dict[str, dict[str, Record]]:
         }
         for a, row in table.items()
     }
-
-
-def markdown(report: Record) -> str:
-    """The figures as a table with a column for ours and each baseline."""
-    sections = {"ours": report, **report["baselines"]}
-
-    def row(name: str, text: Callable[[Record], str]) -> str:
-        return f"| {name} | " + " | ".join(text(section) for section in sections.values()) + " |"
-
-    lines = [f"| | {' | '.join(sections)} |", "| --- |" + " --- |" * len(sections)]
-    lines += [row(*entry) for entry in page.rows(report)]
-    return "\n".join(lines) + f"\n\nBy `{report['command']}`."
-
-
-def main() -> None:
-    """Write the page of a finished evaluation again and print its figures as Markdown."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sim.switch_evaluation.switch_report", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("folder", type=Path, help="output folder of sim.evaluate --switch")
-    folder = parser.parse_args().folder
-    report = read_report(folder, "python -m sim.evaluate <model> --switch early,mid,late --out <folder>")
-    page.write_page(folder, report)
-    print(markdown(report))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -155,6 +155,10 @@ class World(ABC):
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3)."""
 
+    def film(self, height: int, width: int) -> np.ndarray:
+        """What the robot does, for people to look at: RGB uint8 (height, width, 3); it may take its time."""
+        return self.render(self.show_camera, height, width)
+
     def filtered(self, picture: np.ndarray) -> np.ndarray:
         """A picture (H, W, 3) as the camera delivers it."""
         return picture if self.image_filter is None else self.image_filter(picture)

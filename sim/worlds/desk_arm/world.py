@@ -10,6 +10,7 @@ import numpy as np
 from policy.spec import Frame
 from sim.worlds.desk_arm.kinematics import ARM, solve
 from sim.worlds.desk_arm.touch import CLOSED, TASKS, TOP
+from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, Task, World
 
 SCENE = Path(__file__).parent / "assets" / "desk_arm.xml"
@@ -40,6 +41,7 @@ class DeskArm(World):
         self._qpos, self._dof = (np.array([getattr(j, a)[0] for j in joints]) for a in ("qposadr", "dofadr"))
         self._fingers = [self.model.geom(name).id for name in FINGERS]
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
         self._touching = 0
         self.joints = []
 
@@ -98,6 +100,12 @@ class DeskArm(World):
             self._renderers[height, width] = renderer
         self._renderers[height, width].update_scene(self.data, camera, _OPTIONS)
         return np.asarray(self._renderers[height, width].render())
+
+    def film(self, height: int, width: int) -> np.ndarray:
+        """From the show camera, antialiased and with shadows."""
+        if (height, width) not in self._film_cameras:
+            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
+        return self._film_cameras[height, width].shoot(self.data, self.show_camera, _OPTIONS)
 
     # -- ground truth
 

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from policy.spec import Frame
+from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, World
 from sim.worlds.tabletop import layout
 from sim.worlds.tabletop.appearance import CAMERAS, SHIFTS, Appearance
@@ -42,6 +43,7 @@ class Table(World):
         self._touching_pairs = self._pairs(np.isin(body, [self.model.body(b).id for b in movable]))
         self._button = self.model.joint("button").qposadr[0]
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
         self._touching = 0
         self.look = Appearance(self.model, self.data)
         self.lamp = False
@@ -131,6 +133,12 @@ class Table(World):
         renderer = self._renderers[height, width]
         renderer.update_scene(self.data, camera, _OPTIONS)
         return np.asarray(renderer.render())
+
+    def film(self, height: int, width: int) -> np.ndarray:
+        """From the show camera, antialiased and with shadows."""
+        if (height, width) not in self._film_cameras:
+            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
+        return self._film_cameras[height, width].shoot(self.data, self.show_camera, _OPTIONS)
 
     def hand_path(self, camera: str, actions: np.ndarray) -> np.ndarray:
         """Where set-points (N, A) put the finger tips in a picture, (N, 2) as `projection.project`."""

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from policy.spec import Frame
+from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, Task, World
 from sim.worlds.two_arms.kinematics import solve
 from sim.worlds.two_arms.lift import TASKS
@@ -46,6 +47,7 @@ class TwoArms(World):
         body, name = self.model.geom_bodyid, self.model.body
         self._fingers = {side: [body == name(f"{side}_{f}_link").id for f in FINGERS] for side in SIDES}
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
         self._touching = 0
         self.joints = []
 
@@ -100,6 +102,12 @@ class TwoArms(World):
             self._renderers[height, width] = renderer
         self._renderers[height, width].update_scene(self.data, camera, _OPTIONS)
         return np.asarray(self._renderers[height, width].render())
+
+    def film(self, height: int, width: int) -> np.ndarray:
+        """From the show camera, antialiased and with shadows."""
+        if (height, width) not in self._film_cameras:
+            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
+        return self._film_cameras[height, width].shoot(self.data, self.show_camera, _OPTIONS)
 
     # -- ground truth
 

@@ -1,0 +1,91 @@
+"""Figures and rows of two evaluations of the same episodes."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.charts import bars
+from sim.evaluation_page.row import Row
+from sim.evaluation_page.view import Section, View
+from sim.plain_report import rate_cell
+from sim.success_rate import success_rate
+from sim.switch_evaluation.paired import exact_p
+
+OUTCOMES = {(True, True): "both", (True, False): "only A", (False, True): "only B", (False, False): "neither"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same episode in both evaluations."""
+
+    a: Row
+    b: Row
+
+    @property
+    def outcome(self) -> str:
+        """Which of the two succeeded."""
+        return OUTCOMES[self.a.success, self.b.success]
+
+    def shown(self) -> dict[str, Any]:
+        """What the page needs of it."""
+        of_b = self.b.shown()
+        shown = self.a.shown() | {"outcome": self.outcome, "films_from": [self.a.film_from, self.b.film_from]}
+        if "seconds" in of_b:
+            shown["other_seconds"] = of_b["seconds"]
+        notes = (f"{name}: {row.note}" for name, row in (("A", self.a), ("B", self.b)) if row.note)
+        return shown | {"note": " | ".join(notes)}
+
+
+def view(first: str, second: str, pairs: Sequence[Pair], played: tuple[int, int]) -> View:
+    """What the page shows above the episodes; `played` are the numbers of episodes of each."""
+    rates = _rates(pairs)
+    alone = [sum(pair.outcome == f"only {name}" for pair in pairs) for name in "AB"]
+    return View(
+        f"{first} and {second}, episode by episode",
+        f"{len(pairs)} episodes began alike in both, of {played[0]} in A and {played[1]} in B.",
+        [
+            ("success of A", f"{rates[0]['rate']:.1%}", f"{rates[0]['low']:.1%} to {rates[0]['high']:.1%}"),
+            ("success of B", f"{rates[1]['rate']:.1%}", f"{rates[1]['low']:.1%} to {rates[1]['high']:.1%}"),
+            ("only A succeeds", str(alone[0]), "episodes"),
+            ("only B succeeds", str(alone[1]), "episodes"),
+            ("p", f"{exact_p(*alone):.3g}", "exact test of McNemar: how likely by chance"),
+        ],
+        [
+            Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals.", _chart(pairs)),
+            Section("Tasks, one by one", "", _table(pairs, lambda row: row.task)),
+            Section("Runs, one by one", "", _table(pairs, lambda row: f"{row.condition} {row.method}".strip())),
+        ],
+    )
+
+
+def _groups(pairs: Sequence[Pair], name: Callable[[Row], str]) -> dict[str, list[Pair]]:
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(name(pair.a), []).append(pair)
+    return groups
+
+
+def _rates(pairs: Sequence[Pair]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return success_rate({"success": p.a.success} for p in pairs), success_rate({"success": p.b.success} for p in pairs)
+
+
+def _chart(pairs: Sequence[Pair]) -> str:
+    rows = []
+    for task, of in _groups(pairs, lambda row: row.task).items():
+        a, b = _rates(of)
+        rows += [(f"{task}: A", a, "task"), (f"{task}: B", b, "start")]
+    return bars(rows)
+
+
+def _table(pairs: Sequence[Pair], name: Callable[[Row], str]) -> str:
+    head = "".join(f"<th scope=col>{text}</th>" for text in ("A", "B", "only A", "only B", "p"))
+    lines = []
+    for group, of in _groups(pairs, name).items():
+        alone = [sum(pair.outcome == f"only {side}" for pair in of) for side in "AB"]
+        cells = "".join(map(rate_cell, _rates(of)))
+        lines.append(
+            f"<tr><th scope=row>{html.escape(group)}</th>{cells}<td>{alone[0]}</td><td>{alone[1]}</td>"
+            f"<td>{exact_p(*alone):.3g}</td></tr>"
+        )
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

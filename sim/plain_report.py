@@ -1,0 +1,180 @@
+"""The figures of a plain evaluation, and how its page shows them."""
+
+import html
+from statistics import fmean
+
+from policy.learning.card import evaluation_table
+from sim.charts import bars
+from sim.evaluation_jobs import EpisodeJob, plan, succeeded
+from sim.evaluation_page.row import Row
+from sim.evaluation_page.view import Kind, Record, Section, View
+from sim.evaluation_worker import film_job, play_job, prepare
+from sim.success_rate import success_rate
+from sim.worlds import load
+from sim.worlds.interface import RATE
+
+RUNS = ("main", "reworded", "new_words", "shuffled", "chain")
+
+
+def summarise(settings: Record, records: list[Record]) -> Record:
+    """report.json: every figure from the records of the episodes; `mean` is the mean over tasks."""
+    runs: dict[str, list[Record]] = {run: [r for r in records if r["run"] == run] for run in RUNS}
+
+    def by_task(run: str) -> Record:
+        tasks = {task: success_rate(r for r in runs[run] if r["task"] == task) for task in settings["tasks"]}
+        return {"mean": fmean(t["rate"] for t in tasks.values()), "episodes": len(runs[run]), "tasks": tasks}
+
+    interventions: dict[str, int] = {}
+    for record in runs["main"]:
+        for reason, steps in record["interventions"].items():
+            interventions[reason] = interventions.get(reason, 0) + steps
+    main = by_task("main")
+    kinds = dict.fromkeys(r["start"] for r in runs["main"])
+    lengths = [r["completed"] for r in runs["chain"]]
+    return {
+        "policy": settings["policy"],
+        "sha256": settings["sha256"],
+        "seed": settings["seed"],
+        "tasks": main["tasks"],
+        "mean": main["mean"],
+        "starts": {kind: success_rate(r for r in runs["main"] if r["start"] == kind) for kind in kinds},
+        "held_out_phrasings": {run: by_task(run) for run in ("reworded", "new_words")},
+        "control": {"shuffled_instruction": by_task("shuffled")},
+        "chains": {
+            "episodes": len(lengths),
+            "mean_length": fmean(lengths) if lengths else None,
+            "lengths": [lengths.count(n) for n in range(6)],
+        },
+        "outcomes": _outcomes(runs["main"]),
+        "first_part": success_rate({"success": r["first_success"]} for r in runs["main"] if "first" in r),
+        "safety_monitor": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": interventions},
+    }
+
+
+def _outcomes(records: list[Record]) -> dict[str, dict[str, int]]:
+    """How often each way was taken, of the successes of tasks that have several."""
+    counts: dict[str, dict[str, int]] = {}
+    for record in records:
+        if record["success"] and (outcome := record.get("outcome")):
+            ways = counts.setdefault(record["task"], {})
+            ways[outcome] = ways.get(outcome, 0) + 1
+    return counts
+
+
+def rate_table(columns: dict[str, Record]) -> str:
+    """Rates with their intervals as HTML: a row for each task, a column for each rate of it."""
+    head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in columns)
+    tasks = dict.fromkeys(task for rates in columns.values() for task in rates)
+    lines = [
+        f"<tr><th scope=row>{html.escape(task)}</th>{''.join(rate_cell(of.get(task)) for of in columns.values())}</tr>"
+        for task in tasks
+    ]
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def rate_cell(rate: Record | None) -> str:
+    """A rate with its interval."""
+    if rate is None or not rate["episodes"]:
+        return "<td>–</td>"
+    return (
+        f"<td class=number>{rate['successes']}/{rate['episodes']} <small>{rate['rate']:.0%}, "
+        f"{rate['low']:.0%} to {rate['high']:.0%}</small></td>"
+    )
+
+
+def _view(report: Record) -> View:
+    chains, held_out = report["chains"], report["held_out_phrasings"]
+    tiles = [
+        ("mean success", f"{report['mean']:.1%}", f"{len(report['tasks'])} tasks"),
+        ("reworded", f"{held_out['reworded']['mean']:.1%}", "never trained on"),
+        ("new words", f"{held_out['new_words']['mean']:.1%}", "never trained on"),
+    ]
+    shuffled = report["control"]["shuffled_instruction"]
+    if shuffled["episodes"]:
+        tiles.append(("wrong instruction", f"{shuffled['mean']:.1%}", "control: should be near zero"))
+    if chains["episodes"]:
+        tiles.append(("chain of five", f"{chains['mean_length']:.2f}", f"done in a row, {chains['episodes']} chains"))
+    tiles += [
+        (f"{task}: {way}", str(count), "of the successes")
+        for task, ways in report.get("outcomes", {}).items()
+        for way, count in sorted(ways.items())
+    ]
+    columns = {"training phrasings": report["tasks"]} | {
+        name: of["tasks"]
+        for name, of in (
+            ("reworded", held_out["reworded"]),
+            ("new words", held_out["new_words"]),
+            ("wrong instruction", shuffled),
+        )
+        if of["episodes"]
+    }
+    return View(
+        f"{report['policy']}: evaluation",
+        "The exported policy from unseen initial states, executed as on the robot.",
+        tiles,
+        [
+            Section("Success of each task", "The worst on top; whiskers are 95 % Wilson intervals.", _chart(report)),
+            Section(
+                "Wordings",
+                "Successes of the episodes, with 95 % intervals; of a wrong instruction it should be 0.",
+                rate_table(columns),
+            ),
+        ],
+    )
+
+
+def _chart(report: Record) -> str:
+    """Success rates of the tasks, the worst on top, and of the initial states."""
+    tasks = sorted(report["tasks"].items(), key=lambda item: item[1]["rate"])
+    starts = [(f"start: {kind}", rate, "start") for kind, rate in report["starts"].items()]
+    return bars([(*row, "task") for row in tasks] + starts)
+
+
+def _row(record: Record) -> Row:
+    if record["run"] == "chain":
+        parts = record["subtasks"]
+        return Row(
+            record["seed"],
+            "chain",
+            "chain",
+            succeeded(record),
+            sum(part["steps"] for part in parts) / RATE,
+            " → ".join(part["instruction"] for part in parts),
+            "home",
+            note=f"{record['completed']} done in a row",
+        )
+    return Row(
+        record["seed"],
+        record["task"],
+        record["run"],
+        bool(record["success"]),
+        record["steps"] / RATE,
+        record["instruction"],
+        record["start"],
+        note=_note(record),
+        filmed=record["run"] != "shuffled",
+    )
+
+
+def _note(record: Record) -> str:
+    """What else is known of an episode."""
+    notes = [record["outcome"]]
+    if record["run"] == "shuffled":
+        notes.append(f"asked for {record['instructed_task']}")
+    if "first" in record:
+        notes.append(f"first {record['first']}: {'done' if record['first_success'] else 'not done'}")
+    notes.append(refusal(record))
+    return "; ".join(filter(None, notes))
+
+
+def refusal(record: Record) -> str:
+    """Why the instruction of an episode was refused, "" where it was not."""
+    return f"refused: {record['refused']}" if record.get("refused") else ""
+
+
+def _jobs(settings: Record) -> list[EpisodeJob]:
+    sizes = (settings["episodes"], settings["held_out"], settings["chains"])
+    return plan(settings["tasks"], load(settings["world"]), *sizes, settings["seed"])
+
+
+KIND = Kind(_jobs, ("run", "seed"), play_job, _row, _view, evaluation_table, prepare, film_job)
