@@ -1,16 +1,20 @@
 """LeRobot data sets for tests: written from bags, made foreign, damaged."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from policy.convert import convert
 from policy.data.cache import Cache
 from policy.data.windows import targets
 from policy.robot.contract import Contract
+from tests import small
+from tests.demo_bag import CONTRACT
 
 DATA, EPISODES = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
 PARALLEL = ("state", "actions", "stamps", "mode", "episode", "bounds", "incomplete", "until", "recording")
@@ -75,3 +79,20 @@ def assert_same(one: Cache, other: Cache, pictures: bool = True, atol: float = 0
     (a, mask), (b, masked) = (targets(cache, cache.contract.horizon) for cache in (one, other))
     np.testing.assert_array_equal(mask, masked)
     np.testing.assert_allclose(a[mask], b[mask], rtol=0, atol=atol, err_msg="targets")
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three episodes and a switch with rollback and advance; pictures of noise."""
+    return small.switches(tmp_path_factory.mktemp("bags"))
+
+
+@pytest.fixture(scope="module")
+def made(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(bags, tmp_path_factory.mktemp("made") / "set", CONTRACT)
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "set"))

@@ -1,12 +1,9 @@
+# ruff: noqa: F811  fixtures are imported
 """LeRobot data sets: bags -> data set -> what training reads is equal bit for bit; foreign ones are read, too."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,32 +21,26 @@ from policy.data.episodes import read_episodes
 from policy.data.lerobot.statistics import of_numbers
 from policy.data.message_writer import MessageWriter
 from policy.data.sources import find
-from policy.errors import InputError
 from policy.look import look
-from policy.robot.contract import FOLDER, Contract, load
+from policy.robot.contract import FOLDER, load
 from policy.synthesise import synthesise
-from tests import demo_bag, small, small_robot
+from tests import demo_bag, small_robot
 from tests.demo_bag import CONTRACT, demonstration, grasp, record
-from tests.lerobot_sets import DATA, EPISODES, assert_same, column, described, edited, foreign, written
+from tests.lerobot_sets import (  # noqa: F401  fixtures
+    DATA,
+    EPISODES,
+    assert_same,
+    bags,
+    column,
+    data,
+    described,
+    edited,
+    foreign,
+    made,
+    written,
+)
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three episodes and a switch with rollback and advance; pictures of noise."""
-    return small.switches(tmp_path_factory.mktemp("bags"))
-
-
-@pytest.fixture(scope="module")
-def made(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(bags, tmp_path_factory.mktemp("made") / "set", CONTRACT)
-
-
-@pytest.fixture
-def data(made: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
-    return Path(shutil.copytree(made, tmp_path / "set"))
 
 
 # -- there and back
@@ -221,146 +212,6 @@ def test_frames_off_an_even_grid_are_counted(tmp_path: Path) -> None:
     sentences = convert.convert(tmp_path / "bags", tmp_path / "set", CONTRACT)
     assert sentences[-1].startswith("10 frames are off an even grid")
     assert_same(open_cache(tmp_path / "bags", CONTRACT), open_cache(tmp_path / "set", CONTRACT), atol=1e-7)
-
-
-# -- whole or not at all
-
-
-def test_what_is_interrupted_leaves_nothing(bags: Path, tmp_path: Path, monkeypatch) -> None:
-    from policy.data.lerobot import writer
-
-    calls = iter(range(100))
-    monkeypatch.setattr(
-        writer, "encoded", lambda image: b"png" if next(calls) < 20 else (_ for _ in ()).throw(KeyboardInterrupt)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        convert.convert(bags, tmp_path / "set", CONTRACT)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_killed_is_not_there_and_the_same_command_writes_it(bags: Path, tmp_path: Path) -> None:
-    code = (
-        "import os, signal\nfrom pathlib import Path\nfrom policy import convert\n"
-        "from policy.robot.contract import load\n"
-        "from policy.data.lerobot import writer\n"
-        "writer.DataSetWriter._finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"convert.convert(Path({str(bags)!r}), Path({str(tmp_path / 'set')!r}), load('tabletop'))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "set").exists() and (tmp_path / ".set.part").exists()
-    written(bags, tmp_path / "set", CONTRACT)
-    assert [p.name for p in tmp_path.iterdir()] == ["set"]
-    with pytest.raises(InputError, match="is there already"):
-        convert.convert(bags, tmp_path / "set", CONTRACT)
-
-
-def test_a_bag_that_would_be_learned_wrongly_is_not_converted(tmp_path: Path) -> None:
-    small_robot.record(tmp_path / "bags" / "a", small_robot.moving(4))
-    degrees = small_robot.contract(state=[{"topic": "joint_states", "joints": list(small_robot.JOINTS), "scale": 57.3}])
-    with pytest.raises(InputError, match="a would be learned wrongly"):
-        convert.convert(tmp_path / "bags", tmp_path / "set", degrees)
-    slow = small_robot.contract(rate=50, horizon=20)
-    with pytest.raises(InputError, match=r"a has a frame every 0.05 s, .* 50 Hz.*`rate: 20`"):
-        convert.convert(tmp_path / "bags", tmp_path / "set", slow)
-    assert [p.name for p in tmp_path.iterdir()] == ["bags"]
-
-
-# -- bad input: what arrived, what was expected, what to do
-
-
-def cut(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def without(name: str) -> Callable[[Path], object]:
-    return lambda data: edited(data, lambda table: table.drop_columns([name]))
-
-
-def unnamed(info: dict) -> None:
-    info["features"]["observation.state"]["names"] = None
-
-
-BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "truncated rows": (lambda d: cut(d / DATA), r"file-000.parquet is no whole parquet file .*copy it again"),
-    "truncated episodes": (lambda d: cut(d / EPISODES), r"is no whole parquet file .*copy it again"),
-    "truncated tasks": (lambda d: cut(d / "meta" / "tasks.parquet"), r"tasks.parquet is no whole parquet file"),
-    "no rows": (lambda d: (d / DATA).unlink(), r"file-000.parquet is not there, .*copy the data set again"),
-    "fewer rows": (lambda d: edited(d, lambda t: t.slice(0, 30)), r"has 6 rows of episode 3, .* names 20 in a row"),
-    "truncated info": (lambda d: cut(d / "meta" / "info.json"), r"info.json is no description of a LeRobot data set"),
-    "no tasks": (lambda d: (d / "meta" / "tasks.parquet").unlink(), r"tasks.parquet cannot be read"),
-    "older version": (
-        lambda d: described(d, lambda i: i.update(codebase_version="v2.1")),
-        r"codebase_version 'v2.1', expected 'v3.0'; convert .*convert_dataset_v21_to_v30",
-    ),
-    "newer version": (
-        lambda d: described(d, lambda i: i.update(codebase_version="v4.0")),
-        r"codebase_version 'v4.0', expected 'v3.0'",
-    ),
-    "another rate": (
-        lambda d: described(d, lambda i: i.update(fps=30)),
-        r"has 30 frames a second, and the contract's rate is 20 Hz; give `rate: 30`",
-    ),
-    "no camera": (
-        lambda d: described(d, lambda i: i["features"].pop("observation.images.wrist")),
-        r"no feature observation.images.wrist for the camera wrist .* pictures are observation.images.front; name",
-    ),
-    "no action": (
-        lambda d: described(d, lambda i: i["features"].pop("action")),
-        r"no feature action; of features it has observation",
-    ),
-    "a column missing": (without("action"), r"has no column action; copy"),
-    "other names": (
-        lambda d: described(d, lambda i: i["features"]["action"]["names"].__setitem__(0, "shoulder")),
-        r"action of .* has no panda_joint1: its values are shoulder, .* and the contract's are panda_joint1, .*`names`",
-    ),
-    "no names": (lambda d: described(d, unnamed), r"its values have no names, .*observation.state.names"),
-    "another size": (
-        lambda d: described(d, lambda i: i["features"]["observation.images.front"].update(shape=[48, 64, 3])),
-        r"pictures of 64x48 with 3 channels, and the camera front of the contract 96x96",
-    ),
-    "a task that is not named": (
-        lambda d: edited(d, lambda t: t.slice(0, 1), "meta/tasks.parquet"),
-        r"task_index 1 of episode 1 is not in meta/tasks.parquet, which names 1 tasks",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", BAD)
-def test_bad_data_sets_are_refused(what: str, data: Path) -> None:
-    damage, expected = BAD[what]
-    damage(data)
-    with pytest.raises(InputError, match=expected):
-        open_cache(data, CONTRACT)
-
-
-def test_timestamps_that_are_not_of_the_rate_are_refused(data: Path) -> None:
-    with pytest.raises(InputError, match=r"has the timestamp 0.100 s, expected 0.050 s at 20 frames a second"):
-        open_cache(column(data, "timestamp", lambda times: times * 2), CONTRACT)
-
-
-def test_a_bad_episode_is_left_out_by_name(data: Path) -> None:
-    edited(data, lambda t: t.slice(0, 30))
-    cache = open_cache(data, CONTRACT, skip_bad=True)
-    assert cache.bags == [f"episode_{i:06d}" for i in range(3)]
-    assert any("episode_000003" in finding.figures for finding in cache.findings)
-
-
-def test_a_missing_package_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"pyarrow, which is not here; install it with `pip install pyarrow av`"):
-        open_cache(data, CONTRACT)
-
-
-def test_depth_is_refused(data: Path) -> None:
-    depth = replace(CONTRACT.cameras["front"], encoding="16UC1")
-    contract: Contract = replace(CONTRACT, cameras={"front": depth})
-    with pytest.raises(InputError, match="front of the contract gives depth"):
-        open_cache(data, contract)
-    with pytest.raises(InputError, match="front gives depth"):
-        convert.convert(data, data.parent / "depth", contract)
 
 
 # -- figures beside the data
