@@ -25,28 +25,33 @@ TABLETOP = ROOT / "models" / "tabletop"
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """image (bytes) -> Cast -> a -> Relu -> b -> Relu -> c -> actions; its shape goes past all of them."""
+    """image (bytes) -> a -> b -> c -> actions; state -> s joins after a, and so does its shape."""
     rng = np.random.default_rng(0)
-    weights = {name: rng.normal(0, 0.3, (8, 8)).astype(np.float32) for name in "abc"}
+    weights = {name: rng.normal(0, 0.3, (8, 8)).astype(np.float32) for name in "abcs"}
     nodes = [
         helper.make_node("Transpose", ["image"], ["turned"], name="turn", perm=[0, 1]),
         helper.make_node("Cast", ["turned"], ["x"], name="cast", to=TensorProto.FLOAT),
         helper.make_node("Gemm", ["x", "wa"], ["ha"], name="a"),
         helper.make_node("Relu", ["ha"], ["ra"], name="ra"),
-        helper.make_node("Gemm", ["ra", "wb"], ["hb"], name="b"),
-        helper.make_node("Relu", ["hb"], ["rb"], name="rb"),
-        helper.make_node("Shape", ["x"], ["shape"], name="shape"),
+        helper.make_node("Gemm", ["state", "ws"], ["hs"], name="s"),
+        helper.make_node("Add", ["ra", "hs"], ["joined"], name="join"),
+        helper.make_node("Shape", ["state"], ["shape"], name="shape"),
         helper.make_node("Expand", ["one", "shape"], ["ones"], name="ones"),
-        helper.make_node("Add", ["ra", "ones"], ["moved"], name="add"),
-        helper.make_node("Transpose", ["rb"], ["rc"], name="turned_rb"),
-        helper.make_node("MatMul", ["moved", "rc"], ["mixed"], name="activations"),
-        helper.make_node("MatMul", ["mixed", "rb"], ["m"], name="more_activations"),
+        helper.make_node("Add", ["joined", "ones"], ["moved"], name="add"),
+        helper.make_node("Gemm", ["moved", "wb"], ["hb"], name="b"),
+        helper.make_node("Relu", ["hb"], ["rb"], name="rb"),
+        helper.make_node("Transpose", ["rb"], ["turned_rb"], name="turn_rb"),
+        helper.make_node("MatMul", ["rb", "turned_rb"], ["likeness"], name="activations"),
+        helper.make_node("MatMul", ["likeness", "rb"], ["m"], name="more_activations"),
         helper.make_node("Gemm", ["m", "wc"], ["actions"], name="c"),
     ]
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 8])],
+        [
+            helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", 8]),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, ["B", 8]),
+        ],
         [helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", 8])],
         [numpy_helper.from_array(value, f"w{name}") for name, value in weights.items()]
         + [numpy_helper.from_array(np.float32(1), "one")],
@@ -57,13 +62,18 @@ def network(tmp_path: Path) -> Path:
     return tmp_path / "network.onnx"
 
 
-def test_layers_next_to_an_input_or_an_output_stay_float32(network: Path, tmp_path: Path) -> None:
-    assert inner_layers(onnx.load(network)) == ["b"]
-    feeds = [{"image": np.random.default_rng(i).integers(0, 9, (3, 8), np.uint8)} for i in range(8)]
-    assert to_int8(network, tmp_path / "int8.onnx", feeds) == ["b"]
+def feed(rng: np.random.Generator, batch: int = 3) -> dict[str, np.ndarray]:
+    return {"image": rng.integers(0, 9, (batch, 8), np.uint8), "state": rng.standard_normal((batch, 8), np.float32)}
+
+
+def test_layers_next_to_an_output_or_an_input_that_is_no_picture_stay_float32(network: Path, tmp_path: Path) -> None:
+    assert inner_layers(onnx.load(network)) == ["a", "b"]
+    rng = np.random.default_rng(0)
+    feeds = [feed(rng) for _ in range(8)]
+    assert to_int8(network, tmp_path / "int8.onnx", feeds) == ["a", "b"]
     exact, lower = (ort.InferenceSession(path) for path in (network, tmp_path / "int8.onnx"))
-    for feed in feeds:
-        expected, got = exact.run(None, feed)[0], lower.run(None, feed)[0]
+    for one in feeds:
+        expected, got = exact.run(None, one)[0], lower.run(None, one)[0]
         assert 0 < np.abs(expected - got).max() < 0.05 * np.ptp(expected)
     types = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
     assert "QuantizeLinear" in types
@@ -75,10 +85,11 @@ def test_layers_next_to_an_input_or_an_output_stay_float32(network: Path, tmp_pa
 
 def test_what_tensorrt_cannot_take_is_named_from_the_graph_alone(network: Path, tmp_path: Path) -> None:
     assert unsupported(network) == ["Transpose (turn): it takes bytes only into a Cast"]
-    to_int8(network, tmp_path / "int8.onnx", [{"image": np.full((1, 8), 3, np.uint8)}])
+    to_int8(network, tmp_path / "int8.onnx", [feed(np.random.default_rng(0))])
     assert any("its zero point has to be 0, of int8" in line for line in unsupported(tmp_path / "int8.onnx"))
     graph = onnx.load(network)
-    graph.graph.node[3].op_type, graph.graph.node[3].name = "Det", "strange"
+    strange = next(node for node in graph.graph.node if node.name == "ra")
+    strange.op_type, strange.name = "Det", "strange"
     onnx.save(graph, network)
     assert "Det (strange): no such operator" in unsupported(network)
     # Of the shipped policy: how the pictures come in, and nothing else.
