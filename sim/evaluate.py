@@ -66,6 +66,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
+        "--robots",
+        type=int,
+        default=1,
+        help="worlds in one process, whose inferences are one batch, in place of --processes; not with --switch",
+    )
+    parser.add_argument(
         "--out", help="default out/eval, with --switch out/switch, with --shift out/shift, with --words out/words"
     )
     parser.add_argument("--films", type=int, default=MOST_FILMS, help="at most so many: one success a task, failures")
@@ -91,6 +97,8 @@ def _arguments() -> argparse.Namespace:
     kind = kinds[0]
     if kind != "eval" and args.model.startswith(SCHEMES):
         raise InputError(f"--{kind} looks into the policy, and {args.model} is served elsewhere; give a model folder")
+    if args.robots > 1 and (kind == "switch" or args.model.startswith(SCHEMES)):
+        raise InputError(f"--robots {args.robots}: neither a served policy nor --switch is for several robots at once")
     args.episodes = args.episodes if args.episodes is not None else EPISODES[kind]
     args.out = args.out or f"out/{kind}"
     return args

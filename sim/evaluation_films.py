@@ -1,7 +1,7 @@
 """Films of an evaluation: one success of each task and the failures, played again from their seeds."""
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ MOST_BYTES = 17_000_000  # of all films, so that a page stays below 30 MB
 
 
 def film_missing(
-    pool: ProcessPoolExecutor, kind: Kind, jobs: Sequence[Any], records: Sequence[Record], out: Path, most: int
+    pool: Executor, kind: Kind, jobs: Sequence[Any], records: Sequence[Record], out: Path, most: int
 ) -> None:
     """Film what `choose_films` chooses, at most `most`, and is not there yet; ends early where films get too large."""
     rows = [(row, job) for record, job in zip(records, jobs, strict=True) if (row := kind.row(record)) is not None]

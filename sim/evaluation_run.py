@@ -5,7 +5,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sim.evaluation_films import film_missing
 from sim.evaluation_page.curve_files import CurveFiles
 from sim.evaluation_page.view import Kind
 from sim.evaluation_page.written import LOG, REPORT, SETTINGS, write_errors, write_json, write_page, write_text
-from sim.job_queue import workers
+from sim.job_queue import robots, workers
 from sim.worlds import load
 
 Record = dict[str, Any]
@@ -49,10 +49,9 @@ def run_evaluation(
     kind: Kind, settings: Record, args: argparse.Namespace, summarise: Callable[[list[Record]], Record]
 ) -> Record:
     """Play what is not yet played, write report, films and page; the report, as `summarise` makes it of the records."""
-    out, processes, jobs = Path(args.out), args.processes, kind.jobs(settings)
-    threads = 1 if processes > 1 else 2
-    prepare, arguments = kind.prepare(settings, threads)
-    with workers(processes, prepare, *arguments) as pool:
+    out, jobs, fleet = Path(args.out), kind.jobs(settings), args.robots > 1
+    prepare, arguments = kind.prepare(settings, 2 if fleet or args.processes == 1 else 1)
+    with robots(args.robots, prepare, *arguments) if fleet else workers(args.processes, prepare, *arguments) as pool:
         records = play_all(pool, kind.play, jobs, out, settings, kind.key)
         report = summarise(records)
         write_json(out / REPORT, report)
@@ -62,7 +61,7 @@ def run_evaluation(
 
 
 def play_all(
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     play: Callable[..., Record],
     jobs: Sequence[Any],
     out: Path,

@@ -1,8 +1,9 @@
-"""Jobs in worker processes: results in the order in which they are done, and a clean end on Ctrl-C."""
+"""Jobs in worker processes or threads: results in the order in which they are done, and a clean end on Ctrl-C."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,16 +20,39 @@ def workers(
     processes: int, prepare: Callable[..., None] | None = None, *arguments: object
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are each prepared by `prepare(*arguments)`; an error or Ctrl-C cancels what waits."""
-    with new_pool(processes, prepare, *arguments) as pool:
+    with new_pool(processes, prepare, *arguments) as pool, _cancelled(pool):
+        yield pool
+
+
+@contextmanager
+def robots(count: int, prepare: Callable[..., None], *arguments: object) -> Iterator[ThreadPoolExecutor]:
+    """As `workers`, in threads of this process, which begin together; after Ctrl-C what is under way ends first."""
+    ready = threading.Barrier(count)
+
+    def begin() -> None:
         try:
-            yield pool
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            print("stopped; the same command continues where it stopped", file=sys.stderr)
-            raise SystemExit(130) from None
+            prepare(*arguments)
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            ready.abort()  # nobody waits for this one
             raise
+
+    with ThreadPoolExecutor(count, initializer=begin) as pool, _cancelled(pool):
+        for waiting in [pool.submit(ready.wait) for _ in range(count)]:
+            waiting.result()
+        yield pool
+
+
+@contextmanager
+def _cancelled(pool: Executor) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        print("stopped; the same command continues where it stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
 
 
 def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int, unit: str) -> Iterator[Result]:

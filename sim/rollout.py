@@ -131,7 +131,8 @@ class SimulatedLoop:
                 watch()
 
         self.instruct(text)
-        steps = steps_until_success(task, self.world, step, task.steps)
+        with self.session.robot():  # others on this session wait for its inferences, but not while it lays out
+            steps = steps_until_success(task, self.world, step, task.steps)
         return Outcome(steps is not None, steps or task.steps, self.interventions)
 
     def _run(self, work: Work, now: int) -> None:

@@ -1,5 +1,6 @@
 """Policies without a network, each in the place of a `Session`."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import ClassVar
 
@@ -23,6 +24,9 @@ class ScriptedSession:
         reads = ("state", "instruction", *(("previous_instruction",) if switches else ()))
         self.spec: Spec = replace(self.contract.spec, switches=switches, runtime=runtime, reads=reads)
         self.instructions: list[str] = []
+
+    def robot(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def embed(self, text: str) -> Sentence:
         self.instructions.append(text)
