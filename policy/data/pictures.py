@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from policy.robot.opencv import opencv
+
 TINY = 1e-6  # less of an area is rounding
 OPEN_FILES = 8192  # mapped at once; the system allows 65,530
 
@@ -63,6 +65,9 @@ class Resizer:
         height, width = image.shape[:2]
         if (height, width) == (self.size, self.size):
             return image
+        if image.dtype == np.uint8 and min(height, width) >= self.size:  # the same, in a fifth of the time
+            cv2 = opencv("pictures that are larger than the policy reads them")
+            return np.asarray(cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA))
         resized = self._averaged(image.astype(np.float32))
         if image.dtype == np.uint8:
             whole: np.ndarray = np.rint(resized).astype(np.uint8)

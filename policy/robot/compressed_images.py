@@ -63,7 +63,7 @@ def decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
         if camera.encoding.lower() not in form or "rvl" in form:
             raise ValueError(f"an image of format {message.format!r}")
         data = bytes(message.data)
-        return depth(data) if camera.depth else np.ascontiguousarray(unpack(data)[..., ::-1])  # OpenCV gives BGR
+        return depth(data) if camera.depth else np.asarray(cv2.cvtColor(unpack(data), cv2.COLOR_BGR2RGB))
 
     return decode
 

@@ -1,4 +1,4 @@
-"""OpenCV, which only contracts with packed pictures need."""
+"""OpenCV, which only contracts with packed or large pictures need."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def opencv(what: str) -> Any:
         import cv2
     except ImportError:
         raise InputError(
-            f"this contract has {what}, which OpenCV decodes, and it is not here; "
+            f"this contract has {what}, which OpenCV reads, and it is not here; "
             "install it with `pip install opencv-python`"
         ) from None
     return cv2
