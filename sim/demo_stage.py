@@ -10,7 +10,7 @@ from sim.rollout import SimulatedLoop
 from sim.video import RATE, Video
 from sim.worlds.interface import Task, World
 
-SIZE = (360, 480)  # height, width of the film
+SIZE = (480, 640)  # height, width of the film
 LINGER = RATE // 2  # frames for which the outcome stays on the film
 UNJUDGED_STEPS = 240  # how long an instruction is followed that means no known task
 INTERRUPTED = "interrupted with an object in the hand"
@@ -92,4 +92,4 @@ class DemoStage:
         if estimate is not None:
             contact = ", in contact" if self._robot.loop.tracker.in_contact else ""
             text += f" [{estimate.mode}{contact}]"
-        self._film.add(self._world.film(*SIZE), text)
+        self._film.add(self._world.render(self._world.show_camera, *SIZE), text)

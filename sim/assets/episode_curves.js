@@ -1,7 +1,7 @@
 // Curves of an episode: set-points, contact, mode and instruction over one time, which is that of its film, too.
 "use strict";
 const kept = [], scripts = new Map(); // curves by source and number; scripts that are read or being read
-const WIDTH = 640, LEFT = 74, RIGHT = 6, LANE = 22;
+const WIDTH = 640, LEFT = 84, RIGHT = 6, LANE = 22;
 const SVG = "http://www.w3.org/2000/svg";
 
 // Called by the scripts in the folders of curves.

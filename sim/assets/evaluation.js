@@ -141,8 +141,10 @@ function part(row, source, i) {
   } else if (data.film) {
     const command = `${data.film} ${row.seed}` + (data.conditions ? ` --condition "${row.condition}"` : "");
     left.append(make("div", { class: "none" }, "Not filmed. To film it:", make("pre", {}, command)));
-  } else left.append(make("div", { class: "none" }, "Not filmed."));
-  made.append(left, right);
+  }
+  if (left.hasChildNodes()) made.append(left);
+  else made.classList.add("whole");
+  made.append(right);
   right.append(make("p", { class: "now" }, "reading …"));
   episodeCurves(i, row.curves).then((curves) => {
     if (curves) plotEpisode(right, curves, video, row.films_from?.[i] ?? row.film_from ?? 0);

@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 
 OVER = 2  # each pixel is the mean of OVER x OVER rendered ones
-SHADOW = 2048  # pixels of the map of shadows
-FINE = {"shadowsize": SHADOW, "offsamples": 0, "numslices": 28, "numstacks": 16}  # of spheres and cylinders
+SHADOW = 1024  # pixels of the map of shadows
+FINE = {"shadowsize": SHADOW, "offsamples": 0, "numslices": 20, "numstacks": 12}  # of spheres and cylinders
 AWAY = (0.78, 0.81, 0.85, 1.0)  # the colour of what is far away
 CLIP, NEAR, FAR = 0.6, 0.9, 2.4  # in extents of the scene: what casts shadows, where the colour begins and ends
 
