@@ -120,7 +120,7 @@ def test_a_model_folder_in_8_bits_serves_and_knows_how_far_it_is(bags: Path, tmp
         if scale.name.endswith("_scale") and numpy_helper.to_array(scale).ndim == 0:
             scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) / 4, scale.name))
     onnx.save(graph, tmp_path / "int8" / "policy.onnx")
-    with pytest.raises(InputError, match="int8 differs by at most"):
+    with pytest.raises(InputError, match=r"int8 differs by at most .* take the model in float32"):
         Session(tmp_path / "int8", 1)
 
 

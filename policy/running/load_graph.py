@@ -68,7 +68,8 @@ def _try(
     if parity.passed:
         return graph, parity, ""
     if last:
-        raise InputError(f"{folder}: cpu, {parity}; {EXPORT_AGAIN}")
+        lower = f"this processor may compute {parity.precision} otherwise: take the model in float32"
+        raise InputError(f"{folder}: cpu, {parity}; {EXPORT_AGAIN if parity.precision == 'fp32' else lower}")
     return None, None, str(parity)
 
 
