@@ -1,6 +1,7 @@
 """A page to look at recordings with: pictures, curves, what is wrong, and which episodes are unlike the others.
 
     python -m policy.look data/mine --contract so101 --out out/look
+    python -m policy.look data/mine --contract so101 --rerun          the same, and every frame in Rerun
 
 It works on recordings that training refuses, too. The page opens from disk and loads nothing.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from policy.data.progress import Progress
 from policy.data.sources import find, passed_over
 from policy.errors import InputError, exit_code
+from policy.looking import rerun_stream
 from policy.looking.page import write
 from policy.looking.quality import rate
 from policy.looking.recording import LookedRecording, look_at
@@ -48,8 +50,22 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, help="folder of rosbag2 recordings or LeRobot data sets, or one")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--out", type=Path, default=Path("out/look"), help="folder of the page")
+    parser.add_argument(
+        "--rerun",
+        nargs="?",
+        const="",
+        metavar="FILE.rrd",
+        help="also show every frame in Rerun, or write a file for it; needs the extra `rerun`",
+    )
     args = parser.parse_args()
-    look(args.recordings, contracts.load(args.contract), args.out)
+    contract = contracts.load(args.contract)
+    if args.rerun is not None:
+        rerun_stream.library()  # what is missing is an error before anything is read
+    look(args.recordings, contract, args.out)
+    if args.rerun is not None:
+        file = Path(args.rerun) if args.rerun else None
+        sent = rerun_stream.stream(find(args.recordings), contract, file)
+        print(f"{sent} episodes in {file or 'the viewer of Rerun'}")
 
 
 if __name__ == "__main__":

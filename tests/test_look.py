@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from policy.look import look
+from policy.errors import exit_code
+from policy.look import look, main
 from policy.looking.quality import rate
 from policy.looking.recording import LookedEpisode, thumbnail
 from policy.robot.contract import load
@@ -66,6 +67,33 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 2 and "no such folder" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_without_rerun_it_says_what_to_install_before_it_reads(
+    bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["look", str(bags), "--out", str(tmp_path / "out"), "--rerun"])
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    assert exit_code(main) == 2
+    assert "pip install 'midstream[rerun]'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_rerun_gets_every_frame(
+    bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rerun", reason="install the extra `rerun`")
+    command = ["look", str(bags), "--out", str(tmp_path / "out"), "--rerun", str(tmp_path / "bags.rrd")]
+    monkeypatch.setattr(sys, "argv", command)
+    assert exit_code(main) == 0
+    assert "6 episodes in " in capsys.readouterr().out
+    printed = subprocess.run(
+        [sys.executable, "-m", "rerun", "rrd", "print", tmp_path / "bags.rrd"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for path in ("camera/front", "state/panda_joint1", "action/gripper", "contact", "instruction"):
+        assert f"/grasp_3/1/{path}" in printed
 
 
 def episode(state: np.ndarray, actions: np.ndarray, task: str = "a") -> LookedEpisode:

@@ -78,13 +78,13 @@ def look_at(stored: StoredRecording, contract: Contract) -> LookedRecording:
     return LookedRecording(stored.name, episodes, [*found.findings, *check_chunks(contract, found.runs)])
 
 
-def thumbnail(picture: np.ndarray) -> bytes:
-    """A picture (h, w, 3) uint8 RGB, or distances (h, w, 1) [m], as a small JPEG."""
+def thumbnail(picture: np.ndarray, edge: int = EDGE) -> bytes:
+    """A picture (h, w, 3) uint8 RGB, or distances (h, w, 1) [m], as a JPEG whose longer edge has `edge` pixels."""
     if picture.dtype != np.uint8:
         known = picture[picture > 0]
         near, far = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         picture = np.clip(255 * (picture - near) / max(far - near, 1e-6), 0, 255).astype(np.uint8)
-    scale = EDGE / max(picture.shape[:2])
+    scale = edge / max(picture.shape[:2])
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
     resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     colours = resized if resized.ndim == 2 else cv2.cvtColor(resized, cv2.COLOR_RGB2BGR)
