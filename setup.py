@@ -50,7 +50,15 @@ setup(
     entry_points={
         "console_scripts": [
             f"{node} = ros_nodes.{node}:main"
-            for node in ("console_node", "policy_node", "recorder_node", "replay_node", "safety_node", "sim_node")
+            for node in (
+                "console_node",
+                "path_node",
+                "policy_node",
+                "recorder_node",
+                "replay_node",
+                "safety_node",
+                "sim_node",
+            )
         ]
     },
     extras_require={
@@ -82,6 +90,7 @@ setup(
             "ros-jazzy-std-msgs",
             "ros-jazzy-std-srvs",
             "ros-jazzy-trajectory-msgs",
+            "ros-jazzy-visualization-msgs",
         ],
         "test": ["build", "mcap-ros2-support", "playwright", "pytest", "pytest-xdist", "ros-jazzy-nav-msgs"],
         "dev": ["mypy==2.4.1", "pre-commit", "ruff==0.17.6", "types-PyYAML", "types-tqdm"],

@@ -27,7 +27,8 @@ from policy.robot.decode import Unusable, image_decoder, value_decoder
 from policy.robot.message_types import TRAJECTORY
 from policy.running.loop import NO_INSTRUCTION, STOPPED
 from ros_nodes import bridge
-from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, SENSOR_IN, STEADY
+from ros_nodes.bridge import ACTION_CHUNK, LATCHED, LIVING_IN, SENSOR_IN, STEADY
+from ros_nodes.overheard import Overheard
 
 SHOWN = 1 / 25  # s between two pictures of a camera
 LOOK = 0.5  # s between two looks at who listens
@@ -214,23 +215,6 @@ class ConsoleRobot:
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
-
-
-class Overheard:
-    """A topic that is listened to only while somebody else listens too."""
-
-    def __init__(self, node: Node, topic: str, kind: type, take: Callable[[Any], None]) -> None:
-        self._node, self._topic, self._kind, self._take = node, topic, kind, take
-        self._subscription: Any = None
-
-    def look(self) -> None:
-        """Begin or end, as others do."""
-        others = self._node.count_subscribers(self._node.resolve_topic_name(self._topic)) - bool(self._subscription)
-        if others > 0 and self._subscription is None:
-            self._subscription = self._node.create_subscription(self._kind, self._topic, self._take, COMMAND)
-        elif others <= 0 and self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import argparse
 import html
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
@@ -69,16 +69,16 @@ def _grasping_and_others(world: World, known: list[str]) -> tuple[list[Task], li
     return grasping, [t for t in possible if t not in grasping]
 
 
-def reset(world: World, seed: int | None, task: Task | None, known: list[str]) -> int:
-    """Reset the world to the given seed or to a new one that allows `task`, or else the demo; returns the seed."""
+def reset(world: World, seed: int | None, allowed: Callable[[World], bool]) -> int:
+    """Reset the world to the given seed or to a new one whose layout is `allowed`; returns the seed."""
     while True:
         drawn = seed if seed is not None else SystemRandom().randrange(1_000_000, 10_000_000)
         world.reset(np.random.default_rng(drawn))
-        if task.possible(world) if task is not None else all(_grasping_and_others(world, known)):
+        if allowed(world):
             return drawn
         if seed is not None:
             raise InputError(
-                f"with seed {seed}, {task.name if task is not None else 'the demo'} is already done or not possible; "
+                f"with seed {seed}, what is asked for is already done or not possible; "
                 "leave SEED out, or give another one"
             )
 
@@ -104,7 +104,10 @@ def main() -> None:
     session, world = Session(args.model, threads=2), kind()
     console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(kind.tasks)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
-    seed = reset(world, args.seed, task, session.tasks)
+    if args.say is None:
+        seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, session.tasks)))
+    else:  # what no task judges can be asked for in any layout
+        seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = f"make demo SEED={seed}" + (f" SAY={shlex.quote(args.say)}" if args.say is not None else "")
     console.print(f"seed {seed} (to repeat it: {command})")
     out.mkdir(parents=True, exist_ok=True)

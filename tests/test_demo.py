@@ -78,6 +78,37 @@ def test_a_switching_policy_is_interrupted_and_continues(
     assert "continue" in page and page.count("<li>") == 3
 
 
+def test_a_refusal_is_said_at_once_and_is_called_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "model", switches=True)
+    teach(tmp_path / "model", [("lamp_on", words) for words in TASKS["lamp_on"].phrasings])
+    for sentence in ("boil an egg", "open the drawer"):  # no task would judge it; a task would
+        assert run(monkeypatch, tmp_path / "model", "--say", sentence) == 0
+        printed = capsys.readouterr().out
+        assert "1/1 " + sentence + ": refused: unknown instruction" in printed and printed.count("\nRefused\n") == 1
+        assert "not judged\n" not in printed and " after " not in printed.split("1/1")[1]
+        page = (tmp_path / "demo/index.html").read_text()
+        assert "<h1>Refused</h1>" in page and ">refused</span>" in page and "success" not in page.split("<main>")[1]
+        with av.open(str(tmp_path / "demo/video.mp4")) as film:
+            assert sum(1 for _ in film.decode(video=0)) <= demo_stage.LINGER + 3
+
+
+def test_what_is_interrupted_is_no_failure(tmp_path: Path) -> None:
+    steps = [
+        demo_stage.Step("a", "put_red", None, 1.0, demo_stage.INTERRUPTED),
+        demo_stage.Step("b", "lamp_on", True, 2.0, "done"),
+        demo_stage.Step("continue", "put_red", True, 3.0, "done"),
+    ]
+    demo._write_page(tmp_path, demo._headline(steps), steps, "make demo")
+    page = (tmp_path / "index.html").read_text().split("<main>")[1]
+    assert "<h1>2 of 2 done</h1>" in page and 'class="badge success">done' in page and "failure" not in page
+    demo._write_page(
+        tmp_path, "", [*steps, demo_stage.Step("c", "lamp_off", False, 9.0, "not done in time")], "make demo"
+    )
+    assert 'class="badge failure">not done' in (tmp_path / "index.html").read_text()
+
+
 def test_an_empty_instruction_is_an_error_with_examples(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,12 +1,16 @@
 """What a launch file names must exist: read from the files, as `ros2 launch` is not needed for it."""
 
 import ast
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from policy.robot import contract as contracts
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "launch").glob("*.launch.xml"))
@@ -80,3 +84,25 @@ def test_every_package_that_the_nodes_import_is_in_the_manifest() -> None:
             if isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.split(".")[0])
     assert {p for p in imported if p.endswith(("_msgs", "_srvs", "_interfaces"))} | {"rclpy"} <= manifest
+
+
+def test_the_layout_for_foxglove_shows_topics_of_the_stack_and_none_whose_listeners_are_counted() -> None:
+    layout = json.loads((ROOT / "launch" / "foxglove.json").read_text())
+    placed: list[str] = []
+
+    def walk(part: str | dict[str, Any]) -> None:
+        if isinstance(part, str):
+            placed.append(part)
+        else:
+            walk(part["first"])
+            walk(part["second"])
+
+    walk(layout["layout"])
+    assert sorted(placed) == sorted(layout["configById"])
+    asked = set(re.findall(r'"(/[^". ]+)', json.dumps(layout["configById"])))
+    contract = contracts.load("tabletop")
+    sensors = {f"/{one.topic}" for one in (*contract.cameras.values(), *contract.state)}
+    assert asked == sensors | {"/policy_node/status", "/safety_node/status", "/diagnostics", "/planned_path"}
+    joints = contract.state[0].joints
+    labels = [path["label"] for path in layout["configById"]["Plot!joints"]["paths"]]
+    assert labels == list(joints[: len(labels)])

@@ -44,7 +44,7 @@ MAY_IMPORT = {
 }
 WORLDS = {f"sim.worlds.{path.parent.name}" for path in (ROOT / "sim" / "worlds").glob("*/world.py")}
 WITH_TORCH = ("policy.learning", "policy.train", "policy.export")
-SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo", "ros_nodes.demo_stack")  # the nodes that no robot runs
+SIMULATED = ("ros_nodes.sim_node", "ros_nodes.demo", "ros_nodes.demo_stack", "ros_nodes.path_node")  # they need a world
 WITH_A_PAGE = ("ros_nodes.console_node", "ros_nodes.console_robot")  # they need the extra `console`
 ON_A_ROBOT = [
     name

@@ -56,7 +56,7 @@ def test_it_carries_code_types_and_data_but_no_tests(wheel: zipfile.ZipFile) -> 
         "policy/contracts/tabletop.yaml",
         "policy/recipes/chunk.yaml",
         "sim/worlds/tabletop/assets/tabletop.xml",
-        "sim/assets/report.html",
+        "sim/assets/evaluation.html",
         "sim/worlds/tabletop/tasks/put.py",
     ):
         assert wanted in names

@@ -202,7 +202,7 @@ def test_the_command_writes_a_report_films_and_a_page(tmp_path: Path) -> None:
         "--shift",
         "noise,table_dark",
         "--films",
-        "2",
+        "1",
     ]
     small = ["--tasks", "lamp_on", "--episodes", "1", "--processes", "1", "--out", str(out)]
     done = subprocess.run([*command, *small], cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -211,9 +211,6 @@ def test_the_command_writes_a_report_films_and_a_page(tmp_path: Path) -> None:
     assert report["without"]["episodes"] == 1 and set(report["shifts"]) == {"table_dark", "noise"}
     page = (out / "index.html").read_text()
     assert "{{" not in page and "table_dark" in page
-    assert {path.name for path in (out / "videos").iterdir()} == {
-        "none-lamp_on-1000000.mp4",
-        "noise-lamp_on-1000000.mp4",
-    }
+    assert [path.name for path in (out / "videos").iterdir()] == ["none-lamp_on-1000000.mp4"]
     both = subprocess.run([*command, "--switch", "mid"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert both.returncode == 2 and "two evaluations" in both.stderr
