@@ -15,6 +15,7 @@ from pathlib import Path
 
 from policy.errors import InputError, exit_code
 from policy.running.policy_client import SCHEMES
+from policy.running.providers import PROVIDERS, candidates
 from policy.running.schedule import STRATEGIES
 from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.evaluation_page.row import MOST_FILMS
@@ -71,6 +72,7 @@ def _arguments() -> argparse.Namespace:
         default=1,
         help="worlds in one process, whose inferences are one batch, in place of --processes; not with --switch",
     )
+    parser.add_argument("--provider", default="cpu", help=f"auto or one of {', '.join(PROVIDERS)}; plain evaluation")
     parser.add_argument(
         "--out", help="default out/eval, with --switch out/switch, with --shift out/shift, with --words out/words"
     )
@@ -99,6 +101,9 @@ def _arguments() -> argparse.Namespace:
         raise InputError(f"--{kind} looks into the policy, and {args.model} is served elsewhere; give a model folder")
     if args.robots > 1 and (kind == "switch" or args.model.startswith(SCHEMES)):
         raise InputError(f"--robots {args.robots}: neither a served policy nor --switch is for several robots at once")
+    candidates(args.provider)  # an unknown one is an error now
+    if args.provider != "cpu" and (kind != "eval" or args.model.startswith(SCHEMES)):
+        raise InputError(f"--provider {args.provider} is for plain evaluations of a model folder; leave it out")
     args.episodes = args.episodes if args.episodes is not None else EPISODES[kind]
     args.out = args.out or f"out/{kind}"
     return args
@@ -108,8 +113,10 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     out = Path(args.out)
     held_out = max(1, args.episodes // 4)
     settings = common_settings(args) | {"held_out": held_out, "chains": args.chains, "tasks": tasks}
-    settings |= {"mapping": args.mapping} if args.mapping else {}
-    options = ("world", "episodes", "chains", "seed", "tasks", "out", *(("mapping",) if args.mapping else ()))
+    more = {"mapping": args.mapping} if args.mapping else {}
+    more |= {"provider": args.provider} if args.provider != "cpu" else {}
+    settings |= more
+    options = ("world", "episodes", "chains", "seed", "tasks", "out", *more)
     made = {"command": command(args, *options)}
     report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     print(f"mean success {report['mean']:.1%}; report {out / 'report.json'}; page {out / 'index.html'}")

@@ -27,19 +27,20 @@ _opening = threading.Lock()
 
 def prepare(settings: Record, threads: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
     """What makes a worker ready for an evaluation."""
-    return open_policy, (settings["world"], settings["policy"], threads, settings.get("mapping"))
+    provider = settings.get("provider", "cpu")
+    return open_policy, (settings["world"], settings["policy"], threads, settings.get("mapping"), provider)
 
 
-def open_policy(world: str, model: str, threads: int, mapping: str | None = None) -> None:
+def open_policy(world: str, model: str, threads: int, mapping: str | None = None, provider: str = "cpu") -> None:
     """Load world and policy, once in each worker; the policy of a process is opened once."""
     with _opening:
-        _here.session = _session(world, model, threads, mapping)
+        _here.session = _session(world, model, threads, mapping, provider)
     _here.world = load(world)()
 
 
 @lru_cache(1)
-def _session(world: str, model: str, threads: int, mapping: str | None) -> Session:
-    session = open_session(model, threads, "cpu", load(world).contract(), mapping, PATIENCE)
+def _session(world: str, model: str, threads: int, mapping: str | None, provider: str) -> Session:
+    session = open_session(model, threads, provider, load(world).contract(), mapping, PATIENCE)
     if not isinstance(session, RemoteSession):
         session.batching.window_s = None  # robots wait for each other: meanwhile their clocks stand
     return session

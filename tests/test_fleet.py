@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 
 from policy.errors import exit_code
@@ -19,8 +20,11 @@ def command(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *more: str)
 
 
 @pytest.mark.slow
-def test_a_fleet_plays_the_episodes_that_single_robots_play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fleet_plays_the_episodes_that_single_robots_play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     write_model(tmp_path / "model")
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     together, answer = list[int](), Batching._answer
 
     def counted(batching: Batching, calls: list[Any]) -> None:
@@ -28,7 +32,8 @@ def test_a_fleet_plays_the_episodes_that_single_robots_play(tmp_path: Path, monk
         answer(batching, calls)
 
     monkeypatch.setattr(Batching, "_answer", counted)
-    assert command(tmp_path / "model", tmp_path / "fleet", monkeypatch, "--robots", "4") == 0
+    assert command(tmp_path / "model", tmp_path / "fleet", monkeypatch, "--robots", "4", "--provider", "tensorrt") == 0
+    assert caplog.text.count("provider tensorrt is not used") == 1  # opened once for all four
     assert sum(together) > 60 and together.count(4) > 0.5 * len(together)  # four episodes, that never succeed
     assert command(tmp_path / "model", tmp_path / "single", monkeypatch, "--processes", "1") == 0
     records = [sorted((tmp_path / out / "episodes.jsonl").read_text().splitlines()) for out in ("fleet", "single")]
@@ -42,3 +47,6 @@ def test_what_is_for_one_robot_alone_is_refused(
         monkeypatch.setattr(sys, "argv", ["evaluate", model, "--robots", "2", *more])
         assert exit_code(evaluate.main) == 2
         assert "neither a served policy nor --switch is for several robots" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["evaluate", str(tmp_path), "--provider", "cuda", "--words", "all"])
+    assert exit_code(evaluate.main) == 2
+    assert "--provider cuda is for plain evaluations" in capsys.readouterr().err
