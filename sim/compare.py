@@ -56,10 +56,10 @@ def compare(first: Path, second: Path, out: Path) -> list[Pair]:
     order = sorted(range(len(keys)), key=lambda i: pairs[i].a.success == pairs[i].b.success)  # what differs first
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        films = []
+        films, drawn = [], []
         for end, one in zip(FOLDERS, both, strict=True):
             numbers, rows = zip(*(one.rows[key] for key in keys), strict=True)
-            _curves(out / f"{curve_files.FOLDER}-{end}", one.folder, numbers, order)
+            drawn.append(_curves(out / f"{curve_files.FOLDER}-{end}", one.folder, numbers, order))
             films.append(_films(out / f"{page.VIDEOS}-{end}", one.folder, rows, order))
         page.write(
             out / PAGE,
@@ -67,22 +67,27 @@ def compare(first: Path, second: Path, out: Path) -> list[Pair]:
             f"A: {first}, {a.settings['policy']}; B: {second}, {b.settings['policy']}",
             shlex.join(["python", "-m", "sim.compare", str(first), str(second), "--out", str(out)]),
             a.settings["world"],
-            [pair.shown() | {"curves": i, "films": [of[i] for of in films]} for i, pair in enumerate(pairs)],
+            [
+                pair.shown() | {"films": [of[i] for of in films], "curves": [i if i in of else None for of in drawn]}
+                for i, pair in enumerate(pairs)
+            ],
             [page.Source(f"A: {first}", "curves-a"), page.Source(f"B: {second}", "curves-b")],
             "",
         )
     return pairs
 
 
-def _curves(folder: Path, source: Path, numbers: Sequence[int], order: Sequence[int]) -> None:
-    """Copy the curves of the episodes with these numbers, under new ones, in this order, until there are enough."""
+def _curves(folder: Path, source: Path, numbers: Sequence[int], order: Sequence[int]) -> set[int]:
+    """Copy the curves of episodes with these numbers, in this order, until there are enough; their new numbers."""
     shutil.rmtree(folder, ignore_errors=True)
-    packed, left = dict(curve_files.lines(source)), MOST_CURVES // 2
+    packed, left, copied = dict(curve_files.lines(source)), MOST_CURVES // 2, set()
     for i in order:
         text = packed.get(numbers[i], "")
         left -= len(text)
         if text and left > 0:
             curve_files.append(folder, i, text)
+            copied.add(i)
+    return copied
 
 
 def _films(folder: Path, source: Path, rows: Sequence[Row], order: Sequence[int]) -> list[str]:

@@ -11,6 +11,7 @@ function curves(number, content) {
 }
 
 function episodeCurves(source, number) {
+  if (number === null) return Promise.resolve(null);
   const { sources, group } = data, url = `${sources[source].folder}/${Math.floor(number / group)}.js`;
   if (!scripts.has(url)) {
     scripts.set(url, new Promise((resolve) => {

@@ -146,7 +146,7 @@ function part(row, source, i) {
   else made.classList.add("whole");
   made.append(right);
   right.append(make("p", { class: "now" }, "reading …"));
-  episodeCurves(i, row.curves).then((curves) => {
+  episodeCurves(i, row.curves[i]).then((curves) => {
     if (curves) plotEpisode(right, curves, video, row.films_from?.[i] ?? row.film_from ?? 0);
     else right.replaceChildren(make("div", { class: "none" }, "No curves were recorded."));
   });

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from policy.errors import InputError
-from sim.evaluation_page import page
+from sim.evaluation_page import curve_files, page
 from sim.evaluation_page.view import Kind, Record
 
 LOG, SETTINGS, REPORT, PAGE = "episodes.jsonl", "settings.json", "report.json", "index.html"
@@ -30,8 +30,12 @@ def read_records(kind: Kind, settings: Record, folder: Path) -> list[Record]:
         return tuple(of[name] for name in kind.key)
 
     try:
+        jobs = kind.jobs(settings)
+    except KeyError as error:
+        raise InputError(f"{folder / SETTINGS} has no {error}, as those of an older version; evaluate again") from None
+    try:
         played = {identity(record): record for record in map(json.loads, (folder / LOG).read_text().splitlines())}
-        return [played[identity(asdict(job))] for job in kind.jobs(settings)]
+        return [played[identity(asdict(job))] for job in jobs]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{folder / LOG} is not complete ({error!r}); give the command of the evaluation again, which continues"
@@ -42,6 +46,7 @@ def write_page(kind: Kind, folder: Path) -> None:
     """Write index.html from what the folder holds; `InputError` where that cannot be read."""
     settings, report = read_settings(folder), read_report(folder)
     rows = [(number, kind.row(record)) for number, record in enumerate(read_records(kind, settings, folder))]
+    drawn = {number for number, _ in curve_files.lines(folder)}
     with write_errors(folder):
         page.write(
             folder / PAGE,
@@ -49,7 +54,11 @@ def write_page(kind: Kind, folder: Path) -> None:
             f"{settings['policy']}, world {settings['world']}, weights {settings['sha256'][:12]}",
             report["command"],
             settings["world"],
-            [page.shown(row, folder) | {"curves": number} for number, row in rows if row is not None],
+            [
+                page.shown(row, folder) | {"curves": [number if number in drawn else None]}
+                for number, row in rows
+                if row is not None
+            ],
             [page.Source("")],
             f"python -m sim.film {folder}",
         )
