@@ -55,7 +55,18 @@ def commands(name: str, folder: Path, args: argparse.Namespace) -> list[list[Any
         bags = args.out / "no_shared_grasp" if name == "shared_grasp" else args.data
         used.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
     train = ["--recipe", used, "--bags", bags, "--weights", args.weights, "--minutes", args.minutes]
-    evaluation = ["--switch", "early,mid,late", "--episodes", args.episodes, "--seed", args.seed, "--processes", 2]
+    evaluation = [
+        "--switch",
+        "early,mid,late",
+        "--episodes",
+        args.episodes,
+        "--seed",
+        args.seed,
+        "--processes",
+        2,
+        "--films",
+        0,
+    ]
     return [
         ["policy.train", *train, "--out", folder / "run"],
         ["policy.export", folder / "run", "--out", folder / "model"],

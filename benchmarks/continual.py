@@ -81,7 +81,7 @@ def learn(chain: Chain, args: argparse.Namespace) -> np.ndarray:
         steps: list[list[Any]] = [
             training,
             ["policy.export", stage / "run", "--out", model],
-            ["sim.evaluate", model, *evaluation, "--seed", SEED, "--processes", 1, "--out", out],
+            ["sim.evaluate", model, *evaluation, "--seed", SEED, "--processes", 1, "--films", 0, "--out", out],
         ]
         report = run_steps(f"{way} {chain[1]}: {task}", stage, steps, out / "report.json")
         success[i, : i + 1] = [report["tasks"][name]["rate"] for name in tasks[: i + 1]]

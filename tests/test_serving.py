@@ -346,7 +346,7 @@ def test_an_evaluation_of_a_served_policy_is_that_of_the_policy(folder: Path, se
 
     def evaluate(model: str, out: str, *more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sim.evaluate", model, "--out", str(tmp_path / out), "--processes", "1"]
-        command += ["--tasks", "lamp_on", "--episodes", "1", "--chains", "0", *more]
+        command += ["--tasks", "lamp_on", "--episodes", "1", "--chains", "0", "--films", "0", *more]
         return subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )

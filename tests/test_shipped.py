@@ -18,7 +18,19 @@ LEARNT = [name for name in TASKS if name != "stack_blue_on_red"]  # that task is
 
 def evaluate(out: Path, *arguments: str) -> dict[str, Any]:
     """The report of an evaluation of models/tabletop."""
-    command = [sys.executable, "-m", "sim.evaluate", "models/tabletop", "--seed", SEED, "--out", str(out), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "sim.evaluate",
+        "models/tabletop",
+        "--seed",
+        SEED,
+        "--films",
+        "2",
+        "--out",
+        str(out),
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
