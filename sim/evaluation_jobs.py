@@ -109,7 +109,6 @@ def _single(
         "outcome": task.outcome(world),
         "steps": outcome.steps,
         "interventions": outcome.interventions,
-        "refused": loop.refused,
         "curves": trace.curves(),
         **first,
     } | (_measured(job, seams, outcome.steps / session.spec.rate) if seams else {})

@@ -18,7 +18,7 @@ from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record, Section, View
 from sim.evaluation_run import command, common_settings, run_evaluation
 from sim.evaluation_worker import film_job, play_job, prepare
-from sim.plain_report import rate_cell, refusal
+from sim.plain_report import rate_cell, silence
 from sim.success_rate import success_rate
 from sim.worlds import load
 from sim.worlds.interface import World
@@ -151,7 +151,7 @@ def _row_of(record: Record) -> Row:
         record["seconds"],
         record["instruction"],
         record["start"],
-        note=refusal(record),
+        note=silence(record),
     )
 
 

@@ -4,6 +4,7 @@ import html
 from statistics import fmean
 
 from policy.learning.card import evaluation_table
+from policy.running.safety import NO_COMMAND
 from sim.charts import bars
 from sim.evaluation_jobs import EpisodeJob, plan, succeeded
 from sim.evaluation_page.row import Row
@@ -163,13 +164,13 @@ def _note(record: Record) -> str:
         notes.append(f"asked for {record['instructed_task']}")
     if "first" in record:
         notes.append(f"first {record['first']}: {'done' if record['first_success'] else 'not done'}")
-    notes.append(refusal(record))
+    notes.append(silence(record))
     return "; ".join(filter(None, notes))
 
 
-def refusal(record: Record) -> str:
-    """Why the instruction of an episode was refused, "" where it was not."""
-    return f"refused: {record['refused']}" if record.get("refused") else ""
+def silence(record: Record) -> str:
+    """That a policy commanded nothing in an episode, as one that refuses its instruction; "" where it did."""
+    return "nothing was commanded" if record["interventions"].get(NO_COMMAND, 0) >= record["steps"] else ""
 
 
 def _jobs(settings: Record) -> list[EpisodeJob]:

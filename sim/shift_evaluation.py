@@ -12,7 +12,7 @@ from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record, Section, View
 from sim.evaluation_run import command, common_settings, run_evaluation
 from sim.evaluation_worker import film_job, play_job, prepare
-from sim.plain_report import rate_cell, refusal
+from sim.plain_report import rate_cell, silence
 from sim.shifts import NONE, shift_names
 from sim.success_rate import success_rate
 from sim.worlds import load
@@ -107,7 +107,7 @@ def _row(record: Record) -> Row:
         record["steps"] / RATE,
         record["instruction"],
         record["start"],
-        note=refusal(record),
+        note=silence(record),
     )
 
 

@@ -28,8 +28,10 @@ class Trace:
         self._actions.append(loop.command.copy())
 
     def curves(self) -> dict[str, Any]:
-        """Set-points, T of A values, and each other value with the control step since which it holds."""
-        return {"actions": np.round(self._actions, 5).tolist()} | self._marks
+        """Set-points, T of A values, each other value with the control step since which it holds, why the newest
+        instruction was refused."""
+        actions = np.round(self._actions, 5).tolist()
+        return {"actions": actions, "refused": self._loop.refused} | self._marks
 
     def _mark(self, name: str, value: Any) -> None:
         marks = self._marks[name]

@@ -12,7 +12,6 @@ from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Section, View
 from sim.evaluation_run import command, common_settings, run_evaluation
 from sim.evaluation_worker import film_words, play_words, prepare
-from sim.plain_report import refusal
 from sim.success_rate import success_rate
 from sim.words_evaluation import RUNS, Record, WordsJob, plan
 from sim.worlds import load
@@ -149,7 +148,10 @@ def _row(record: Record) -> Row:
     """Success: what a sentence asks for is done, or what it forbids, or what is not there, is not."""
     run, done = record["run"], set(record["done"])
     as_asked = _obeyed(record) if run == "order" else done == (set(record["tasks"]) if run == "pairs" else set())
-    notes = [refusal(record), f"done: {', '.join(sorted(done))}" if done else ""]
+    notes = [
+        f"refused: {record['refused']}" if record["refused"] else "",
+        f"done: {', '.join(sorted(done))}" if done else "",
+    ]
     task = " + ".join(record["tasks"]) or "none"
     return Row(record["seed"], task, run, as_asked, None, record["sentence"], note="; ".join(filter(None, notes)))
 

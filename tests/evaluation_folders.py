@@ -32,6 +32,7 @@ def curves(task: str, seed: int) -> dict[str, Any]:
         "contact": [[0, 0], [20, 1], [50, 0]],
         "estimated": [[0, 0], [22, 1], [48, 0]],
         "done": [[0, 0]],
+        "refused": "unknown instruction" if task == "open_drawer" else "",
     }
 
 
@@ -53,7 +54,7 @@ def write(folder: Path, lost: set[int], films: tuple[int, ...] = (), episodes: i
         won = job.seed not in lost and job.run != "shuffled"
         record = {"run": job.run, "task": job.task, "seed": job.seed, "start": job.start, "shift": "none"}
         record |= {"instructed_task": job.task, "instruction": WORDS[job.task], "success": won, "outcome": ""}
-        record |= {"steps": 40 + number % 17, "interventions": {}, "refused": ""}
+        record |= {"steps": 40 + number % 17, "interventions": {}}
         records.append(record)
         files.write(number, curves(job.task, job.seed))
         row = KIND.row(record)

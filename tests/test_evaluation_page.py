@@ -117,6 +117,7 @@ def test_an_episode_without_a_film_says_how_to_film_it_and_the_next_one_is_a_key
     expect(dialog).to_contain_text(f"python -m sim.film {folder} {FIRST + 1}")
     page.keyboard.press("j")
     expect(dialog).to_contain_text(f"seed {FIRST + 2}")
+    expect(dialog.locator(".refused")).to_have_count(0)
     page.keyboard.press("k")
     page.keyboard.press("k")
     expect(page.locator("#episode-title")).to_have_text(f"put_red, seed {FIRST}")
@@ -125,6 +126,13 @@ def test_an_episode_without_a_film_says_how_to_film_it_and_the_next_one_is_a_key
     assert box is not None
     page.mouse.move(box["x"] + box["width"] - 30, box["y"] + 40)  # without a film the curves follow the pointer
     expect(page.locator(".now")).to_contain_text("rollback")
+
+
+def test_a_refusal_says_why(tabs: Open, folder: Path) -> None:
+    page = tabs(folder).page
+    page.fill("#search", "open_drawer")
+    page.locator("#rows td.seed button").first.click()
+    expect(page.locator("dialog .refused")).to_have_text("Refused: unknown instruction")
 
 
 def test_words_of_an_episode_are_text(tabs: Open, folder: Path) -> None:

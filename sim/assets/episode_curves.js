@@ -70,6 +70,7 @@ function plotEpisode(place, content, video, filmFrom) {
   });
   const plot = make("div", { class: "plot", tabindex: 0, role: "slider", "aria-label": "time", "aria-valuemin": 0, "aria-valuemax": end.toFixed(2) }, svg);
   place.replaceChildren(now, plot, legend);
+  if (content.refused) place.append(make("p", { class: "refused" }, `Refused: ${content.refused}`));
 
   let time = 0;
   function show(seconds) {
