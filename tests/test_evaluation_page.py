@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from sim.compare import compare
+from sim.evaluation_page import page as page_file
+from sim.evaluation_page.view import Section, View
+from sim.switch_evaluation.switch_page import matrix
 from tests import evaluation_folders
 from tests.browser import SLOWEST, Tab, chromium
 from tests.evaluation_folders import STEPS
@@ -155,6 +159,30 @@ def test_it_is_readable_in_light_and_dark_on_a_screen_and_on_a_phone(
     page.locator(".plot").wait_for()
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate("document.querySelector('dialog').scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_cell_of_the_matrix_of_pairs_shows_its_episodes(tabs: Open, tmp_path: Path, scheme: str) -> None:
+    names, rates = ("a", "b", "c"), iter((0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    pairs: dict[str, dict[str, Any]] = {
+        a: {b: {"rate": next(rates), "successes": 1, "episodes": 5, "phases": {}} for b in names if a != b}
+        for a in names
+    }
+    rows = [
+        {"outcome": "success", "seed": 1, "task": f"{a} → {b}", "condition": "mid", "films": [""], "curves": [None]}
+        for a in names
+        for b in names
+    ]
+    view = View("switches", "", sections=[Section("Pairs", "", matrix(pairs))])
+    page_file.write(
+        tmp_path / "index.html", view, "", "", "tabletop", rows, [page_file.Source("")], "python -m sim.film"
+    )
+    page = tabs(tmp_path, scheme=scheme).page
+    assert page.evaluate(CONTRAST) == []
+    page.locator(".matrix button[data-task='b → c']").click()
+    assert page.locator("#rows td.task").all_inner_texts() == ["b → c"]
+    page.locator("#rows td.seed button").click()
+    expect(page.locator("dialog")).to_contain_text("No curves were recorded.")
 
 
 def test_two_evaluations_are_compared_episode_by_episode(tabs: Open, folder: Path, tmp_path: Path) -> None:
