@@ -74,9 +74,9 @@ def evaluations(episodes: int, plain: Path) -> dict[str, list[Any]]:
     return {
         "eval": ["--episodes", episodes],
         "switch": ["--switch", "early,mid,late", "--pairs", "all", "--episodes", 4 * episodes, "--baseline", plain],
-        "words": ["--words", "all", "--episodes", episodes],
-        "shift": ["--shift", "all", "--episodes", few],
-        "latency": ["--latency-ms", "0,50,100,200,400", "--schedule", "all", "--episodes", few],
+        "words": ["--words", "all", "--episodes", episodes, "--films", 0],
+        "shift": ["--shift", "all", "--episodes", few, "--films", 0],
+        "latency": ["--latency-ms", "0,50,100,200,400", "--schedule", "all", "--episodes", few, "--films", 0],
     }
 
 

@@ -80,7 +80,7 @@ def measure(name: str, args: argparse.Namespace) -> Report:
     folder, kind = args.out / name, name.split("_")[0]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(variants()[name], sort_keys=False))
-    options = ["--seed", SEED, "--processes", 1, "--out", folder / "eval", *evaluation(kind)]
+    options = ["--seed", SEED, "--processes", 1, "--films", 0, "--out", folder / "eval", *evaluation(kind)]
     bags = args.data / RECORDED.get(kind, kind)
     recipe, run, model = folder / "recipe.yaml", folder / "run", folder / "model"
     steps = [
