@@ -11,7 +11,7 @@ from policy.errors import InputError
 from policy.robot.contract import load as load_contract
 from policy.running.text import Sentence
 from policy.spec import Frame
-from sim import record, report, switches
+from sim import plain_report, record, switches
 from sim.demonstration import demonstrate
 from sim.evaluation_jobs import EpisodeJob, plan, play
 from sim.initial_states import start
@@ -213,7 +213,7 @@ def test_the_report_counts_the_ways_of_the_successes() -> None:
         }
 
     settings = {"policy": "p", "sha256": "s", "seed": 1, "tasks": ["round_block"]}
-    counted = report.summarise(
+    counted = plain_report.summarise(
         settings, [made(True, "left"), made(True, "right"), made(True, "left"), made(False, "left")]
     )
     assert counted["outcomes"] == {"round_block": {"left": 2, "right": 1}}
