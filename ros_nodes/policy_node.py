@@ -25,9 +25,10 @@ from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.robot.live_observations import LiveObservations
 from policy.running.live_loop import LiveLoop
+from policy.running.providers import PROVIDERS
 from policy.running.remote import open_session
 from policy.running.schedule import STRATEGIES, choose
-from policy.running.session import PROVIDERS, Session, check_robot
+from policy.running.session import Session, check_robot
 from ros_nodes import bridge, policy_status
 from ros_nodes.autostart import AutostartNode
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY

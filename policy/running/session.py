@@ -18,7 +18,6 @@ from policy.running.clauses import steps
 from policy.running.known_instructions import KnownInstructions
 from policy.running.load_graph import EXPORT_AGAIN, load_graph
 from policy.running.models import find_model
-from policy.running.providers import PROVIDERS as PROVIDERS  # for those who offer the choice
 from policy.running.reference import Parity
 from policy.running.text import Sentence, Text
 from policy.spec import Frame, Spec
