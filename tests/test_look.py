@@ -78,6 +78,7 @@ def test_without_rerun_it_says_what_to_install_before_it_reads(
     assert "pip install 'midstream[rerun]'" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+@pytest.mark.heavy  # 170 MB
 def test_rerun_gets_every_frame(
     bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,8 @@ def lines(text: str) -> list[str]:
 
 def test_the_page_has_these_commands() -> None:
     modules = [command.split()[2] for command in COMMANDS]
-    assert modules == ["policy.check"] * 3 + ["policy.train", "policy.export", "ros_nodes.doctor"] and len(SHOWN) == 2
+    assert modules == [*["policy.check"] * 3, "policy.train", "policy.export", "ros_nodes.doctor", "policy.train"]
+    assert len(SHOWN) == 2
 
 
 @pytest.mark.slow
@@ -75,6 +77,9 @@ def test_train_and_export(folder: Path) -> None:
     exported = run(COMMANDS[4], folder)
     assert exported.returncode == 0, exported.stderr
     assert load(folder / "models" / "mine" / "contract.yaml") == load(folder / "my_robot.yaml")
+    shutil.copytree(folder / "bags", folder / "new", ignore=shutil.ignore_patterns(".cache"))
+    more = run(COMMANDS[6].replace("--recipe chunk", f"--recipe {recipe}"), folder, "--samples", "8")
+    assert more.returncode == 0 and "done: 8 samples" in more.stdout, more.stderr
 
 
 @pytest.mark.slow
