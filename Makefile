@@ -30,11 +30,11 @@ check: .venv-dev/installed
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
-	$(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
+	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
 
-# Tests over DDS run by themselves, two files at a time: they wait more than they compute.
+# One thread for each test process: threads of several wait for each other. Tests over DDS run by themselves, two files at a time: they wait more than they compute.
 test: check
-	$(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
+	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
 	$(DEV)/python -m pytest -n 2 --dist loadfile -m "ros and not heavy"
 
 test-all: .venv-dev/installed .venv-libero/installed .venv-lerobot/installed .venv-openpi/installed
