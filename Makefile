@@ -26,13 +26,14 @@ console: .venv/installed
 demo-ros: .venv-dev/installed
 	@$(DEV)/python -m ros_nodes.demo $${SEED:+--seed="$$SEED"}
 
+# One thread for each process of tests, as those of several wait for each other.
 check: .venv-dev/installed
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
 	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
 
-# One thread for each test process: threads of several wait for each other. Tests over DDS run by themselves, two files at a time: they wait more than they compute.
+# Tests over DDS run by themselves, two files at a time: they wait more than they compute.
 test: check
 	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
 	$(DEV)/python -m pytest -n 2 --dist loadfile -m "ros and not heavy"
