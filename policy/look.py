@@ -60,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
     contract = contracts.load(args.contract)
     if args.rerun is not None:
-        rerun_stream.library()  # what is missing is an error before anything is read
+        rerun_stream.package()  # what is missing is an error before anything is read
     look(args.recordings, contract, args.out)
     if args.rerun is not None:
         file = Path(args.rerun) if args.rerun else None

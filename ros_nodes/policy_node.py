@@ -296,10 +296,8 @@ class PolicyNode(AutostartNode):
 
     def _continue(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         unfinished = self.live.loop.tracker.unfinished if self.live is not None else ""
-        response.success = bool(unfinished)
-        response.message = unfinished or "no instruction was left unfinished"
-        if unfinished:
-            self._ask(unfinished)
+        refused = self._ask(unfinished) if unfinished else "no instruction was left unfinished"
+        response.success, response.message = not refused, refused or unfinished
         return response
 
     # -- what it reports

@@ -1,3 +1,4 @@
+# ruff: noqa: F811  a fixture is imported
 """The console in a real browser, over the shipped policy in simulation: what a person sees, types and presses."""
 
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from console.scene import Scene
 from console.server import ConsoleServer
 from console.simulation import Simulation
 from policy.running.session import Session
-from tests.browser import SLOWEST, Tab, chromium
+from tests.browser import SLOWEST, Tab, browser  # noqa: F401  a fixture
 from tests.console_rig import serving, until
 
 pytestmark = pytest.mark.slow
@@ -21,12 +22,6 @@ SEED = 1_000_000
 FIRST, SECOND = "put the red block in the bowl", "open the drawer"
 
 expect.set_options(timeout=SLOWEST)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+# ruff: noqa: F811  a fixture is imported
 """The page of an evaluation in a real browser, opened from disk: filter, sort, open, compare."""
 
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from sim.evaluation_page import page as page_file
 from sim.evaluation_page.view import Section, View
 from sim.switch_evaluation.switch_page import matrix
 from tests import evaluation_folders
-from tests.browser import SLOWEST, Tab, chromium
+from tests.browser import SLOWEST, Tab, browser  # noqa: F401  a fixture
 from tests.evaluation_folders import STEPS
 
 pytestmark = pytest.mark.slow
@@ -20,12 +21,6 @@ CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 FIRST, LOST, FILMED = 1_000_000, {1_000_003, 1_000_041, 1_000_080}, (1_000_003, 1_000_005)
 
 expect.set_options(timeout=SLOWEST)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ EDGE = 256  # pixels, the longer edge of a picture
 TIMELINE = "time"
 
 
-def library() -> Any:
+def package() -> Any:
     """The package `rerun`; `InputError` that names what to install where it is missing."""
     try:
         import rerun
@@ -39,7 +39,7 @@ def library() -> Any:
 
 def stream(stored: Sequence[StoredRecording], contract: Contract, file: Path | None) -> int:
     """Send every episode to Rerun's viewer, or to an .rrd file; how many. What cannot be read is passed over."""
-    rerun, sent = library(), 0
+    rerun, sent = package(), 0
     rerun.init("midstream", spawn=file is None)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
