@@ -102,7 +102,8 @@ def main() -> None:
     headless.require()
     console, out = Console(highlight=False), args.out
     session, world = Session(args.model, threads=2), kind()
-    console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(kind.tasks)} tasks")
+    taught = session.tasks or kind.tasks
+    console.print(f"midstream: {args.model} on {session.provider}, two cameras, {len(taught)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
     if args.say is None:
         seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, session.tasks)))
