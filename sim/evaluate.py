@@ -112,7 +112,8 @@ def _arguments() -> argparse.Namespace:
 def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     out = Path(args.out)
     held_out = max(1, args.episodes // 4)
-    settings = common_settings(args) | {"held_out": held_out, "chains": args.chains, "tasks": tasks}
+    chains = args.chains if load(args.world).one_scene else 0
+    settings = common_settings(args) | {"held_out": held_out, "chains": chains, "tasks": tasks}
     more = {"mapping": args.mapping} if args.mapping else {}
     more |= {"provider": args.provider} if args.provider != "cpu" else {}
     settings |= more

@@ -6,6 +6,7 @@ Workers that are threads of one process share its policy: what they infer at the
 import threading
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from policy.running.policy_client import PolicyServerError
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from sim import words_evaluation as words
-from sim.evaluation_jobs import EpisodeJob, Record, play
-from sim.video import Video
+from sim.evaluation_jobs import EpisodeJob, Record, Watch, play
+from sim.rollout import SimulatedLoop
+from sim.video import RATE, STEPS, Video
 from sim.worlds import load
 
 FILM_SIZE = (360, 480)  # height, width
@@ -61,13 +63,22 @@ def play_words(job: words.WordsJob) -> Record:
 
 def film_job(job: EpisodeJob, path: Path) -> None:
     """Play a job again from its seed and film it."""
-    with Video(path) as film:
-        play(job, _here.world, _here.session, lambda loop: film.add(_here.world.film(*FILM_SIZE), loop.instruction))
+    with Video(path, RATE // STEPS) as film:
+        play(job, _here.world, _here.session, _filming(film))
 
 
 def film_words(job: words.WordsJob, path: Path) -> None:
     """Play one sentence again and film what is done."""
-    with Video(path) as film:
-        words.play(
-            job, _here.world, _here.session, lambda loop: film.add(_here.world.film(*FILM_SIZE), loop.instruction)
-        )
+    with Video(path, RATE // STEPS) as film:
+        words.play(job, _here.world, _here.session, _filming(film))
+
+
+def _filming(film: Video) -> Watch:
+    """After each control step: a frame, where one is due."""
+    steps = count()
+
+    def watch(loop: SimulatedLoop) -> None:
+        if next(steps) % STEPS == 0:
+            film.add(_here.world.film(*FILM_SIZE), loop.instruction)
+
+    return watch

@@ -32,7 +32,7 @@ def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str, seed
         return world.begin(task.name, kind, seed, rng)
     while True:
         layout = deepcopy(rng)
-        world.reset(rng)
+        world.reset_to(task.name, rng)
         if kind == "other" and not all(_do_another(world, task, rng) for _ in range(rng.integers(1, 4))):
             continue
         if kind == "near_miss" and not _miss(world, task, rng, layout):
@@ -45,7 +45,7 @@ def _undecided(world: World, task: Task, rng: np.random.Generator) -> None:
     if not task.opposite:
         raise ValueError(f"{task.name} has no opposite")
     while True:
-        world.reset(rng)
+        world.reset_to(task.name, rng)
         if task.undecided(world, rng):
             return
 
@@ -67,7 +67,7 @@ def _miss(world: World, task: Task, rng: np.random.Generator, layout: np.random.
         return False
     after = held.index(True) + 1 - world.success_steps - int(rng.integers(*MISSED))
     leaving = int(rng.integers(*LEAVING))
-    world.reset(layout)
+    world.reset_to(task.name, layout)
     for action in task.near_miss(world, after, leaving):
         world.step(action)
     return True

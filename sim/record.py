@@ -149,6 +149,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
     jobs = plan(names, args.episodes, args.out, args.world, not args.plain)
     jobs = [job for job in jobs if not job.bag.exists()]
+    if not load(args.world).one_scene:
+        jobs.sort(key=lambda job: job.task)  # so that few scenes are loaded at a time
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
     args.out.mkdir(parents=True, exist_ok=True)
     attempts = sum(run_jobs(record, jobs, args.processes, "episode"))

@@ -8,16 +8,20 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-RATE = 20  # frames per second: the control rate, so a video runs in real time
+RATE = 20  # frames per second: the control rate, so a film of every step runs in real time
+STEPS = 2  # control steps a frame in films of evaluations: to render one takes longer than the rest of a step
 
 
 class Video:
-    """`with Video(path) as film: film.add(image, text)`; the file appears when it is complete."""
+    """`with Video(path) as film: film.add(image, text)`; the file appears when it is complete.
 
-    def __init__(self, path: Path) -> None:
+    `rate`: frames per second.
+    """
+
+    def __init__(self, path: Path, rate: int = RATE) -> None:
         self._path, self._part = path, path.with_suffix(".part.mp4")
         self._container: Any = av.open(str(self._part), "w", options={"movflags": "faststart"})
-        self._stream: Any = self._container.add_stream("libx264", RATE, {"crf": "23", "preset": "veryfast"})
+        self._stream: Any = self._container.add_stream("libx264", rate, {"crf": "23", "preset": "veryfast"})
 
     def __enter__(self) -> "Video":
         return self

@@ -12,12 +12,12 @@ from policy.running.session import Session
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.switch_episode import play
 from sim.switch_evaluation.switch_jobs import SwitchJob
-from sim.video import RATE, Video, caption
+from sim.video import RATE, STEPS, Video, caption
 from sim.worlds.interface import World
 
 BESIDE = ("flush", "retreat")  # baselines that are filmed beside ours
 SIZE, ALONE = (240, 320), (360, 480)  # height, width of each, and where there is no baseline
-BEFORE = 3 * RATE // 2  # frames before the switch
+BEFORE = 3 * RATE // 2  # control steps before the switch
 Record = dict[str, Any]
 
 
@@ -35,8 +35,8 @@ def film(job: SwitchJob, world: World, sessions: Mapping[bool, Session], path: P
         if _scene(record) == scene:
             takes.append(take.frames())
     after = max(len(take[1]) for take in takes)
-    with Video(path) as video:
-        for i in range(-BEFORE, after):
+    with Video(path, RATE // STEPS) as video:
+        for i in range(-BEFORE // STEPS, after):
             video.show(np.hstack([_frame(take, i) for take in takes]))
 
 
@@ -49,10 +49,12 @@ class _Take:
 
     def __init__(self, world: World, name: str, size: tuple[int, int]) -> None:
         self._world, self._name, self._size = world, f"{name}: " if name else "", size
-        self._before: deque[np.ndarray] = deque(maxlen=BEFORE)
+        self._before: deque[np.ndarray] = deque(maxlen=BEFORE // STEPS)
         self._after: list[np.ndarray] = []
 
     def __call__(self, episode: RecordedEpisode) -> None:
+        if len(episode.setpoints) % STEPS:
+            return
         picture = caption(self._world.film(*self._size), f"{self._name}{episode.instructions[-1]}")
         (self._before if len(episode.instructions) == 1 else self._after).append(picture)
 

@@ -14,9 +14,10 @@ WORLDS = {  # name -> module and class, a sim.worlds.interface.World
     "two_arms": "sim.worlds.two_arms.world:TwoArms",
     "desk_arm": "sim.worlds.desk_arm.world:DeskArm",
     "libero_goal": "sim.worlds.libero_goal.world:LiberoGoal",
+    "metaworld": "sim.worlds.metaworld.world:MetaWorld",
 }
 
-ELSEWHERE = {"libero_goal": "libero"}  # a world that has an environment of its own -> the package to tell that by
+ELSEWHERE = {"libero_goal": "libero", "metaworld": "metaworld"}  # worlds of others -> the package to tell that by
 
 
 def installed() -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import mujoco
 import numpy as np
 
@@ -41,8 +42,12 @@ class FilmCamera:
             self._renderer.update_scene(data, camera, option)
         picture = self._renderer.render()
         height, width = picture.shape[0] // OVER, picture.shape[1] // OVER
-        mean: np.ndarray = picture.reshape(height, OVER, width, OVER, 3).mean((1, 3)).round().astype(np.uint8)
-        return mean
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+    def close(self) -> None:
+        """Give the renderer back."""
+        atexit.unregister(self._renderer.close)
+        self._renderer.close()
 
     @contextmanager
     def _lit(self) -> Iterator[None]:

@@ -61,6 +61,7 @@ class World(ABC):
     tasks: ClassVar[Mapping[str, "Task"]]
     suites: ClassVar[Mapping[str, Mapping[str, "Task"]]] = MappingProxyType({})  # further tasks, asked for by name only
     sentences: ClassVar[Sentences] = Sentences()
+    one_scene: ClassVar[bool] = True  # whether its tasks share a scene, so that one can follow another
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
     evaluated_from: ClassVar[tuple[str, ...]] = ("home", "home", "other")  # the starts of an evaluation, in turn
@@ -99,11 +100,11 @@ class World(ABC):
 
     @classmethod
     def require_several_tasks(cls) -> None:
-        """`InputError` where this world has one task only, so that no instruction can change to another."""
-        if len(cls.tasks) < 2:
+        """`InputError` where no scene of this world has two tasks, so that no instruction can change to another."""
+        if len(cls.tasks) < 2 or not cls.one_scene:
+            has = "one task in each scene" if len(cls.tasks) > 1 else f"one task, {', '.join(cls.tasks)}"
             raise InputError(
-                f"the world {cls.name} has one task, {', '.join(cls.tasks)}, and to change the instruction needs two; "
-                "give another --world"
+                f"the world {cls.name} has {has}, and to change the instruction needs two; give another --world"
             )
 
     # -- time
@@ -114,6 +115,10 @@ class World(ABC):
 
         Equal generators give equal scenes.
         """
+
+    def reset_to(self, task: str, rng: np.random.Generator) -> None:
+        """As `reset`, to the scene of a task, where tasks have scenes of their own."""
+        self.reset(rng)
 
     @abstractmethod
     def step(self, action: np.ndarray, disturbance: np.ndarray | None = None) -> None:
