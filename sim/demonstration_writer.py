@@ -85,8 +85,8 @@ class DemonstrationWriter:
 
 def recorded_channels(world: World) -> list[Channel]:
     """The topics of a recording: those of the world's contract and of the others whose commands it holds."""
-    names = (world.contract_name, *world.also_recorded)
-    return list({c.topic: c for name in names for c in channels(contracts.load(name))}.values())
+    robots = [world.contract(), *map(contracts.load, world.also_recorded)]
+    return list({c.topic: c for robot in robots for c in channels(robot)}.values())
 
 
 def _header(stamp: int, frame: str) -> Any:

@@ -153,6 +153,9 @@ def main(argv: list[str] | None = None) -> None:
         jobs.sort(key=lambda job: job.task)  # so that few scenes are loaded at a time
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
     args.out.mkdir(parents=True, exist_ok=True)
+    if text := load(args.world).contract_text:
+        (args.out / "contract.yaml").write_text(text)
+        print(f"policy.train takes --contract {args.out / 'contract.yaml'}")
     attempts = sum(run_jobs(record, jobs, args.processes, "episode"))
     print(f"{len(jobs)} episodes in {attempts} attempts in {args.out}")
 

@@ -53,7 +53,7 @@ class Policy(nn.Module):
         self.sequence_mixer = SEQUENCE_MIXERS[memory.name](memory.settings, width, memory.frames)
         self.head = HEADS[recipe.head.name](recipe.head.settings, width, spec.horizon, len(spec.action))
         read = {"state", *(name for encoder in encoders.values() for name in encoder.inputs)}
-        self.spec = replace(spec, switches=recipe.switches, noise=self.head.noise)
+        self.spec = replace(spec, switches=recipe.switches, noise=self.head.noise, runtime=recipe.runtime)
         self.spec = replace(
             self.spec, memory=self.sequence_mixer.state, stride=memory.stride, reads=tuple(sorted(read))
         )

@@ -5,7 +5,7 @@ unknown name is an error that names the nearest valid one.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from policy.learning.interfaces import Encoder, Head, Mixer, SequenceMixer
 from policy.learning.mixers import MIXERS
 from policy.learning.objectives import OBJECTIVES
 from policy.learning.sequence_mixers import SEQUENCE_MIXERS
+from policy.spec import RuntimeSettings
 
 T = TypeVar("T")
 Registry = Mapping[str, type[Encoder] | type[Mixer] | type[SequenceMixer] | type[Head]]
@@ -84,6 +85,7 @@ class Recipe:
     memory: Memory | None = None
     objectives: dict[str, float] = field(default_factory=dict)  # name -> weight
     training: Training = Training()
+    runtime: RuntimeSettings = RuntimeSettings()
 
     def __post_init__(self) -> None:
         if self.memory and self.training.batch_size % self.memory.frames:
@@ -144,6 +146,7 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
         memory=_memory(values.get("memory"), where),
         objectives=objectives,
         training=_build(Training, values.get("training") or {}, f"{where}: training"),
+        runtime=_build(RuntimeSettings, values.get("runtime") or {}, f"{where}: runtime"),
     )
 
 
@@ -203,7 +206,7 @@ def _settings(registry: Registry, kind: str, name: str, raw: Any, where: str) ->
 def _build(cls: type[T], raw: Any, where: str) -> T:
     """A dataclass of a mapping, none of whose numbers is negative."""
     built = strict_yaml.build(cls, raw, where)
-    _check_not_negative(vars(built), where)
+    _check_not_negative({f.name: getattr(built, f.name) for f in fields(cls)}, where)  # type: ignore[arg-type]
     return built
 
 

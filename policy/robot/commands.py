@@ -32,9 +32,9 @@ class Command:
     """
 
     topic: str  # or the name of an action server
-    position_min: tuple[float, ...]  # of what is measured; of a twist x, y and z
-    position_max: tuple[float, ...]
     velocity_max: tuple[float, ...]  # per second
+    position_min: tuple[float, ...] = ()  # of what is measured; of a twist x, y and z
+    position_max: tuple[float, ...] = ()
     joints: tuple[str, ...] = ()  # the controller's
     names: tuple[str, ...] = ()  # names in the spec; the joints' own unless given
     type: Literal[
@@ -47,6 +47,7 @@ class Command:
     ] = TRAJECTORY
     interface: Literal["position", "velocity"] = "position"  # of the controller behind a Float64MultiArray
     measured: tuple[str, ...] = ()  # names of the state that measure it; its own names, of velocities its joints
+    unbounded: bool = False  # velocities without position limits, as of wheels: nothing need measure where they are
     frame: str = ""  # frame_id of a pose or twist
     reference: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)  # orientation x, y, z, w where a rotation vector is zero
     max_effort: float = 0.0  # of a GripperCommand [N]; 0: the gripper's own
@@ -83,6 +84,8 @@ class Command:
     @property
     def measured_names(self) -> tuple[str, ...]:
         """The names of the state that tell where it is: of each value, of a twist of x, y and z."""
+        if self.unbounded:
+            return ()
         return self.measured or (self.joints if self.kind == "velocity" else self.spec_names)
 
     @property
@@ -130,7 +133,7 @@ class Command:
         """What is wrong with it: "" or ".key" -> what was given and what is expected."""
         hand, names = self.kind in ("pose", "twist"), len(self.spec_names)
         width = 6 if hand else len(self.joints)
-        places = 3 if self.kind == "twist" else width
+        places = 0 if self.unbounded else 3 if self.kind == "twist" else width
         parts = 2 if hand else width
         of = {"pose": "x, y, z and a rotation vector", "twist": "a twist"}.get(self.kind, f"{width} joints")
         faults = {
@@ -187,6 +190,11 @@ class Command:
                 velocities and bool(set(self.measured_names) & set(self.spec_names)),
                 ".names",
                 "a velocity is not the position that measures it; name it otherwise, such as elbow_velocity",
+            ),
+            (
+                self.unbounded and (not velocities or bool(self.measured)),
+                ".unbounded",
+                "only velocities can do without position limits, and then without `measured`",
             ),
             (
                 self.type == GRIPPER and not (self.gripper and len(self.joints) == 1),

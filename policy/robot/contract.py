@@ -6,6 +6,7 @@ One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one 
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class Contract:
                 topic,
                 tuple(joint for c, _ in groups for joint in (c.joints or c.names)),
                 np.array([i for _, columns in groups for i in columns]),
-                np.array([self.spec.state.index(name) for c, _ in groups for name in c.measured_names]),
+                np.array([self.spec.state.index(name) for c, _ in groups for name in c.measured_names], int),
                 np.concatenate([c.scales for c, _ in groups]),
                 np.concatenate([c.offsets for c, _ in groups]),
                 groups[0][0],
@@ -178,10 +179,15 @@ def find(name: str | Path) -> Path:
 def load(name: str | Path) -> Contract:
     """Load and check a contract; `InputError` names the key, what it holds and what it should hold."""
     path = find(name)
-    contract = strict_yaml.build(Contract, strict_yaml.read(path), path.name)
-    actions = [_demonstrated(c, contract, f"{path.name}: action[{i}]") for i, c in enumerate(contract.action)]
+    return build(strict_yaml.read(path), path.name)
+
+
+def build(raw: Any, where: str) -> Contract:
+    """The contract of plain values, as a YAML file holds them; `where` names them in an `InputError`."""
+    contract = strict_yaml.build(Contract, raw, where)
+    actions = [_demonstrated(c, contract, f"{where}: action[{i}]") for i, c in enumerate(contract.action)]
     contract = replace(contract, action=tuple(actions))
-    _check(contract, path.name)
+    _check(contract, where)
     return contract
 
 

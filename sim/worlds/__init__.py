@@ -19,6 +19,8 @@ WORLDS = {  # name -> module and class, a sim.worlds.interface.World
 
 ELSEWHERE = {"libero_goal": "libero", "metaworld": "metaworld"}  # worlds of others -> the package to tell that by
 
+GYM = ("gym:", "gym-states:")
+
 
 def installed() -> list[str]:
     """The worlds that this environment can make."""
@@ -26,9 +28,14 @@ def installed() -> list[str]:
 
 
 def load(name: str) -> type[World]:
-    """The class of a world, which makes one when called; `InputError` for an unknown name."""
+    """The class of a world, which makes one when called; `InputError` for an unknown name.
+
+    `gym:<id>` and `gym-states:<id>` are environments of Gymnasium.
+    """
+    if name.startswith(GYM):
+        return import_module("sim.worlds.gym.world").world_class(name)  # type: ignore[no-any-return]
     if name not in WORLDS:
-        raise unknown("world", name, WORLDS)
+        raise unknown("world", name, [*WORLDS, "gym:<id>"])
     module, _, member = WORLDS[name].partition(":")
     world: type[World] = getattr(import_module(module), member)
     return world

@@ -42,7 +42,7 @@ class FilmCamera:
             self._renderer.update_scene(data, camera, option)
         picture = self._renderer.render()
         height, width = picture.shape[0] // OVER, picture.shape[1] // OVER
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
     def close(self) -> None:
         """Give the renderer back."""

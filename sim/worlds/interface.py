@@ -57,6 +57,7 @@ class World(ABC):
 
     name: ClassVar[str]
     contract_name: ClassVar[str]  # of policy/contracts
+    contract_text: ClassVar[str] = ""  # YAML of one that is not there, as it follows from an environment
     also_recorded: ClassVar[tuple[str, ...]] = ()  # other contracts of this robot, whose commands its bags hold too
     tasks: ClassVar[Mapping[str, "Task"]]
     suites: ClassVar[Mapping[str, Mapping[str, "Task"]]] = MappingProxyType({})  # further tasks, asked for by name only

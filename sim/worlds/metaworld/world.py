@@ -163,7 +163,7 @@ class MetaWorld(World):
         return np.concatenate([self._data.qpos, *places])
 
     def _hand(self) -> np.ndarray:
-        observed = self._env._get_curr_obs_combined_no_goal()[:4]
+        observed = np.asarray(self._env._get_curr_obs_combined_no_goal()[:4])
         return observed * np.array([1, 1, 1, WIDE])
 
     def _read(self, substep: int) -> JointReading:

@@ -1,0 +1,71 @@
+"""Pictures of an environment: of a MuJoCo scene by renderers of our own, of any other as it draws itself."""
+
+import atexit
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import gymnasium
+import mujoco
+import numpy as np
+
+from policy.errors import InputError
+from sim.worlds.film import FilmCamera
+
+
+class Views:
+    """`views`: camera -> a name in the scene, where it looks, or None for the environment's own picture."""
+
+    def __init__(self, environment: gymnasium.Env[Any, Any], views: Mapping[str, Any]) -> None:
+        self._environment, self._views = environment, views
+        self._model, self._data = (getattr(environment.unwrapped, name, None) for name in ("model", "data"))
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+
+    def render(self, camera: str, height: int, width: int) -> np.ndarray:
+        """RGB uint8 (height, width, 3)."""
+        view = self._views.get(camera, next(iter(self._views.values())))
+        if view is None:
+            return self._own(height, width)
+        if (height, width) not in self._renderers:
+            self._renderers[height, width] = renderer = _fast(mujoco.Renderer(self._model, height, width))
+            atexit.register(renderer.close)  # later, EGL is gone already and complains
+        self._prepare()
+        self._renderers[height, width].update_scene(self._data, _camera(view))
+        return np.asarray(self._renderers[height, width].render())
+
+    def film(self, height: int, width: int) -> np.ndarray:
+        """The first camera's picture, antialiased and with shadows where the scene is MuJoCo's."""
+        view = next(iter(self._views.values()))
+        if view is None:
+            return self._own(height, width)
+        if (height, width) not in self._film_cameras:
+            self._film_cameras[height, width] = FilmCamera(self._model, height, width)
+        self._prepare()
+        return self._film_cameras[height, width].shoot(self._data, _camera(view), mujoco.MjvOption())
+
+    def _prepare(self) -> None:
+        """Environments of gymnasium-robotics move their goals' marks here."""
+        getattr(self._environment.unwrapped, "_render_callback", lambda: None)()
+
+    def _own(self, height: int, width: int) -> np.ndarray:
+        picture: Any = self._environment.render()
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3:
+            raise InputError(f"{self._environment} draws no picture in the mode rgb_array; take gym-states:<id>")
+        return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _camera(view: Any) -> Any:
+    if isinstance(view, str):
+        return view
+    camera = mujoco.MjvCamera()
+    for key, value in view.items():
+        setattr(camera, key, value)
+    return camera
+
+
+def _fast(renderer: mujoco.Renderer) -> mujoco.Renderer:
+    flag = mujoco.mjtRndFlag
+    for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
+        renderer.scene.flags[off] = 0
+    return renderer
