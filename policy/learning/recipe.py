@@ -85,7 +85,7 @@ class Recipe:
     memory: Memory | None = None
     objectives: dict[str, float] = field(default_factory=dict)  # name -> weight
     training: Training = Training()
-    runtime: RuntimeSettings = RuntimeSettings()
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
 
     def __post_init__(self) -> None:
         if self.memory and self.training.batch_size % self.memory.frames:

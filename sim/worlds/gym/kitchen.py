@@ -19,7 +19,8 @@ NEAR_ENOUGH = 0.3  # of what the environment counts as done: rad, m
 HAND, ARM, FASTEST = "end_effector", 7, 2.0  # site; joints; rad/s of a full deflection
 GAIN, TURN, MOST = 15.0, 6.0, 0.5  # 1/s, 1/s, m/s
 DAMPING = 0.05
-SAG = 0.07  # m by which the arm hangs lower than its speeds would have it
+SAG = np.array([0.0, 0.0, 0.07])  # m by which the arm hangs lower than its speeds would have it
+BEFORE, INTO, PULL = np.array([[0.0, -0.15, 0.0], [0.0, 0.02, -0.02], [-0.05, -0.06, -0.03]])  # m from the handle
 AHEAD = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])  # the hand's axes as columns of x, y, z
 OPEN, CLOSED = 1.0, -1.0
 HELD = 0.06  # m, opening below which something is between the fingers
@@ -67,7 +68,7 @@ def _move(world: "GymWorld", goal: np.ndarray, fingers: float) -> np.ndarray:
     """Velocities (9,), as shares of the fastest, that move the hand to a goal (3,) and keep it turned ahead."""
     model, data = world.scene
     site = data.site(HAND)
-    way = (goal + [0.0, 0.0, SAG] - site.xpos) * GAIN
+    way = (goal + SAG - site.xpos) * GAIN
     way *= min(1.0, MOST / max(float(np.linalg.norm(way)), 1e-9))
     turned = site.xmat.reshape(3, 3)
     turn = sum(np.cross(turned[:, i], AHEAD[:, i]) for i in range(3)) / 2 * TURN
@@ -93,11 +94,11 @@ class Pulled(Thing):
             opening = float(world.scene[1].qpos[ARM : ARM + 2].sum())
             aligned = abs(off[0]) < 0.035 and abs(off[2]) < 0.09
             if aligned and off[1] > -0.055 and opening < HELD:
-                yield _move(world, handle + [-0.05, -0.06, -0.03], CLOSED)
+                yield _move(world, handle + PULL, CLOSED)
             elif aligned:
-                yield _move(world, handle + [0.0, 0.02, -0.02], CLOSED if off[1] > -0.02 else OPEN)
+                yield _move(world, handle + INTO, CLOSED if off[1] > -0.02 else OPEN)
             else:
-                yield _move(world, handle + [0.0, -0.15, 0.0], OPEN)
+                yield _move(world, handle + BEFORE, OPEN)
 
 
 TASKS: dict[str, Thing] = {

@@ -164,7 +164,7 @@ class MetaWorld(World):
 
     def _hand(self) -> np.ndarray:
         observed = np.asarray(self._env._get_curr_obs_combined_no_goal()[:4])
-        return observed * np.array([1, 1, 1, WIDE])
+        return np.append(observed[:3], observed[3] * WIDE)
 
     def _read(self, substep: int) -> JointReading:
         """The hand as four joints; its speed is a difference, and forces are not measured."""
