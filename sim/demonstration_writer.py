@@ -39,6 +39,10 @@ class DemonstrationWriter:
         assert self._contract.labels.mode is not None
         self._messages.text(self._contract.labels.mode, mode, self._now())
 
+    def correction(self, corrects: bool) -> None:
+        """The label of who is in control: whether somebody corrects the policy."""
+        self._messages.correction(corrects, self._now())
+
     def observation(self) -> None:
         """The joint states since the last control step, the images, the contact label."""
         for topic, joints, reading in self._world.joint_states():
@@ -54,6 +58,10 @@ class DemonstrationWriter:
         self._messages.command(self._now(), action)
         for name, writer in self._others.items():
             writer.command(self._now(), self._world.translated(action, name))
+
+    def commanded(self, action: np.ndarray, since: int) -> None:
+        """Set-points (A,) that were to be reached one control step from `since`, the world's time [ns]."""
+        self._messages.command(self._begin + since, action)
 
     def _joint_state(self, topic: str, joints: tuple[str, ...], reading: JointReading) -> None:
         stamp = self._begin + reading.stamp

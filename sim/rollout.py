@@ -18,6 +18,7 @@ from policy.running.session import Session
 from sim.worlds.interface import Task, World
 
 Watch = Callable[[], None]
+AHEAD = 6  # set-points of a way to where a person drives
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,21 @@ class SimulatedLoop:
             if not isinstance(work, Embedding):
                 break
         self.follow_schedule()
+
+    def drive(self, action: np.ndarray) -> None:
+        """One control step towards a set-point (A,) of a person or an expert, who corrects the policy.
+
+        A controller takes no point at once, as messages may be late: it gets the way there, at full speed.
+        """
+        limits, now = self.session.contract.limits, self.world.time_ns
+        places = self.session.contract.measured
+        begun = self.command if not self.monitor.reason else np.where(places < 0, 0.0, self.world.state()[places])
+        most = np.arange(1, AHEAD + 1)[:, None] * limits.velocity * self._dt * 1e-9
+        self.follow(now + self._dt * np.arange(1, AHEAD + 1), begun + np.clip(action - begun, -most, most))
+
+    def give_back(self) -> None:
+        """The policy is in control again: it begins with a new look, from where it was left."""
+        self.loop.fault("control is given back", self.world.time_ns)
 
     def follow_schedule(self) -> None:
         """One control step towards the scheduled set-points."""

@@ -117,7 +117,7 @@ def test_a_policy_of_single_actions_may_have_a_camera_of_its_own_rate() -> None:
         stamps = (np.arange(20) / hertz * 1e9).astype(np.int64)
         none = np.zeros((20, 3), np.float32)
         part = Part("pick", None, 0, 20, 0, False)
-        return check_chunks(single, [Run(np.arange(20), stamps, none, none, None, None, [], [part])])
+        return check_chunks(single, [Run(np.arange(20), stamps, none, none, None, None, None, [], [part])])
 
     assert not of(19.8) and of(10.0)
 

@@ -38,7 +38,7 @@ class BagReader:
         self._motors, self._take = Motors(contract), take
         self._streams = Streams(contract, self._motors, alignment.headers, self._earlier.append)
         labels = contract.labels
-        named = (contract.instruction, labels.task, labels.mode, labels.contact)
+        named = (contract.instruction, labels.task, labels.mode, labels.contact, labels.correction)
         self._labels = {topic.lstrip("/") for topic in named if topic}
         self._reception = alignment.reception
         self._dropped: Counter[str] = Counter()

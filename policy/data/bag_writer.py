@@ -38,8 +38,8 @@ class Channel(NamedTuple):
 def channels(contract: Contract) -> list[Channel]:
     """All topics of a contract, as a demonstration of its robot has them."""
     latched = [t for t in (contract.instruction, contract.labels.task, contract.labels.mode) if t]
-    contact = {contract.labels.contact: BOOL} if contract.labels.contact else {}
-    plain = {**contract.observed, **contract.commanded, **contact}
+    told = {topic: BOOL for topic in (contract.labels.contact, contract.labels.correction) if topic}
+    plain = {**contract.observed, **contract.commanded, **told}
     return [Channel(t, kind) for t, kind in plain.items()] + [Channel(t, STRING, True) for t in latched]
 
 

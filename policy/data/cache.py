@@ -37,7 +37,7 @@ from policy.robot import streams
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
-FORMAT = 3  # of the files, and of how a bag is read
+FORMAT = 4  # of the files, and of how a bag is read
 
 
 @dataclass(slots=True)
@@ -51,6 +51,7 @@ class Cache:
     stamps: np.ndarray  # int64 (N,) ns
     contact: np.ndarray | None  # bool (N,), None unless it is known of all bags
     mode: np.ndarray  # uint8 (N,) into MODES, forward where there is no label
+    imitated: np.ndarray  # bool (N,): all frames, but of a recording with corrections only these
     episode: np.ndarray  # int32 (N,)
     bounds: np.ndarray  # int64 (E + 1,): episode e is bounds[e] .. bounds[e + 1]
     instructions: list[str]  # (E,)
@@ -193,6 +194,9 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         stamps=np.concatenate([run.stamps for _, run in runs]),
         contact=np.concatenate(contact) if len(contact) == len(runs) else None,
         mode=np.concatenate([np.zeros(len(run.stamps), np.uint8) if run.mode is None else run.mode for _, run in runs]),
+        imitated=np.concatenate(
+            [np.ones(len(run.stamps), bool) if run.correction is None else run.correction for _, run in runs]
+        ),
         episode=np.repeat(np.arange(len(parts), dtype=np.int32), lengths),
         bounds=np.cumsum([0, *lengths]),
         instructions=[part.instruction for _, _, part in parts],

@@ -26,7 +26,7 @@ from policy.data.stored import StoredRecording
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
-RUN_FIELDS = ("pictures", "stamps", "state", "actions", "contact", "mode")
+RUN_FIELDS = ("pictures", "stamps", "state", "actions", "contact", "mode", "correction")
 
 
 @dataclass(slots=True)

@@ -33,8 +33,15 @@ class MessageWriter:
 
     def contact(self, touched: bool, stamp: int) -> None:
         """The label of contact; the contract names its topic."""
-        assert self._contract.labels.contact is not None
-        self._bag.write(self._contract.labels.contact, MESSAGES["std_msgs/msg/Bool"](data=touched), stamp)
+        self._flag(self._contract.labels.contact, touched, stamp)
+
+    def correction(self, corrects: bool, stamp: int) -> None:
+        """The label of a person in control; the contract names its topic."""
+        self._flag(self._contract.labels.correction, corrects, stamp)
+
+    def _flag(self, topic: str | None, value: bool, stamp: int) -> None:
+        assert topic is not None
+        self._bag.write(topic, MESSAGES["std_msgs/msg/Bool"](data=value), stamp)
 
     def frame(self, stamp: int, images: dict[str, np.ndarray], state: np.ndarray) -> None:
         """What is seen at a time [ns]: camera -> (height, width, 3 or 1) as the camera gives it, state (S,)."""

@@ -104,7 +104,7 @@ def _most_frames(lead: Times, rate: float) -> int:
 def _wanted(contract: Contract) -> dict[str, str]:
     """Topic without leading slash -> type, of all that is read."""
     labels = contract.labels
-    optional = {labels.task: STRING, labels.mode: STRING, labels.contact: BOOL}
+    optional = {labels.task: STRING, labels.mode: STRING, labels.contact: BOOL, labels.correction: BOOL}
     return _needed(contract) | {t.lstrip("/"): kind for t, kind in optional.items() if t}
 
 

@@ -49,6 +49,7 @@ class Run:
     actions: np.ndarray  # float32 (N, A)
     contact: np.ndarray | None  # bool (N,), a label or an estimate; None where neither can be
     mode: np.ndarray | None  # uint8 (N,) into MODES, None where the bag has no label
+    correction: np.ndarray | None  # bool (N,): a person was in control; None where the bag has no label
     commands: list[SetPoints]  # of each group of the action, at their own rate
     parts: list[Part]
 
@@ -107,6 +108,7 @@ class Runs:
             actions=self._actions[frames],
             contact=None if self._touched is None else self._touched[frames],
             mode=self._mode(self._stamps[frames]),
+            correction=self._told(self._contract.labels.correction, self._stamps[frames]),
             commands=self._commands[number],
             parts=[
                 self._part(active, i, np.flatnonzero(which[used] == i), self._stamps[frames], finished)
@@ -153,10 +155,9 @@ class Runs:
 
     def _contact(self) -> np.ndarray | None:
         """Contact (N,) bool of all frames: the label, else the estimate, else None."""
-        labels = self._texts.get((self._contract.labels.contact or "").lstrip("/"), [])
-        if labels:
-            before = np.searchsorted([t for t, _ in labels], self._stamps, side="right")
-            return np.array([False] + [bool(v) for _, v in labels])[before]
+        told = self._told(self._contract.labels.contact, self._stamps)
+        if told is not None:
+            return told
         if not self._known.any():
             return None
         state, actions, motion = (x[self._known] for x in (self._state, self._actions, self._motion))
@@ -166,6 +167,14 @@ class Runs:
         touched = np.zeros(len(self._known), bool)
         touched[self._known] = estimate
         return touched
+
+    def _told(self, topic: str | None, stamps: np.ndarray) -> np.ndarray | None:
+        """What a label of std_msgs/msg/Bool says at times (N,) ns, False before the first; None where there is none."""
+        labels = self._texts.get((topic or "").lstrip("/"), [])
+        if not labels:
+            return None
+        before = np.searchsorted([t for t, _ in labels], stamps, side="right")
+        return np.array([False] + [bool(v) for _, v in labels])[before]
 
     def _mode(self, stamps: np.ndarray) -> np.ndarray | None:
         labels = self._texts.get((self._contract.labels.mode or "").lstrip("/"), [])

@@ -5,6 +5,8 @@ commands     ....................................        the target of action i 
 targets             1   2   3   4 x   x                  time; none where another instruction was in force
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from policy.data.cache import Cache
@@ -83,13 +85,21 @@ def targets(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     last = cache.stamps[cache.bounds[1:] - 1][cache.episode]
     frames = cache.stamps[:, None] + dt * np.arange(horizon)  # those in which the actions would be the first
     end = np.where(until < FOREVER, until, last + dt // 2)
-    mask = (frames < end[:, None]) | ~incomplete[:, None]
+    mask = ((frames < end[:, None]) | ~incomplete[:, None]) & (frames < _imitated_until(cache)[:, None])
     times = np.minimum(frames + dt, np.where(incomplete, FOREVER, until)[:, None])
     actions = np.empty((len(cache.stamps), horizon, len(cache.contract.spec.action)), np.float32)
     bounds = np.searchsorted(cache.recording, np.arange(len(cache.commands) + 1))
     for commands, first, after in zip(cache.commands, bounds[:-1], bounds[1:], strict=True):
         actions[first:after] = setpoints.join(commands, times[first:after])
     return actions, mask
+
+
+def _imitated_until(cache: Cache) -> np.ndarray:
+    """The time (N,) ns of the first frame from each on that is not imitated; FOREVER where all of its recording are."""
+    until = np.where(cache.imitated, FOREVER, cache.stamps)
+    for first, after in pairwise(np.searchsorted(cache.recording, np.arange(len(cache.commands) + 1)).tolist()):
+        until[first:after] = np.minimum.accumulate(until[first:after][::-1])[::-1]
+    return until
 
 
 def statistics(cache: Cache) -> dict[str, np.ndarray]:

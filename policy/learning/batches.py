@@ -47,8 +47,8 @@ class Batches:
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
         held_out, trained = _split(cache, self.recipe.held_out, self.seed)
         left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]
-        self.train = np.flatnonzero(trained[cache.episode] & ~left_out)
-        self.held_out = np.flatnonzero(held_out[cache.episode])
+        self.train = np.flatnonzero(trained[cache.episode] & ~left_out & cache.imitated)
+        self.held_out = np.flatnonzero(held_out[cache.episode] & cache.imitated)
         kept = cache.kept[cache.episode[self.train]]
         # what is to be kept has half of each batch, however little of the other there is
         self._pools = [self.train[~kept], self.train[kept]] if kept.any() else [self.train]

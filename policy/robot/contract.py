@@ -27,6 +27,7 @@ class Labels:
     task: str | None = None
     contact: str | None = None
     mode: str | None = None
+    correction: str | None = None  # whether a person corrects a policy: of such a recording only that is imitated
 
 
 @dataclass(frozen=True)

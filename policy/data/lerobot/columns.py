@@ -26,8 +26,9 @@ def columns(run: Run, success: bool | None, sources: Sequence[str]) -> Columns:
         layout.ACTION: run.actions,
         layout.STAMP: run.stamps,
         layout.TASK: [run.parts[i].task or "" for i in part],
-        layout.CONTACT: np.full(count, layout.UNKNOWN) if run.contact is None else run.contact.astype(np.int64),
+        layout.CONTACT: _flags(run.contact, count),
         layout.MODE: [MODES[m] for m in mode],
+        layout.CORRECTION: _flags(run.correction, count),
         layout.DONE: done,
         layout.UNTIL: np.array(until, np.int64)[part],
         layout.SUCCESS: np.full(count, layout.UNKNOWN if success is None else int(success)),
@@ -55,6 +56,11 @@ def as_arrow(values: Any) -> Any:
         flat, width = np.ascontiguousarray(values).reshape(-1), values.shape[1]
         return arrow.array(flat) if width == 1 else arrow.FixedSizeListArray.from_arrays(flat, width)
     return arrow.array(values)
+
+
+def _flags(values: np.ndarray | None, count: int) -> np.ndarray:
+    """(N,) int64 of what is true, false or not known."""
+    return np.full(count, layout.UNKNOWN) if values is None else values.astype(np.int64)
 
 
 def _part_of_frames(run: Run) -> np.ndarray:

@@ -29,6 +29,7 @@ STAMP: Final = "midstream.stamp"  # int64, ns: when the frame was recorded
 TASK: Final = "midstream.task"  # string: the label of the task, "" without one
 CONTACT: Final = "midstream.contact"  # int64: 1 in contact, 0 not, -1 not known
 MODE: Final = "midstream.mode"  # string: forward, rollback, advance
+CORRECTION: Final = "midstream.correction"  # int64: 1 where a person corrects a policy, 0 where not, -1 not known
 DONE: Final = "midstream.done"  # bool: the last frame of an instruction that was carried out
 UNTIL: Final = "midstream.until"  # int64, ns: when the next instruction was given, 0 where none was
 SUCCESS: Final = "midstream.success"  # int64: the recording is marked 1 as a success, 0 as a failure, -1 not at all
@@ -41,6 +42,7 @@ OURS: Final = {
     TASK: "string",
     CONTACT: "int64",
     MODE: "string",
+    CORRECTION: "int64",
     DONE: "bool",
     UNTIL: "int64",
     SUCCESS: "int64",

@@ -116,6 +116,7 @@ def _run(
         actions=action[frames],
         contact=_contact(rows, contract, state, action, used),
         mode=_mode(rows)[frames] if layout.MODE in rows.names else None,
+        correction=_correction(rows, used),
         commands=_commands(contract, stamps, action),
         parts=_parts(rows, stamps[frames], [instructions[i] for i in frames], frames, contract.spec.dt_ns),
     )
@@ -149,6 +150,13 @@ def _contact(
         return None
     estimate = contact.estimate(contract, state, action, np.empty((len(state), 0, 3)))
     return None if estimate is None else estimate[used]
+
+
+def _correction(rows: Rows, used: np.ndarray) -> np.ndarray | None:
+    """Whether a person was in control (N,) bool of the frames used; None where the data set does not say."""
+    if layout.CORRECTION not in rows.names or (rows[layout.CORRECTION][used] == layout.UNKNOWN).any():
+        return None
+    return np.asarray(rows[layout.CORRECTION][used] == 1)
 
 
 def _mode(rows: Rows) -> np.ndarray:

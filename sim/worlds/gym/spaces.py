@@ -60,7 +60,12 @@ def contract(action: spaces.Box, state: Sequence[str], cameras: dict[str, int]) 
         "state": [observed | {"indices": list(range(len(state))), "names": list(state)}],
         "action": [command],
         "instruction": "instruction",
-        "labels": {"task": "label/task", "contact": "label/contact", "mode": "label/mode"},
+        "labels": {
+            "task": "label/task",
+            "contact": "label/contact",
+            "mode": "label/mode",
+            "correction": "label/correction",
+        },
     }
 
 

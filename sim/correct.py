@@ -1,0 +1,157 @@
+"""Lets a policy act, and has a scripted operator correct it where it fails; each correction becomes a bag.
+
+    python -m sim.correct models/tabletop --tasks stack_red_on_blue --corrections 50 --out data/corrections
+
+    |policy acts ........................ not done in twice the expert's time |the expert takes over ....... done|
+    label/correction  False                                                   True
+
+Training imitates the corrections alone (HG-DAgger, Kelly et al. 2019), beside what the policy is not to forget:
+`python -m policy.train --weights models/tabletop --bags data/corrections --keep data/tabletop ...`. Episodes in which
+the policy succeeds leave nothing. Existing bags are kept, and the same command continues.
+"""
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from itertools import count, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from policy.data.bag_writer import EpisodeWriter
+from policy.errors import InputError, exit_code
+from policy.running.models import find_model
+from policy.running.session import Session
+from sim import headless
+from sim.demonstration import demonstrate
+from sim.demonstration_writer import DemonstrationWriter, recorded_channels
+from sim.initial_states import start
+from sim.job_queue import workers
+from sim.rollout import SimulatedLoop
+from sim.worlds import DEFAULT, load
+from sim.worlds.interface import Task, World
+
+FIRST_SEED = 700_000  # of the layouts; those of recordings are below, those of evaluations from 1,000,000 on
+MOST = 100_000  # episodes of a task
+Step = Callable[[], None]
+PATIENCE = 2.0  # times the expert's time, until it takes over
+ENOUGH = 40  # episodes for a correction, until the policy is said to fail too seldom
+
+
+class CorrectionJob(NamedTuple):
+    """One episode."""
+
+    model: str
+    world: str
+    task: str
+    seed: int
+    bag: Path
+
+
+def correct(job: CorrectionJob) -> bool:
+    """Play an episode; whether it left the bag of a correction."""
+    if job.bag.exists():
+        return True
+    world, session = _world(job.world), _session(job.model)
+    task = world.every_task()[job.task]
+    start(world, task, job.seed, "home")
+    needed = next((step for step, held in enumerate(demonstrate(world, task), 1) if held), None)
+    if needed is None:
+        return False  # the expert fails here, too
+    start(world, task, job.seed, "home")
+    custom = {"task": task.name, "seed": str(job.seed), "corrected": Path(job.model).name}
+    try:
+        with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
+            _play(DemonstrationWriter(bag, world.contract(), world), world, session, task, job.seed, needed)
+    except _NothingCorrected:
+        return False
+    return True
+
+
+def _play(
+    writer: DemonstrationWriter, world: World, session: Session, task: Task, seed: int, expert_steps: int
+) -> None:
+    """The policy, and then the expert until success has held. `_NothingCorrected` where one is not done by either."""
+    rng = np.random.default_rng([seed, 8])
+    loop, instruction = SimulatedLoop(world, session), task.phrasings[rng.integers(len(task.phrasings))]
+    writer.instruction(instruction, task.name)
+    loop.instruct(instruction)
+    writer.correction(False)
+    if any(_held(world, task, [loop.step] * round(PATIENCE * expert_steps), loop, writer)):
+        raise _NothingCorrected
+    writer.correction(True)
+    expert = (partial(loop.drive, action) for action in islice(task.expert(world), task.steps))
+    if not any(_held(world, task, expert, loop, writer)):
+        raise _NothingCorrected
+
+
+def _held(
+    world: World, task: Task, steps: Iterable[Step], loop: SimulatedLoop, writer: DemonstrationWriter
+) -> Iterator[bool]:
+    """Take steps and write them; after each whether success has held."""
+    held = 0
+    for step in steps:
+        writer.observation()
+        began = world.time_ns
+        step()
+        writer.commanded(loop.command, began)
+        held = held + 1 if task.success(world) else 0
+        yield held >= world.success_steps
+
+
+class _NothingCorrected(Exception):
+    """The bag is not kept."""
+
+
+@cache
+def _world(name: str) -> World:
+    """Made once in each process."""
+    return load(name)()
+
+
+@cache
+def _session(model: str) -> Session:
+    return Session(find_model(model), threads=1)
+
+
+def main() -> None:
+    """Play until there are enough corrections."""
+    parser = argparse.ArgumentParser(prog="python -m sim.correct", description=__doc__.split("\n")[0])
+    parser.add_argument("model", help="model folder, as policy.export writes it")
+    parser.add_argument("--tasks", default="all", help="all, a suite, or names with commas")
+    parser.add_argument("--corrections", type=int, default=50, help="of all tasks together")
+    parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the bags")
+    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    args = parser.parse_args()
+    headless.require()
+    tasks = load(args.world).named(args.tasks)
+    if not 1 <= args.corrections <= MOST:
+        raise InputError(f"--corrections {args.corrections}: expected 1 to {MOST}")
+    find_model(args.model)
+    args.out.mkdir(parents=True, exist_ok=True)
+    played, made = 0, 0
+    jobs = (
+        CorrectionJob(args.model, args.world, task, FIRST_SEED + i, args.out / f"{task}_{i:05d}")
+        for i in count()
+        for task in tasks
+    )
+    with workers(args.processes) as pool, tqdm(total=args.corrections, unit="correction") as bar:
+        while made < args.corrections:
+            for corrected in pool.map(correct, islice(jobs, 2 * args.processes)):
+                played, made = played + 1, made + corrected
+                bar.update(int(corrected and made <= args.corrections))
+            if played > ENOUGH * (made + args.processes):
+                raise InputError(
+                    f"{args.model} fails too seldom at {', '.join(tasks)}: {made} corrections in {played} episodes are "
+                    f"in {args.out}; give fewer --corrections, or other --tasks"
+                )
+    print(f"{made} corrections in {played} episodes in {args.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
