@@ -52,6 +52,7 @@ setup(
             f"{node} = ros_nodes.{node}:main"
             for node in (
                 "console_node",
+                "leader_node",
                 "path_node",
                 "policy_node",
                 "recorder_node",

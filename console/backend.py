@@ -42,6 +42,7 @@ class State:
     idle: bool = False  # because nothing is asked for
     refused: str = ""  # why the newest instruction was refused
     stopped: str = ""  # a latched stop, and why
+    corrected: bool = False  # a person has taken over: the policy looks on
     faults: tuple[str, ...] = ()
     executed: np.ndarray | None = None  # (A,) where each action is measured, NaN where it is not
     committed: Points = NO_POINTS  # what controllers have been given

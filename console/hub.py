@@ -170,7 +170,7 @@ class Hub:
         if command is None:
             raise InputError(f"this robot has no command {message.type!r}")
         said = await self._run_command(message.type, lambda: command(**message.fields))
-        if message.type != "instruct":  # the journal has it from the robot
+        if message.type not in ("instruct", "move"):  # the journal has one from the robot, and nobody reads the other
             self._log("warn" if "stop" in message.type else "info", f"{client.name}: {said}")
         return said
 

@@ -42,6 +42,7 @@ def state(now: State, count: int, age: float, near: list[str]) -> str:
         refused=now.refused,
         near=near,
         stopped=now.stopped,
+        corrected=now.corrected,
         faults=now.faults,
         executed=None if now.executed is None else numbers(now.executed),
         committed=_points(now.committed),

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from console.committed import Committed
+from console.jog import Jog
 from policy.errors import InputError
 from policy.running.loop import KEPT, Inference, Work
 from policy.running.plan import Plan
@@ -15,6 +16,7 @@ from sim.disturbance import LASTING, SHOVE
 from sim.rollout import SimulatedLoop
 from sim.worlds.interface import World
 
+NOT_TAKEN = "the policy is in control: take over first"
 STOPPED = "the emergency stop is engaged: reset it first"
 
 
@@ -52,6 +54,39 @@ class OperatedLoop(SimulatedLoop):
         self.committed = Committed(len(session.spec.action), session.spec.dt_ns)
         self.inference_s: deque[float] = deque(maxlen=KEPT)  # real seconds, whatever time they take in the simulation
         self._asked = ""  # since the last reset
+        self._jog: Jog | None = None  # while a person is in control
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a person is in control, and the policy looks on."""
+        return self._jog is not None
+
+    def step(self) -> None:
+        """One control step, of the person or of the policy."""
+        self.look()
+        if self._jog is None:
+            self.follow_schedule()
+        else:
+            self.drive(self._jog.advance(self.world.time_ns * 1e-9, self._dt * 1e-9))
+
+    def take_over(self) -> None:
+        """A person is in control from now on; `InputError` while the emergency stop is engaged."""
+        if self.monitor.stopped:
+            raise InputError(STOPPED)
+        self._jog = self._jog or Jog(self.session.contract, self.command)
+
+    def move(self, joint: str, share: float) -> None:
+        """The person moves a joint, as `Jog.move`; `InputError` where nobody has taken over."""
+        if self._jog is None:
+            raise InputError(NOT_TAKEN)
+        self._jog.move(joint, share, self.world.time_ns * 1e-9)
+
+    def give_back(self) -> None:
+        """The policy is in control again."""
+        if self._jog is None:
+            raise InputError(NOT_TAKEN)
+        self._jog = None
+        super().give_back()
 
     def instruct(self, text: str) -> None:
         """Change the instruction; `InputError` while the emergency stop is engaged."""
@@ -78,6 +113,8 @@ class OperatedLoop(SimulatedLoop):
 
     def reset(self) -> None:
         """Release a stop and forget the instruction; the arm rests until the next one."""
+        if self._jog is not None:
+            self._jog.begin(self.command)
         self.monitor.estop(False, self.world.time_ns)
         if self.monitor.stopped:
             self.monitor.reset()

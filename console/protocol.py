@@ -21,9 +21,13 @@ FIELDS: dict[str, Fields] = {
     "emergency_stop": {},
     "reset": {},
     "push": {},
+    "take_over": {},
+    "give_back": {},
+    "move": {"joint": str, "share": float},  # of the fastest that a person may move, -1 to 1
     "scene": {"world": str, "seed": int, "task": str, "latency_ms": float, "schedule": str, "shift": str},
 }
-NUMBERED = {"instruct", "continue", "stop", "emergency_stop", "reset", "push", "scene"}  # they have an `id`
+SILENT = {"seen", "name", "take", "release"}
+NUMBERED = FIELDS.keys() - SILENT  # they have an `id`, and an answer
 
 
 class Message(NamedTuple):

@@ -65,6 +65,7 @@ def describe(robot: OperatedLoop, scene: Scene, meter: Meter, watched: bool, fau
         idle=loop.idle,
         refused=robot.refusal,
         stopped=robot.monitor.stopped,
+        corrected=robot.corrected,
         faults=_faults(robot.monitor, loop.reason, loop.idle, robot.refusal, fault),
         executed=_executed(robot) if watched else None,
         committed=robot.committed.ahead(now) if watched else NO_POINTS,

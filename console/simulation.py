@@ -44,6 +44,9 @@ class Simulation:
             "stop": lambda: self._do(lambda: self._robot.instruct("stop"), "stop"),
             "emergency_stop": lambda: self._do(lambda: self._robot.emergency_stop(), "emergency stop"),
             "reset": lambda: self._do(lambda: self._robot.reset(), "reset"),
+            "take_over": lambda: self._do(lambda: self._robot.take_over(), "takes over from the policy"),
+            "give_back": lambda: self._do(lambda: self._robot.give_back(), "gives back to the policy"),
+            "move": lambda joint, share: self._do(lambda: self._robot.move(joint, share), joint),
             "push": lambda: self._do(lambda: self._robot.push(), "pushes the arm"),
             "scene": self._change_scene,
         }

@@ -26,6 +26,7 @@ from policy.errors import InputError, exit_code
 from policy.robot.bounded_counter import printable
 from policy.robot.contract import Contract
 from policy.running.plan import Plan
+from policy.spec import Spec
 from ros_nodes.signals import handle_signals
 
 
@@ -60,6 +61,8 @@ LATCHED = _qos(1, latched=True)
 # Without a lease, DDS notices the end of a killed process only after 20 s.
 LIVING_OUT, LIVING_IN = _qos(1, latched=True, lease=0.5), _qos(1, latched=True, lease=1.0)
 ACTION_CHUNK = "action_chunk"  # policy node to safety node
+OPERATOR_COMMAND = "operator_command"  # of a person who has taken over, as an action chunk
+DRIVEN = 6  # control steps for which a person's set-point is given
 OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
@@ -151,6 +154,12 @@ def joint_state(
     )
     message.header.stamp = stamp(ns)
     return message
+
+
+def driven(spec: Spec, ns: int, action: np.ndarray) -> JointTrajectory:
+    """A person's set-point (A,), given for several steps from the time `ns` on, as no controller leaps."""
+    times = spec.dt_ns * np.arange(1, DRIVEN + 1)
+    return trajectory(spec.action, ns, times, np.tile(np.asarray(action, float), (DRIVEN, 1)))
 
 
 def trajectory(

@@ -2,21 +2,25 @@
 
     ros2 run midstream console_node --ros-args -p contract:=tabletop      then open http://127.0.0.1:8765
 
-publishes    instruction (latched): what is typed, "continue", "stop"
-calls        safety_node/estop and safety_node/reset, policy_node/reset
+publishes    instruction (latched): what is typed, "continue", "stop"; operator_command while this page has taken over
+calls        safety_node/estop, safety_node/reset and safety_node/take_over, policy_node/reset
 """
 
 import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from console.backend import Feed
+from console.jog import Jog
 from console.server import ConsoleServer
 from policy.errors import InputError
 from policy.robot import contract as contracts
@@ -24,7 +28,7 @@ from policy.running.known_instructions import KnownInstructions
 from policy.running.models import find_model
 from policy.spec import Spec
 from ros_nodes import bridge
-from ros_nodes.bridge import LATCHED, STEADY
+from ros_nodes.bridge import COMMAND, LATCHED, OPERATOR_COMMAND, STEADY
 from ros_nodes.console_robot import ConsoleRobot
 
 EVERY = 0.05  # s between two states
@@ -52,6 +56,7 @@ class ConsoleNode(Node):
         services: dict[str, Any] = {
             "safety_node/estop": SetBool,
             "safety_node/reset": Trigger,
+            "safety_node/take_over": SetBool,
             "policy_node/reset": Trigger,
         }
         self._called = {name: (self.create_client(kind, name), kind) for name, kind in services.items()}
@@ -61,11 +66,17 @@ class ConsoleNode(Node):
             "stop": lambda: self._instruct("stop"),
             "emergency_stop": self._emergency_stop,
             "reset": self._reset,
+            "take_over": self._take_over,
+            "give_back": self._give_back,
+            "move": self._move,
         }
+        self._jog: Jog | None = None  # while this page has taken over
+        self._operator: Publisher | None = None  # from the first movement on: before it a leader arm may drive
         self.server = ConsoleServer(self, host, port, token, stops)
         self.server.start()
         self.get_logger().info(f"the console is at {self.server.url}")
         self.create_timer(EVERY, lambda: self.feed.publish(self._robot.state()), clock=STEADY)
+        self.create_timer(EVERY, self._drive, clock=STEADY)
 
     def description(self) -> dict[str, Any]:
         """What does not change."""
@@ -101,6 +112,33 @@ class ConsoleNode(Node):
         self._call("policy_node/reset")
         self._call("safety_node/estop", data=False)
         return self._call("safety_node/reset")
+
+    def _take_over(self) -> str:
+        jog = Jog(self._contract, self._robot.measured())
+        said = self._call("safety_node/take_over", data=True)
+        self._jog = jog
+        return said
+
+    def _give_back(self) -> str:
+        self._jog, operator, self._operator = None, self._operator, None
+        if operator is not None:
+            self.destroy_publisher(operator)
+        return self._call("safety_node/take_over", data=False)
+
+    def _move(self, joint: str, share: float) -> str:
+        if self._jog is None:
+            raise InputError("the policy is in control, or another page: take over first")
+        self._jog.move(joint, share, monotonic())
+        self._operator = self._operator or self.create_publisher(JointTrajectory, OPERATOR_COMMAND, COMMAND)
+        return joint
+
+    def _drive(self) -> None:
+        """From the executor: where the person wants the arm."""
+        jog, operator = self._jog, self._operator
+        if jog is None or operator is None:
+            return
+        now = int(self.get_clock().now().nanoseconds)
+        operator.publish(bridge.driven(self._contract.spec, now, jog.advance(monotonic(), EVERY)))
 
     def _call(self, name: str, **fields: bool) -> str:
         """Call a service and wait for its answer; `InputError` where it is not there, silent, or refuses."""

@@ -85,6 +85,19 @@ class ConsoleRobot:
         """Whether a policy node has reported."""
         return bool(self._policy_text)
 
+    @property
+    def corrected(self) -> bool:
+        """Whether a person is in control."""
+        return self._safety.get("in control") == "a person"
+
+    def measured(self) -> np.ndarray:
+        """Where each action is measured (A,); 0 of a velocity. `InputError` before all of the state is known."""
+        places = self._contract.measured
+        values = np.where(places < 0, 0.0, self._state[places])
+        if not np.isfinite(values).all():
+            raise InputError("the robot does not measure all of its state yet; wait, or look at its drivers")
+        return values
+
     def state(self) -> State:
         """What the robot does now."""
         now, policy, watched = self._now(), self._policy, self._feed.watched
@@ -107,6 +120,7 @@ class ConsoleRobot:
             idle=idle,
             refused=refused,
             stopped=stopped,
+            corrected=self.corrected,
             faults=() if stopped or refused else self._faults(holding, idle),
             executed=np.where(places < 0, np.nan, self._state[places]) if watched else None,
             committed=self._committed.ahead(now) if watched else NO_POINTS,

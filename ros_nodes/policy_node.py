@@ -82,7 +82,7 @@ class PolicyNode(AutostartNode):
         self._inputs: list[Subscription] = []
         self._mismatches = QosMismatches(self)
         self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
-        self._safety = policy_status.Safety(self._end)
+        self._safety = policy_status.Safety(self._end, self._begin_anew)
         self._failure = ""  # why configuring failed
         self._shown: tuple[object, ...] = ()
         self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
@@ -265,6 +265,11 @@ class PolicyNode(AutostartNode):
         if self.live is not None and not self._gate.newer(source):
             self.live.reset(why)
             self._performer.failed(why)
+
+    def _begin_anew(self) -> None:
+        """A person has given control back: the next chunk begins where the arm was left."""
+        if self.live is not None:
+            self.live.fault("control was given back")
 
     def _look(self) -> None:
         """Who hears us, who lets nothing pass, and who else there is."""

@@ -14,12 +14,13 @@ class Safety:
     """What the safety node reports of itself, and whether it is still there.
 
     `ended` is called with a reason and its source time [ns, of the wall clock] when a stop, or the node's restart, has
-    ended the instruction.
+    ended the instruction, `given_back` when a person who was in control is so no more.
     """
 
-    def __init__(self, ended: Callable[[str, int], None]) -> None:
-        self._ended = ended
+    def __init__(self, ended: Callable[[str, int], None], given_back: Callable[[], None]) -> None:
+        self._ended, self._given_back = ended, given_back
         self._stopped, self._started, self._gone = "", "", False
+        self._corrected = False
 
     def take(self, message: DiagnosticStatus, info: dict[str, Any]) -> None:
         """A status of it, and what rclpy knows of the message."""
@@ -27,6 +28,9 @@ class Safety:
         values = {entry.key: entry.value for entry in message.values}
         before = self._stopped, self._started
         self._stopped, self._started = values.get("stopped", ""), values.get("started", "")
+        corrected, self._corrected = self._corrected, values.get("in control") == "a person"
+        if corrected and not self._corrected:
+            self._given_back()
         restarted = before[1] not in ("", self._started)
         if self._stopped and (restarted or self._stopped != before[0]):
             self._ended(self.fault(), source)

@@ -2,8 +2,9 @@
 
     ros2 run midstream safety_node --ros-args -p contract:=tabletop
 
-Limits, ramp, watchdogs, hold, stop: policy/running/safety.py. A software stop is not a safety function: it does not
-replace the emergency stop of the robot, nor the limits in its own controller.
+Limits, ramp, watchdogs, hold, stop: policy/running/safety.py. After `~/take_over` a person's `operator_command` passes
+in place of the chunks, within the same limits, and the label of corrections tells whoever records. A software stop is
+not a safety function: it does not replace the emergency stop of the robot, nor the limits in its own controller.
 """
 
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -24,13 +26,14 @@ from policy.robot.joint_consistency import JointConsistency
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from ros_nodes import bridge, outputs
-from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LIVING_OUT, OVERRIDES, SENSOR_IN, STEADY
+from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LIVING_OUT, OPERATOR_COMMAND, OVERRIDES, SENSOR_IN, STEADY
 from ros_nodes.graph import publishers_fault
 from ros_nodes.qos_events import QosMismatches
 from ros_nodes.stop_file import StopFile, default_path
 
 WATCH = 0.01  # s between two looks at the clocks, and between two copies of a plan
 LOOK = 0.1  # s between two looks at the graph
+PERSON, POLICY = "a person", "the policy"  # who may be in control
 ALIVE = 250_000_000  # ns between two statuses at most: within one process Fast DDS asserts liveliness by them alone
 
 
@@ -51,6 +54,7 @@ class SafetyNode(Node):
         self._shown: tuple[object, ...] = ()
         self._shown_at = 0  # steady ns
         self._passed = 0
+        self._corrected = False  # a person is in control
         self._started = str(time_ns())  # tells one process from the next
         self._saved = ("", False)
         path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
@@ -63,6 +67,10 @@ class SafetyNode(Node):
         self.create_service(Trigger, "~/stop", self._stop)
         self.create_service(SetBool, "~/estop", self._estop)
         self.create_service(Trigger, "~/reset", self._reset)
+        self.create_service(SetBool, "~/take_over", self._take_over)
+        correction = self._contract.labels.correction
+        self._correction = self.create_publisher(Bool, bridge.relative(correction), 10) if correction else None
+        self._labelled = False  # once somebody has taken over, all that is recorded says who was in control
         self.create_timer(WATCH, self._watch, clock=STEADY)
         self.create_timer(LOOK, self._look, clock=STEADY)
         self.create_timer(1.0, self._diagnose, clock=STEADY)
@@ -113,14 +121,15 @@ class SafetyNode(Node):
                 qos_overriding_options=OVERRIDES,
                 event_callbacks=self._mismatches.subscription(topic),
             )
-        self.create_subscription(
-            JointTrajectory,
-            ACTION_CHUNK,
-            self._command,
-            COMMAND,
-            qos_overriding_options=OVERRIDES,
-            event_callbacks=self._mismatches.subscription(ACTION_CHUNK),
-        )
+        for topic, by_person in ((ACTION_CHUNK, False), (OPERATOR_COMMAND, True)):
+            self.create_subscription(
+                JointTrajectory,
+                topic,
+                partial(self._command, by_person),
+                COMMAND,
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=self._mismatches.subscription(topic),
+            )
         self._outputs = {c.topic: outputs.make(self, c, self._mismatches) for c in contract.controllers}
 
     def destroy_node(self) -> None:
@@ -150,7 +159,9 @@ class SafetyNode(Node):
             except Unusable as error:
                 self._problem = str(error)
 
-    def _command(self, message: JointTrajectory) -> None:
+    def _command(self, by_person: bool, message: JointTrajectory) -> None:
+        if by_person != self._corrected:
+            return  # the other one is in control
         try:
             stamp, times, actions = bridge.chunk(message, self._contract.spec.action)
         except InputError as error:
@@ -184,7 +195,7 @@ class SafetyNode(Node):
 
     def _look(self) -> None:
         """Who else commands this arm, and whether anybody hears us."""
-        fault = publishers_fault(self, ACTION_CHUNK, 1)
+        fault = publishers_fault(self, OPERATOR_COMMAND if self._corrected else ACTION_CHUNK, 1)
         for output in self._outputs.values():
             fault = fault or output.fault()
         self._send(self._monitor.report("graph", fault, self._now()))
@@ -223,15 +234,35 @@ class SafetyNode(Node):
         response.success, response.message = refused is None, refused or "the stop is over"
         return response
 
+    def _take_over(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """The arm comes to rest first, whoever is in control then."""
+        who = PERSON if request.data else POLICY
+        response.success = not (request.data and self._monitor.stopped)
+        if not response.success:
+            response.message = f"stopped: {self._monitor.stopped}; reset it first"
+            return response
+        response.message = f"{who} is in control"
+        if request.data != self._corrected:
+            self._send(self._monitor.refuse(f"control goes to {who}", self._now()))
+            self._corrected, self._labelled = request.data, True
+            self.get_logger().info(response.message)
+            self._label()
+        return response
+
     # -- what it reports
+
+    def _label(self) -> None:
+        if self._correction is not None and self._labelled:
+            self._correction.publish(Bool(data=self._corrected))
 
     def _tell(self) -> None:
         """Publish the status where it has changed, and often enough to be known alive."""
         steady = monotonic_ns()
-        shown = (self._monitor.reason, self._monitor.estopped, self._unsaved, self._mismatches.fault())
+        shown = (self._monitor.reason, self._monitor.estopped, self._corrected, self._unsaved, self._mismatches.fault())
         if shown != self._shown or steady - self._shown_at > ALIVE:
             self._shown, self._shown_at = shown, steady
             self._status.publish(self._report())
+            self._label()
 
     def _report(self) -> DiagnosticStatus:
         core, mismatch = self._monitor, self._mismatches.fault()
@@ -246,6 +277,7 @@ class SafetyNode(Node):
                 "stopped": core.stopped,
                 "started": self._started,
                 "estop": core.estopped,
+                "in control": PERSON if self._corrected else POLICY,
                 "commands passed": self._passed,
                 "last unusable message": self._problem or "none",
                 **{f"limited, {k}": v for k, v in core.limited.items()},

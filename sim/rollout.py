@@ -18,7 +18,7 @@ from policy.running.session import Session
 from sim.worlds.interface import Task, World
 
 Watch = Callable[[], None]
-AHEAD = 6  # set-points of a way to where a person drives
+AHEAD = 6  # control steps for which a person's set-point is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,11 @@ class SimulatedLoop:
 
     def step(self) -> None:
         """One control step; a frame is rendered only for an inference."""
+        self.look()
+        self.follow_schedule()
+
+    def look(self) -> None:
+        """What the policy does in a control step beside moving: it takes what is computed, and looks again."""
         now = self.world.time_ns
         if self._in_flight is not None and self._in_flight[1] <= now:
             self._finish(self._in_flight[0], now)
@@ -94,18 +99,14 @@ class SimulatedLoop:
             self._run(work, now)
             if not isinstance(work, Embedding):
                 break
-        self.follow_schedule()
 
     def drive(self, action: np.ndarray) -> None:
         """One control step towards a set-point (A,) of a person or an expert, who corrects the policy.
 
-        A controller takes no point at once, as messages may be late: it gets the way there, at full speed.
+        It is given for several steps, as no controller leaps, and what is on the way may be late.
         """
-        limits, now = self.session.contract.limits, self.world.time_ns
-        places = self.session.contract.measured
-        begun = self.command if not self.monitor.reason else np.where(places < 0, 0.0, self.world.state()[places])
-        most = np.arange(1, AHEAD + 1)[:, None] * limits.velocity * self._dt * 1e-9
-        self.follow(now + self._dt * np.arange(1, AHEAD + 1), begun + np.clip(action - begun, -most, most))
+        times = self.world.time_ns + self._dt * np.arange(1, AHEAD + 1)
+        self.follow(times, np.tile(np.asarray(action, float), (AHEAD, 1)))
 
     def give_back(self) -> None:
         """The policy is in control again: it begins with a new look, from where it was left."""

@@ -155,6 +155,62 @@ def test_the_emergency_stop_is_a_key_and_holds_until_reset(tabs: Open, robot: Si
     expect(tab.page.locator("#doing")).to_have_text(f"Doing: {SECOND}")
 
 
+def test_a_person_takes_over_drives_one_joint_and_gives_back(tabs: Open, robot: Simulation) -> None:
+    tab, begin = tabs(), joints(robot)
+    page, keys = tab.page, tab.page.keyboard
+    say(tab, FIRST)
+    until(lambda: moved(robot, begin), "the policy moves the arm")
+    page.click("#take_over")
+    expect(page.locator("#verb")).to_have_text("A person is in control:")
+    expect(page.locator("#drive")).to_be_visible()
+    until(lambda: rests(robot), "the policy does not move it any more")
+    expect(page.locator("#instruction-now")).to_have_text(FIRST)  # it looks on
+    still = joints(robot)
+    keys.press("ArrowRight")
+    expect(page.locator("#drive select")).to_have_value("panda_joint2")
+    keys.down("ArrowUp")
+    until(lambda: joints(robot)[1] > still[1] + 0.1, "the joint moves while the key is held")
+    keys.up("ArrowUp")
+    until(lambda: rests(robot), "it rests when the key is let go")
+    assert np.abs(np.delete(joints(robot) - still, 1)).max() < 0.05, "the other joints stay"
+    driven = joints(robot)
+    page.click("#take_over")
+    expect(page.locator("#drive")).to_be_hidden()
+    expect(page.locator("#doing")).to_have_text(f"Doing: {FIRST}")
+    until(lambda: moved(robot, driven), "the policy goes on from there")
+
+
+def test_a_gamepad_drives_as_well(tabs: Open, robot: Simulation) -> None:
+    """No gamepad can be plugged in here: the browser's own list of them is replaced."""
+    tab = tabs()
+    tab.page.click("#take_over")
+    expect(tab.page.locator("#drive")).to_be_visible()
+    buttons = "Array.from({length: 8}, (_, i) => ({pressed: i === %s}))"
+    pad = f"navigator.getGamepads = () => [{{axes: [0, %s], buttons: {buttons}}}]"
+    tab.page.evaluate(pad % (0, 5))
+    expect(tab.page.locator("#drive select")).to_have_value("panda_joint2")
+    begin = joints(robot)
+    tab.page.evaluate(pad % (-0.8, -1))
+    until(lambda: joints(robot)[1] > begin[1] + 0.05, "the stick moves the joint")
+    tab.page.evaluate(pad % (0.05, -1))
+    until(lambda: rests(robot), "it rests when the stick does")
+    tab.page.click("#take_over")
+
+
+def test_who_is_lost_while_driving_does_not_move_the_arm(browser: Browser, robot: Simulation) -> None:
+    with serving(robot) as server:
+        tab = Tab(browser, server.url)
+        tab.page.locator("body").press("t")
+        expect(tab.page.locator("#drive")).to_be_visible()
+        begin = joints(robot)
+        tab.page.keyboard.down("ArrowDown")
+        until(lambda: joints(robot)[0] < begin[0] - 0.05, "the arm moves")
+        tab.close()  # the key is still down
+        until(lambda: rests(robot), "it rests")
+        assert robot._robot.corrected, "the policy does not take it back by itself"
+        robot.commands["give_back"]()
+
+
 def test_a_lost_connection_is_seen_and_moves_nothing(browser: Browser, robot: Simulation) -> None:
     with serving(robot) as first:
         tab = Tab(browser, first.url)

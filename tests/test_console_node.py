@@ -4,19 +4,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from policy.data.cache import open_cache
 from tests.console_rig import Browser
-from tests.ros_tiny import Bench, Robot, bench, until  # skips the file where there is no ROS
+from tests.ros_tiny import Bench, Robot, bench, until, within_limits  # skips the file where there is no ROS
 from tests.tiny import write_model
 
 # isort: split
 from diagnostic_msgs.msg import DiagnosticStatus
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
 
 from ros_nodes import bridge
 from ros_nodes.console_node import ConsoleNode
 from ros_nodes.policy_node import PolicyNode
+from ros_nodes.recorder_node import RecorderNode
 from ros_nodes.safety_node import SafetyNode
 
 CALM = {"command_timeout": 9.0, "state_timeout": 9.0}
@@ -107,3 +111,57 @@ def test_it_stands_in_for_no_safety_node(stage: Bench, page: Browser) -> None:
     guard.destroy_node()
     until(lambda: "nobody listens" in status[-1].message or "gone" in status[-1].message, "the safety node has gone")
     page.until(lambda: page.state["faults"], "it is shown")
+
+
+def test_a_person_takes_over_what_is_done_is_labelled_and_the_policy_begins_anew(
+    stage: Bench, page: Browser, tmp_path: Path
+) -> None:
+    stage.node(SafetyNode, **CALM)
+    recorder = stage.node(RecorderNode, folder=str(tmp_path / "bags"))
+    said = stage.ears.listen("label/correction", Bool)
+    assert stage.ears.call("recorder_node/start", Trigger).success
+    assert not page.ask("move", joint="panda_joint2", share=1.0)["ok"], "the policy is in control"
+    assert page.ask("instruct", text="open the drawer")["ok"]
+    page.until(lambda: page.state["serves"], "the policy commands")
+    until(lambda: recorder.recorder.bag, "it is recorded")
+    begun = stage.robot.action[0]
+    until(lambda: abs(stage.robot.action[0] - begun) > 0.01, "it moves the arm")
+    assert not said, "nobody has taken over yet"
+    assert page.ask("take_over")["ok"]
+    page.until(lambda: page.state["corrected"], "it is shown")
+    until(lambda: said and said[-1].data, "it is labelled")
+
+    def still() -> bool:
+        recent = [a for _, a in stage.robot.setpoints[-30:]]
+        return float(max(abs(a - b).max() for a in recent for b in recent)) < 1e-4
+
+    until(still, "the arm rests, though the policy goes on to command")
+    before = stage.robot.action.copy()
+
+    def driven() -> bool:
+        assert page.ask("move", joint="panda_joint2", share=1.0)["ok"]
+        return bool(stage.robot.action[1] > before[1] + 0.1)
+
+    until(driven, "the person moves a joint")
+    assert stage.robot.action[0] == pytest.approx(before[0], abs=0.01), "the others stay"
+    until(still, "it rests when nothing is asked for any more")
+    within_limits(stage.robot)
+    here = stage.robot.action.copy()
+    assert page.ask("give_back")["ok"]
+    page.until(lambda: not page.state["corrected"], "it is shown")
+    until(lambda: abs(stage.robot.action[0] - here[0]) > 0.01, "the policy moves the arm again")
+    assert stage.robot.action[1] == pytest.approx(here[1], abs=0.05), "from where it was left"
+    until(lambda: not said[-1].data, "that is labelled, too")
+    assert stage.ears.call("recorder_node/stop", Trigger).success
+    cache = open_cache(tmp_path / "bags", stage.robot.contract)
+    spans = np.flatnonzero(np.diff(cache.imitated.astype(int)))
+    assert len(spans) == 2 and not cache.imitated[0], "the correction alone is imitated"
+    assert np.ptp(cache.actions[cache.imitated], axis=0)[1] > 0.09
+
+
+def test_nobody_takes_over_a_robot_that_is_stopped(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    assert page.ask("emergency_stop")["ok"]
+    reply = page.ask("take_over")
+    assert not reply["ok"] and "e-stop" in reply["message"]
+    assert page.ask("reset")["ok"] and page.ask("take_over")["ok"]

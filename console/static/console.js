@@ -3,6 +3,7 @@
 import { Ask } from "./ask.js";
 import { Connection } from "./connection.js";
 import { Curves } from "./curves.js";
+import { Drive } from "./drive.js";
 import { Pictures } from "./pictures.js";
 import { Scene } from "./scene.js";
 import { Timeline } from "./timeline.js";
@@ -12,7 +13,7 @@ const LINES = 60; // of the log
 const $ = (id) => document.getElementById(id);
 const page = { you: 0, people: null, state: null, stops: false, lost: "" };
 const timeline = new Timeline($("timeline"));
-let ask, curves, pictures, scene, robot;
+let ask, curves, drive, pictures, scene, robot;
 
 const connection = new Connection({
   opened() { document.body.dataset.connected = "yes"; },
@@ -45,6 +46,7 @@ const connection = new Connection({
     curves.take(state);
     timeline.take(state);
     ask.take(state);
+    drive.show(state.corrected);
     scene?.take(state.scene);
     const end = state.committed.times.at(-1) ?? 0;
     pictures.paths(state.paths, state.planned.times.filter((time) => time <= end).length);
@@ -63,15 +65,17 @@ function build({ model, backend, cameras, joints, sentences, choices, commands }
   pictures = new Pictures($("cameras"), cameras);
   curves = new Curves($("curves"), joints);
   ask = new Ask(connection, sentences);
+  drive = new Drive(connection, joints, answer);
   if (choices) scene = new Scene(connection, choices, answer);
   $("push").hidden = !commands.includes("push");
+  $("take_over").hidden = !commands.includes("take_over");
 }
 
 // -- what is shown
 
 function showNow(state) {
   const rests = state.idle || !state.instruction;
-  text($("verb"), state.stopped ? "Stopped" : rests ? "Waiting" : state.finished ? "Done:" : state.holding ? "Holding:" : "Doing:");
+  text($("verb"), state.stopped ? "Stopped" : state.corrected ? "A person is in control:" : rests ? "Waiting" : state.finished ? "Done:" : state.holding ? "Holding:" : "Doing:");
   text($("instruction-now"), state.instruction || (rests && !state.stopped ? "for an instruction" : ""));
   const next = [
     state.following.length && `then ${state.following.join(", then ")}`,
@@ -120,7 +124,7 @@ function showPeople() {
   text($("take"), people?.control && !yours ? `Take control from ${people.control.name}` : "Take control");
   $("release").hidden = !yours;
   $("emergency").disabled = !people;
-  for (const element of document.querySelectorAll("#ask input, #ask button, .buttons button, #scene input, #scene select, #dice, #refusal button")) {
+  for (const element of document.querySelectorAll("#ask input, #ask button, .buttons button, #drive select, #scene input, #scene select, #dice, #refusal button")) {
     element.disabled = !yours;
   }
 }
@@ -164,13 +168,15 @@ $("name").onchange = () => {
   if (name) connection.send("name", { name });
 };
 
-const KEYS = { s: "stop", c: "continue", r: "reset", p: "push" };
+const KEYS = { t: "take_over", s: "stop", c: "continue", r: "reset", p: "push" };
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return void press("emergency_stop");
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (drive?.key(event)) return;
   if (event.key === "/") { event.preventDefault(); $("instruction").focus(); }
   const button = $(KEYS[event.key.toLowerCase()]);
   if (button && !button.disabled && !button.hidden && !event.repeat) button.click();
 });
+document.addEventListener("keyup", (event) => drive?.key(event));
 
 showPeople();
