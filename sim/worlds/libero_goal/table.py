@@ -7,6 +7,7 @@ import numpy as np
 
 from policy.robot import rotation
 from policy.spec import Frame
+from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, World
 from sim.worlds.libero_goal.benchmark import Benchmark
 from sim.worlds.libero_goal.looks import fast, plain, visible
@@ -46,6 +47,7 @@ class LiberoTable(World):
         self._root = np.where(drawers, self.model.geom_bodyid, root)
         self._movable = np.isin(root, movable) & ((root != movable[-1]) | drawers) | stove
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
         self._touching = 0
         self.joints = []
         fast(self.model)
@@ -136,6 +138,13 @@ class LiberoTable(World):
         renderer, name = self._renderers[height, width], CAMERAS.get(camera, CAMERAS["front"])
         renderer.update_scene(self.data, name, visible(name))
         return np.asarray(renderer.render())
+
+    def film(self, height: int, width: int) -> np.ndarray:
+        """From the front camera, antialiased and with shadows."""
+        if (height, width) not in self._film_cameras:
+            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
+        name = CAMERAS["front"]
+        return self._film_cameras[height, width].shoot(self.data, name, visible(name))
 
     # -- ground truth: for success tests and experts, never for a policy
 
