@@ -39,7 +39,7 @@ test: check
 	$(DEV)/python -m pytest -n 3 --dist loadfile -m "ros and not heavy"
 
 test-all: .venv-dev/installed .venv-libero/installed .venv-lerobot/installed .venv-openpi/installed
-	$(DEV)/python -m pip install -q "rerun-sdk>=0.23"
+	$(DEV)/python -m pip install -q "rerun-sdk>=0.23" "ray>=2.50"
 	.ci/test-all $(DEV)/python
 
 libero: .venv-libero/installed

@@ -34,7 +34,16 @@ def learn(args: argparse.Namespace) -> Path:
     out: Path = args.out
     corrections, run, model = (out / name for name in ("corrections", "run", "model"))
     of = ["--tasks", args.task, "--corrections", args.corrections, "--out", corrections]
-    training = ["--recipe", args.recipe, "--weights", args.model, "--bags", corrections, "--keep", args.bags]
+    training = [
+        "--recipe",
+        args.recipe,
+        "--weights",
+        args.weights or args.model,
+        "--bags",
+        corrections,
+        "--keep",
+        args.bags,
+    ]
     steps: list[list[Any]] = [
         ["sim.correct", args.model, *of],
         ["policy.train", *training, "--samples", args.samples, "--out", run],
@@ -54,6 +63,7 @@ def main() -> None:
     """Correct, train, evaluate and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corrections", description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="the policy to correct")
+    parser.add_argument("--weights", type=Path, help="its run, where the model is too old to hold its weights")
     parser.add_argument("--recipe", required=True, help="the recipe that it was trained with")
     parser.add_argument("--bags", type=Path, required=True, help="what it was trained on, and is not to forget")
     parser.add_argument("--task", required=True, help="where it is corrected")

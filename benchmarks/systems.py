@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from concurrent.futures import as_completed
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,7 @@ from benchmarks.study import on_each_core, run_steps
 from benchmarks.systems_report import compared, draw, read, table
 from benchmarks.systems_rows import Row, Training, Variant, rows
 from policy.errors import exit_code
+from sim.cluster import add_argument, cluster
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 PROGRESS = Lock()
@@ -76,14 +78,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=400_000, help="windows of each training")
     parser.add_argument("--episodes", type=int, default=100, help="of each policy and seed")
     parser.add_argument("--results", type=Path, default=RESULTS / "systems.json")
+    add_argument(parser)
     args = parser.parse_args()
     for kind in sorted(set().union(*(recordings(rows()[name]) for name in args.only))):
         systems_data.make(kind, args.data, 2)
     begun, done = time.monotonic(), 0
 
-    def work(name: str) -> None:
+    def take(name: str, result: dict[str, Any]) -> None:
         nonlocal done
-        result = measure(name, args)
         with PROGRESS:
             append(result, args.results)
             done += 1
@@ -91,7 +93,13 @@ def main() -> None:
             works = "works" if result["works"]["passed"] else "does not work"
             print(f"{name} {works}; {done} of {len(args.only)} rows, about {left:.0f} minutes left", flush=True)
 
-    on_each_core(args.only, work)
+    if args.ray:
+        with cluster(args.ray) as pool:
+            names_of = {pool.submit(measure, name, args): name for name in args.only}
+            for row in as_completed(names_of):
+                take(names_of[row], row.result())
+    else:
+        on_each_core(args.only, lambda name: take(name, measure(name, args)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from policy.running.policy_client import SCHEMES
 from policy.running.providers import PROVIDERS, candidates
 from policy.running.schedule import STRATEGIES
 from sim import headless, latency_evaluation, shift_evaluation, words_report
+from sim.cluster import add_argument
 from sim.evaluation_page.row import MOST_FILMS
 from sim.evaluation_run import command, common_settings, run_evaluation
 from sim.plain_report import KIND, summarise
@@ -86,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latency-ms", help=f"times of one inference, default {latency_evaluation.LATENCIES}")
     parser.add_argument("--schedule", help=f"how chunks join: all, or some of {','.join(STRATEGIES)}")
     parser.add_argument("--shift", help="all, or names with commas between them: other lights, colours, cameras")
+    add_argument(parser)
     evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
     args = parser.parse_args()
     for name in ("pairs", "baseline"):
@@ -99,6 +101,10 @@ def _arguments() -> argparse.Namespace:
     kind = kinds[0]
     if kind != "eval" and args.model.startswith(SCHEMES):
         raise InputError(f"--{kind} looks into the policy, and {args.model} is served elsewhere; give a model folder")
+    if args.ray and (args.robots > 1 or args.model.startswith(SCHEMES)):
+        raise InputError(
+            f"--ray {args.ray}: neither --robots nor a served policy is for a cluster; leave one of them out"
+        )
     if args.robots > 1 and (kind == "switch" or args.model.startswith(SCHEMES)):
         raise InputError(f"--robots {args.robots}: neither a served policy nor --switch is for several robots at once")
     candidates(args.provider)  # an unknown one is an error now

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from policy.errors import InputError
 from policy.running.models import find_model
 from policy.running.remote import RemoteSession, open_session
+from sim.cluster import cluster
 from sim.evaluation_films import film_missing
 from sim.evaluation_page.curve_files import CurveFiles
 from sim.evaluation_page.view import Kind
@@ -51,7 +53,13 @@ def run_evaluation(
     """Play what is not yet played, write report, films and page; the report, as `summarise` makes it of the records."""
     out, jobs, fleet = Path(args.out), kind.jobs(settings), args.robots > 1
     prepare, arguments = kind.prepare(settings, 2 if fleet or args.processes == 1 else 1)
-    with robots(args.robots, prepare, *arguments) if fleet else workers(args.processes, prepare, *arguments) as pool:
+    if args.ray:
+        workplace: AbstractContextManager[Executor] = cluster(args.ray, prepare, *arguments)
+    elif fleet:
+        workplace = robots(args.robots, prepare, *arguments)
+    else:
+        workplace = workers(args.processes, prepare, *arguments)
+    with workplace as pool:
         records = play_all(pool, kind.play, jobs, out, settings, kind.key)
         report = summarise(records)
         write_json(out / REPORT, report)

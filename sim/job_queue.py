@@ -10,6 +10,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from policy.data.workers import pool as new_pool
+from sim.cluster import cluster
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -55,9 +56,11 @@ def _cancelled(pool: Executor) -> Iterator[None]:
         raise
 
 
-def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int, unit: str) -> Iterator[Result]:
-    """The result of `work` for each job, in any order, with a progress bar."""
-    with workers(processes) as pool:
+def run_jobs(
+    work: Callable[[Job], Result], jobs: Sequence[Job], processes: int, unit: str, ray: str = ""
+) -> Iterator[Result]:
+    """The result of `work` for each job, in any order, with a progress bar; `ray`: the address of a cluster."""
+    with cluster(ray) if ray else workers(processes) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         for done in tqdm(as_completed(futures), total=len(futures), unit=unit):
             yield done.result()

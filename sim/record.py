@@ -20,6 +20,7 @@ import numpy as np
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import headless
+from sim.cluster import add_argument
 from sim.demonstration_writer import DemonstrationWriter, recorded_channels
 from sim.disturbance import Disturbance
 from sim.initial_states import start
@@ -141,6 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the bags")
     parser.add_argument("--plain", action="store_true", help="do not vary lights, colours, cameras and objects")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    add_argument(parser)
     args = parser.parse_args(argv)
     headless.require()
     names = load(args.world).named(args.tasks)
@@ -156,7 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     if text := load(args.world).contract_text:
         (args.out / "contract.yaml").write_text(text)
         print(f"policy.train takes --contract {args.out / 'contract.yaml'}")
-    attempts = sum(run_jobs(record, jobs, args.processes, "episode"))
+    attempts = sum(run_jobs(record, jobs, args.processes, "episode", args.ray))
     print(f"{len(jobs)} episodes in {attempts} attempts in {args.out}")
 
 

@@ -26,6 +26,7 @@ from policy.errors import InputError, exit_code
 from policy.robot.contract import Contract
 from policy.switching.stitching import SwitchStitcher
 from sim import headless
+from sim.cluster import add_argument
 from sim.initial_states import start
 from sim.job_queue import run_jobs
 from sim.switch_candidates import (
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--plain", action="store_true", help="do not vary lights, colours, cameras and objects")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    add_argument(parser)
     args = parser.parse_args()
     headless.require()
     load(args.world).require_several_tasks()
@@ -155,7 +157,7 @@ def main() -> None:
             "record some with `python -m sim.record --tasks all --episodes 12`"
         )
     args.out.mkdir(parents=True, exist_ok=True)
-    counts = sum(run_jobs(make, jobs, args.processes, "layout"), Counter[str]())
+    counts = sum(run_jobs(make, jobs, args.processes, "layout", args.ray), Counter[str]())
     for outcome, count in sorted(counts.items()):
         print(f"{count:6d}  {outcome}")
 
