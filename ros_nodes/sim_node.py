@@ -20,14 +20,14 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
 from policy.robot.commands import Controller
 from policy.robot.decode import Unusable, value_decoder
-from policy.robot.message_types import POSE
+from policy.robot.message_types import ARRAY, POSE
 from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, OVERRIDES, SENSOR_OUT, STEADY
@@ -49,11 +49,14 @@ class SimNode(Node):
         self._seed = declare("seed", 1_000_000, "of the first layout; each reset takes the next", 0, 2**31 - 1)
         speed = declare("real_time_factor", 1.0, "simulated seconds in a real one", 0.01, 100.0)
         kind = load(declare("world", "tabletop", "the robot and its scene: a name in sim/worlds"))
+        self._task = declare("task", "", "the scene, in a world whose tasks have one each; empty: drawn by the seed")
+        if self._task:
+            kind.named(self._task)
         headless.require()
         self._contract = kind.contract()
         self._contact = str(self._contract.labels.contact)
         self.world = kind()
-        self.world.reset(np.random.default_rng(self._seed))
+        self._lay_out()
         self._streamed = {c.topic: value_decoder(c.command.sent) for c in self._contract.controllers if c.streamed}
         self.controllers = {
             topic: TrajectoryController(joints, position, self.now)
@@ -93,9 +96,9 @@ class SimNode(Node):
                 qos_overriding_options=OVERRIDES,
                 event_callbacks=self._qos.publisher(topic),
             )
-        poses = {source.topic for source in self._contract.state if source.type == POSE}
-        for topic in poses:
-            self.outputs[topic] = self.create_publisher(PoseStamped, topic, SENSOR_OUT)
+        whole = {POSE: PoseStamped, ARRAY: Float64MultiArray}  # messages that are a part of the state
+        for topic, kind in {s.topic: whole[s.type] for s in self._contract.state if s.type in whole}.items():
+            self.outputs[topic] = self.create_publisher(kind, topic, SENSOR_OUT)
         for controller in self._contract.controllers:
             topic = controller.topic
             self.create_subscription(
@@ -131,23 +134,32 @@ class SimNode(Node):
         for name, pixels in self.world.frame().images.items():
             topic = self._contract.cameras[name].topic
             self.outputs[topic].publish(bridge.image(pixels, now, f"{name}_camera"))
-        self._publish_poses(now)
+        self._publish_parts(now)
         self.outputs[self._contact].publish(Bool(data=self.world.contact))
 
-    def _publish_poses(self, now: int) -> None:
-        """The parts of the state that are poses."""
+    def _publish_parts(self, now: int) -> None:
+        """The parts of the state that are no joints: poses, and arrays of which they are the whole."""
         state, begin = self.world.state().astype(float), 0
         for source in self._contract.state:
             end = begin + len(source.spec_names)
             if source.type == POSE:
                 self.outputs[source.topic].publish(pose_message(state[begin:end], source.reference, "", now))
+            elif source.type == ARRAY:
+                self.outputs[source.topic].publish(Float64MultiArray(data=state[begin:end].tolist()))
             begin = end
 
     def reset(self, seed: int) -> None:
         """Draw another layout; the clock is set back, as it is another world."""
         self._seed = seed
-        self.world.reset(np.random.default_rng(seed))
+        self._lay_out()
         self.hold()
+
+    def _lay_out(self) -> None:
+        rng = np.random.default_rng(self._seed)
+        if self._task:
+            self.world.reset_to(self._task, rng)
+        else:
+            self.world.reset(rng)
 
     def hold(self) -> None:
         """Let the controllers stand where the world stands."""

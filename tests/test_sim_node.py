@@ -18,7 +18,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -125,3 +125,33 @@ def test_a_policy_moves_the_hand_by_poses(stage: Bench, tmp_path: Path) -> None:
     stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
     until(lambda: robot.world.state()[0] > begin[0] + 0.05, "the hand moves along x", 4 * LONG)
     assert not guard._monitor.reason and np.abs(robot.world.state() - begin)[1:6].max() < 0.05
+
+
+def in_a_world(stage: Bench, world: str, **parameters: object) -> SimNode:
+    values = [Parameter(name, value=value) for name, value in {"world": world, **parameters}.items()]
+    node = stage.executor.create_task(SimNode, context=stage.context, parameter_overrides=values)
+    stage.executor.wake()
+    until(node.done, "the robot is made")
+    return stage.add(node.result())
+
+
+def test_a_scene_of_meta_world_is_a_robot(stage: Bench) -> None:
+    hands = stage.ears.listen("joint_states", JointState, 100)
+    robot = in_a_world(stage, "metaworld", task="reach")
+    until(lambda: len(hands) > 10, "it publishes")
+    assert hands[0].name == ["hand_x", "hand_y", "hand_z", "gripper"] and robot.world.scene_name == "reach"
+    begun = robot.world.state()
+    goal = begun[:3].astype(float) + np.array([0.05, 0.0, 0.0])
+    point = bridge.trajectory(["hand_x", "hand_y", "hand_z"], 0, np.array([4 * DT]), goal[None])
+    stage.publish("hand_controller/joint_trajectory", JointTrajectory, point, bridge.COMMAND)
+    until(lambda: abs(robot.world.state()[0] - goal[0]) < 0.01, "the hand is there")
+
+
+def test_an_environment_of_gymnasium_is_a_robot_that_takes_and_tells_arrays(stage: Bench) -> None:
+    observed = stage.ears.listen("environment/observation", Float64MultiArray, 100)
+    robot = in_a_world(stage, "gym-states:FetchPush-v4")
+    until(lambda: len(observed) > 5, "it publishes")
+    assert len(observed[0].data) == 31
+    begun = robot.world.observed["observation"][2]
+    stage.publish("environment/action", Float64MultiArray, Float64MultiArray(data=[0.0, 0.0, 0.5, 0.0]), bridge.COMMAND)
+    until(lambda: robot.world.observed["observation"][2] > begun + 0.05, "the hand rises")
