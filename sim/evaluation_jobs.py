@@ -39,10 +39,10 @@ def plan(
 ) -> list[EpisodeJob]:
     """All jobs; each has a seed of its own, counted up from `seed`.
 
-    Tasks of a suite, and the only task of a world, begin at home, and neither the shuffled instruction nor chains are
-    about them.
+    Tasks of a suite, and the only task of a world or of its scene, begin at home, and neither the shuffled instruction
+    nor chains are about them.
     """
-    alone = set(tasks) - (set(world.tasks) if len(world.tasks) > 1 else set())
+    alone = set(tasks) - (set(world.tasks) if len(world.tasks) > 1 and world.one_scene else set())
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
     wanted = [
         (run, task, "home" if task in alone else world.evaluated_from[i % len(world.evaluated_from)])
