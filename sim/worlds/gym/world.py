@@ -4,7 +4,9 @@ gym:<id>          pictures, and of the state what the robot itself measures
 gym-states:<id>   all that is observed, and no pictures: trained in minutes on a CPU
 """
 
+from contextlib import redirect_stderr
 from functools import lru_cache
+from io import StringIO
 from typing import Any, ClassVar
 
 import gymnasium
@@ -138,11 +140,9 @@ class GymWorld(World):
 def _make(environment: str, about: Known) -> gymnasium.Env[Any, Any]:
     """The environment, without a limit of its own; `InputError` where there is none."""
     try:
-        level, gymnasium.logger.min_level = gymnasium.logger.min_level, gymnasium.logger.ERROR
-        import gymnasium_robotics  # type: ignore[import-untyped]
-
+        with redirect_stderr(StringIO()):  # it prints notices of environments that nobody asked for
+            import gymnasium_robotics  # type: ignore[import-untyped]
         gymnasium.register_envs(gymnasium_robotics)
-        gymnasium.logger.min_level = level
         return gymnasium.make(
             environment, render_mode="rgb_array", max_episode_steps=-1, disable_env_checker=True, **about.options
         )
