@@ -163,7 +163,7 @@ def test_from_nothing_to_a_report(tmp_path: Path) -> None:
     data, model, out = tmp_path / "data", tmp_path / "model", tmp_path / "eval"
     world = ["--world", "gym-states:FetchPickAndPlace-v4"]
     for command in (
-        ["sim.record", *world, "--episodes", "60", "--out", data],
+        ["sim.record", *world, "--episodes", "40", "--out", data],
         [
             *("policy.train", "--recipe", "states", "--contract", data / "contract.yaml", "--bags", data),
             *("--samples", "120000", "--out", tmp_path / "run"),
