@@ -95,8 +95,11 @@ class Stand:
     def moves(self) -> None:
         """Wait until the controller's set-point goes on."""
         was = self.robot.action[0]
-        # a process may have to start for it
-        until(lambda: abs(self.robot.action[0] - was) > 0.005, "the arm moves", 4 * LONG)
+        try:  # a process may have to start for it
+            until(lambda: abs(self.robot.action[0] - was) > 0.005, "the arm moves", 4 * LONG)
+        except AssertionError as error:
+            newest = {node: words for node, words in list(self.said)}
+            raise AssertionError(f"{error}; newest: {newest}") from None
 
     def rests(self, since: float | None = None) -> None:
         """Wait until the controller's set-point stands still and stays so, and that soon after `since`."""
