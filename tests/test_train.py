@@ -1,6 +1,7 @@
 """Training as a user runs it: killed, stopped, resumed, on two processes, and started wrongly."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -195,6 +196,16 @@ def test_half_of_what_is_drawn_is_said_in_other_words_that_mean_the_same(bags: P
         assert 2 <= len(made) <= 6 and set(of_task) - set(made) == known
         assert len(made) == len(set(made)) == len(of_task) - len(made)
     assert not set(Phrasings(cache).sentences) - recorded, "none where none are asked for"
+
+
+def test_a_run_from_before_a_recipe_had_a_key_goes_on(bags: Path, path: Path, tmp_path: Path) -> None:
+    train.train(str(path), bags, tmp_path / "run", samples=8)
+    state = checkpoint.latest(tmp_path / "run") / "state.json"
+    earlier = json.loads(state.read_text())
+    del earlier["recipe"]["runtime"], earlier["recipe"]["training"]["paraphrases"]
+    state.write_text(json.dumps(earlier))
+    train.train(str(path), bags, tmp_path / "run", samples=16)
+    assert checkpoint.read_state(checkpoint.latest(tmp_path / "run"))["samples"] == 16
 
 
 def test_the_run_of_another_recipe_is_left_alone(bags: Path, path: Path, tmp_path: Path) -> None:
