@@ -109,9 +109,8 @@ def _report(findings: list[Finding], is_main_process: bool) -> None:
 def _check_same(found: Path, described: dict[str, Any]) -> None:
     """`InputError` if a run's checkpoint has another recipe or spec than the one described."""
     state = checkpoint.read_state(found)
-    state["recipe"] = recipe.dump(
-        recipe.parse(state["recipe"], f"{found}: recipe")
-    )  # keys that are newer have defaults
+    earlier = recipe.parse(state["recipe"], f"{found}: recipe")  # keys that are newer have their defaults
+    state["recipe"] = recipe.dump(earlier)
     for key in ("recipe", "spec"):
         differing = [name for name in described[key] if described[key][name] != state[key].get(name)]
         if differing:
