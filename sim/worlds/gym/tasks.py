@@ -32,6 +32,6 @@ class EpisodeTask(TaskIn["GymWorld"]):
     def expert(self, world: "GymWorld") -> Iterator[np.ndarray]:
         """Nobody is known who could do it."""
         raise InputError(
-            f"nobody demonstrates {world.name}: record what you have with policy.convert, or add an expert in "
-            "sim/worlds/gym"
+            f"nobody demonstrates {world.name}: train on recordings of your own, or add an expert in "
+            "sim/worlds/gym/known.py"
         )

@@ -1,6 +1,5 @@
 """Pictures of an environment: of a MuJoCo scene by renderers of our own, of any other as it draws itself."""
 
-import atexit
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import mujoco
 import numpy as np
 
 from policy.errors import InputError
+from sim.worlds.fast_renderer import fast_renderer
 from sim.worlds.film import FilmCamera
 
 
@@ -28,8 +28,7 @@ class Views:
         if view is None:
             return self._own(height, width)
         if (height, width) not in self._renderers:
-            self._renderers[height, width] = renderer = _fast(mujoco.Renderer(self._model, height, width))
-            atexit.register(renderer.close)  # later, EGL is gone already and complains
+            self._renderers[height, width] = fast_renderer(self._model, height, width)
         self._prepare()
         self._renderers[height, width].update_scene(self._data, _camera(view))
         return np.asarray(self._renderers[height, width].render())
@@ -62,10 +61,3 @@ def _camera(view: Any) -> Any:
     for key, value in view.items():
         setattr(camera, key, value)
     return camera
-
-
-def _fast(renderer: mujoco.Renderer) -> mujoco.Renderer:
-    flag = mujoco.mjtRndFlag
-    for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
-        renderer.scene.flags[off] = 0
-    return renderer

@@ -14,14 +14,6 @@ def fast(model: mujoco.MjModel) -> None:
             model.geom_group[i] = ARM_GROUP
 
 
-def plain(renderer: mujoco.Renderer) -> mujoco.Renderer:
-    """A renderer without reflections, which cost half of the time, and shadows."""
-    flag = mujoco.mjtRndFlag
-    for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
-        renderer.scene.flags[off] = 0
-    return renderer
-
-
 def visible(camera: str) -> mujoco.MjvOption:
     """What is drawn for a camera of the benchmark."""
     return _FROM_THE_HAND if camera in BEHIND else _EVERYTHING

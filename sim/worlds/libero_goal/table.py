@@ -1,16 +1,15 @@
 """The physics of LIBERO-Goal as a world: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
-import atexit
-
 import mujoco
 import numpy as np
 
 from policy.robot import rotation
 from policy.spec import Frame
+from sim.worlds.fast_renderer import fast_renderer
 from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, World
 from sim.worlds.libero_goal.benchmark import Benchmark
-from sim.worlds.libero_goal.looks import fast, plain, visible
+from sim.worlds.libero_goal.looks import fast, visible
 
 SUBSTEPS = 25  # physics steps in a control step
 SLICE = 5  # physics steps between two joint states: 100 Hz
@@ -133,8 +132,7 @@ class LiberoTable(World):
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3), upright; "show" is the front camera."""
         if (height, width) not in self._renderers:
-            self._renderers[height, width] = plain(mujoco.Renderer(self.model, height, width))
-            atexit.register(self._renderers[height, width].close)  # later, EGL is gone already and complains
+            self._renderers[height, width] = fast_renderer(self.model, height, width)
         renderer, name = self._renderers[height, width], CAMERAS.get(camera, CAMERAS["front"])
         renderer.update_scene(self.data, name, visible(name))
         return np.asarray(renderer.render())

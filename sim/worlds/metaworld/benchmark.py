@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from policy.errors import InputError
+from sim.worlds.fast_renderer import fast_renderer
 from sim.worlds.film import FilmCamera
 
 SUFFIX = "-v3"
@@ -51,11 +52,7 @@ class Scene:
     def render(self, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3), with the goals where the benchmark draws them as dots."""
         if (height, width) not in self._renderers:
-            self._renderers[height, width] = renderer = mujoco.Renderer(self.model, height, width)
-            flag = mujoco.mjtRndFlag
-            for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
-                renderer.scene.flags[off] = 0
-            atexit.register(renderer.close)  # later, EGL is gone already and complains
+            self._renderers[height, width] = fast_renderer(self.model, height, width)
         self._place_goals()
         self._renderers[height, width].update_scene(self.data, CAMERA)
         return np.asarray(self._renderers[height, width].render())
