@@ -31,12 +31,10 @@ check: .venv-dev/installed
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
-	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "not ros and not slow and not heavy"
+	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "not live and not slow and not heavy"
 
-# Tests over DDS run by themselves, two files at a time: they wait more than they compute.
 test: check
-	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n auto --dist loadfile -m "slow and not ros and not heavy"
-	$(DEV)/python -m pytest -n 2 --dist loadfile -m "ros and not heavy"
+	.ci/test $(DEV)/python
 
 test-all: .venv-dev/installed .venv-libero/installed .venv-lerobot/installed .venv-openpi/installed
 	$(DEV)/python -m pip install -q "rerun-sdk>=0.23" "ray>=2.50"

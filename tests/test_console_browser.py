@@ -16,7 +16,6 @@ from policy.running.session import Session
 from tests.browser import SLOWEST, Tab, browser  # noqa: F401  a fixture
 from tests.console_rig import serving, until
 
-pytestmark = pytest.mark.slow
 CONTRAST = Path(__file__).parent / "contrast.js"
 SEED = 1_000_000
 FIRST, SECOND = "put the red block in the bowl", "open the drawer"

@@ -242,7 +242,6 @@ def test_a_lost_connection_stops_the_arm_where_that_is_wanted(robot: Remembering
         until(lambda: robot.asked == ["stop"], "the arm is stopped")
 
 
-@pytest.mark.slow
 def test_a_browser_that_falls_silent_is_lost(robot: Remembering) -> None:
     """As when its network is gone: no farewell comes, and what it was sent is never answered."""
     with serving(robot, stop_on_disconnect=True) as server:

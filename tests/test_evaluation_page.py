@@ -16,7 +16,6 @@ from tests import evaluation_folders
 from tests.browser import SLOWEST, Tab, browser  # noqa: F401  a fixture
 from tests.evaluation_folders import STEPS
 
-pytestmark = pytest.mark.slow
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 FIRST, LOST, FILMED = 1_000_000, {1_000_003, 1_000_041, 1_000_080}, (1_000_003, 1_000_005)
 

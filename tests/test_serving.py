@@ -244,7 +244,6 @@ def test_a_server_that_does_not_answer(contract: Contract, mapping: Path) -> Non
         assert server.connections == 2 and len(late) == 1
 
 
-@pytest.mark.slow
 def test_a_server_that_does_not_read() -> None:
     """What is sent is more than the sockets hold: that does not block either."""
     with deaf() as url:
@@ -317,7 +316,6 @@ def test_without_websockets_one_sentence_says_what_to_install(
         RemoteSession("ws://127.0.0.1:9", contract)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Contract, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "policy.serve", str(folder), "--port", "0", "--threads", "1", "--provider", "cpu"]
@@ -340,7 +338,6 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Cont
         process.communicate()
 
 
-@pytest.mark.slow
 def test_an_evaluation_of_a_served_policy_is_that_of_the_policy(folder: Path, served: Serving, tmp_path: Path) -> None:
     """Episode for episode; and one whose server is gone ends with a sentence, and is no failure of the policy."""
 
