@@ -16,14 +16,16 @@ class Words(Encoder):
 
         states (L, D) -> norm + position -> keys, values     each query: softmax(query . keys) values -> MLP -> token
 
-    Attention pooling as in Set Transformer (Lee et al. 2019). The states themselves hardly say where a word stands: two
-    places of "red" differ less (cosine .96) than two colours at one place (.66). Hence a learnt position. Noise and
-    dropped words in training stand for the phrasings that no demonstration has.
+    Attention pooling as in Set Transformer (Lee et al. 2019); both sentences are rows of the same products. The states
+    themselves hardly say where a word stands: two places of "red" differ less (cosine .96) than two colours at one
+    place (.66). Hence a learnt position. Noise and dropped words in training stand for the phrasings that no
+    demonstration has.
     """
 
     @dataclass(frozen=True)
     class Settings:
         queries: int = 8
+        size: int = 64  # of a query, of a key and of a value: wider ones cost an inference a tenth
         noise: float = 0.3  # training: of the normalised states
         drop_words: float = 0.1  # training: share of the tokens that are not read
         dropout: float = 0.1  # training: of the hidden units
@@ -40,10 +42,11 @@ class Words(Encoder):
         ) + (("instruction_present",) if settings.optional else ())
         self.norm = nn.LayerNorm(spec.text, elementwise_affine=False)
         self.position = nn.Parameter(0.5 * torch.randn(spec.tokens, spec.text))
-        self.keys, self.values = nn.Linear(spec.text, width), nn.Linear(spec.text, width)
-        self.queries = nn.Parameter(torch.randn(settings.queries, width))
+        self.keys, self.values = nn.Linear(spec.text, settings.size), nn.Linear(spec.text, settings.size)
+        self.queries = nn.Parameter(torch.randn(settings.queries, settings.size))
+        read = settings.queries * settings.size
         self.current = nn.Sequential(
-            nn.Linear(settings.queries * width, width),
+            nn.Linear(read, width),
             nn.GELU(),
             nn.Dropout(settings.dropout),
             nn.Linear(width, width),
@@ -51,29 +54,29 @@ class Words(Encoder):
         )
         if settings.previous:
             last = nn.Linear(width, width)
-            self.changed = nn.Sequential(nn.Linear(2 * settings.queries * width, width), nn.GELU(), last)
+            self.changed = nn.Sequential(nn.Linear(2 * read, width), nn.GELU(), last)
             nn.init.normal_(last.weight, std=0.01)  # training begins as if the token were absent
 
     def forward(self, *inputs: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, L, D) and masks (B, L) of one or two sentences to a token for each; see `Encoder.forward`."""
-        current = self.pool(inputs[0], inputs[1])
-        tokens = [self.current(current)]
+        sentences = self.tokens  # one or two
+        read = self.pool(torch.stack(inputs[0 : 2 * sentences : 2], 1), torch.stack(inputs[1 : 2 * sentences : 2], 1))
+        tokens = [self.current(read[:, 0])]
         if self.settings.previous:
-            previous = self.pool(inputs[2], inputs[3])
-            tokens.append(self.changed(torch.cat([previous, previous - current], 1)))
+            tokens.append(self.changed(torch.cat([read[:, 1], read[:, 1] - read[:, 0]], 1)))
         group = torch.stack(tokens, 1)
         return where_present(group, inputs[-1]) if self.settings.optional else group_dropout(group, 0.0, self.training)
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Token states (B, L, D) under a mask (B, L) to what the queries read (B, queries * width)."""
+        """Token states (B, S, L, D) of S sentences, mask (B, S, L) -> what the queries read (B, S, queries * size)."""
         x = self.norm(states) + self.position
         if self.training:
             x = x + self.settings.noise * torch.randn_like(x)
             kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.settings.drop_words)
-            mask = torch.where(kept.any(1, keepdim=True), kept, mask)
+            mask = torch.where(kept.any(-1, keepdim=True), kept, mask)
         # of rows, as the exporter keeps the weights of matrices under their names and others transposed, without one
-        keys, values = (layer(x.flatten(0, 1)).view(*mask.shape, -1) for layer in (self.keys, self.values))
-        scores = self.queries @ keys.transpose(1, 2) * self.queries.shape[-1] ** -0.5
-        weights = torch.where(mask[:, None], scores.float(), -1e9).softmax(-1).to(x.dtype)
+        keys, values = (layer(x.flatten(0, 2)).view(*mask.shape, -1) for layer in (self.keys, self.values))
+        scores = self.queries @ keys.transpose(-1, -2) * self.queries.shape[-1] ** -0.5
+        weights = torch.where(mask[:, :, None], scores.float(), -1e9).softmax(-1).to(x.dtype)
         read: Tensor = weights @ values
-        return read.flatten(1)
+        return read.flatten(2)
