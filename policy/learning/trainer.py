@@ -59,6 +59,7 @@ class Trainer:
         self.curves = Curves(out)
         self.record: dict[str, Any] = {  # written into each checkpoint
             "seconds": 0.0,
+            "waited": 0.0,  # seconds of these in which the next batch was not ready
             "processes": accelerator.num_processes,
             "threads": torch.get_num_threads(),
             "machine": f"{processor_name(device)} ({'bfloat16' if self.bfloat16 else 'float32'})",
@@ -69,6 +70,7 @@ class Trainer:
         checkpoint.resume(folder, self.policy, self.ema.values, self.optimizer)
         state = checkpoint.read_state(folder)
         self.step, self.record["seconds"] = state["step"], state["seconds"]
+        self.record["waited"] = state.get("waited", 0.0)
         if self.accelerator.is_main_process:
             self.curves.resume(state["step"], state["window"])
         if state["frames"] != self.record["frames"]:
@@ -92,7 +94,10 @@ class Trainer:
         )
         try:
             while progress < 1 and not self.stopping:
-                losses = self._learn(next(batches), progress)
+                asked = time.monotonic()
+                batch = next(batches)
+                self.record["waited"] += time.monotonic() - asked
+                losses = self._learn(batch, progress)
                 now = time.monotonic()
                 self.record["seconds"] = seconds_before + now - start
                 self._synchronise()
@@ -113,8 +118,9 @@ class Trainer:
         self.print(
             f"stopped at step {self.step}; the same command continues"
             if progress < 1
-            else f"done: {self.step * self.settings.batch_size} samples in {self.record['seconds'] / 60:.1f} "
-            f"minutes; next: python -m policy.export {self.out} --out models/<name>"
+            else f"done: {self.step * self.settings.batch_size} samples in {self.record['seconds'] / 60:.1f} minutes, "
+            f"{self.record['waited'] / max(self.record['seconds'], 1e-9):.1%} of them waiting for data; "
+            f"next: python -m policy.export {self.out} --out models/<name>"
         )
 
     def save(self) -> None:
