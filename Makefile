@@ -11,11 +11,12 @@
 # make build                                      wheel and sdist, each tried in an empty environment
 # make lerobot                                    LeRobot in an environment of its own (8 GB), in .venv-lerobot
 # make openpi                                     openpi's client in an environment of its own, in .venv-openpi
+# make bench                                    every figure of speed beside a yardstick; leave the machine alone
 # make docs                                       the documentation as a site, in out/site
 
 DEV = .venv-dev/bin
 
-.PHONY: demo console demo-ros check test test-all libero lerobot openpi build docs
+.PHONY: demo console demo-ros check test test-all libero lerobot openpi build bench docs
 
 demo: .venv/installed
 	@.venv/bin/python -m sim.demo $${SAY+--say="$$SAY"} $${SEED:+--seed="$$SEED"}
@@ -44,6 +45,9 @@ libero: .venv-libero/installed
 
 build: .venv-dev/installed
 	.ci/build $(DEV)/python
+
+bench: .venv-dev/installed .venv-lerobot/installed
+	$(DEV)/python -m benchmarks
 
 docs: .venv-dev/installed
 	$(DEV)/mkdocs build --strict

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,6 +103,18 @@ def measure(session: Session, robots: int, instructions: list[str]) -> dict[str,
     return {
         name: Rate(*(robots / float(np.quantile(seconds, 0.1)) for seconds in (wall[name], cpu[name]))) for name in ways
     }
+
+
+def table(figures: dict[str, Any]) -> list[str]:
+    """Chunks a second of the processor, by how many robots there are."""
+    lines = ["| robots | one by one | one batch | a thread each |", "| --- | --- | --- | --- |"]
+    for robots, rates in figures["rows"].items():
+        alone = rates["one by one"]["cpu_second"]
+        cells = [
+            f"{rates[way]['cpu_second']:.0f} ({rates[way]['cpu_second'] / alone:.2f}x)" for way in ("batch", "threads")
+        ]
+        lines.append(f"| {robots} | {alone:.0f} | {cells[0]} | {cells[1]} |")
+    return [*lines, "", f"Chunks a processor second, {figures['threads']} threads, {figures['provider']}."]
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -118,6 +118,18 @@ def run(name: str, bag: Path) -> Run:
         frames = WAYS[name](bag, Path(folder) / "cache")
         took = perf_counter() - began, process_time() - used
     return Run(*took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, frames)
+
+
+def table(figures: list[dict[str, Any]]) -> list[str]:
+    """Megabytes of bag a second of the processor and peak memory, by the length of the bag."""
+    lines = ["| minutes | MB | ours, yardstick [MB/s] | | peak memory, of the yardstick [MB] |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for row in figures:
+        ours, plain = row["cpu_rate"]["ours"], row["cpu_rate"]["plain"]
+        memory = f"{row['peak_mb']['ours']:.0f}, {row['peak_mb']['plain']:.0f}"
+        rates = f"{ours:.1f}, {plain:.1f} | {ours / plain:.2f}x"
+        lines.append(f"| {row['minutes']:g} | {row['megabytes']:.0f} | {rates} | {memory} |")
+    return [*lines, "", "Megabytes of bag a processor second, one thread each."]
 
 
 def main() -> None:

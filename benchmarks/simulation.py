@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -43,7 +44,7 @@ def rate(call: Callable[[int], object]) -> float:
     return done / took
 
 
-def table(_: int) -> Rates:
+def tabletop(_: int) -> Rates:
     """This project's world."""
     world = Tabletop()
     world.reset(np.random.default_rng(0))
@@ -84,7 +85,15 @@ def kitchen(_: int) -> Rates:
     return pictures, steps * float(env.robot_env.dt)  # type: ignore[attr-defined]  # of this environment
 
 
-WORLDS: dict[str, Callable[[int], Rates]] = {"table": table, "FrankaKitchen-v1": kitchen}
+WORLDS: dict[str, Callable[[int], Rates]] = {"tabletop": tabletop, "FrankaKitchen-v1": kitchen}
+
+
+def table(figures: dict[str, Any]) -> list[str]:
+    """Rates of both worlds, with one process and with two."""
+    lines = ["| world, processes | pictures a second | simulated seconds a second |", "| --- | --- | --- |"]
+    for name, rates in figures.items():
+        lines.append(f"| {name} | {rates['pictures']:.1f} | {rates['simulated_seconds']:.1f} |")
+    return lines
 
 
 def main() -> None:

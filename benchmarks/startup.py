@@ -18,6 +18,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -83,6 +84,15 @@ def _closure(name: str, extras: set[str], found: dict[str, Distribution]) -> dic
 def _size(one: Distribution) -> int:
     files = (Path(str(one.locate_file(file))) for file in one.files or [])
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def table(figures: dict[str, Any]) -> list[str]:
+    """Medians of the starts, and sizes."""
+    lines = ["| start | median, fastest [s] |", "| --- | --- |"]
+    for name, taken in figures["seconds"].items():
+        lines.append(f"| `{name}` | {median(taken):.2f}, {min(taken):.2f} |")
+    lines += ["", "| installed | MB |", "| --- | --- |"]
+    return lines + [f"| {name} | {size:.0f} |" for name, size in figures["megabytes"].items()]
 
 
 def main() -> None:

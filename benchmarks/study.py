@@ -16,7 +16,7 @@ Report = dict[str, Any]
 Result = TypeVar("Result")
 
 
-def run_steps(name: str, folder: Path, steps: Sequence[Sequence[Any]], report: Path) -> Report:
+def run_steps(name: str, folder: Path, steps: Sequence[Sequence[Any]], report: Path, threads: int = 1) -> Report:
     """The report that the steps make, module and arguments each, unless it exists; their output is in log.txt."""
     if not report.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def run_steps(name: str, folder: Path, steps: Sequence[Sequence[Any]], report: P
             for module, *arguments in steps:
                 print(f"{name}: {module}, see {folder / 'log.txt'}", flush=True)
                 command = [sys.executable, "-m", module, *map(str, arguments)]
-                environment = os.environ | {"OMP_NUM_THREADS": "1"}
+                environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
                 if subprocess.run(command, stdout=log, stderr=log, env=environment).returncode:
                     raise InputError(f"{module} of {name} failed; see the end of {folder / 'log.txt'}")
     loaded: Report = json.loads(report.read_text())

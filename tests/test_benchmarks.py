@@ -1,0 +1,42 @@
+"""What benchmarks measured: kept one by one, and the page that is made of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks import growth, results
+
+
+def test_a_result_replaces_its_own_and_leaves_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    results.keep("b", "python -m b", {"ms": 2.0}, path)
+    results.keep("a", "python -m a", {"ms": 1.0}, path)
+    results.keep("b", "python -m b", {"ms": 3.0}, path)
+    found = results.read(path)
+    assert list(found) == ["a", "b"] and [one["figures"]["ms"] for one in found.values()] == [1.0, 3.0]
+    assert all(one["machine"] and one["date"] and one["commit"] for one in found.values())
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_page_is_the_one_that_the_results_make(tmp_path: Path) -> None:
+    assert set(results.read()) == set(bench.BENCHMARKS), "make bench"
+    bench.page(tmp_path / bench.PAGE.name)
+    made = sorted(file.name for file in tmp_path.iterdir())
+    assert (tmp_path / bench.PAGE.name).read_text() == bench.PAGE.read_text()
+    assert made == sorted(file.name for file in bench.PAGE.parent.glob(f"{bench.PAGE.stem}*"))
+
+
+def test_what_is_done_is_not_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "inference.json").write_text(json.dumps({}))
+    bench.measure("inference", tmp_path)
+    assert capsys.readouterr().out == "inference: done already\n"
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [([1.0, 1.5, 2.0], "always less"), ([1.0, 1.2, 2.4], "from 2 on"), ([1.0, 3.0, 3.1], "from 1 on")],
+)
+def test_where_a_curve_bends(times: list[float], said: str) -> None:
+    assert growth.bend([1, 2, 4], times).startswith(said)
