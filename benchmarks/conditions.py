@@ -1,19 +1,23 @@
-"""Each condition of one policy present, absent and another's: what it is worth.
+"""Each condition of a policy present, absent and another's: what it is worth.
 
-    python -m benchmarks.conditions --data data/systems --out out/conditions
+    python -m benchmarks.conditions --data data/systems --out out/conditions [--only states pictures]
 
     instruction     a sentence of the task      none (`instruction_present` false)   a sentence of another task
     goal_state      where the expert ends       nothing at all                       where another task's expert ends
+    goal_image      how it looks there          nothing at all                       how it looks after another task
     return_to_go    success (1)                 not given                            failure (0)
 
-In the world tabletop_states: four tasks from scenes that do not show which is asked for, learnt from recordings half of
-which fail (benchmarks.systems_data, `mixed`). With a goal no sentence is given; with a return there is one. All three
-are asked from the same starts; results are kept, and the same command continues.
+Two policies learn four tasks, from scenes that do not show which is asked for: `states` in tabletop_states, from
+recordings half of which fail (benchmarks.systems_data, `mixed`), and `pictures` on the table with its cameras, from
+demonstrations. With a goal no sentence is given; with a return there is one. All of a policy's are asked from the same
+starts; results are kept, and the same command continues.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +25,13 @@ import numpy as np
 import torch
 import yaml
 
+from benchmarks.sequence import BASE
 from benchmarks.study import run_steps
-from benchmarks.systems_data import TASKS, WORLD, make
+from benchmarks.systems_data import TASKS, make
 from policy.errors import exit_code
 from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.running.session import Session
+from sim import record
 from sim.demonstration import demonstrate
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop, steps_until_success
@@ -34,20 +40,56 @@ from sim.worlds import load
 from sim.worlds.interface import Task, World
 
 SEED = 1_735_000
-RECIPE: dict[str, Any] = {
-    "width": 128,
-    "encoders": {
-        "instruction": {"noise": 0.4, "optional": True},
-        "goal_state": {},
-        "return_to_go": {},
-        "proprioception": {"noise": 0.02, "group_dropout": 0.0},
-    },
-    "mixer": {"name": "transformer", "layers": 2, "heads": 4},
-    "head": {"name": "l1"},
-    "training": {"batch_size": 256, "learning_rate": 1.0e-3, "warmup_steps": 200, "condition_dropout": 0.3},
-}
-CONDITIONS, STATES = ("instruction", "goal_state", "return_to_go"), ("present", "absent", "shuffled")
+STATES = ("present", "absent", "shuffled")
 ANY = "(no sentence)"  # what is given where the policy is shown none
+OPTIONAL = {"instruction": {"noise": 0.4, "optional": True}}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One policy and what it may be given."""
+
+    world: str
+    recipe: dict[str, Any]
+    samples: int
+    conditions: tuple[str, ...]
+    bags: Callable[[Path], Path]
+
+
+def _demonstrations(data: Path) -> Path:
+    """Of each task on the table with its cameras."""
+    folder = data / "pictures"
+    record.main(["--tasks", ",".join(TASKS), "--episodes", "120", "--plain", "--out", str(folder)])
+    return folder
+
+
+STUDIES = {
+    "states": Study(
+        "tabletop_states",
+        {
+            "width": 128,
+            "encoders": OPTIONAL
+            | {"goal_state": {}, "return_to_go": {}, "proprioception": {"noise": 0.02, "group_dropout": 0.0}},
+            "mixer": {"name": "transformer", "layers": 2, "heads": 4},
+            "head": {"name": "l1"},
+            "training": {"batch_size": 256, "learning_rate": 1.0e-3, "warmup_steps": 200, "condition_dropout": 0.3},
+        },
+        600_000,
+        ("instruction", "goal_state", "return_to_go"),
+        lambda data: make("mixed", data, 2),
+    ),
+    "pictures": Study(
+        "tabletop",
+        BASE
+        | {
+            "encoders": OPTIONAL | {"goal_image": BASE["encoders"]["cameras"]} | BASE["encoders"] | OPTIONAL,
+            "training": {"batch_size": 128, "random_shift": 2, "condition_dropout": 0.3},
+        },
+        400_000,
+        ("instruction", "goal_image"),
+        _demonstrations,
+    ),
+}
 
 
 class Wordless(Session):
@@ -73,9 +115,10 @@ def question(
     for done in demonstrate(world, asked):
         if done:
             break
-    goal = world.state()
+    end = world.frame()
     start(world, task, seed, "undecided")
-    return "", Conditions(goal_state=goal), True
+    goal = Conditions(goal_state=end.state) if condition == "goal_state" else Conditions(goal_image=end.images)
+    return "", goal, True
 
 
 def play(world: World, sessions: tuple[Session, Session], condition: str, state: str, seed: int) -> dict[str, Any]:
@@ -92,14 +135,14 @@ def play(world: World, sessions: tuple[Session, Session], condition: str, state:
     return {"condition": condition, "state": state, "seed": seed, "task": task.name, "success": steps is not None}
 
 
-def evaluate(model: Path, episodes: int, out: Path) -> list[dict[str, Any]]:
+def evaluate(study: Study, model: Path, episodes: int, out: Path) -> list[dict[str, Any]]:
     """All episodes, of which those that are written already are not played again."""
-    world, sessions = load(WORLD)(), (Session(model, 1, "cpu"), Wordless(model, 1, "cpu"))
+    world, sessions = load(study.world)(), (Session(model, 1, "cpu"), Wordless(model, 1, "cpu"))
     path = out / "episodes.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = {(r["condition"], r["state"], r["seed"]) for r in records}
     with path.open("a") as file:
-        for condition in CONDITIONS:
+        for condition in study.conditions:
             for state in STATES:
                 for seed in range(SEED, SEED + episodes):
                     if (condition, state, seed) not in done:
@@ -108,14 +151,26 @@ def evaluate(model: Path, episodes: int, out: Path) -> list[dict[str, Any]]:
     return records
 
 
-def table(records: list[dict[str, Any]]) -> list[str]:
+def table(study: Study, records: list[dict[str, Any]]) -> list[str]:
     """A row for each condition: success in percent with its interval."""
-    lines = ["| condition | " + " | ".join(STATES) + " |", "| --- | --- | --- | --- |"]
-    for condition in CONDITIONS:
+    lines = []
+    for condition in study.conditions:
         rates = [success_rate(r for r in records if (r["condition"], r["state"]) == (condition, s)) for s in STATES]
         cells = [f"{r['rate']:.0%} ({r['low']:.0%} to {r['high']:.0%}) of {r['episodes']}" for r in rates]
         lines.append(f"| {condition} | {' | '.join(cells)} |")
     return lines
+
+
+def measure(name: str, args: argparse.Namespace) -> list[str]:
+    """The rows of one policy."""
+    study, out = STUDIES[name], args.out / name
+    run, model = out / "run", out / "model"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.yaml").write_text(yaml.safe_dump(study.recipe, sort_keys=False))
+    training = ["policy.train", "--recipe", out / "recipe.yaml", "--bags", study.bags(args.data)]
+    training += ["--contract", study.world, "--samples", args.samples or study.samples, "--out", run]
+    run_steps(f"conditions, {name}", out, [training, ["policy.export", run, "--out", model]], model / "spec.json")
+    return table(study, evaluate(study, model, args.episodes, out))
 
 
 def main() -> None:
@@ -123,18 +178,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.conditions", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the bags, made where they are missing")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=600_000, help="windows of the training")
+    parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES))
+    parser.add_argument("--samples", type=int, help="windows of each training; 600,000 and 400,000 by default")
     parser.add_argument("--episodes", type=int, default=200, help="of each condition, present, absent and another's")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    bags, run, model = make("mixed", args.data, 2), args.out / "run", args.out / "model"
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "recipe.yaml").write_text(yaml.safe_dump(RECIPE, sort_keys=False))
-    training = ["policy.train", "--recipe", args.out / "recipe.yaml", "--bags", bags, "--contract", WORLD]
-    training += ["--samples", args.samples, "--out", run]
-    run_steps("conditions", args.out, [training, ["policy.export", run, "--out", model]], model / "spec.json")
-    lines = table(evaluate(model, args.episodes, args.out))
-    (args.out / "table.md").write_text("\n".join(lines) + "\n")
+    lines = ["| condition | " + " | ".join(STATES) + " |", "| --- | --- | --- | --- |"]
+    for name in args.only:
+        lines += measure(name, args)
+        (args.out / "table.md").write_text("\n".join(lines) + "\n")
     print(*lines, sep="\n")
 
 
