@@ -39,16 +39,18 @@ def plan(
 ) -> list[EpisodeJob]:
     """All jobs; each has a seed of its own, counted up from `seed`.
 
-    Tasks of a suite, and the only task of a world or of its scene, begin at home, and neither the shuffled instruction
-    nor chains are about them.
+    Tasks of a suite, and the only task of a world or of its scene, begin at home where the world has that start, and
+    neither the shuffled instruction nor chains are about them. A task without held-out phrasings is not asked in them.
     """
+    every = world.every_task()
     alone = set(tasks) - (set(world.tasks) if len(world.tasks) > 1 and world.one_scene else set())
+    at_home = alone if "home" in world.starts else set()
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
     wanted = [
-        (run, task, "home" if task in alone else world.evaluated_from[i % len(world.evaluated_from)])
+        (run, task, "home" if task in at_home else world.evaluated_from[i % len(world.evaluated_from)])
         for run, n in runs
         for task in tasks
-        if run != "shuffled" or task not in alone
+        if {"main": True, "shuffled": task not in alone}.get(run, getattr(every[task], run, ()))
         for i in range(n)
     ]
     wanted += [("chain", "", "home")] * (chains if len(alone) < len(tasks) else 0)

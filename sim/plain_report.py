@@ -87,8 +87,11 @@ def _view(report: Record) -> View:
     chains, held_out = report["chains"], report["held_out_phrasings"]
     tiles = [
         ("mean success", f"{report['mean']:.1%}", f"{len(report['tasks'])} tasks"),
-        ("reworded", f"{held_out['reworded']['mean']:.1%}", "never trained on"),
-        ("new words", f"{held_out['new_words']['mean']:.1%}", "never trained on"),
+        *(
+            (name, f"{held_out[run]['mean']:.1%}", "never trained on")
+            for run, name in (("reworded", "reworded"), ("new_words", "new words"))
+            if held_out[run]["episodes"]
+        ),
     ]
     shuffled = report["control"]["shuffled_instruction"]
     if shuffled["episodes"]:

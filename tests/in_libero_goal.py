@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from policy.errors import InputError
 from sim.demonstration import demonstrate
+from sim.evaluation_jobs import plan
 from sim.initial_states import start
+from sim.worlds import load
 from sim.worlds.libero_goal import looks
+from sim.worlds.libero_goal.perturbed import KINDS
 from sim.worlds.libero_goal.table import OFFICIAL, OPEN
 from sim.worlds.libero_goal.world import LiberoGoal
 
@@ -83,3 +87,33 @@ def test_libero_goal_leaves_nothing_out_of_a_picture(world: LiberoGoal, monkeypa
             with monkeypatch.context() as patch:
                 patch.setattr("sim.worlds.libero_goal.table.visible", lambda _: everything)
                 np.testing.assert_array_equal(picture, world.render("wrist", 128, 128))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_perturbed_suite_begins_each_task_in_its_own_scene(kind: str) -> None:
+    world_of = load(f"libero_goal:{kind}")
+    assert list(world_of.tasks) == TASKS and world_of.contract().spec == LiberoGoal.contract().spec
+    asked = plan(TASKS, world_of, episodes=2, held_out=1, chains=1, seed=0)
+    assert {(job.run, job.start) for job in asked} == {("main", OFFICIAL)} and len(asked) == 20
+    world = world_of()
+    for name in (TASKS[0], TASKS[7]):
+        task = world.tasks[name]
+        start(world, task, 1_000_003, OFFICIAL)
+        assert world.benchmark.scene == name and task.possible(world) and len(task.phrasings) == 1
+        assert world.frame().images["front"].std() > 20
+    assert not any(world.tasks[name].possible(world) or world.done(name) for name in TASKS[:7])
+    with pytest.raises(InputError, match="no expert: the suite is for evaluations alone"):
+        next(iter(world.tasks[TASKS[7]].expert(world)))
+
+
+def test_in_other_words_the_benchmark_judges_as_before() -> None:
+    world = load("libero_goal:lan")()
+    start(world, world.tasks["turn_on_the_stove"], 1_000_000, OFFICIAL)
+    for action in LiberoGoal.tasks["turn_on_the_stove"].expert(world):
+        world.step(action)
+    assert world.done("turn_on_the_stove") and world.tasks["turn_on_the_stove"].phrasings == ("switch on the stove",)
+
+
+def test_another_suite_is_named() -> None:
+    with pytest.raises(InputError, match="suite of libero_goal .dark.*lan, object, swap, task"):
+        load("libero_goal:dark")

@@ -19,7 +19,7 @@ WORLDS = {  # name -> module and class, a sim.worlds.interface.World
 
 ELSEWHERE = {"libero_goal": "libero", "metaworld": "metaworld"}  # worlds of others -> the package to tell that by
 
-GYM = ("gym:", "gym-states:")
+GYM, PERTURBED = ("gym:", "gym-states:"), "libero_goal:"
 
 
 def installed() -> list[str]:
@@ -30,12 +30,14 @@ def installed() -> list[str]:
 def load(name: str) -> type[World]:
     """The class of a world, which makes one when called; `InputError` for an unknown name.
 
-    `gym:<id>` and `gym-states:<id>` are environments of Gymnasium.
+    `gym:<id>` and `gym-states:<id>` are environments of Gymnasium, `libero_goal:<suite>` a perturbed suite of LIBERO.
     """
     if name.startswith(GYM):
         return import_module("sim.worlds.gym.world").world_class(name)  # type: ignore[no-any-return]
+    if name.startswith(PERTURBED):
+        return import_module("sim.worlds.libero_goal.perturbed").world_class(name)  # type: ignore[no-any-return]
     if name not in WORLDS:
-        raise unknown("world", name, [*WORLDS, "gym:<id>"])
+        raise unknown("world", name, [*WORLDS, "gym:<id>", f"{PERTURBED}<suite>"])
     module, _, member = WORLDS[name].partition(":")
     world: type[World] = getattr(import_module(module), member)
     return world

@@ -1,6 +1,7 @@
 """The benchmark itself: robot, controller, scene, success predicates and initial states are its own, untouched.
 
-The ten tasks share one scene: one environment serves all of them, and a task is what its goal predicate says.
+The ten tasks share one scene: one environment serves all of them, and a task is what its goal predicate says. In a
+perturbed suite each task has a scene of its own, of which one at a time is there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,27 +20,40 @@ INSTALL = "make libero"
 
 
 class Benchmark:
-    """The environment of the suite, and what it says of its tasks."""
+    """The environment of a suite, and what it says of its tasks."""
 
-    def __init__(self) -> None:
-        suite, environment, self._bddl, folder = _packages()
-        self._suite = suite()
-        self.names = [str(self._suite.get_task(i).name) for i in range(self._suite.get_num_tasks())]
-        self._files = [_file(folder, self._suite.get_task(i)) for i in range(len(self.names))]
+    def __init__(self, suite: str = SUITE) -> None:
+        benchmarks, self._environment, self._bddl, folder = _packages()
+        self._suite = benchmarks.get_benchmark(suite)()
+        tasks = [self._suite.get_task(i) for i in range(self._suite.get_num_tasks())]
+        self.names = [str(task.name) for task in tasks]
+        self._files = {name: _file(folder, task) for name, task in zip(self.names, tasks, strict=True)}
+        self.scene = ""
+        self.enter(self.names[0])
+
+    def enter(self, task: str) -> bool:
+        """Make the environment of a task's file, unless it is there; whether it is another one than before."""
+        if self.scene == task:
+            return False
         with own_random(0):
-            self.env = environment(
-                bddl_file_name=str(self._files[0]),
+            self.env = self._environment(
+                bddl_file_name=str(self._files[task]),
                 use_camera_obs=False,
                 has_offscreen_renderer=False,
                 hard_reset=False,
                 horizon=NEVER,
             ).env
+        self.scene = task
+        return True
+
+    @cached_property
+    def _problems(self) -> dict[str, Any]:
+        return {name: self._bddl.robosuite_parse_problem(str(file)) for name, file in self._files.items()}
 
     @cached_property
     def goals(self) -> dict[str, list[Sequence[str]]]:
         """The goal predicates of each task, all of which must hold, by the task's name in the benchmark."""
-        problems = [self._bddl.robosuite_parse_problem(str(file)) for file in self._files]
-        return {name: problem["goal_state"] for name, problem in zip(self.names, problems, strict=True)}
+        return {name: problem["goal_state"] for name, problem in self._problems.items()}
 
     def initial_states(self, task: str) -> np.ndarray:
         """The benchmark's own initial states of a task (50, 79): time, qpos, qvel. For the final evaluation only."""
@@ -66,8 +80,17 @@ def own_random(seed: int) -> Iterator[None]:
         np.random.set_state(before)
 
 
+def sentences(suite: str) -> dict[str, str]:
+    """What a suite says of each of its tasks, by their names; no environment is made."""
+    benchmarks, _, bddl, folder = _packages()
+    tasks = benchmarks.get_benchmark(suite)()
+    files = {str(task.name): _file(folder, task) for task in map(tasks.get_task, range(tasks.get_num_tasks()))}
+    said = {name: bddl.robosuite_parse_problem(str(file))["language_instruction"] for name, file in files.items()}
+    return {name: text if isinstance(text, str) else " ".join(text) for name, text in said.items()}
+
+
 def _packages() -> tuple[Any, Any, Any, Path]:
-    """The suite, the environment's class, the parser of its problems, and the folder of these."""
+    """The suites, the environment's class, the parser of its problems, and the folder of these."""
     try:
         import robosuite  # noqa: F401  only here: the benchmark has an environment of its own
         from libero.libero import benchmark, get_libero_path
@@ -78,7 +101,7 @@ def _packages() -> tuple[Any, Any, Any, Path]:
             f"the world {SUITE} needs the LIBERO benchmark, which this Python has not ({error}); install it in an "
             f"environment of its own with `{INSTALL}`, and use .venv-libero/bin/python"
         ) from None
-    return benchmark.get_benchmark(SUITE), ControlEnv, bddl_utils, Path(get_libero_path("bddl_files"))
+    return benchmark, ControlEnv, bddl_utils, Path(get_libero_path("bddl_files"))
 
 
 def _file(folder: Path, task: Any) -> Path:

@@ -1,5 +1,7 @@
 """The physics of LIBERO-Goal as a world: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
+from typing import ClassVar
+
 import mujoco
 import numpy as np
 
@@ -8,7 +10,7 @@ from policy.spec import Frame
 from sim.worlds.fast_renderer import fast_renderer
 from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, World
-from sim.worlds.libero_goal.benchmark import Benchmark
+from sim.worlds.libero_goal.benchmark import SUITE, Benchmark
 from sim.worlds.libero_goal.looks import fast, visible
 
 SUBSTEPS = 25  # physics steps in a control step
@@ -28,8 +30,16 @@ DISTURBED = np.array([0.4] * 3 + [1.0] * 3 + [0.0])  # of a disturbance in rad: 
 class LiberoTable(World):
     """The scene of the benchmark with its robot and pose controller: the world without its tasks, which read it."""
 
+    suite: ClassVar[str] = SUITE
+
     def __init__(self) -> None:
-        self.benchmark = Benchmark()
+        self.benchmark = Benchmark(self.suite)
+        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._take()
+
+    def _take(self) -> None:
+        """Find joints, fingers and what can be moved in the benchmark's environment."""
         self._env = self.benchmark.env
         self._robot = self._env.robots[0]
         self.model, self.data = self._env.sim.model._model, self._env.sim.data._data
@@ -39,14 +49,18 @@ class LiberoTable(World):
         self._sign = np.append(np.ones(8), -1.0)  # the second finger's position is negative
         names = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self._finger = np.array([name.startswith("gripper0_finger") for name in names])
-        root = self.model.body_rootid[self.model.geom_bodyid]
-        movable = [self.model.body(body).id for body in (*self.loose_bodies, "wooden_cabinet_1_main")]
-        stove = self.model.geom_bodyid == self.model.body("flat_stove_1_button").id
-        drawers = np.array([self._drawer(body) for body in self.model.geom_bodyid])
-        self._root = np.where(drawers, self.model.geom_bodyid, root)
-        self._movable = np.isin(root, movable) & ((root != movable[-1]) | drawers) | stove
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        bodies = [str(self.model.body(i).name) for i in range(self.model.nbody)]
+        of = self.model.geom_bodyid
+        root = self.model.body_rootid[of]
+        objects = np.array([body in {f"{name}_main" for name in self._env.objects_dict} for body in bodies])
+        drawers = np.array(["_cabinet_1_cabinet_" in body for body in bodies])
+        buttons = np.array([body.endswith("_stove_1_button") for body in bodies])
+        self._root = np.where(drawers[of], of, root)
+        self._movable = objects[root] | drawers[of] | buttons[of]
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+        self._film_cameras.clear()
         self._touching = 0
         self.joints = []
         fast(self.model)
@@ -62,6 +76,8 @@ class LiberoTable(World):
         """The benchmark's own initial state, number `seed` modulo 50, of a task; `rng` draws where fixtures stand."""
         if start != OFFICIAL:
             raise ValueError(start)
+        if not self.one_scene and self.benchmark.enter(task):
+            self._take()
         self.benchmark.reset(int(rng.integers(2**32)))
         states = self.benchmark.initial_states(task)
         self._env.sim.set_state_from_flattened(states[seed % len(states)])
@@ -197,17 +213,13 @@ class LiberoTable(World):
         return self._touches(self._root == self.model.body(body).id)
 
     def done(self, task: str) -> bool:
-        """Whether a task is done now, as the benchmark judges."""
-        return self.benchmark.done(task)
+        """Whether a task is done now, as the benchmark judges; False in the scene of another."""
+        return (self.one_scene or self.benchmark.scene == task) and self.benchmark.done(task)
 
     def _touches(self, targets: np.ndarray) -> bool:
         first, second = self.data.contact.geom.T
         fingers, targets = self._finger, np.asarray(targets)
         return bool((fingers[first] & targets[second] | targets[first] & fingers[second]).any())
-
-    def _drawer(self, body: int) -> bool:
-        name = str(self.model.body(body).name)
-        return name.startswith("wooden_cabinet_1_cabinet_")
 
     def _read(self) -> JointReading:
         d, sign = self.data, self._sign

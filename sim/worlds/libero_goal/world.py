@@ -18,7 +18,7 @@ class LiberoGoal(LiberoTable):
 
     name = contract_name = "libero_goal"
     tasks: ClassVar[dict[str, Task]] = dict(TASKS)
-    starts = ("home", "other")
+    starts: ClassVar[tuple[str, ...]] = ("home", "other")
     evaluated_from = (OFFICIAL,)
     success_steps = 1  # as the benchmark has it
     grace = 0
@@ -28,5 +28,5 @@ class LiberoGoal(LiberoTable):
         "joint_states": (*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1", "panda_finger_joint2")
     }
     grippers = np.arange(7) == 6
-    loose_bodies = (BOWL, CHEESE, BOTTLE, PLATE)
+    loose_bodies: ClassVar[tuple[str, ...]] = (BOWL, CHEESE, BOTTLE, PLATE)
     bounds = ((-0.55, 0.45), (-0.6, 0.6), (0.87, np.inf))  # the table's top
