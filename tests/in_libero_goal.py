@@ -115,5 +115,5 @@ def test_in_other_words_the_benchmark_judges_as_before() -> None:
 
 
 def test_another_suite_is_named() -> None:
-    with pytest.raises(InputError, match="suite of libero_goal .dark.*lan, object, swap, task"):
+    with pytest.raises(InputError, match=r"suite of libero_goal .dark.*lan, object, swap, task"):
         load("libero_goal:dark")
