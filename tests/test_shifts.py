@@ -205,12 +205,12 @@ def test_the_command_writes_a_report_films_and_a_page(tmp_path: Path) -> None:
         "1",
     ]
     small = ["--tasks", "lamp_on", "--episodes", "1", "--processes", "1", "--out", str(out)]
-    done = subprocess.run([*command, *small], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, *small], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     report = json.loads((out / "report.json").read_text())
     assert report["without"]["episodes"] == 1 and set(report["shifts"]) == {"table_dark", "noise"}
     page = (out / "index.html").read_text()
     assert "{{" not in page and "table_dark" in page
     assert [path.name for path in (out / "videos").iterdir()] == ["none-lamp_on-1000000.mp4"]
-    both = subprocess.run([*command, "--switch", "mid"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    both = subprocess.run([*command, "--switch", "mid"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert both.returncode == 2 and "two evaluations" in both.stderr

@@ -134,7 +134,7 @@ def test_what_changes_the_instruction_needs_two_tasks(tmp_path: Path, command: l
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 2 and "the world two_arms has one task, lift_bar" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -200,5 +200,5 @@ def test_the_command_writes_a_report_and_a_page(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["pairs"]["both_done"]["episodes"] == 20 and "{{" not in (tmp_path / "out/index.html").read_text()
-    wrong = subprocess.run([*command, "ordr"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    wrong = subprocess.run([*command, "ordr"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert wrong.returncode == 2 and "did you mean 'order'" in wrong.stderr

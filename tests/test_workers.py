@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 
 def soon(true: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not true() and time.monotonic() < until:
         time.sleep(0.05)
     return true()
