@@ -35,20 +35,22 @@ from policy.spec import Frame
 FRAMES, THREADS = 64, 2
 
 
-def export(run: Path, out: Path, bags: Path | None = None, reports: Sequence[Path] = ()) -> dict[str, Any]:
+def export(
+    run: Path, out: Path, bags: Path | None = None, reports: Sequence[Path] = (), keep: Path | None = None
+) -> dict[str, Any]:
     """Write a model folder; returns the figures of its card.
 
         policy.onnx  spec.json  contract.yaml  README.md  reference.npz   and, if the policy switches,
         instructions.safetensors
 
-    `bags` is the place of the run's bags if they have moved; `reports` are the report.json files whose figures the
-    card shows. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX Runtime
-    differ.
+    `bags` and `keep` are the places of the run's bags if they have moved; `reports` are the report.json files whose
+    figures the card shows. `InputError`, and nothing written, if the run or its bags are missing, or torch and ONNX
+    Runtime differ.
     """
     policy, state = checkpoint.load(run)
     evaluations = [_read_report(report) for report in reports]
     with model_folder.new(out) as aside:
-        batches, batch, action_range = _real_frames(run, state, bags or Path(state["bags"]))
+        batches, batch, action_range = _real_frames(run, state, bags, keep)
         if policy.head.indexed:
             with torch.no_grad():
                 policy.index(batches.spread(policy.head.indexed))
@@ -95,14 +97,23 @@ def latency(folder: Path, batch: dict[str, torch.Tensor], instruction: str, time
     return 1e3 * float(np.median(seconds))
 
 
-def _real_frames(run: Path, state: dict[str, Any], bags: Path) -> tuple[Batches, dict[str, torch.Tensor], np.ndarray]:
+def _real_frames(
+    run: Path, state: dict[str, Any], bags: Path | None, keep: Path | None
+) -> tuple[Batches, dict[str, torch.Tensor], np.ndarray]:
     """The run's batches, FRAMES of their frames as inputs, and the range of each action (A,)."""
-    if not bags.exists():
-        raise InputError(
-            f"the bags of {run} are no longer at {bags}; export compares on real frames: give their place with --bags"
-        )
+    places = {}
+    for name, given in (("bags", bags), ("keep", keep)):
+        recorded = state.get(name)
+        places[name] = given or (Path(recorded) if recorded else None)
+        if (place := places[name]) is not None and not place.exists():
+            raise InputError(
+                f"the bags of {run} are no longer at {place}; export compares on real frames and reads there what was "
+                f"taught: give their place with --{name}"
+            )
+    assert places["bags"] is not None
     robot, recipe = contract.load(run / "contract.yaml"), parse(state["recipe"])
-    cache = open_cache(bags, robot, picture_size(recipe), failures="return_to_go" in recipe.encoders)
+    failures = "return_to_go" in recipe.encoders
+    cache = open_cache(places["bags"], robot, picture_size(recipe), failures=failures, keep=places["keep"])
     described = checkpoint.describe(recipe, Policy.describe(recipe, cache.contract.spec))
     if described["spec"] != state["spec"]:
         raise InputError(
@@ -136,9 +147,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--bags", type=Path, help="where the run's bags are, if they have moved")
+    parser.add_argument("--keep", type=Path, help="where the bags that the run kept are, if they have moved")
     parser.add_argument("--report", type=Path, nargs="*", default=[], help="report.json of evaluations, for the card")
     args = parser.parse_args()
-    figures = export(args.run, args.out, args.bags, args.report)
+    figures = export(args.run, args.out, args.bags, args.report, args.keep)
     print(
         f"{args.out}: {figures['bytes'] / 1e6:.1f} MB, {figures['latency']:.2f} ms on {THREADS} threads, "
         f"torch and ONNX Runtime differ by {figures['difference']:.1e} of the action range"

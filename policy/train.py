@@ -79,6 +79,7 @@ def train(
     trainer = Trainer(accelerator, chosen, policy, batches, out, compile_model)
     trainer.record |= {
         "bags": str(bags),
+        "keep": str(keep) if keep else None,
         "frames": len(cache.state),
         "episodes": len(cache.bounds) - 1,
         "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "

@@ -16,7 +16,8 @@ from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.onnx_graph import write_graph
 from policy.robot.contract import load
-from tests import small
+from policy.running.session import Session
+from tests import demo_bag, small
 
 pytestmark = pytest.mark.slow
 SPEC = load("tabletop").spec
@@ -86,6 +87,25 @@ def test_the_graph_holds_all_that_it_reads_under_its_name(name: str, tmp_path: P
     assert {name for name in values if not torch.equal(values[name], theirs[name])} <= {
         name for name in values if name.startswith("objectives.keyframe")
     }
+
+
+def test_the_exported_policy_knows_what_it_kept(tmp_path: Path) -> None:
+    """Else it would refuse every instruction of before."""
+    old, new, kept = small.switches(tmp_path / "old"), tmp_path / "new", tmp_path / "kept"
+    for i in range(2):
+        lamp = demo_bag.demonstration(20, seed=i, text="turn the lamp on", task="lamp_on")
+        demo_bag.write(new / f"lamp_{i}", lamp)
+    path = str(small.write(tmp_path / "small.yaml", small.shrink("switch")))
+    train.train(path, old, tmp_path / "before", samples=4)
+    train.train(path, new, tmp_path / "after", samples=4, weights=tmp_path / "before", keep=old)
+    export(tmp_path / "after", tmp_path / "model")
+    taught = {text for _, text in Session(tmp_path / "model", 1, "cpu").taught}
+    assert taught == {"turn the lamp on", *(text for text, _ in small.INSTRUCTIONS)}
+    old.rename(kept)
+    with pytest.raises(InputError, match=r"no longer at .*old.*--keep"):
+        export(tmp_path / "after", tmp_path / "again")
+    export(tmp_path / "after", tmp_path / "again", keep=kept)
+    assert Session(tmp_path / "again", 1, "cpu").taught == Session(tmp_path / "model", 1, "cpu").taught
 
 
 def trained_recipe(run: Path) -> recipe.Recipe:
