@@ -8,7 +8,6 @@ a memory is measured by benchmarks.memory, with robots by benchmarks.batch, with
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.inference import SPEC, THREADS, milliseconds, session
+from benchmarks.results import show
 from policy.errors import exit_code
 from policy.learning import recipe
 from policy.learning.model import Policy
@@ -42,7 +42,7 @@ def _picture(raw: Raw, value: int) -> tuple[Raw, Spec]:
     return raw, replace(SPEC, cameras=dict.fromkeys(SPEC.cameras, (value, value)))
 
 
-def _camera(raw: Raw, value: int) -> tuple[Raw, Spec]:
+def _native_picture(raw: Raw, value: int) -> tuple[Raw, Spec]:
     return raw, replace(SPEC, cameras=dict.fromkeys(SPEC.cameras, (value, value)))
 
 
@@ -63,7 +63,7 @@ def _width(raw: Raw, value: int) -> tuple[Raw, Spec]:
 GROWS: dict[str, tuple[Callable[[Raw, int], tuple[Raw, Spec]], tuple[int, ...]]] = {
     "cameras": (_cameras, (1, 2, 3, 4, 6, 8)),
     "pixels of a side that the policy reads": (_picture, (64, 96, 128, 192, 256)),
-    "pixels of a side of the camera, read as 96": (_camera, (96, 128, 256, 480, 960)),
+    "pixels of a side of the camera, read as 96": (_native_picture, (96, 128, 256, 480, 960)),
     "steps of a chunk": (_chunk, (8, 16, 32, 64, 128)),
     "layers of the mixer": (_layers, (1, 2, 4, 8, 16)),
     "width": (_width, (64, 128, 256, 512, 1024)),
@@ -145,9 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also written as JSON")
     args = parser.parse_args()
     figures = measure(args.rounds)
-    print(*table(figures), sep="\n")
-    if args.out:
-        args.out.write_text(json.dumps(figures) + "\n")
+    show(table(figures), figures, args.out)
 
 
 if __name__ == "__main__":

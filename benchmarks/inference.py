@@ -11,7 +11,6 @@ All take turns. The weights are random: how long they take does not depend on th
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peer import Peer
+from benchmarks.results import show
 from policy.errors import exit_code
 from policy.learning import recipe
 from policy.learning.model import Policy
@@ -164,9 +164,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also written as JSON")
     args = parser.parse_args()
     figures = measure(args.rounds)
-    print(*table(figures), sep="\n")
-    if args.out:
-        args.out.write_text(json.dumps(figures) + "\n")
+    show(table(figures), figures, args.out)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def keep(name: str, command: str, figures: Any, path: Path = RESULTS) -> None:
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(dict(sorted((read(path) | {name: record}).items())), indent=1) + "\n")
     aside.rename(path)
+
+
+def show(lines: Sequence[str], figures: Any, out: Path | None) -> None:
+    """Print the table of a measurement, and write its figures to `out` where that is asked for."""
+    print(*lines, sep="\n")
+    if out:
+        out.write_text(json.dumps(figures) + "\n")
 
 
 def machine() -> str:

@@ -10,7 +10,6 @@ All with as many threads as there are cores.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peer import Peer
+from benchmarks.results import show
 from policy.convert import convert
 from policy.data.cache import open_cache
 from policy.errors import InputError, exit_code
@@ -131,9 +131,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also written as JSON")
     args = parser.parse_args()
     figures = measure(args.samples)
-    print(*table(figures), sep="\n")
-    if args.out:
-        args.out.write_text(json.dumps(figures) + "\n")
+    show(table(figures), figures, args.out)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,13 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
     assert made["mean"] == pytest.approx((2 / 3 + 1) / 2)
     assert made["starts"]["home"]["rate"] == 1 and made["starts"]["other"]["rate"] == 0
     assert made["held_out_phrasings"]["reworded"]["mean"] == 0.5
+    unasked = plain_report.summarise(
+        {"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a", "b"]},
+        [r for r in records if r["run"] not in ("new_words", "shuffled")],
+    )
+    assert (
+        unasked["held_out_phrasings"]["new_words"]["mean"] is unasked["control"]["shuffled_instruction"]["mean"] is None
+    )
     assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1]}
     assert made["safety_monitor"] == {"control_steps": 40, "interventions": {"x": 8}}
 

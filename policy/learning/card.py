@@ -52,7 +52,8 @@ def evaluation_table(report: dict[str, Any]) -> str:
     ]
     lines.append(f"| **mean over tasks** | **{report['mean']:.1%}** | |")
     for name, part in (report.get("held_out_phrasings", {}) | report.get("control", {})).items():
-        lines.append(f"| {name.replace('_', ' ')} | {part['mean']:.1%} | |")
+        if part["mean"] is not None:
+            lines.append(f"| {name.replace('_', ' ')} | {part['mean']:.1%} | |")
     chains = report.get("chains", {})
     if chains.get("episodes"):
         lines.append(f"| tasks done of five in a row | {chains['mean_length']:.2f} | {chains['episodes']} |")
