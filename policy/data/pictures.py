@@ -48,7 +48,8 @@ class Pictures:
         return images[(slice(None), *rest)] if rest else images
 
     def _map(self, file: int) -> np.ndarray:
-        return np.memmap(self._files[file], self.dtype, "r").reshape(-1, *self.shape[1:])
+        # a plain array over the map: each slice of a memmap costs as much as the copy of a small picture
+        return np.asarray(np.memmap(self._files[file], self.dtype, "r")).reshape(-1, *self.shape[1:])
 
 
 class Resizer:

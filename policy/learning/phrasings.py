@@ -46,7 +46,10 @@ class Phrasings:
         """
         pairs, which = np.unique(np.stack([windows, episodes], 1), axis=0, return_inverse=True)
         possible = [self.of_episode[episode] for episode in pairs[:, 1]]
-        first, second = (np.array([rng.choice(numbers) for numbers in possible]) for _ in range(2))
+        counts = [len(numbers) for numbers in possible]
+        first, second = (
+            np.array([numbers[i] for numbers, i in zip(possible, rng.integers(counts), strict=True)]) for _ in range(2)
+        )
         start, end = self.pooled[first], self.pooled[second]
         mixed = start + rng.random((len(pairs), 1), np.float32) * (end - start)
         mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
