@@ -152,6 +152,16 @@ def test_pictures_at_the_size_that_the_policy_reads(recorded):
     assert np.abs(small[:] - means).max() <= 0.51
 
 
+def test_what_was_decoded_for_another_contract_or_size_is_named(bags, capfd):
+    open_cache(bags, CONTRACT)
+    assert "delete" not in capfd.readouterr().err
+    open_cache(bags, CONTRACT, 48)
+    said = capfd.readouterr().err
+    assert f"delete what is not used any more: {bags / '.cache' / key(CONTRACT, None)}" in said
+    open_cache(bags, CONTRACT, 48)
+    assert "delete" not in capfd.readouterr().err  # nothing was decoded
+
+
 def test_resizing_is_what_the_policy_does():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (48, 64, 3), np.uint8)

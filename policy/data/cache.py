@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import as_completed
@@ -122,6 +123,8 @@ def _read(
                 _remove_gone(folder, found)
             known = {name: _valid(folder, stored, contract, size) for name, stored in found.items()}
             todo = {name: found[name] for name, bag in known.items() if bag is None}
+            if todo and (others := _other_readings(folder)):
+                tqdm.write(others, file=sys.stderr)
             refused = _decode(folder, contract, size, todo, processes) if todo else {}
             if refused and not (skip_bad and len(refused) < len(found)):
                 raise InputError(
@@ -134,8 +137,22 @@ def _read(
         raise InputError(
             f"cannot write the cache of frames in {folder}: {error.strerror or error}; "
             "free space or give a folder that can be written; what is decoded stays"
+            + "".join(f"; {others}" for others in [_other_readings(folder)] if others)
         ) from error
     return [bag for bag in known.values() if bag is not None], refused
+
+
+def _other_readings(folder: Path) -> str:
+    """What else of these bags is kept beside `folder`, which takes place and is perhaps not wanted any more."""
+    others = [other for other in folder.parent.glob("*") if other.is_dir() and other != folder]
+    files = [Path(parent, name) for other in others for parent, _, names in os.walk(other) for name in names]
+    if not files:
+        return ""
+    gigabytes = sum(file.stat().st_size for file in files) / 1e9
+    return (
+        f"{gigabytes:.1f} GB are these bags as they were read for other contracts, picture sizes or versions; delete "
+        f"what is not used any more: {', '.join(map(str, others))}"
+    )
 
 
 def _below(folder: str, bag: CachedBag) -> CachedBag:
