@@ -157,7 +157,7 @@ def test_what_was_decoded_for_another_contract_or_size_is_named(bags, capfd):
     assert "delete" not in capfd.readouterr().err
     open_cache(bags, CONTRACT, 48)
     said = capfd.readouterr().err
-    assert f"delete what is not used any more: {bags / '.cache' / key(CONTRACT, None)}" in said
+    assert "delete what is not used any more" in said and str(bags / ".cache" / key(CONTRACT, None)) in said
     open_cache(bags, CONTRACT, 48)
     assert "delete" not in capfd.readouterr().err  # nothing was decoded
 

@@ -148,9 +148,9 @@ def _other_readings(folder: Path) -> str:
     files = [Path(parent, name) for other in others for parent, _, names in os.walk(other) for name in names]
     if not files:
         return ""
-    gigabytes = sum(file.stat().st_size for file in files) / 1e9
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
     return (
-        f"{gigabytes:.1f} GB are these bags as they were read for other contracts, picture sizes or versions; delete "
+        f"{megabytes:,.0f} MB are these bags as they were read for other contracts, picture sizes or versions; delete "
         f"what is not used any more: {', '.join(map(str, others))}"
     )
 
