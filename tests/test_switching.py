@@ -59,8 +59,8 @@ def test_a_plan_gives_every_method_the_same_switches() -> None:
         "early": 40,
         "mid": 40,
         "false_switch": 20,
-        "three_switches": 10,
-        "switch_back": 10,
+        "three_switches": 20,
+        "switch_back": 20,
     }
     for method in BASELINES:
         assert [(j.run, j.seed, j.pairs) for j in jobs if j.method == method] == ours

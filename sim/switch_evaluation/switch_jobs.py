@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PHASES = ("early", "mid", "late")  # where in A the instruction changes to B's
-OTHER_RUNS = {"false_switch": 2, "three_switches": 4, "switch_back": 4}  # as a fraction of a phase's episodes: 1/2, 1/4
+OTHER_RUNS = ("false_switch", "three_switches", "switch_back")  # half as many episodes as a phase
 SPARE_PAIRS = 3  # pairs that replace, one after the other, a pair that no layout allows
 
 
@@ -23,11 +23,11 @@ class SwitchJob:
 def plan(
     tasks: Iterable[str], phases: Sequence[str], pairs: int | None, episodes: int, seed: int, methods: Sequence[str]
 ) -> list[SwitchJob]:
-    """All jobs over `pairs` ordered pairs of tasks (None: all): `episodes` of each phase, fewer of the other runs."""
+    """All jobs over `pairs` ordered pairs of tasks (None: all): `episodes` of each phase, half of each other run."""
     tasks = list(tasks)
     allowed = set(ordered_pairs(tasks, np.random.default_rng([seed, 2]))[:pairs])
     counts = {phase: episodes for phase in phases}
-    counts |= {run: max(1, episodes // part) for run, part in OTHER_RUNS.items()}
+    counts |= {run: max(1, episodes // 2) for run in OTHER_RUNS}
     jobs: list[SwitchJob] = []
     for run, n in counts.items():
         rng = np.random.default_rng([seed, 3, [*PHASES, *OTHER_RUNS].index(run)])
