@@ -91,6 +91,7 @@ def test_mixers_are_causal_and_ignore_masked_tokens(name: str) -> None:
     torch.testing.assert_close(mixer(tokens, mask)[:, 2:], before[:, 2:])
     tokens[:, 3] += torch.randn(16)
     after = mixer(tokens, mask)
+    torch.testing.assert_close(mixer(tokens, mask, last=True), after[:, -1:])
     torch.testing.assert_close(after[:, 2], before[:, 2])
     assert (after[:, 4] - before[:, 4]).abs().max() > 1e-3
 

@@ -31,7 +31,7 @@ class Prefix(NamedTuple):
 class Features(NamedTuple):
     """What the policy makes of the frames of a batch, for its head and for objectives."""
 
-    tokens: dict[str, Tensor]  # encoder -> (B, n, width), its tokens after the mixer
+    tokens: dict[str, Tensor]  # encoder -> (B, n, width), its tokens after the mixer; {} if no objective reads them
     frame: Tensor  # (B, width) of each frame by itself
     mixed: Tensor  # (B, width) once it has read the frames before; what the head gets
 
@@ -81,8 +81,11 @@ class Mixer(nn.Module):
         """`readable` (n, n) bool: which token (column) each (row) may read of those before it; None: all."""
         super().__init__()
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens (B, n, width) and mask (B, or 1, n) bool to (B, n, width), causal in n."""
+    def forward(self, tokens: Tensor, mask: Tensor, last: bool = False) -> Tensor:
+        """tokens (B, n, width) and mask (B, or 1, n) bool to (B, n, width), causal in n.
+
+        With `last` only the last token is asked for, (B, 1, width): what the others become is not computed.
+        """
         raise NotImplementedError
 
 
@@ -147,6 +150,7 @@ class Objective(nn.Module):
     """A further loss on what the policy makes of frames, in training."""
 
     windows: ClassVar[bool] = False  # it compares the frames of a window: the recipe must have memory
+    reads_tokens: ClassVar[bool] = False  # what the mixer makes of all tokens, not of the action token alone
     needs: ClassVar[Mapping[str, str]] = {}  # axis of a recipe -> the member that it works with
 
     def __init__(self, spec: Spec, width: int, statistics: Statistics) -> None:

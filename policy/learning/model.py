@@ -85,11 +85,11 @@ class Policy(nn.Module):
         """
         named = dict(zip(self.inputs, inputs, strict=True))
         before = {name: named[f"state_{name}"] for name in self.spec.memory}
-        features, state = self.sequence_mixer.step(self.tokens(named)[:, -1], before)
+        features, state = self.sequence_mixer.step(self.tokens(named, last=True)[:, -1], before)
         noise, prefix = named.get("noise"), self.prefix(named)
         if self.head.guided:  # what was seen before stays as it was
             without = named | {name: torch.zeros_like(named[name]) for name in self.present}
-            absent, _ = self.sequence_mixer.step(self.tokens(without)[:, -1], before)
+            absent, _ = self.sequence_mixer.step(self.tokens(without, last=True)[:, -1], before)
             chunk = self.head.sample_guided(features, absent, noise, prefix)
         else:
             chunk = self.head.sample(features, noise, prefix)
@@ -137,15 +137,20 @@ class Policy(nn.Module):
 
     def features(self, batch: dict[str, Tensor]) -> Features:
         """What is made of the frames of a batch as `loss` gets it."""
-        tokens = self.tokens(batch)
+        read = any(objective.reads_tokens for objective in self.objectives.values())
+        tokens = self.tokens(batch, last=not read)
         frame = mixed = tokens[:, -1]
         if "is_first" in batch:
             windows = frame.view(*batch["is_first"].shape, -1)
             mixed = self.sequence_mixer(windows, batch["is_first"]).flatten(0, 1)
-        return Features({name: tokens[:, place] for name, place in self.token_slices.items()}, frame, mixed)
+        places = self.token_slices if read else {}
+        return Features({name: tokens[:, place] for name, place in places.items()}, frame, mixed)
 
-    def tokens(self, named: dict[str, Tensor]) -> Tensor:
-        """Inputs by name to the tokens (B, n, width) of their frames, mixed; the last one is the action token."""
+    def tokens(self, named: dict[str, Tensor], last: bool) -> Tensor:
+        """Inputs by name to the tokens (B, n, width) of their frames, mixed.
+
+        The last one is the action token; with `last` it alone is computed to the end, (B, 1, width).
+        """
         action = self.action_token.expand(named["state"].shape[0], -1, -1)
         condition = torch.zeros_like(action[:, 0])
         tokens, masks = [], []
@@ -158,7 +163,7 @@ class Policy(nn.Module):
         if any(mask.shape[0] != 1 for mask in masks):  # else one row stands for all, a constant of the graph
             masks = [mask.expand(action.shape[0], -1) for mask in masks]
         mask = torch.cat(masks, 1)
-        mixed: Tensor = self.mixer(torch.cat([*tokens, action], 1), mask)
+        mixed: Tensor = self.mixer(torch.cat([*tokens, action], 1), mask, last)
         return mixed
 
     def prefix(self, named: dict[str, Tensor]) -> Prefix | None:

@@ -51,10 +51,10 @@ class StateSpace(Mixer):
         self.layers = cast("list[Layer]", nn.ModuleList(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens (B, n, width) and mask (B or 1, n) to (B, n, width)."""
+    def forward(self, tokens: Tensor, mask: Tensor, last: bool = False) -> Tensor:
+        """tokens (B, n, width) and mask (B or 1, n) to (B, n, width); see `Mixer.forward`."""
         x = tokens
         for layer in self.layers:
             x = layer(x, mask)
-        mixed: Tensor = self.norm(x)
+        mixed: Tensor = self.norm(x[:, -1:] if last else x)
         return mixed

@@ -24,10 +24,15 @@ class Layer(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """x (B * n, width) to the same shape; bias (B or 1, 1, n, n) is added to the scores, -1e9 where masked."""
-        qkv = self.qkv(self.norm1(x)).reshape(-1, self.tokens, 3, self.heads, self.size)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    def forward(self, x: Tensor, bias: Tensor, last: bool = False) -> Tensor:
+        """x (B * n, width) to the same shape, or with `last` to (B, width), what becomes of the last token.
+
+        bias (B or 1, 1, n, n) is added to the scores, -1e9 where masked.
+        """
+        parts = self.qkv(self.norm1(x)).chunk(3, -1)
+        q, k, v = (part.reshape(-1, self.tokens, self.heads, self.size).transpose(1, 2) for part in parts)
+        if last:
+            q, bias, x = q[:, :, -1:], bias[:, :, -1:], x.reshape(-1, self.tokens, x.shape[-1])[:, -1]
         scores = q @ k.transpose(-1, -2) * self.size**-0.5 + bias
         h = (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(-1, self.heads * self.size)
         x = x + self.drop(self.out(h))
@@ -64,13 +69,13 @@ class Transformer(Mixer):
         self.register_buffer("causal", causal if readable is None else causal & readable, persistent=False)
         self.register_buffer("diagonal", torch.eye(tokens, dtype=torch.bool), persistent=False)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens (B, n, width) and mask (B or 1, n) to (B, n, width)."""
+    def forward(self, tokens: Tensor, mask: Tensor, last: bool = False) -> Tensor:
+        """tokens (B, n, width) and mask (B or 1, n) to (B, n, width); see `Mixer.forward`."""
         # A token always reads itself, so that no row of the attention is empty.
         visible = ((self.causal & mask[:, None]) | self.diagonal)[:, None]
         bias = torch.where(visible, 0.0, -1e9)
         x = (tokens + self.position).flatten(0, 1)
-        for layer in self.layers:
-            x = layer(x, bias)
+        for i, layer in enumerate(self.layers, 1):
+            x = layer(x, bias, last and i == len(self.layers))
         mixed: Tensor = self.norm(x)
-        return mixed.reshape(-1, *self.position.shape)
+        return mixed.reshape(tokens.shape[0], -1, mixed.shape[-1])

@@ -36,6 +36,7 @@ class Recorded(recorded.Recorded, Protocol):
 class Forecasting(Objective):
     """Each world query predicts its part; the queries do not read each other, the action token reads all."""
 
+    reads_tokens = True
     needs: ClassVar[Mapping[str, str]] = {"encoders": "world_queries"}
     mean: Tensor  # (S,)
     std: Tensor  # (S,)
