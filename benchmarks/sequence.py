@@ -3,7 +3,8 @@
     python -m benchmarks.sequence --data data/sequence --out out/sequence [--only memory_gru ...]
 
     memory_<mixer>   the suite `memory`: put it back where it was, do what the lamp said; `none` is the control
-    order_words      opposites and word order: the words of the sentence; order_pooled reads the pooled vector alone
+    order_words      opposites and word order: the words of the sentence; order_pooled reads the pooled vector alone,
+                     order_words_gru also remembers 1.4 s: whether memory helps where no task needs it
     modes_<head>     the suite `modes`: round a block to the left or to the right
     schedules_committed  reads the set-points that an inference leaves committed: each schedule under each latency
 
@@ -53,9 +54,14 @@ def variants() -> dict[str, dict[str, Any]]:
         for name in SEQUENCE_MIXERS
     }
     words = {"instruction": BASE["encoders"]["instruction"], "words": {}} | BASE["encoders"]
+    orders = {
+        "order_words": BASE | {"encoders": words},
+        "order_pooled": BASE,
+        "order_words_gru": BASE | {"encoders": words, "memory": {"name": "gru", "frames": 8, "stride": 4}},
+    }
     heads = {f"modes_{name}": BASE | {"head": {"name": name}} for name in HEADS}
     committed = {"schedules_committed": BASE | {"encoders": BASE["encoders"] | {"committed": {"noise": 0.02}}}}
-    return remembering | {"order_words": BASE | {"encoders": words}, "order_pooled": BASE} | heads | committed
+    return remembering | orders | heads | committed
 
 
 def evaluation(kind: str) -> list[Any]:
