@@ -78,7 +78,10 @@ class Trainer:
         self.print(f"continues from {folder.name}")
 
     def run(self, samples: int, minutes: float | None) -> None:
-        """Train until `samples` windows are seen or `minutes` spent, or until SIGINT or SIGTERM; saves at the end."""
+        """Train until `samples` windows are seen or `minutes` spent; saves at the end.
+
+        SIGINT or SIGTERM ends it after a step, saved as well, with KeyboardInterrupt: half is not taken for the whole.
+        """
         self.record["planned"] = {"samples": samples, "minutes": minutes}
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         batches = self.batches.ahead(self.step, self.accelerator.process_index, self.accelerator.num_processes)
@@ -115,10 +118,11 @@ class Trainer:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         self.save()
+        if progress < 1:
+            self.print(f"stopped at step {self.step}; the same command continues")
+            raise KeyboardInterrupt
         self.print(
-            f"stopped at step {self.step}; the same command continues"
-            if progress < 1
-            else f"done: {self.step * self.settings.batch_size} samples in {self.record['seconds'] / 60:.1f} minutes, "
+            f"done: {self.step * self.settings.batch_size} samples in {self.record['seconds'] / 60:.1f} minutes, "
             f"{self.record['waited'] / max(self.record['seconds'], 1e-9):.1%} of them waiting for data; "
             f"next: python -m policy.export {self.out} --out models/<name>"
         )

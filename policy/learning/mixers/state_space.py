@@ -7,14 +7,12 @@ mixes the steps of a trajectory (coarse: the sequence mixer `state_space`) and t
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.errors import InputError
 from policy.learning.interfaces import Mixer
 from policy.learning.sequence_mixers import state_space
-from policy.learning.sequence_mixers.scan import scan
 
 
 class Layer(state_space.Layer):
@@ -26,9 +24,7 @@ class Layer(state_space.Layer):
         padded = F.pad(u * present[..., None], (0, 0, len(self.taps) - 1, 0))
         shifted = (padded[:, len(self.taps) - 1 - i :][:, : x.shape[1]] * tap for i, tap in enumerate(self.taps))
         u = F.silu(sum(shifted, self.tap_bias))
-        decay, added, read = self._selected(u)
-        kept = present[..., None, None]
-        return self._leave(x, u, z, scan(torch.where(kept, decay, 1.0), torch.where(kept, added, 0.0)), read)
+        return self._leave(x, u, z, state_space.read_all(*self._selected(u, present)))
 
 
 class StateSpace(Mixer):

@@ -1,17 +1,24 @@
 """A linear recurrence over the frames of a window."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 
-def scan(decay: Tensor, added: Tensor) -> Tensor:
-    """h_t = decay_t * h_(t-1) + added_t, (B, T, ...), real or complex, one frame after the other.
+def states(decay: Tensor, added: Tensor) -> Iterator[Tensor]:
+    """h_t = decay_t * h_(t-1) + added_t of each frame, (B, ...), real or complex; decay and added are (B, T, ...).
 
-    A decay of 0 is a reset: nothing of before it is left. Both are broadcast against each other after T. On a processor
-    this is up to ten times as fast as log2(T) passes over all frames (Hillis and Steele 1986), which move more memory.
+    A decay of 0 is a reset: nothing of before it is left. It is broadcast to what is added. One frame after the other
+    is up to ten times as fast on a processor as log2(T) passes over all of them (Hillis and Steele 1986), which move
+    more memory; for the same reason, read a large state as it comes.
     """
-    decays, values = decay.unbind(1), added.unbind(1)
-    states = [values[0].expand(torch.broadcast_shapes(values[0].shape, decays[0].shape))]
-    for factor, value in zip(decays[1:], values[1:], strict=True):
-        states.append(factor * states[-1] + value)
-    return torch.stack(states, 1)
+    h = torch.zeros_like(added[:, 0])
+    for factor, value in zip(decay.unbind(1), added.unbind(1), strict=True):
+        h = factor * h + value
+        yield h
+
+
+def scan(decay: Tensor, added: Tensor) -> Tensor:
+    """All states, (B, T, ...); see `states`."""
+    return torch.stack(list(states(decay, added)), 1)

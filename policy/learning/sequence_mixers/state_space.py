@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.learning.sequence_mixers.scan import scan
+from policy.learning.sequence_mixers.scan import states
 from policy.learning.sequence_mixers.segments import shifted
 from policy.learning.sequence_mixers.stacked import Stacked
 
@@ -46,8 +46,7 @@ class Layer(nn.Module):
         u, z = self.enter(self.norm(x)).chunk(2, -1)
         u = F.silu(sum((shifted(u, is_first, i) * tap for i, tap in enumerate(self.taps)), self.tap_bias))
         decay, added, read = self._selected(u)
-        h = scan(decay * (~is_first)[:, :, None, None], added)
-        return self._leave(x, u, z, h, read)
+        return self._leave(x, u, z, read_all(decay * (~is_first)[:, :, None, None], added, read))
 
     def step(self, x: Tensor, h: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, width), h (B, E, N), before (B, taps - 1, E), the newest last, to the same."""
@@ -56,18 +55,33 @@ class Layer(nn.Module):
         u = F.silu((before.flip(1) * self.taps).sum(1) + self.tap_bias)
         decay, added, read = self._selected(u)
         h = decay * h + added
-        return self._leave(x, u, z, h, read), h, before[:, 1:]
+        return self._leave(x, u, z, _read(h, read)), h, before[:, 1:]
 
-    def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """u (..., E) to decay and addition (..., E, N) and C (..., N), in float32."""
+    def _selected(self, u: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """u (..., E) to decay and addition (..., E, N) and C (..., N), in float32.
+
+        What is not `present` (...) takes no time: it adds nothing, and nothing decays.
+        """
         low, enter, read = self.select(u).float().split([self.rank, self.size, self.size], -1)
         dt = F.softplus(self.dt(low.to(u.dtype)).float())[..., None]
+        if present is not None:
+            dt = dt * present[..., None, None]
         return (-dt * self.rates.exp()).exp(), dt * u.float()[..., None] * enter[..., None, :], read
 
-    def _leave(self, x: Tensor, u: Tensor, z: Tensor, h: Tensor, read: Tensor) -> Tensor:
-        y = (h * read[..., None, :]).sum(-1).to(u.dtype) + self.skip * u
-        added: Tensor = self.out(y * F.silu(z))
+    def _leave(self, x: Tensor, u: Tensor, z: Tensor, y: Tensor) -> Tensor:
+        added: Tensor = self.out((y.to(u.dtype) + self.skip * u) * F.silu(z))
         return x + added
+
+
+def _read(h: Tensor, read: Tensor) -> Tensor:
+    """State (B, E, N) and C (B, N) to what is read of it, (B, E)."""
+    return (h @ read[..., None])[..., 0]
+
+
+def read_all(decay: Tensor, added: Tensor, read: Tensor) -> Tensor:
+    """What is read of the state of each frame, (B, T, E)."""
+    frames = zip(states(decay, added), read.unbind(1), strict=True)
+    return torch.stack([_read(h, of_frame) for h, of_frame in frames], 1)
 
 
 class StateSpace(Stacked):
