@@ -198,7 +198,7 @@ def rows() -> dict[str, Row]:
             "30 % of the labels are wrong",
             "without the regulariser",
             mamba,
-            _with(mamba, objectives=None),
+            _with(mamba, objectives=None, training={"action_weight": 1.0}),
             plain("noisy", UNDECIDED),
             {"without the fine branch": _with(mamba, mixer={"name": "transformer", "layers": 2})},
         ),

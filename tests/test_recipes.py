@@ -273,7 +273,7 @@ def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
         ({"width": "wide"}, "width: got 'wide' .*expected int"),
         ({"width": True}, "width: got True .*expected int"),
         ({"mixer": {"name": "transfomer"}}, "did you mean 'transformer'"),
-        ({"head": {"name": "l2"}}, "unknown head .* 'l2'.*Valid: .*l1"),
+        ({"head": {"name": "l3"}}, "unknown head .* 'l3'.*Valid: .*l1"),
         ({"head": {"nmae": "l1"}}, "head.name: got None .*expected str"),
         ({"mixer": {"name": "transformer", "heads": 3}}, "width 16 does not divide into 3 heads"),
         ({"encoders": {"camera": {}}}, "did you mean 'cameras'"),

@@ -14,14 +14,15 @@ from policy.learning.normalization import Statistics
 from policy.spec import Spec
 
 PACE = 0.005  # of the past self's steps towards the present one
-RAMP = 500  # steps until the regularisation has its whole weight: an untrained self knows nothing
+RAMP = 500  # steps until the past self has its whole say: an untrained one knows nothing
+SHARE = 0.5  # of its prediction in the refined label, the label's being the rest
 
 
 class SelfEvolution(Objective):
-    """The head's loss towards the chunk that the policy's past self predicts, a moving average of its weights.
+    """The head's loss towards the refined label: between the label and what the policy's past self predicts.
 
-    Added to the loss towards the label, it pulls the target from the label to that prediction, the more the longer
-    training goes on. The past self is part of the checkpoint, not of the export.
+    The past self is a moving average of the weights; the more of training is done, the more it has a say. It stands for
+    the loss towards the label itself (`action_weight: 0`), and is part of the checkpoint, not of the export.
     """
 
     past: Tensor  # (P,) the parameters of the past self, one after the other
@@ -36,7 +37,7 @@ class SelfEvolution(Objective):
         self.register_buffer("past", _vector(policy))
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
-        """The head's loss towards the past self's prediction."""
+        """The head's loss towards the refined label."""
         if self.training:
             with torch.no_grad():
                 self.past.lerp_(_vector(policy), PACE)
@@ -47,8 +48,8 @@ class SelfEvolution(Objective):
             begin += parameter.numel()
         with torch.no_grad():
             chunk = functional_call(_Prediction(policy), named, (batch,))
-        loss = policy.head.loss(features.mixed, chunk.detach(), batch["learnt"], None)
-        return loss * (self.steps / RAMP).clamp(max=1.0)
+        refined = torch.lerp(batch["target"], chunk.detach(), SHARE * (self.steps / RAMP).clamp(max=1.0))
+        return policy.head.loss(features.mixed, refined, batch["learnt"], None)
 
 
 class _Prediction(nn.Module):
