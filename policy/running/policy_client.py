@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
 SCHEMES = ("ws://", "wss://")
-OPEN = 1.0  # s to connect and to receive the metadata
+OPEN = 1.0  # s to connect again and to receive the metadata, while a robot waits
+BEGIN = 5.0  # s to connect for the first time: nothing moves yet, and the machine may be busy
 CLOSE = 0.1  # s that a server may take to end a connection
 RETRY = 0.5  # s from one try to connect to the next
 LARGEST = 4 << 20  # bytes of an answer
@@ -42,8 +43,8 @@ class PolicyClient:
         self._open = ExitStack()  # what ends the connection
         self._tried, self._failure = -RETRY, ""
 
-    def connect(self) -> None:
-        """Connect and receive the server's metadata; `PolicyServerError` where that fails."""
+    def connect(self, timeout: float = BEGIN) -> None:
+        """Connect and receive the server's metadata, each within `timeout` s; `PolicyServerError` where that fails."""
         try:
             from websockets.exceptions import WebSocketException
             from websockets.sync.client import connect
@@ -58,7 +59,7 @@ class PolicyClient:
                     self.url,
                     compression=None,
                     proxy=None,
-                    open_timeout=OPEN,
+                    open_timeout=timeout,
                     close_timeout=CLOSE,
                     ping_interval=None,
                     max_size=LARGEST,
@@ -67,7 +68,7 @@ class PolicyClient:
             # of what is sent: the timeout of `recv` does not bound it where a server no longer reads
             limit = struct.pack("ll", int(OPEN), int(OPEN % 1 * 1e6))
             self._connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            self.metadata = self._receive(OPEN)
+            self.metadata = self._receive(timeout)
         except PolicyServerError:
             self.close()
             raise
@@ -84,7 +85,7 @@ class PolicyClient:
         if self._connection is None:
             if monotonic() - self._tried < RETRY:
                 raise PolicyServerError(self._failure)
-            self.connect()
+            self.connect(OPEN)
         assert self._connection is not None
         try:
             self._connection.send(wire.pack(observation))
