@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -148,9 +148,12 @@ def _other_readings(folder: Path) -> str:
     files = [Path(parent, name) for other in others for parent, _, names in os.walk(other) for name in names]
     if not files:
         return ""
-    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    size = 0
+    for file in files:
+        with suppress(OSError):  # one that another training has just renamed
+            size += file.stat().st_size
     return (
-        f"{megabytes:,.0f} MB are these bags as they were read for other contracts, picture sizes or versions; delete "
+        f"{size / 1e6:,.0f} MB are these bags as they were read for other contracts, picture sizes or versions; delete "
         f"what is not used any more: {', '.join(map(str, others))}"
     )
 

@@ -21,8 +21,9 @@ SHARE = 0.5  # of its prediction in the refined label, the label's being the res
 class SelfEvolution(Objective):
     """The head's loss towards the refined label: between the label and what the policy's past self predicts.
 
-    The past self is a moving average of the weights; the more of training is done, the more it has a say. It stands for
-    the loss towards the label itself (`action_weight: 0`), and is part of the checkpoint, not of the export.
+    The past self is a moving average of the weights, part of the checkpoint and not of the export; its prediction gets
+    its share over the first `RAMP` steps. This loss stands in place of that towards the label (`action_weight: 0`): of
+    an absolute error, both together would have slopes that cancel.
     """
 
     past: Tensor  # (P,) the parameters of the past self, one after the other

@@ -9,9 +9,9 @@ from torch import Tensor
 def states(decay: Tensor, added: Tensor) -> Iterator[Tensor]:
     """h_t = decay_t * h_(t-1) + added_t of each frame, (B, ...), real or complex; decay and added are (B, T, ...).
 
-    A decay of 0 is a reset: nothing of before it is left. It is broadcast to what is added. One frame after the other
-    is up to ten times as fast on a processor as log2(T) passes over all of them (Hillis and Steele 1986), which move
-    more memory; for the same reason, read a large state as it comes.
+    A decay of 0 is a reset: nothing of before it is left. It is broadcast to what is added. One frame comes after the
+    other, as log2(T) passes over all of them (Hillis and Steele 1986) move more memory, which is what a CPU waits for;
+    for the same reason, read a large state as it comes.
     """
     h = torch.zeros_like(added[:, 0])
     for factor, value in zip(decay.unbind(1), added.unbind(1), strict=True):
