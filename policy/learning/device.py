@@ -1,9 +1,25 @@
 """What a training runs on."""
 
+import ctypes
 import platform
+import sys
 from pathlib import Path
 
 import torch
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of mallopt(3)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees for its next step, up to 2 GiB; on Linux with glibc, else nothing is done.
+
+    By default each tensor above 32 MiB is given back and asked for again at every step, and the kernel zeroes it page
+    by page: a tenth to a third of a training step on CPU.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -22,7 +22,7 @@ from policy.learning import checkpoint
 from policy.learning.batches import Batches
 from policy.learning.compiled import compiled
 from policy.learning.curves import Curves
-from policy.learning.device import has_bfloat16, processor_name
+from policy.learning.device import has_bfloat16, keep_freed_memory, processor_name
 from policy.learning.ema import ExponentialMovingAverage
 from policy.learning.model import Policy
 from policy.learning.recipe import Recipe
@@ -45,6 +45,7 @@ class Trainer:
     ) -> None:
         self.accelerator, self.recipe, self.settings = accelerator, recipe, recipe.training
         self.batches, self.out, self.step, self.stopping = batches, out, 0, False
+        keep_freed_memory()
         device = accelerator.device
         # torch's annotation of `to` lacks memory_format.
         self.policy: Policy = policy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -44,9 +44,9 @@ class Bins(Head):
         """Cross-entropy over the steps that the mask (B, H) marks; see `Head.loss`."""
         share = (target - self.low) / (self.high - self.low)
         bins = (share * self.settings.bins).long().clamp(0, self.settings.bins - 1)
-        return masked_mean(
-            F.cross_entropy(self._logits(features).movedim(-1, 1), bins, reduction="none").mean(-1), mask
-        )
+        logits = self._logits(features).flatten(0, -2)  # bins last: they lie side by side in memory
+        entropy = F.cross_entropy(logits, bins.flatten(), reduction="none").view_as(target)
+        return masked_mean(entropy.mean(-1), mask)
 
     def sample(self, features: Tensor, noise: Tensor | None, prefix: Prefix | None) -> Tensor:
         """features (B, width) to the middles of the most probable bins (B, H, A)."""

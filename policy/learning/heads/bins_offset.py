@@ -6,7 +6,6 @@ Behavior Transformers (Shafiullah et al. 2022); C-BeT (Cui et al. 2022).
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.errors import InputError
@@ -45,12 +44,13 @@ class BinsOffset(Head):
     def loss(self, features: Tensor, target: Tensor, mask: Tensor, prefix: Prefix | None) -> Tensor:
         """Focal loss of the nearest centre plus the mean absolute error of its offset, over the steps of the mask."""
         h = self.layers(features)
-        away = ((target[:, None] - self.centres).square().mean(-1) * mask[:, None]).sum(-1)  # (B, bins)
-        nearest = away.argmin(1)
+        nearest = self._away(target, mask).argmin(1)
         log_p: Tensor = self.logits(h).float().log_softmax(-1).gather(1, nearest[:, None])[:, 0]
         focal = -((1 - log_p.exp()) ** FOCUS) * log_p
         some = mask.any(1)
-        error = self._chunk(h, F.one_hot(nearest, self.settings.bins).float()) - target
+        offsets = self.offsets(h).float().unflatten(-1, self.centres.shape)
+        rows = torch.arange(len(nearest), device=nearest.device)
+        error = self.centres[nearest] + offsets[rows, nearest] - target
         choice: Tensor = (focal * some).sum() / some.sum().clamp(min=1)
         return choice + masked_mean(error.abs().mean(-1), mask)
 
@@ -60,17 +60,25 @@ class BinsOffset(Head):
         h = self.layers(features)
         logits = self.logits(h).float()
         if prefix is not None:  # a centre far from what is committed does not continue it
-            away = (prefix.chunk[:, None] - self.centres).square().mean(-1) * prefix.mask[:, None]
-            logits = logits - away.sum(-1)
+            logits = logits - self._away(prefix.chunk, prefix.mask)
         uniform = (0.5 * (1 + torch.erf(noise * 0.5**0.5))).clamp(1e-6, 1 - 1e-6)
         drawn = (logits - (-uniform.log()).log()).argmax(-1)  # Gumbel's trick: a sample of the softmax
-        return self._chunk(h, F.one_hot(drawn, self.settings.bins).to(logits.dtype))
+        return self._chunk(h, drawn)
+
+    def _away(self, chunk: Tensor, mask: Tensor) -> Tensor:
+        """Squared distances (B, bins) of chunks (B, H, A) from the centres, over the steps of the mask (B, H)."""
+        marked = mask[..., None].to(chunk.dtype)
+        own = (marked * chunk.square()).mean(-1).sum(1, keepdim=True)
+        theirs = mask.to(chunk.dtype) @ self.centres.square().mean(-1).T
+        both = (marked * chunk).flatten(1) @ self.centres.flatten(1).T / self.centres.shape[-1]
+        return own - 2 * both + theirs
 
     def _chunk(self, h: Tensor, chosen: Tensor) -> Tensor:
-        """The chunk (B, H, A) of a one-hot choice (B, bins)."""
-        offsets = self.offsets(h).float().unflatten(-1, self.centres.shape)
-        chunk: Tensor = ((self.centres + offsets) * chosen[:, :, None, None]).sum(1)
-        return chunk
+        """The chunk (B, H, A) of chosen centres (B,); only their offsets are computed."""
+        bins, numbers = self.centres.shape[0], self.centres[0].numel()
+        weight = self.offsets.weight.view(bins, numbers, -1)[chosen]
+        offsets = (weight @ h[..., None]).squeeze(-1) + self.offsets.bias.view(bins, numbers)[chosen]
+        return self.centres[chosen] + offsets.float().view(-1, *self.centres.shape[1:])
 
 
 def _k_means(points: Tensor, count: int) -> Tensor:
