@@ -3,8 +3,9 @@
     python -m benchmarks.systems --data data/systems --out out/systems [--only rt1 s4 ...] [--seeds 3] [--samples N]
 
 Recordings are made where they are missing (benchmarks.systems_data). Two rows are trained at a time, one on each core;
-every training sees `--samples` windows. What is done is kept, and the same command continues. Each finished row is
-appended to docs/results/systems.json, from which docs/results/systems.md and its plot are made.
+every training of a row sees as many windows: `--samples`, or three times as many where a cue is to be remembered.
+What is done is kept, and the same command continues. Each finished row is appended to docs/results/systems.json, from
+which docs/results/systems.md and its plot are made.
 """
 
 import argparse
@@ -44,10 +45,12 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """A row of the table, over all seeds."""
     row, reports = rows()[name], []
     for seed in range(args.seeds):
-        folder = args.out / "rows" / f"{name}-{args.samples}-{args.episodes}" / str(seed)
+        folder = args.out / "rows" / name / str(seed)
+        report = folder / "report.json"
+        report.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
         command = ["benchmarks.systems_run", name, "--seed", seed, "--data", args.data, "--out", args.out]
-        command += ["--samples", args.samples, "--episodes", args.episodes, "--report", folder / "report.json"]
-        reports.append(run_steps(f"{name}, seed {seed}", folder, [command], folder / "report.json"))
+        command += ["--samples", args.samples * row.windows, "--episodes", args.episodes, "--report", report]
+        reports.append(run_steps(f"{name}, seed {seed}", folder, [command], report))
     return {
         "system": name,
         "recipe": row.recipe,
@@ -75,7 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=400_000, help="windows of each training")
+    parser.add_argument("--samples", type=int, default=400_000, help="windows of each training, times Row.windows")
     parser.add_argument("--episodes", type=int, default=100, help="of each policy and seed")
     parser.add_argument("--results", type=Path, default=RESULTS / "systems.json")
     add_argument(parser)

@@ -12,7 +12,7 @@ from sim.success_rate import success_rate
 Report = dict[str, Any]
 HEAD = """# Systems
 
-Published systems as recipes over the same seams, on the same recordings and budget (made by
+Published systems as recipes over the same seams; those of a row have the same recordings and budget (made by
 `python -m benchmarks.systems`, from `systems.json`; each system has a page in [systems](../systems/index.md)).
 
 **works**: the lower 95 % bound of the system lies above the upper bound of its negative control. **helps here**: its
@@ -20,9 +20,19 @@ success minus that of the reference, a chunk under a regression loss, with a 95 
 largest difference between torch and ONNX Runtime, as a share of the action range, and the median time of an inference
 (2 threads, batch 1). No figure is one of a paper: tasks, data and sizes are ours.
 
-| system | what is shown | system | control | beside them | works | helps here | parity | ms | M parameters | minutes |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+COLUMNS: tuple[str, ...] = (
+    "system",
+    "what is shown",
+    "system",
+    "control",
+    "beside them",
+    "works",
+    "helps here",
+    "parity",
+    "ms",
+)
+COLUMNS += ("M parameters", "1000 windows", "minutes")
 
 
 def compared(row: Row, reports: Sequence[Report]) -> Report:
@@ -84,7 +94,7 @@ def table(results: Sequence[Report]) -> str:
     def rate(r: Report) -> str:
         return f"{r['rate']:.0%} ({r['low']:.0%} to {r['high']:.0%})"
 
-    lines = []
+    lines = [f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"]
     for row in results:
         works, helps, exports = row["works"], row["helps"], row["exports"]
         cells = [
@@ -98,6 +108,7 @@ def table(results: Sequence[Report]) -> str:
             f"{exports['parity']:.0e}",
             f"{exports['step_ms']:.2f}",
             f"{row['parameters'] / 1e6:.2f}",
+            f"{row['samples'] / 1e3:.0f}",
             f"{row['minutes']:.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |\n")

@@ -58,6 +58,7 @@ class Row:
     control: Variant
     reference: Variant
     others: Mapping[str, Variant] = field(default_factory=dict)  # measured beside them
+    windows: int = 1  # times --samples, for all of the row: frames of one recording are alike and teach less
 
     @property
     def variants(self) -> dict[str, Variant]:
@@ -104,6 +105,7 @@ def _memory(recipe: str) -> Row:
         replace(system, asked=replace(CUED, forgets=True)),
         plain("cue", CUED),
         {"transformer": _with(system, memory={"name": "transformer", **WINDOW})},
+        windows=3,
     )
 
 
