@@ -15,7 +15,8 @@ from sim.rollout import SimulatedLoop, steps_until_success
 from sim.worlds import load
 from sim.worlds.interface import Task, World
 
-SEED = 1_730_000
+SEED, NOISE = 1_730_000, 1_000_000
+TRIES = 6  # from one layout, to see in which ways a policy does a task
 Question = tuple[str, Conditions]
 
 
@@ -52,6 +53,7 @@ def _no_return(world: World, task: Task, asked: Asked, seed: int, rng: np.random
 
 ASKING: dict[str, Callable[[World, Task, Asked, int, np.random.Generator], Question]] = {
     "words": _words,
+    "every_way": _words,
     "shuffled": _shuffled,
     "goal": _goal,
     "no_goal": _no_goal,
@@ -69,20 +71,33 @@ class Forgetful(Session):
 
 
 def evaluate(model: str, asked: Asked, episodes: int, seed: int) -> list[dict[str, Any]]:
-    """A record of each episode; `seed` is added to the first seed of evaluations."""
+    """A record of each episode, or of each layout where several tries are made from it; `seed` changes the layouts."""
     world = load(WORLD)()
     session = (Forgetful if asked.forgets else Session)(model, threads=1, provider="cpu")
     first, tasks = SEED + 1000 * seed, asked.tasks
-    return [play(world, session, asked, first + i, tasks[i % len(tasks)]) for i in range(episodes)]
+    if asked.how != "every_way":
+        return [play(world, session, asked, first + i, tasks[i % len(tasks)]) for i in range(episodes)]
+    layouts = range(max(1, episodes // TRIES))
+    return [
+        every_way([play(world, session, asked, first + i, tasks[i % len(tasks)], draw) for draw in range(TRIES)])
+        for i in layouts
+    ]
 
 
-def play(world: World, session: Session, asked: Asked, seed: int, name: str) -> dict[str, Any]:
-    """One episode."""
+def every_way(tries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The record of a layout, which counts where its task was done in more than one way."""
+    ways = {record["outcome"] for record in tries if record["success"]}
+    same = {key: tries[0][key] for key in ("task", "seed")}
+    return same | {"success": len(ways) > 1, "outcome": "+".join(sorted(ways)), "tries": tries}
+
+
+def play(world: World, session: Session, asked: Asked, seed: int, name: str, draw: int = 0) -> dict[str, Any]:
+    """One episode; `draw` changes the policy's noise and nothing else."""
     task, rng = world.every_task()[name], np.random.default_rng([seed, 1])
     kind = asked.start if asked.start != "undecided" or task.opposite else "home"
     start(world, task, seed, kind)
     text, conditions = ASKING[asked.how](world, task, asked, seed, rng)
-    robot, before = SimulatedLoop(world, session, seed=seed), task.first(world)
+    robot, before = SimulatedLoop(world, session, seed=seed + NOISE * draw), task.first(world)
     if before is not None:
         robot.perform(str(rng.choice(before.phrasings)), before)
     robot.loop.instruct(text, world.time_ns, conditions)

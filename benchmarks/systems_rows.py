@@ -161,8 +161,8 @@ def rows() -> dict[str, Row]:
     """Name -> row."""
     baku, rt1, beso = plain("tasks", UNDECIDED), _of("rt1", "tasks", UNDECIDED), _of("beso", "play", GOAL)
     shuffled = replace(UNDECIDED, how="shuffled")
-    around, few = Asked((MODES,)), _of("dreamvla", "few", UNDECIDED)
-    returns = _of("decision_transformer", "mixed", Asked(how="high_return"))
+    around, few = Asked((MODES,), how="every_way"), _of("dreamvla", "few", UNDECIDED)
+    once, returns = Asked((MODES,)), _of("decision_transformer", "mixed", Asked(how="high_return"))
     mamba, masked = _of("decision_mamba", "noisy", UNDECIDED), _of("mtm", "tasks", UNDECIDED)
     search = replace(_of("bc_by_search", "tasks", NEW), index="held_out")
     four = "four tasks from scenes that do not show which"
@@ -170,11 +170,12 @@ def rows() -> dict[str, Row]:
         "baku": Row(four, "shuffled instructions", baku, replace(baku, asked=shuffled), baku),
         "rt1": Row(four, "shuffled instructions", rt1, replace(rt1, asked=shuffled), baku),
         "dit": Row(
-            "demonstrations in two ways are not averaged",
+            "both ways round a block among six tries from one layout",
             "L1 head",
             _of("dit", "modes", around),
             plain("modes", around),
             plain("modes", around),
+            {"either way": _of("dit", "modes", once), "either way, L1": plain("modes", once)},
         ),
         "beso": replace(
             _goals("beso", "guidance 0", _exported(beso, guidance=0.0)),
@@ -212,9 +213,13 @@ def rows() -> dict[str, Row]:
         "dynamo": _frozen("dynamo"),
         "mtm": Row(
             "the mask of a policy rolls out",
-            "trained under random masks only",
+            "a mask that was in no training",
             masked,
-            _with(masked, training={"action_weight": 0.0}),
+            _with(
+                masked,
+                objectives={"masked_trajectory": None, "masked_trajectory_inverse": 1.0},
+                training={"action_weight": 0.0},
+            ),
             baku,
         ),
         "bc_by_search": Row(

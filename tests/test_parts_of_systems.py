@@ -186,6 +186,12 @@ def test_masked_trajectories_fill_in_what_is_hidden_from_what_is_known() -> None
     assert errors["forward"] < 0.5 * errors["policy"]
 
 
+def test_the_control_of_masked_trajectories_never_hides_a_state() -> None:
+    known = policy("masked_trajectory").objectives["masked_trajectory"].known(64, torch.device("cpu"))
+    control = policy("masked_trajectory_inverse").objectives["masked_trajectory_inverse"].known(64, torch.device("cpu"))
+    assert not known.flatten(2).any(0).all() and control[1].all() and not control[0].all()
+
+
 def test_covariance_is_of_different_numbers_only() -> None:
     torch.manual_seed(0)
     x = torch.randn(2000, 4)

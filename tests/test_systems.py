@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import systems, systems_data, systems_rollout
 from benchmarks.systems_report import compared, difference, read, table
-from benchmarks.systems_rollout import ASKING, Forgetful, play
+from benchmarks.systems_rollout import ASKING, Forgetful, every_way, play
 from benchmarks.systems_rows import Asked, Training, Variant, rows
 from benchmarks.systems_run import Runner, recipe_of
 from policy.data.cache import open_cache
@@ -84,6 +84,14 @@ def test_an_episode_is_asked_for_and_judged_and_its_goal_is_where_the_expert_end
     assert text == "" and conditions.goal_state is not None
     np.testing.assert_array_equal(world.state(), before)
     assert conditions.goal_state[slider] - before[slider] > 0.02
+
+
+def test_tries_from_one_layout_count_where_the_task_is_done_in_more_than_one_way() -> None:
+    def tried(*found: tuple[bool, str]) -> list[dict]:
+        return [{"task": "round_block", "seed": 3, "success": done, "outcome": way} for done, way in found]
+
+    assert every_way(tried((True, "left"), (False, "left"), (True, "right")))["success"]
+    assert not every_way(tried((True, "left"), (True, "left"), (False, "right")))["success"]
 
 
 def test_a_forgetful_session_finds_its_state_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

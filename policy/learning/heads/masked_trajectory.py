@@ -122,16 +122,24 @@ class MaskedTrajectoryObjective(Objective):
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Mean absolute error of what is hidden: actions where they are to be learnt, and states."""
-        share = torch.rand(len(features.mixed), 1, device=features.mixed.device)
-        known = torch.rand(2, len(share), PARTS, device=share.device) < share
+        known = self.known(len(features.mixed), features.mixed.device)
         chunk, states = self.filled(features.mixed, batch["target"], self.normalised(batch), known, policy)
         learnt = batch["learnt"] & ~known[0].repeat_interleave(batch["learnt"].shape[1] // PARTS, 1)
         error = (states - self.normalised(batch)).abs().mean(-1)
         return masked_mean((chunk - batch["target"]).abs().mean(-1), learnt) + masked_mean(error, ~known[1])
 
+    def known(self, count: int, device: torch.device) -> Tensor:
+        """Masks (2, count, K): which parts of the actions and which states may be read."""
+        share = torch.rand(count, 1, device=device)
+        return torch.rand(2, count, PARTS, device=device) < share
+
     def normalised(self, batch: dict[str, Tensor]) -> Tensor:
         """The labels (B, K, S), normalised."""
-        return (batch["masked_trajectory"] - self.mean) / self.std
+        return (self.label(batch) - self.mean) / self.std
+
+    def label(self, batch: dict[str, Tensor]) -> Tensor:
+        """The labels of a batch."""
+        return batch["masked_trajectory"]
 
     def filled(
         self, features: Tensor, chunk: Tensor, states: Tensor, known: Tensor, policy: Trained
@@ -141,3 +149,16 @@ class MaskedTrajectoryObjective(Objective):
         tokens = torch.where(known[1][..., None], tokens, head.unknown[1].to(tokens.dtype))
         chunk, read = head.filled(features, head.action_tokens(chunk, known[0]), tokens)
         return chunk, self.leave(read).float()
+
+
+class InverseMasks(MaskedTrajectoryObjective):
+    """A negative control: only masks under which all states may be read, that of a policy never among them."""
+
+    def label(self, batch: dict[str, Tensor]) -> Tensor:
+        """The labels of a batch."""
+        return batch["masked_trajectory_inverse"]
+
+    def known(self, count: int, device: torch.device) -> Tensor:
+        """Masks (2, count, K): all states, and some parts of the actions."""
+        actions, states = super().known(count, device)
+        return torch.stack([actions, torch.ones_like(states)])

@@ -1,6 +1,6 @@
 """Objectives: further losses (policy.learning.interfaces.Objective); only `execution_estimate` is exported."""
 
-from policy.learning.heads.masked_trajectory import MaskedTrajectoryObjective
+from policy.learning.heads.masked_trajectory import InverseMasks, MaskedTrajectoryObjective
 from policy.learning.interfaces import Objective
 from policy.learning.objectives.dynamo import DynaMo
 from policy.learning.objectives.execution_estimate import ExecutionEstimation
@@ -17,6 +17,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "forward_prediction": ForwardPrediction,
     "dynamo": DynaMo,
     "masked_trajectory": MaskedTrajectoryObjective,
+    "masked_trajectory_inverse": InverseMasks,
     "forecasting": Forecasting,
     "forecasting_shuffled": ShuffledForecasting,
     "self_evolution": SelfEvolution,
