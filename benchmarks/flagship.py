@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from policy.errors import InputError, exit_code
 
+PRECISE = ("stack_red_on_blue", "stack_blue_on_red", "lamp_on")  # a centimetre beside it is a failure
 SEED = 2_000_000
 APART = 100_000  # between the seeds of two evaluations
 
@@ -41,30 +42,23 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
     demos, switches, out = args.data / "demos", args.data / "switches", args.out
     policy, plain = out / "policy", out / "plain"
     yield Step("record", ["sim.record", "--tasks", "all", "--episodes", args.recordings, "--out", demos])
+    precise = ["sim.record", "--tasks", ",".join(PRECISE), "--episodes", args.precise, "--out", demos]
+    yield Step("record precise tasks", precise)
     yield Step("switches", ["sim.switches", demos, "--out", switches])
     for name, recipe, bags in (("plain", "chunk", demos), ("policy", args.recipe, args.data)):
-        run = out / f"run_{name}"
-        training = [
-            "policy.train",
-            "--recipe",
-            recipe,
-            "--bags",
-            bags,
-            "--samples",
-            args.samples,
-            "--out",
-            run,
-            "--compile",
-        ]
-        yield Step(f"train {name}", training, processes=args.processes)
-        yield Step(f"export {name}", ["policy.export", run, "--out", out / name], out / name / "policy.onnx")
+        run, weights = out / f"run_{name}", []
+        for leg, samples in {"train": args.samples, "finish": args.finish}.items():
+            training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", samples, "--out", run]
+            yield Step(f"{leg} {name}", [*training, *weights, "--compile"], processes=args.processes)
+            weights, last, run = ["--weights", run], run, out / f"run_{name}_finish"
+        yield Step(f"export {name}", ["policy.export", last, "--out", out / name], out / name / "policy.onnx")
     reports = []
     for i, (name, options) in enumerate(evaluations(args.episodes, plain).items()):
         folder = out / name
         seed = SEED + i * APART
         yield Step(name, ["sim.evaluate", policy, *options, "--seed", seed, "--out", folder], folder / "report.json")
         reports.append(folder / "report.json")
-    card = ["policy.export", out / "run_policy", "--out", out / "model", "--report", reports[0], reports[1]]
+    card = ["policy.export", out / "run_policy_finish", "--out", out / "model", "--report", reports[0], reports[1]]
     yield Step("card", card, out / "model" / "policy.onnx")
 
 
@@ -102,7 +96,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of runs, models and reports")
     parser.add_argument("--recipe", default="sequence", help="a name in policy/recipes, or a YAML file")
     parser.add_argument("--recordings", type=int, default=160, help="of each task")
+    parser.add_argument("--precise", type=int, default=400, help="of tasks where a centimetre decides")
     parser.add_argument("--samples", type=int, default=3_000_000, help="windows of each training")
+    parser.add_argument(
+        "--finish", type=int, default=1_500_000, help="windows of its second part, begun with the first"
+    )
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of a training")
     parser.add_argument("--until", default="", help="stop after this step, such as switches or train plain")
