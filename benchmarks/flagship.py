@@ -46,11 +46,11 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
     yield Step("record precise tasks", precise)
     yield Step("switches", ["sim.switches", demos, "--out", switches])
     for name, recipe, bags in (("plain", "chunk", demos), ("policy", args.recipe, args.data)):
-        run, weights = out / f"run_{name}", []
+        run, begun_with = out / f"run_{name}", tuple[Any, ...]()
         for leg, samples in {"train": args.samples, "finish": args.finish}.items():
             training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", samples, "--out", run]
-            yield Step(f"{leg} {name}", [*training, *weights, "--compile"], processes=args.processes)
-            weights, last, run = ["--weights", run], run, out / f"run_{name}_finish"
+            yield Step(f"{leg} {name}", [*training, *begun_with, "--compile"], processes=args.processes)
+            begun_with, last, run = ("--weights", run), run, out / f"run_{name}_finish"
         yield Step(f"export {name}", ["policy.export", last, "--out", out / name], out / name / "policy.onnx")
     reports = []
     for i, (name, options) in enumerate(evaluations(args.episodes, plain).items()):
