@@ -3,9 +3,9 @@
     python -m benchmarks.systems --data data/systems --out out/systems [--only rt1 s4 ...] [--seeds 3] [--samples N]
 
 Recordings are made where they are missing (benchmarks.systems_data). Two rows are trained at a time, one on each core;
-every training of a row sees as many windows: `--samples`, or three times as many where a cue is to be remembered.
-What is done is kept, and the same command continues. Each finished row is appended to docs/results/systems.json, from
-which docs/results/systems.md and its plot are made.
+every training of a row sees as many windows: `--samples`, or three times as many where memory is trained on windows of
+many frames. What is done is kept, and the same command continues. Each finished row is appended to
+docs/results/systems.json, from which docs/results/systems.md and its plot are made.
 """
 
 import argparse

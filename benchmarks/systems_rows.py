@@ -58,7 +58,7 @@ class Row:
     control: Variant
     reference: Variant
     others: Mapping[str, Variant] = field(default_factory=dict)  # measured beside them
-    windows: int = 1  # times --samples, for all of the row: frames of one recording are alike and teach less
+    windows: int = 1  # times --samples, for all of the row: a window of frames teaches less than as many apart
 
     @property
     def variants(self) -> dict[str, Variant]:
@@ -118,6 +118,7 @@ def _gated(recipe: str) -> Row:
         system,
         _with(system, memory={"name": "transformer", "frames": 16, "stride": 4, "layers": 4}),
         plain("tasks", UNDECIDED),
+        windows=3,
     )
 
 
