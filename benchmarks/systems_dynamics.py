@@ -71,7 +71,9 @@ def main() -> None:
         print(f"| {name} | error of states | of actions |\n| --- | --- | --- |")
         for mask in found[0]:
             means = [sum(f[mask][what] for f in found) / len(found) for what in ("states", "actions")]
-            print(f"| {mask} | {means[0]:.3f} | {means[1]:.3f} |", flush=True)
+            told = MASKS.get(mask, (False, False))[::-1]  # what the mask shows is no answer
+            cells = ["given" if known else f"{mean:.3f}" for mean, known in zip(means, told, strict=True)]
+            print(f"| {mask} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
