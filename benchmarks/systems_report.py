@@ -18,21 +18,14 @@ Published systems as recipes over the same seams; those of a row have the same r
 **works**: the lower 95 % bound of the system lies above the upper bound of its negative control. **helps here**: its
 success minus that of the reference, a chunk under a regression loss, with a 95 % interval. **parity** and **ms**: the
 largest difference between torch and ONNX Runtime, as a share of the action range, and the median time of an inference
-(2 threads, batch 1). No figure is one of a paper: tasks, data and sizes are ours.
+(2 threads, batch 1). **trainings**: of each policy, from as many seeds; 100 episodes each. No figure is one of a paper:
+tasks, data and sizes are ours.
 
 """
-COLUMNS: tuple[str, ...] = (
-    "system",
-    "what is shown",
-    "system",
-    "control",
-    "beside them",
-    "works",
-    "helps here",
-    "parity",
-    "ms",
+COLUMNS = (
+    *("system", "what is shown", "success", "control", "beside them", "works", "helps here", "parity", "ms"),
+    *("M parameters", "1000 windows", "minutes", "trainings"),
 )
-COLUMNS += ("M parameters", "1000 windows", "minutes")
 
 
 def compared(row: Row, reports: Sequence[Report]) -> Report:
@@ -110,6 +103,7 @@ def table(results: Sequence[Report]) -> str:
             f"{row['parameters'] / 1e6:.2f}",
             f"{row['samples'] / 1e3:.0f}",
             f"{row['minutes']:.1f}",
+            f"{row['seeds']}",
         ]
         lines.append("| " + " | ".join(cells) + " |\n")
     dates = sorted({f"{row['date']}, {row['machine']}" for row in results})
