@@ -99,7 +99,10 @@ def main() -> None:
     parser.add_argument("--precise", type=int, default=400, help="of tasks where a centimetre decides")
     parser.add_argument("--samples", type=int, default=3_000_000, help="windows of each training")
     parser.add_argument(
-        "--finish", type=int, default=1_500_000, help="windows of its second part, begun with the first"
+        "--finish",
+        type=int,
+        default=1_500_000,
+        help="windows of its second part, which begins with the weights of the first",
     )
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of a training")

@@ -14,7 +14,7 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees for its next step, up to 2 GiB; on Linux with glibc, else nothing is done.
 
     By default each tensor above 32 MiB is given back and asked for again at every step, and the kernel zeroes it page
-    by page: a tenth to a third of a training step on CPU.
+    by page, which costs a training on CPU time at each of them.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
