@@ -18,9 +18,9 @@ Published systems as recipes over the same seams; those of a row have the same r
 **works**: the lower 95 % bound of the system lies above the upper bound of its negative control. **helps here**: its
 success minus that of the reference, a chunk under a regression loss, with a 95 % interval. **parity** and **ms**: the
 largest difference between torch and ONNX Runtime, as a share of the action range, and the median time of an inference
-(2 threads, batch 1). **minutes**: of a training on one core, by the clock, with what else the machine did meanwhile (pauses
-included). **trainings**: of each policy, from as many seeds; 100 episodes each. No figure is one of a paper: tasks, data and
-sizes are ours.
+(2 threads, batch 1). **minutes**: of a training on one core, by the clock, with what else the machine did meanwhile
+(pauses included). **trainings**: of each policy, from as many seeds; 100 episodes each. No figure is one of a paper:
+tasks, data and sizes are ours.
 
 """
 COLUMNS = (
