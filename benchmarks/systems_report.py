@@ -121,10 +121,13 @@ def draw(results: Sequence[Report], path: Path) -> None:
 
     figure = Figure((8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="inference [ms]", ylabel="success", xscale="log", ylim=(0, 1.02))
+    axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+    axes.xaxis.set_minor_formatter("")
     for row in results:
         rate, x = row["works"]["system_rate"], row["exports"]["step_ms"]
         spread = [[rate["rate"] - rate["low"]], [rate["high"] - rate["rate"]]]
         axes.errorbar([x], [rate["rate"]], yerr=spread, fmt="o", markersize=4, linewidth=1)
-        axes.annotate(row["system"], (x, rate["rate"]), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        place: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "rotation": 30}
+        axes.annotate(row["system"], (x, rate["rate"]), fontsize=7, **place)
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, metadata={"Date": None})
