@@ -30,9 +30,11 @@ from policy.spec import Spec
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, LATCHED, OPERATOR_COMMAND, STEADY
 from ros_nodes.console_robot import ConsoleRobot
+from ros_nodes.executor_thread import in_executor
 
 EVERY = 0.05  # s between two states
 ANSWER = 5.0  # s that a service may take
+LOST = 1.0  # s: the safety node reports four times a second who is in control
 
 
 class ConsoleNode(Node):
@@ -71,6 +73,7 @@ class ConsoleNode(Node):
             "move": self._move,
         }
         self._jog: Jog | None = None  # while this page has taken over
+        self._control_at = 0.0  # s, steady: when the safety node last said that a person is in control
         self._operator: Publisher | None = None  # from the first movement on: before it a leader arm may drive
         self.server = ConsoleServer(self, host, port, token, stops)
         self.server.start()
@@ -116,29 +119,22 @@ class ConsoleNode(Node):
     def _take_over(self) -> str:
         jog = Jog(self._contract, self._robot.measured())
         said = self._call("safety_node/take_over", data=True)
+        self._control_at = monotonic()  # first: from now on the executor looks at both
         self._jog = jog
         return said
 
     def _give_back(self) -> str:
-        self._jog, operator, self._operator = None, self._operator, None
-        if operator is not None:
-            self.destroy_publisher(operator)
+        self._jog = None
+        in_executor(self, self._end_driving)
         return self._call("safety_node/take_over", data=False)
 
     def _move(self, joint: str, share: float) -> str:
         if self._jog is None:
             raise InputError("the policy is in control, or another page: take over first")
         self._jog.move(joint, share, monotonic())
-        self._operator = self._operator or self.create_publisher(JointTrajectory, OPERATOR_COMMAND, COMMAND)
+        if self._operator is None:
+            in_executor(self, self._begin_to_drive)
         return joint
-
-    def _drive(self) -> None:
-        """From the executor: where the person wants the arm."""
-        jog, operator = self._jog, self._operator
-        if jog is None or operator is None:
-            return
-        now = int(self.get_clock().now().nanoseconds)
-        operator.publish(bridge.driven(self._contract.spec, now, jog.advance(monotonic(), EVERY)))
 
     def _call(self, name: str, **fields: bool) -> str:
         """Call a service and wait for its answer; `InputError` where it is not there, silent, or refuses."""
@@ -153,6 +149,31 @@ class ConsoleNode(Node):
         if not response.success:
             raise InputError(f"{name}: {response.message}")
         return str(response.message)
+
+    # -- from the executor's thread
+
+    def _begin_to_drive(self) -> None:
+        if self._jog is not None and self._operator is None:
+            self._operator = self.create_publisher(JointTrajectory, OPERATOR_COMMAND, COMMAND)
+
+    def _end_driving(self) -> None:
+        if self._operator is not None:
+            self.destroy_publisher(self._operator)
+            self._operator = None
+
+    def _drive(self) -> None:
+        """Where the person wants the arm, while control is ours: another page or a new safety node ends it."""
+        steady = monotonic()
+        if self._robot.corrected:
+            self._control_at = steady
+        elif steady - self._control_at > LOST:
+            self._jog = None
+            self._end_driving()
+        jog, operator = self._jog, self._operator
+        if jog is None or operator is None:
+            return
+        now = int(self.get_clock().now().nanoseconds)
+        operator.publish(bridge.driven(self._contract.spec, now, jog.advance(steady, EVERY)))
 
 
 def _taught(model: str) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ from policy.robot.message_types import COMPRESSED  # noqa: E402
 from policy.robot.trajectory_controller import TrajectoryController  # noqa: E402
 from ros_nodes import bridge  # noqa: E402
 from ros_nodes.domain import claim_domain  # noqa: E402
+from ros_nodes.executor_thread import in_executor  # noqa: E402
 from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -211,6 +212,7 @@ class Bench:
         self._on = True
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
+        self.spinning = self._thread.name
 
     def add(self, node: Any) -> Any:
         """Spin a node too."""
@@ -226,6 +228,24 @@ class Bench:
                 parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
             )
         )
+
+    def leave(self, node: Any) -> None:
+        """End a node that was added."""
+
+        def end() -> None:
+            self.executor.remove_node(node)
+            node.destroy_node()
+
+        in_executor(self.ears, end)
+
+    def forget(self, *made: Any) -> None:
+        """End publishers and timers of `ears`."""
+
+        def end() -> None:
+            for one in made:
+                assert self.ears.destroy_publisher(one) or self.ears.destroy_timer(one)
+
+        in_executor(self.ears, end)
 
     def start(self, module: str, *remaps: str, **parameters: Any) -> subprocess.Popen[str]:
         """A node of ros_nodes in a process of its own."""
@@ -263,6 +283,7 @@ class Bench:
                 process.kill()
                 process.communicate()
         nodes = self.executor.get_nodes()
+        alive = self._thread.is_alive()
         self._on = False
         self._thread.join(LONG)
         for node in nodes:
@@ -271,6 +292,7 @@ class Bench:
         self.context.try_shutdown()
         self.domain.release()
         self._home.cleanup()
+        assert alive, "an exception has ended the executor: no node of this process was heard after it"
 
     def _spin(self) -> None:
         while self._on:

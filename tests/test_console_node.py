@@ -15,7 +15,7 @@ from tests.tiny import write_model
 # isort: split
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Bool, String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from ros_nodes import bridge
 from ros_nodes.console_node import ConsoleNode
@@ -107,8 +107,7 @@ def test_it_stands_in_for_no_safety_node(stage: Bench, page: Browser) -> None:
     assert not page.ask("emergency_stop")["ok"]
     guard = stage.node(SafetyNode, **CALM)
     page.until(lambda: page.state["planned"]["times"], "a safety node is there, and the console listens too")
-    stage.executor.remove_node(guard)
-    guard.destroy_node()
+    stage.leave(guard)
     until(lambda: "nobody listens" in status[-1].message or "gone" in status[-1].message, "the safety node has gone")
     page.until(lambda: page.state["faults"], "it is shown")
 
@@ -165,3 +164,14 @@ def test_nobody_takes_over_a_robot_that_is_stopped(stage: Bench, page: Browser) 
     reply = page.ask("take_over")
     assert not reply["ok"] and "e-stop" in reply["message"]
     assert page.ask("reset")["ok"] and page.ask("take_over")["ok"]
+
+
+def test_control_that_is_given_back_elsewhere_is_gone_here_too(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    assert page.ask("take_over")["ok"]
+    assert page.ask("move", joint="panda_joint2", share=0.1)["ok"]
+    until(lambda: stage.ears.count_publishers("operator_command") == 1, "the page drives")
+    assert stage.ears.call("safety_node/take_over", SetBool, data=False).success
+    until(lambda: stage.ears.count_publishers("operator_command") == 0, "it lets go")
+    reply = page.ask("move", joint="panda_joint2", share=0.1)
+    assert not reply["ok"] and "take over first" in reply["message"]

@@ -215,8 +215,7 @@ def test_two_policies_on_one_robot(stand: Stand, says: str) -> None:
     other = stand.stage.node(PolicyNode, **stand.parameters["policy_node"])
     stand.hears(says)
     stand.rests()
-    stand.stage.executor.remove_node(other)
-    other.destroy_node()
+    stand.stage.leave(other)
     stand.moves()
 
 

@@ -320,5 +320,5 @@ def test_another_publisher_of_poses(stage: Bench, tmp_path: Path, says: str) -> 
     until(lambda: stand.driver.state[3] > 0.47, "the hand moves")
     other = stage.ears.create_publisher(PoseStamped, "target_pose", bridge.COMMAND)
     stand.reports(says)
-    stage.ears.destroy_publisher(other)
+    stage.forget(other)
     stand.reports("passing")

@@ -54,8 +54,7 @@ def test_the_default_of_ros2_topic_pub_on_a_latched_topic_is_named_until_it_is_g
         until(lambda: "durability of /talker" in listener.qos.fault(), "the subscription names the publisher")
         assert listener.qos.fault().startswith("/left/instruction: ")
         until(lambda: "durability of /left/listener" in talker.qos.fault(), "the publisher names the subscription")
-        stage.executor.remove_node(talker)
-        talker.destroy_node()
+        stage.leave(talker)
         until(lambda: not listener.qos.fault(), "the publisher is gone")
 
 

@@ -198,7 +198,7 @@ def test_another_publisher_on_the_controllers_topic_is_held_and_named(stage: Ben
     other = stage.ears.create_publisher(JointTrajectory, ARM, bridge.COMMAND)
     stand.reports(f"two publishers on {ARM}: /ears, /safety_node")
     stand.rests()
-    stage.ears.destroy_publisher(other)
+    stage.forget(other)
     stand.moves()
 
 
@@ -247,8 +247,7 @@ def test_one_joint_from_two_publishers_is_held_and_disjoint_joints_are_not(stage
     joint[0], value[0] = "panda_joint2", 0.94
     stand.reports("contradictory joint states: panda_joint2 on joint_states is ")
     stand.rests()
-    stage.ears.destroy_timer(timer)
-    stage.ears.destroy_publisher(other)
+    stage.forget(timer, other)
     stand.moves()
 
 
