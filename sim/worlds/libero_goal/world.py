@@ -21,6 +21,7 @@ class LiberoGoal(LiberoTable):
     starts: ClassVar[tuple[str, ...]] = ("home", "other")
     evaluated_from = (OFFICIAL,)
     success_steps = 1  # as the benchmark has it
+    ends_later = True
     grace = 0
     lag = 3
     home = np.array([-0.2085, 0.0, 1.1733, 0.0, 0.0, 0.0, OPEN])
