@@ -52,7 +52,6 @@ class LayoutJob(NamedTuple):
     shared_grasp: bool
     world: str = DEFAULT
     varied: bool = True  # the look, as in sim.record
-    pairs: int | None = None  # at most so many of them, drawn by the seed
 
 
 @cache
@@ -68,11 +67,7 @@ def make(job: LayoutJob) -> Counter[str]:
     shown = {task: read_demonstration(bag, contract) for task, bag in job.shown}
     rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
     stitcher = SwitchStitcher(contract, world.lag, job.shared_grasp)
-    pairs = _pairs(job, shown, world, contract)
-    if job.pairs is not None and job.pairs < len(pairs):
-        chosen = np.random.default_rng([job.seed, 5]).choice(len(pairs), job.pairs, replace=False)
-        pairs = [pairs[i] for i in sorted(chosen)]
-    for a, b, other_at in pairs:
+    for a, b, other_at in _pairs(job, shown, world, contract):
         for name, candidate in candidates((a, b), shown[a], other_at, stitcher, rng):
             phase = name.rstrip("0123456789")
             bag = job.out / f"{a}_to_{b}_{job.seed:06d}_{name}"
@@ -107,12 +102,7 @@ def _initial_state(world: World, task: str, seed: int) -> np.ndarray:
 
 
 def plan(
-    demonstrations: Path,
-    out: Path,
-    shared_grasp: bool = True,
-    world: str = DEFAULT,
-    varied: bool = True,
-    pairs: int | None = None,
+    demonstrations: Path, out: Path, shared_grasp: bool = True, world: str = DEFAULT, varied: bool = True
 ) -> list[LayoutJob]:
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
     tasks, layouts = load(world).tasks, dict[int, list[tuple[str, Path]]]()
@@ -130,7 +120,6 @@ def plan(
             shared_grasp,
             world,
             varied,
-            pairs,
         )
         for seed, shown in sorted(layouts.items())
     ]
@@ -155,16 +144,13 @@ def main() -> None:
         "--no-shared-grasp", action="store_true", help="begin B always at its start (for the ablation of shared grasps)"
     )
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
-    parser.add_argument("--pairs", type=int, help="of each layout, drawn by its seed: at most so many, not all")
     parser.add_argument("--plain", action="store_true", help="do not vary lights, colours, cameras and objects")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     add_argument(parser)
     args = parser.parse_args()
-    if args.pairs is not None and args.pairs < 1:
-        raise InputError(f"--pairs {args.pairs}: expected at least 1; without it, all are made")
     headless.require()
     load(args.world).require_several_tasks()
-    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world, not args.plain, args.pairs)
+    jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world, not args.plain)
     if not jobs:
         raise InputError(
             f"no layout in {args.demonstrations} has undisturbed demonstrations of two tasks from home; "

@@ -30,9 +30,9 @@ pytestmark = pytest.mark.slow
 TOGETHER = ("put_blue", "slider_left", "lamp_off")  # demonstrated from one layout in the first round
 
 
-def run(demonstrations: Path, out: Path, *options: str) -> None:
+def run(demonstrations: Path, out: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["switches", str(demonstrations), "--out", str(out), "--processes", "1", *options])
+        patch.setattr(sys, "argv", ["switches", str(demonstrations), "--out", str(out), "--processes", "1"])
         switches.main()
 
 
@@ -117,16 +117,6 @@ def test_existing_bags_are_kept_and_a_deleted_one_is_made_again_identically(
     for a, b in zip(before, read_episodes(deleted, CONTRACT), strict=True):
         assert np.array_equal(a.state, b.state) and np.array_equal(a.mode, b.mode)
         assert np.array_equal(a.actions, b.actions) and np.array_equal(a.images["wrist"], b.images["wrist"])
-
-
-def test_fewer_pairs_of_a_layout_on_request(demonstrations: Path, made: Path, tmp_path: Path) -> None:
-    def pairs(out: Path) -> set[tuple[str, str]]:
-        return {(custom(bag)["before"], custom(bag)["task"]) for bag in find_bags(out)}
-
-    run(demonstrations, tmp_path / "few", "--pairs", "2")
-    assert 1 <= len(pairs(tmp_path / "few")) <= 2 < len(pairs(made)), "a pair that is drawn may fail"
-    with pytest.raises(InputError, match="expected at least 1"):
-        run(demonstrations, tmp_path / "none", "--pairs", "0")
 
 
 def interrupted(demonstrations: Path, hand: float) -> Candidate:
