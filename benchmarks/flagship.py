@@ -13,28 +13,17 @@ else.
 
 import argparse
 import os
-import shlex
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from policy.errors import InputError, exit_code
+from benchmarks.steps import Step, run_until
+from policy.errors import exit_code
 
 PRECISE = ("stack_red_on_blue", "stack_blue_on_red", "lamp_on")  # a centimetre beside it is a failure
 SEED = 2_000_000
 APART = 100_000  # between the seeds of two evaluations
-
-
-class Step(NamedTuple):
-    """One command; what it makes, where making it again would be refused or cost time."""
-
-    name: str
-    arguments: Sequence[Any]
-    makes: Path | None = None
-    processes: int = 1  # more: by torchrun
 
 
 def steps(args: argparse.Namespace) -> Iterator[Step]:
@@ -74,21 +63,6 @@ def evaluations(episodes: int, plain: Path) -> dict[str, list[Any]]:
     }
 
 
-def run(step: Step) -> None:
-    """Run a step, unless what it makes is there."""
-    if step.makes is not None and step.makes.exists():
-        print(f"{step.name}: done already", flush=True)
-        return
-    module, *arguments = map(str, step.arguments)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(step.processes), "-m", module]
-    command = [sys.executable, *(launcher if step.processes > 1 else ["-m", module]), *arguments]
-    print(f"{step.name}: {shlex.join(command[1:])}", flush=True)
-    began = time.monotonic()
-    if subprocess.run(command).returncode:
-        raise InputError(f"{step.name} failed; correct what it says, and give the same command again to go on")
-    print(f"{step.name}: {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
-
-
 def main() -> None:
     """Run every step that is not done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flagship", description=__doc__.splitlines()[0])
@@ -108,12 +82,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of a training")
     parser.add_argument("--until", default="", help="stop after this step, such as switches or train plain")
     args = parser.parse_args()
-    everything = list(steps(args))
-    names = [step.name for step in everything]
-    if args.until and args.until not in names:
-        raise InputError(f"--until {args.until}: expected one of {', '.join(names)}")
-    for step in everything[: names.index(args.until) + 1] if args.until else everything:
-        run(step)
+    run_until(list(steps(args)), args.until)
 
 
 if __name__ == "__main__":

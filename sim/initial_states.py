@@ -16,8 +16,7 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     """Reset the world from `seed` to a state in which `task` is possible.
 
     "home": the arm is near its home pose. "other": experts have done one to three other tasks, each until its success
-    has held as in an evaluation, or up to a second longer; where that is while the hand still holds something
-    (`World.ends_later`), until they have left. "undecided": the task or its opposite could be asked for, as
+    has held as in an evaluation, or up to a second longer. "undecided": the task or its opposite could be asked for, as
     with a drawer that is half open; the task may be done already. "near_miss": the task's own expert has let go shortly
     before success, because states that look done and are not are rare elsewhere. Other kinds are the world's own.
     """
@@ -55,8 +54,8 @@ def _do_another(world: World, task: Task, rng: np.random.Generator) -> bool:
     others = [t for t in world.tasks.values() if t.name != task.name and t.possible(world)]
     if not others:
         return False
-    held = demonstrate(world, others[rng.integers(len(others))])
-    return list(held)[-1] if world.ends_later else any(held)
+    other = others[rng.integers(len(others))]
+    return any(demonstrate(world, other))
 
 
 def _miss(world: World, task: Task, rng: np.random.Generator, layout: np.random.Generator) -> bool:

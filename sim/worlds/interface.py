@@ -67,7 +67,6 @@ class World(ABC):
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
     evaluated_from: ClassVar[tuple[str, ...]] = ("home", "home", "other")  # the starts of an evaluation, in turn
     success_steps: ClassVar[int] = SUCCESS_STEPS  # control steps for which success must hold
-    ends_later: ClassVar[bool] = False  # whether experts still let go and leave when success has held
     grace: ClassVar[int] = GRACE  # control steps beyond those of a task, after a change of the instruction
     lag: ClassVar[int]  # control steps by which the arm follows its set-points
     home: ClassVar[np.ndarray]  # (A,) set-points at home, the hand open

@@ -18,10 +18,9 @@ class LiberoGoal(LiberoTable):
 
     name = contract_name = "libero_goal"
     tasks: ClassVar[dict[str, Task]] = dict(TASKS)
-    starts: ClassVar[tuple[str, ...]] = ("home", "other")
+    starts: ClassVar[tuple[str, ...]] = ("home",)  # success holds while the hand still holds something: no other begins
     evaluated_from = (OFFICIAL,)
     success_steps = 1  # as the benchmark has it
-    ends_later = True
     grace = 0
     lag = 3
     home = np.array([-0.2085, 0.0, 1.1733, 0.0, 0.0, 0.0, OPEN])
