@@ -6,9 +6,9 @@ The simulator runs in the benchmark's own environment, training in this one. `pl
 alone, with the same budget; the baselines drive it. Evaluations begin from the official initial states, which nothing
 else uses. Stop it at any time: the same command goes on where it stopped.
 
-    demonstrations ------------> plain ----+
-          |                                +--> evaluations
-          +--> switches -------> policy ---+
+    demonstrations --------------------------------> plain ----+
+          |                                                    +--> evaluations
+          +--> switches, replayed and reversed ---> policy ----+
 """
 
 import argparse
@@ -58,10 +58,12 @@ def simulator() -> Path:
 
 def steps(args: argparse.Namespace, python: Path) -> Iterator[Step]:
     """Everything, in order; each command is resumable by itself."""
-    demos, switches, out = args.data / "demos", args.data / "switches", args.out
+    demos, out = args.data / "demos", args.out
     recorded = ["sim.record", *WORLD, "--tasks", "all", "--episodes", args.recordings, "--out", demos]
     yield Step("record", recorded, python=python)
-    yield Step("switches", ["sim.switches", *WORLD, demos, "--out", switches], python=python)
+    yield Step("switches", ["sim.switches", *WORLD, demos, "--out", args.data / "switches"], python=python)
+    reversed_ = ["policy.synthesise", demos, "--out", args.data / "synthesised", "--contract", "libero_goal"]
+    yield Step("synthesise", reversed_)
     for name, bags in (("plain", demos), ("policy", args.data)):
         run, recipe = out / f"run_{name}", ["--recipe", out / f"{name}.yaml", "--contract", "libero_goal"]
         training = ["policy.train", *recipe, "--bags", bags, "--samples", args.samples, "--out", run]

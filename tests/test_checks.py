@@ -27,9 +27,10 @@ T = np.arange(200) / 20
 
 def found(measured: np.ndarray, commanded: np.ndarray, joint: int = 0) -> list[Finding]:
     """What is found in one joint of the small robot, the others as they should be."""
-    state, actions = (robot.position(T).astype(np.float32) for _ in range(2))
+    times = T[: len(measured)]
+    state, actions = (robot.position(times).astype(np.float32) for _ in range(2))
     state[:, joint], actions[:, joint] = measured, commanded
-    stamps = robot.START + (T * 1e9).astype(np.int64)
+    stamps = robot.START + (times * 1e9).astype(np.int64)
     return check_motion(SMALL, stamps, state, actions)
 
 
@@ -89,6 +90,13 @@ def test_a_state_on_another_scale_than_its_command_within_the_limits(factor: flo
     way = 0.05 * np.sin(3 * T) if factor > 1 else 0.9 * np.sin(3 * T)
     (finding,) = found(factor * way, way)
     assert finding.severity == "error" and "different scales" in finding.what and words in finding.figures
+
+
+def test_a_short_recording_does_not_show_the_scale() -> None:
+    """In one that `policy.synthesise` reverses, the arm still comes back while its command goes on."""
+    command = 0.9 * np.sin(3 * T)
+    assert len(found(-command, command)) == 1
+    assert not found(-command[:30], command[:30])
 
 
 def test_a_gripper_that_is_not_marked_is_only_reported() -> None:

@@ -10,6 +10,7 @@ NEAR_TURN = 0.08  # of a turn: a difference this close to a whole one is one
 RADIANS = 4 * np.pi  # limits beyond this are in degrees
 BEYOND = 0.5  # of a joint's range: what lies further outside its limits is in another unit
 RARE = 0.01  # of the frames: what is rarer is reported and no reason to refuse
+SHOWN = 2.0  # s: in a shorter recording how far a state lags behind its command looks like another scale
 MOVES = 0.05  # of a joint's range: less does not show its scale
 FAR = 0.25  # of a joint's range between command and state
 SLOPES, WRONG_SLOPES = (0.5, 2.0), (0.2, 5.0)  # how far a state may move for its command; beyond, it is an error
@@ -45,7 +46,7 @@ def _scales(joint: JointMotion) -> list[Finding]:
     measured, commanded, span = joint.measured, joint.commanded, joint.span
     if measured is None or joint.gripper or min(np.ptp(measured), np.ptp(commanded)) == 0:
         return []
-    if max(np.ptp(measured), np.ptp(commanded)) < MOVES * span:
+    if joint.at[-1] - joint.at[0] < SHOWN or max(np.ptp(measured), np.ptp(commanded)) < MOVES * span:
         return []
     findings = []
     likeness = float(np.corrcoef(measured, commanded)[0, 1])
