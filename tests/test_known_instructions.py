@@ -149,6 +149,11 @@ def test_a_file_that_is_damaged_or_of_another_kind_is_refused(folder: Path, tmp_
             KnownInstructions(tmp_path, WIDTH, 0.53)
 
 
+def test_whoever_may_read_the_model_may_read_its_instructions(folder: Path) -> None:
+    (folder / "spec.json").touch()
+    assert (folder / FILE).stat().st_mode == (folder / "spec.json").stat().st_mode
+
+
 @pytest.mark.heavy  # it is trained once more
 def test_the_file_is_small_and_the_same_again(folder: Path, tmp_path: Path) -> None:
     assert (folder / FILE).stat().st_size < 2_000_000

@@ -334,6 +334,8 @@ def test_a_failed_checkpoint_leaves_the_last_one(bags: Path, path: Path, tmp_pat
     out = tmp_path / "run"
     train.train(str(path), bags, out, samples=4)
     policy, state = checkpoint.load(out)
+    files = [file for folder in out.glob("checkpoint-*") for file in folder.iterdir()]
+    assert len({file.stat().st_mode for file in files}) == 1, "whoever may read one of its files may read them all"
     (out / ".checkpoint.part").write_text("a file")  # a folder cannot be made in its place, as on a full disk
     with pytest.raises(InputError, match="continues from the last complete checkpoint"):
         checkpoint.save(out, 99, policy, {}, torch.optim.AdamW(policy.parameters()), state)

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as packed
 from torch import Tensor
 
 from policy.errors import InputError
@@ -44,9 +45,9 @@ def save(
         aside.mkdir(parents=True)
         weights = {name: value.contiguous() for name, value in policy.state_dict().items()}
         averaged = weights | {name: value.contiguous() for name, value in ema.items()}
-        save_file(weights, aside / "weights.safetensors")
-        save_file(averaged, aside / "ema.safetensors")
-        save_file(_moments(policy, optimizer), aside / "optimizer.safetensors")
+        tensors = {"weights": weights, "ema": averaged, "optimizer": _moments(policy, optimizer)}
+        for name, values in tensors.items():  # save_file's files can be read by their owner alone
+            (aside / f"{name}.safetensors").write_bytes(packed(values))
         (aside / "state.json").write_text(json.dumps(state, indent=1) + "\n")
         if final.exists():
             shutil.rmtree(final)

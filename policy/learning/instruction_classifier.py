@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -37,7 +37,7 @@ def write(folder: Path, taught: list[tuple[str | None, str]]) -> None:
     tensors = train(pairs, text) | {"instructions": text.embed([sentence for _, sentence in pairs])}
     halves = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in tensors.items()}
     aside = folder / f".{FILE}.part"
-    save_file(halves, aside, {"sentences": json.dumps(pairs)})
+    aside.write_bytes(save(halves, {"sentences": json.dumps(pairs)}))  # save_file's can be read by its owner alone
     aside.rename(folder / FILE)
 
 
