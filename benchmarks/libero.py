@@ -20,23 +20,16 @@ from typing import Any
 
 import yaml
 
+from benchmarks import sequence
 from benchmarks.peer import ROOT
 from benchmarks.steps import Step, run_until
 from policy.errors import InputError, exit_code
 
 WORLD = ["--world", "libero_goal"]
 SEED = 2_000_000  # a multiple of 50: each of the official states once
-BASE: dict[str, Any] = {  # half of the flagship's width in pictures: one scene that looks always the same
+BASE = sequence.BASE | {  # a small network for pictures: one scene that looks always the same
     "width": 192,
-    "encoders": {
-        "instruction": {"noise": 0.4},
-        "cameras": {"size": 96, "stem": 16, "channels": 32, "blocks": 2, "keypoints": 32},
-        "proprioception": {"noise": 0.02, "group_dropout": 0.1},
-    },
-    "mixer": {"name": "transformer", "layers": 3, "heads": 4},
-    "head": {"name": "l1"},
-    "objectives": {"keyframe": 0.1},
-    "training": {"batch_size": 128, "learning_rate": 6.0e-4, "random_shift": 2},
+    "training": sequence.BASE["training"] | {"learning_rate": 6.0e-4},
 }
 
 
