@@ -31,6 +31,7 @@ from std_srvs.srv import Trigger
 
 from policy.running.followed import LATE as LATEST
 from ros_nodes import bridge
+from ros_nodes.executor_thread import in_executor
 
 MS = 1_000_000
 SECONDS = 8.0
@@ -175,7 +176,8 @@ def run(model: Path, seed: int, seconds: float = SECONDS) -> tuple[Worst, list[s
             else:  # only an arm that is held can be moved: its drives are off, or nobody commands it
                 robot.mute |= set(robot.contract.observed)
                 time.sleep(0.8)
-                robot.move_by_hand(float(rng.uniform(-0.8, 0.8)))
+                by = float(rng.uniform(-0.8, 0.8))
+                in_executor(robot, partial(robot.move_by_hand, by))  # which samples, too: two at once mix the instants
                 robot.mute.clear()
             time.sleep(float(rng.uniform(0.0, 0.4)))
         robot.faults.clear()

@@ -19,6 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 from policy.errors import InputError
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
+from ros_nodes.executor_thread import in_executor
 from ros_nodes.safety_node import SafetyNode
 from ros_nodes.stop_file import CRASHED, StopFile
 from tests.ros_tiny import LONG, Bench, Robot, bench, until, within_limits
@@ -36,7 +37,7 @@ class Commander:
         self.speed, self.robot, self.spoil = speed, robot, lambda points: points
         self.names = list(robot.contract.spec.action)
         self.out = stage.ears.create_publisher(JointTrajectory, ACTION_CHUNK, bridge.COMMAND)
-        self.on = True
+        self.on, self.ears = True, stage.ears
         stage.ears.create_timer(0.05, self.drive)
 
     def drive(self) -> None:
@@ -45,6 +46,10 @@ class Commander:
             points[:, 0] += self.speed * TIMES * 1e-9
             now = self.robot.get_clock().now().nanoseconds
             self.out.publish(bridge.trajectory(self.names, now, TIMES, self.spoil(points)))
+
+    def pause(self) -> None:
+        """No command is under way afterwards: it would take the place of what a test publishes next."""
+        in_executor(self.ears, lambda: setattr(self, "on", False))
 
 
 class Stand:
@@ -103,7 +108,7 @@ def test_beyond_the_limits_it_is_bounded_and_reported(stage: Bench) -> None:
 def test_silence_is_held_and_forgiven(stage: Bench) -> None:
     stand = Stand(stage)
     stand.moves()
-    stand.commander.on = False
+    stand.commander.pause()
     stand.reports("commands are silent")
     stand.rests()
     stand.commander.on = True
@@ -254,7 +259,7 @@ def test_one_joint_from_two_publishers_is_held_and_disjoint_joints_are_not(stage
 def test_a_chunk_that_is_not_understood_is_held_not_stopped(stage: Bench) -> None:
     stand = Stand(stage)
     stand.moves()
-    stand.commander.on = False
+    stand.commander.pause()
     points = np.tile(stand.robot.action, (16, 1))
     names = stand.commander.names
     for message, reported in (
