@@ -70,6 +70,16 @@ def test_libero_goal_begins_where_the_benchmark_does(world: LiberoGoal) -> None:
         assert world.tasks[task].possible(world) and world.time_ns == 0
 
 
+def test_libero_goal_lays_out_the_arm_as_far_from_home_as_the_official_states_do(world: LiberoGoal) -> None:
+    drawn = []
+    for seed in range(20):
+        world.reset(np.random.default_rng(seed))
+        drawn.append(world.data.qpos[:7].copy())
+    official = np.concatenate([world.benchmark.initial_states(task)[:, 1:8] for task in TASKS])
+    assert 0.5 < np.std(drawn, axis=0).mean() / official.std(axis=0).mean() < 2
+    np.testing.assert_allclose(np.mean(drawn, axis=0), official.mean(0), atol=0.02)
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_libero_goal_has_an_expert_that_the_benchmark_calls_successful(world: LiberoGoal, name: str) -> None:
     start(world, world.tasks[name], 900_001, "home")

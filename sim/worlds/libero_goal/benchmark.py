@@ -42,6 +42,7 @@ class Benchmark:
                 has_offscreen_renderer=False,
                 hard_reset=False,
                 horizon=NEVER,
+                initialization_noise="default",  # of the joints, as in its initial states
             ).env
         self.scene = task
         return True
