@@ -134,9 +134,12 @@ class Robot(Node):
             self._look()
 
     def _command(self, topic: str, message: Any) -> None:
+        self._obey(topic, message, self._now())
+
+    def _obey(self, topic: str, message: Any, now: int) -> None:
         times, positions, speeds = bridge.points(message)
         why = self.controllers[topic].command(
-            list(message.joint_names), times, positions, speeds, bridge.nanoseconds(message.header.stamp), self._now()
+            list(message.joint_names), times, positions, speeds, bridge.nanoseconds(message.header.stamp), now
         )
         if why:
             self.rejected.append(why)
