@@ -46,7 +46,7 @@ def shrink(name: str) -> dict[str, Any]:
     raw = recipe.dump(recipe.load(name))
     raw["width"] = 16
     sizes = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2, "layers": 1, "heads": 2, "hidden": 8}
-    sizes |= {"frames": 2, "stride": 2, "entries": 20, "bins": 4}
+    sizes |= {"frames": 2, "stride": 2, "entries": 20, "bins": 4, "steps": 2}
     for part in (*raw["encoders"].values(), raw["mixer"], raw["head"], raw["memory"] or {}):
         part |= {key: value for key, value in sizes.items() if key in part}
     raw["training"] |= {"samples": 32, "batch_size": 4, "warmup_steps": 2, "held_out": 0.34}
