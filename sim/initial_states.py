@@ -16,9 +16,10 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     """Reset the world from `seed` to a state in which `task` is possible.
 
     "home": the arm is near its home pose. "other": experts have done one to three other tasks, each until its success
-    has held as in an evaluation, or up to a second longer. "undecided": the task or its opposite could be asked for, as
-    with a drawer that is half open; the task may be done already. "near_miss": the task's own expert has let go shortly
-    before success, because states that look done and are not are rare elsewhere. Other kinds are the world's own.
+    has held as in an evaluation; where a single step is success, until they have let go and left. "undecided": the task
+    or its opposite could be asked for, as with a drawer that is half open; the task may be done already. "near_miss":
+    the task's own expert has let go shortly before success, because states that look done and are not are rare
+    elsewhere. Other kinds are the world's own.
     """
     rng = np.random.default_rng(seed)
     _lay_out(world, task, rng, kind, seed)
@@ -55,7 +56,8 @@ def _do_another(world: World, task: Task, rng: np.random.Generator) -> bool:
     if not others:
         return False
     other = others[rng.integers(len(others))]
-    return any(demonstrate(world, other))
+    held = demonstrate(world, other)
+    return any(held if world.success_steps > 1 else list(held))
 
 
 def _miss(world: World, task: Task, rng: np.random.Generator, layout: np.random.Generator) -> bool:
