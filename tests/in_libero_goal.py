@@ -86,6 +86,13 @@ def test_libero_goal_has_an_expert_that_the_benchmark_calls_successful(world: Li
     assert any(demonstrate(world, world.tasks[name]))
 
 
+@pytest.mark.parametrize("name", TASKS[:3])
+def test_libero_goal_begins_where_others_ended_with_an_empty_hand(world: LiberoGoal, name: str) -> None:
+    start(world, world.tasks[name], 900_001, "other")
+    assert world.opening > 0.9 * OPEN and not world.contact
+    assert any(demonstrate(world, world.tasks[name]))
+
+
 def test_libero_goal_leaves_nothing_out_of_a_picture(world: LiberoGoal, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not drawn would not be seen, on the way of an expert."""
     start(world, world.tasks[TASKS[3]], 900_002, "home")
