@@ -98,14 +98,12 @@ def test_the_exported_policy_knows_what_it_kept(tmp_path: Path) -> None:
     path = str(small.write(tmp_path / "small.yaml", small.shrink("switch")))
     train.train(path, old, tmp_path / "before", samples=4)
     train.train(path, new, tmp_path / "after", samples=4, weights=tmp_path / "before", keep=old)
-    export(tmp_path / "after", tmp_path / "model")
-    taught = {text for _, text in Session(tmp_path / "model", 1, "cpu").taught}
-    assert taught == {"turn the lamp on", *(text for text, _ in small.INSTRUCTIONS)}
     old.rename(kept)
     with pytest.raises(InputError, match=r"no longer at .*old.*--keep"):
-        export(tmp_path / "after", tmp_path / "again")
-    export(tmp_path / "after", tmp_path / "again", keep=kept)
-    assert Session(tmp_path / "again", 1, "cpu").taught == Session(tmp_path / "model", 1, "cpu").taught
+        export(tmp_path / "after", tmp_path / "model")
+    export(tmp_path / "after", tmp_path / "model", keep=kept)
+    taught = {text for _, text in Session(tmp_path / "model", 1, "cpu").taught}
+    assert taught == {"turn the lamp on", *(text for text, _ in small.INSTRUCTIONS)}
 
 
 def trained_recipe(run: Path) -> recipe.Recipe:

@@ -191,7 +191,7 @@ def test_a_plan_has_every_sentence_and_a_seed_for_each_job() -> None:
     assert {j.sentence for j in jobs} == set(SENTENCES.all())
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_command_writes_a_report_and_a_page(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     command = [sys.executable, "-m", "sim.evaluate", str(tmp_path / "model"), "--words"]
