@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,9 @@ class FaultyRobot(Robot):
         # runs of set-points (A,) and their ns, one each ms; a move by hand ends one
         self.samples: list[list[tuple[int, np.ndarray]]] = [[]]
         self._sampled: int | None = None
-        self._sent: dict[tuple[str, int], int | None] = {}  # topic and stamp of a plan -> ns, when one copy was there
+        # of each plan, by topic and stamp: messages that were sent and that were read, and ns when one was there
+        self._sent, self._read = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+        self._arrived: dict[tuple[str, int], int] = {}
         self._busy_until = 0.0  # monotonic s, when the last command on its way arrives
         self._on_the_way = deque[tuple[float, str, Any]]()  # when it arrives, topic and command
         super().__init__(context, **options)
@@ -67,7 +69,7 @@ class FaultyRobot(Robot):
             self.create_subscription(kind, topic, partial(self._note, topic), 1000)
 
     def _note(self, topic: str, message: Any) -> None:
-        self._sent.setdefault((topic, bridge.nanoseconds(message.header.stamp)), None)
+        self._sent[topic, bridge.nanoseconds(message.header.stamp)] += 1
 
     def sample(self, now: int) -> None:
         """Set-points up to now, of the trajectories that were followed until now."""
@@ -79,12 +81,15 @@ class FaultyRobot(Robot):
         self._sampled = at
 
     def judged(self) -> list[np.ndarray]:
-        """The runs of set-points (N, A), one each ms, in which what was promised of commands held."""
-        spans = [
-            (stamp, (arrived or stamp + ON_THE_WAY) + UNJUDGED)
-            for (_, stamp), arrived in self._sent.items()
-            if arrived is None or arrived - stamp > ON_THE_WAY
-        ]
+        """The runs of set-points (N, A), one each ms, in which this machine brought the commands in time.
+
+        A plan that came to nothing counts where all its messages were read, and dropped by the fault.
+        """
+        spans = []
+        for plan, sent in self._sent.items():
+            stamp, arrived = plan[1], self._arrived.get(plan)
+            if arrived - stamp > ON_THE_WAY if arrived is not None else self._read[plan] < sent:
+                spans.append((stamp, (arrived or stamp + ON_THE_WAY) + UNJUDGED))
         runs: list[list[np.ndarray]] = []
         for run in self.samples:
             runs.append([])
@@ -106,6 +111,7 @@ class FaultyRobot(Robot):
         self.samples.append([])
 
     def _command(self, topic: str, message: Any) -> None:
+        self._read[topic, bridge.nanoseconds(message.header.stamp)] += 1
         for delay in self._delays()[:1]:
             self._busy_until = max(time.monotonic() + delay, self._busy_until)
             self._on_the_way.append((self._busy_until, topic, message))
@@ -120,8 +126,7 @@ class FaultyRobot(Robot):
     def _follow(self, topic: str, message: Any) -> None:
         now, plan = self._now(), (topic, bridge.nanoseconds(message.header.stamp))
         self.sample(now)  # up to the very instant at which another curve begins
-        if self._sent.get(plan) is None:
-            self._sent[plan] = now
+        self._arrived.setdefault(plan, now)
         self._obey(topic, message, now)
 
     def _say(self, topic: str, message: Any) -> None:
