@@ -5,8 +5,8 @@
 Messages of sensors and commands are dropped (a fifth of them) and delayed by up to 50 ms, commands in their order, as
 DDS keeps it (tests/test_plan.py has those that overtake each other); those of sensors are duplicated, too; stamps
 step; policy node and safety node are paused; the arm is moved by hand while it is held. The controllers' set-points
-are sampled each ms. Of each plan and its copies one is promised to arrive within 60 ms: where this machine let the
-robot stand for so long that none did, what follows is not judged; how many seconds are is printed.
+are sampled each ms. Of each plan and its copies one is promised to arrive within 60 ms: what follows one that came
+later, or that this machine lost, is not judged; how many seconds are is printed.
 """
 
 import argparse
