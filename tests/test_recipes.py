@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +18,7 @@ from policy import train
 from policy.data.pictures import Resizer
 from policy.errors import InputError
 from policy.export import export
-from policy.learning import checkpoint, recipe
+from policy.learning import checkpoint, instruction_classifier, recipe
 from policy.learning.encoders import ENCODERS
 from policy.learning.encoders.cameras import Cameras, area_weights
 from policy.learning.heads import HEADS
@@ -29,6 +31,7 @@ from policy.learning.objectives.execution_estimate import ExecutionEstimation
 from policy.learning.onnx_graph import DTYPES, TOLERANCE
 from policy.robot.contract import load
 from policy.running.session import Session
+from policy.running.text import Text
 from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame
 from tests import small
@@ -42,7 +45,22 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.switches(tmp_path_factory.mktemp("bags"))
 
 
+@pytest.fixture(scope="module")
+def classifier_once() -> Iterator[None]:
+    """The same few sentences are taught to every recipe: what tells them from others is learnt once."""
+    learn = instruction_classifier.train
+
+    @cache
+    def once(pairs: tuple[tuple[str, str], ...]) -> dict[str, np.ndarray]:
+        return learn(list(pairs), Text())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instruction_classifier, "train", lambda pairs, _: once(tuple(pairs)))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("classifier_once")
 @pytest.mark.parametrize("name", RECIPES)
 def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) -> None:
     """Also those of the published systems: each trains two steps, goes on for two, and its graph equals torch."""

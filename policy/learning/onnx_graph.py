@@ -1,7 +1,10 @@
 """The policy as an ONNX file, and its parity with torch."""
 
+import gc
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +28,7 @@ def write_graph(policy: Policy, path: Path) -> None:
     inputs = policy.spec.inputs().values()
     examples = tuple(torch.zeros((2, *shape), dtype=DTYPES[dtype]) for dtype, shape in inputs)
     batch = torch.export.Dim("B")
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _without_collections():
         warnings.simplefilter("ignore")  # the exporter's, about its own code
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
@@ -49,6 +52,18 @@ def write_graph(policy: Policy, path: Path) -> None:
     del model.metadata_props[:]
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No garbage is collected meanwhile: a sixth of the time of an export, which makes millions of small objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def with_chance(policy: Policy, batch: dict[str, Tensor]) -> dict[str, Tensor]:
