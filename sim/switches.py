@@ -7,7 +7,8 @@ or after its contact, and task B follows. Opposites, like opening and closing th
 begins where the other one ends: B is then taken from a layout in which the object lay at first as A has it at the
 switch. Each candidate is replayed in the simulator and kept, as a bag with both instructions, only if it works: B
 succeeds and was not done before, A's object is back in its place, nothing is dropped. Half are disturbed on the way
-from A to B, below the command, so that the policy learns to recover. The same command continues where it stopped.
+from A to B, below the command, so that the policy learns to recover. Some late ones that cannot be replayed, as A has
+moved what B takes, are done by the experts of both (sim.late_switches). The same command continues where it stopped.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import yaml
@@ -29,6 +31,7 @@ from sim import headless
 from sim.cluster import add_argument
 from sim.initial_states import start
 from sim.job_queue import run_jobs
+from sim.late_switches import PROBABILITY, keep_by_experts
 from sim.switch_candidates import (
     DemonstrationAt,
     InstructedDemonstration,
@@ -68,10 +71,16 @@ def make(job: LayoutJob) -> Counter[str]:
     rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
     stitcher = SwitchStitcher(contract, world.lag, job.shared_grasp)
     for a, b, other_at in _pairs(job, shown, world, contract):
+        pair, late = f"{a}_to_{b}_{job.seed:06d}", False
         for name, candidate in candidates((a, b), shown[a], other_at, stitcher, rng):
             phase = name.rstrip("0123456789")
-            bag = job.out / f"{a}_to_{b}_{job.seed:06d}_{name}"
-            counts[f"{phase}: {keep(world, contract, bag, phase, job.seed, candidate, job.varied)}"] += 1
+            outcome = keep(world, contract, job.out / f"{pair}_{name}", phase, job.seed, candidate, job.varied)
+            counts[f"{phase}: {outcome}"] += 1
+            late |= (phase, outcome) == ("late", "kept")
+        if not late and np.random.default_rng([job.seed, crc32(pair.encode())]).random() < PROBABILITY:
+            bag = job.out / f"{pair}_late_experts"
+            outcome = keep_by_experts(world, contract, bag, (a, b), job.seed, shown[a].bag, job.varied)
+            counts[f"late: {outcome}"] += 1
     return counts
 
 

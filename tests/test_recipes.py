@@ -37,6 +37,8 @@ from policy.spec import MODES, Frame
 from tests import small
 
 RECIPES = recipe.names()
+# Built of parts that others are built of as well: these take their turn in `make test-all`.
+ALIKE = ("chunk", "metaworld", "speeds", "states", "switch", "systems/baku", "systems/dit", "systems/switchvla")
 SPEC = load("tabletop").spec
 
 
@@ -61,7 +63,7 @@ def classifier_once() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("classifier_once")
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.heavy) if n in ALIKE else n for n in RECIPES])
 def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) -> None:
     """Also those of the published systems: each trains two steps, goes on for two, and its graph equals torch."""
     path = str(small.write(tmp_path / "small.yaml", small.shrink(name)))
@@ -75,6 +77,19 @@ def test_trains_resumes_exports_and_runs(name: str, bags: Path, tmp_path: Path) 
     images = {name: np.zeros((h, w, 3), np.uint8) for name, (h, w) in SPEC.cameras.items()}
     frame = Frame(0, images, np.zeros(len(SPEC.state), np.float32))
     assert tracker.infer(frame).actions.shape == (SPEC.horizon, len(SPEC.action))
+
+
+def parts(name: str) -> set[tuple[str, str]]:
+    """Kind and name of each part that a recipe is built of."""
+    one = recipe.load(name)
+    kinds = {"encoder": one.encoders, "objective": one.objectives, "head": [one.head.name], "mixer": [one.mixer.name]}
+    memory = {("memory", one.memory.name)} if one.memory else set()
+    return {(kind, part) for kind, names in kinds.items() for part in names} | memory
+
+
+def test_what_is_alike_has_no_part_of_its_own() -> None:
+    others = set().union(*(parts(name) for name in RECIPES if name not in ALIKE))
+    assert set().union(*(parts(name) for name in ALIKE)) <= others
 
 
 @pytest.mark.parametrize("name", RECIPES)

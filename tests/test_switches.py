@@ -15,6 +15,7 @@ from policy.switching.demonstration import ADVANCE, FORWARD, ROLLBACK
 from policy.switching.stitching import SwitchStitcher
 from sim import switches
 from sim.initial_states import start
+from sim.late_switches import keep_by_experts
 from sim.record import RecordingJob, layout_seeds, record
 from sim.record import main as record_all
 from sim.switch_candidates import DELAYS, LEAD_IN, SAME_PLACE, Candidate, candidates, read_demonstration
@@ -113,10 +114,37 @@ def test_existing_bags_are_kept_and_a_deleted_one_is_made_again_identically(
     run(demonstrations, made)
     assert times == {file: file.stat().st_mtime_ns for bag in kept for file in bag.iterdir()}
     counts = dict(line.split(maxsplit=1)[::-1] for line in capsys.readouterr().out.strip().splitlines())
-    assert sum(int(n) for what, n in counts.items() if what.endswith("kept")) == 1 + len(kept)
+    assert sum(int(n) for what, n in counts.items() if " kept" in what) == 1 + len(kept)
     for a, b in zip(before, read_episodes(deleted, CONTRACT), strict=True):
         assert np.array_equal(a.state, b.state) and np.array_equal(a.mode, b.mode)
         assert np.array_equal(a.actions, b.actions) and np.array_equal(a.images["wrist"], b.images["wrist"])
+
+
+def test_a_late_switch_is_done_by_the_experts_of_both(demonstrations: Path, tmp_path: Path) -> None:
+    """A lets go and leaves after the instruction: what it has done stays, and B is done from there."""
+    world, seed = Tabletop(), int(custom(demonstrations / "put_blue_0000")["seed"])
+    bag, pair = tmp_path / "bag", ("put_blue", "slider_left")
+    for _ in range(2):  # the second time it is there
+        assert keep_by_experts(world, CONTRACT, bag, pair, seed, "put_blue_0000") == "kept by experts"
+    tags, (first, second) = custom(bag), read_episodes(bag, CONTRACT)
+    assert (tags["before"], tags["task"], tags["switch"], tags["from"]) == (*pair, "late", "put_blue_0000")
+    assert [first.task, second.task] == list(pair) and not first.mode.any()
+    order = second.mode[np.flatnonzero(np.diff(second.mode.astype(int), prepend=-1))].tolist()
+    assert order == [ADVANCE, FORWARD]
+    (shown,) = read_episodes(demonstrations / "put_blue_0000", CONTRACT)
+    begin = int(np.abs(shown.state - first.state[0]).sum(1).argmin())
+    start(world, TASKS["put_blue"], seed, "home")
+    for action in np.concatenate([shown.actions[:begin], first.actions]):
+        world.step(action)
+    assert TASKS["put_blue"].success(world) and not TASKS["slider_left"].success(world), "when B is asked for"
+    for action in second.actions:
+        world.step(action)
+    assert TASKS["put_blue"].success(world) and TASKS["slider_left"].success(world)
+
+
+def test_a_late_switch_to_what_is_done_is_not_written(tmp_path: Path) -> None:
+    outcome = keep_by_experts(Tabletop(), CONTRACT, tmp_path / "bag", ("put_blue", "put_blue"), 0, "shown")
+    assert outcome == "B is already done" and not any(tmp_path.iterdir())
 
 
 def interrupted(demonstrations: Path, hand: float) -> Candidate:
@@ -265,7 +293,7 @@ def test_an_opposite_is_done_as_in_the_layout_with_the_object_in_the_same_place(
 ) -> None:
     (a, seed, bag), near, far = lamps.values()
     counts = switches.make(LayoutJob(seed, ((a, bag),), (far, near), tmp_path, True))
-    kept, world = find_bags(tmp_path), Tabletop()
+    kept, world = [bag for bag in find_bags(tmp_path) if not bag.name.endswith("experts")], Tabletop()
     assert counts["late: kept"] + counts["mid: kept"] == len(kept) > 0
     (other,) = read_episodes(near[2], CONTRACT)
     for made in kept:
@@ -285,11 +313,16 @@ def test_an_opposite_is_done_as_in_the_layout_with_the_object_in_the_same_place(
         assert any(lit) and not world.lamp
 
 
-def test_there_is_no_opposite_where_no_layout_has_the_object_in_the_same_place(
-    lamps: dict[str, tuple[str, int, Path]], tmp_path: Path
+def test_where_no_layout_has_the_object_in_the_same_place_the_experts_do_the_opposite(
+    lamps: dict[str, tuple[str, int, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (a, seed, bag), _, far = lamps.values()
-    assert not switches.make(LayoutJob(seed, ((a, bag),), (far,), tmp_path, True)) and not any(tmp_path.iterdir())
+    job = LayoutJob(seed, ((a, bag),), (far,), tmp_path, True)
+    monkeypatch.setattr(switches, "PROBABILITY", 0.0)
+    assert not switches.make(job) and not any(tmp_path.iterdir())
+    monkeypatch.setattr(switches, "PROBABILITY", 1.0)
+    assert switches.make(job) == {"late: kept by experts": 1}
+    assert [bag.name for bag in find_bags(tmp_path)] == [f"lamp_on_to_lamp_off_{seed:06d}_late_experts"]
 
 
 def test_without_a_shared_layout_the_error_says_what_to_record(tmp_path: Path) -> None:

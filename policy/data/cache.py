@@ -253,7 +253,7 @@ def _decode(
     """Decode bags in other processes, each into its own folder; bag -> why it cannot be used."""
     refused: dict[str, str] = {}
     dropped: Counter[str] = Counter()
-    pool = workers.pool(max(1, min(processes, len(todo))))
+    pool = workers.pool(max(1, min(processes, len(todo))), preload=__name__)
     try:
         jobs = {
             pool.submit(_decode_one, stored, contract, size, folder / _short(name)): name

@@ -11,15 +11,21 @@ from typing import Any
 
 
 def pool(
-    processes: int | None = None, begin: Callable[..., None] | None = None, *arguments: Any
+    processes: int | None = None, begin: Callable[..., None] | None = None, *arguments: Any, preload: str = ""
 ) -> ProcessPoolExecutor:
     """A pool of new processes, by default as many as there are cores, each prepared by `begin(*arguments)`.
+
+    `preload` names a module that is imported once for all of them, not once in each; it must start no thread and open
+    no display, as they are forked afterwards.
 
     Ctrl-C is left to the parent. When the parent is gone, however it ended, so are they: a killed command would
     otherwise leave its pool computing for nobody.
     """
     processes = processes or os.cpu_count() or 1
-    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _initialize, (begin, *arguments))
+    context = multiprocessing.get_context("forkserver" if preload else "spawn")
+    if preload:
+        context.set_forkserver_preload([preload])
+    executor = ProcessPoolExecutor(processes, context, _initialize, (begin, *arguments))
     with _interrupts_ignored():  # which the new processes inherit, from their first moment on
         for _ in range(processes):
             executor.submit(int)
