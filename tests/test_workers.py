@@ -21,7 +21,7 @@ def count(path):
         time.sleep(0.02)
 
 if __name__ == "__main__":
-    with pool(2) as workers:
+    with pool(2, preload=sys.argv[2]) as workers:
         for name in "ab":
             workers.submit(count, Path(sys.argv[1]) / name)
 """
@@ -35,10 +35,12 @@ def soon(true: Callable[[], bool]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("preload", ["", "policy.data.cache"])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_no_worker_outlives_a_command_that_is_killed(tmp_path: Path, how: signal.Signals) -> None:
-    (tmp_path / "endless.py").write_text(ENDLESS)
-    command = subprocess.Popen([sys.executable, tmp_path / "endless.py", tmp_path], cwd=Path(__file__).parents[1])
+def test_no_worker_outlives_a_command_that_is_killed(tmp_path: Path, how: signal.Signals, preload: str) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    command = subprocess.Popen([sys.executable, script, tmp_path, preload], cwd=Path(__file__).parents[1])
     files = [tmp_path / name for name in "ab"]
     assert soon(lambda: all(file.exists() for file in files))
     command.send_signal(how)
