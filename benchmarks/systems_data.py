@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,12 @@ import numpy as np
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import record
+from sim.demonstration import demonstrate
 from sim.demonstration_writer import DemonstrationWriter, recorded_channels
 from sim.initial_states import start
 from sim.job_queue import run_jobs
 from sim.worlds import load
-from sim.worlds.interface import SUCCESS_STEPS, Task, World
+from sim.worlds.interface import Task, World
 
 WORLD = "tabletop_states"
 TASKS = ("slider_left", "slider_right", "open_drawer", "close_drawer")
@@ -122,23 +124,22 @@ def _attempt(world: World, job: Job, seed: int) -> bool:
 
 def _follow(world: World, task: Task, writer: DemonstrationWriter, wrong: np.random.Generator | None) -> bool:
     """Write what the expert does, or something else where it is to be `wrong`; whether success holds in the end."""
-    held, offset = 0, np.zeros(8)
-    for step, action in zip(range(task.steps), task.expert(world), strict=False):
-        if wrong is not None and step % BLOCK == 0:
+    steps, offset = count(), np.zeros(8)
+
+    def write(action: np.ndarray) -> None:
+        if wrong is not None and next(steps) % BLOCK == 0:
             offset[:7] = wrong.normal(0, SPREAD, 7) if wrong.random() < WRONG else 0.0
-        writer.observation()
-        writer.command(action + offset)
-        world.step(action)
-        held = held + 1 if task.success(world) else 0
-    return held >= SUCCESS_STEPS
+        writer.step(action + offset)
+
+    *_, held = False, *demonstrate(world, task, write)
+    return held
 
 
 def _leave_off(world: World, task: Task, writer: DemonstrationWriter, rng: np.random.Generator) -> None:
     """Write the beginning of what the expert does; then the arm stands still."""
     most = int(rng.uniform(*LEFT_OFF) * 90)
     for action in _held(task.expert(world), most, most + STANDS):
-        writer.observation()
-        writer.command(action)
+        writer.step(action)
         world.step(action)
 
 

@@ -53,6 +53,11 @@ class DemonstrationWriter:
             self._image(name, image)
         self._messages.contact(self._world.contact, self._now())
 
+    def step(self, action: np.ndarray) -> None:
+        """A control step: what is seen, and the set-points (A,) that answer it."""
+        self.observation()
+        self.command(action)
+
     def command(self, action: np.ndarray) -> None:
         """Set-points (A,) to be reached one control step from now."""
         self._messages.command(self._now(), action)

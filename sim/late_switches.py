@@ -76,8 +76,7 @@ def _perform(
             if step == asked_at:
                 writer.instruction(sentences[1], b.name)
                 writer.mode("advance")
-            writer.observation()
-            writer.command(action)
+            writer.step(action)
         step += 1
 
     for held in demonstrate(world, a, write):

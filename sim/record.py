@@ -21,13 +21,14 @@ from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import headless
 from sim.cluster import add_argument
+from sim.demonstration import demonstrate
 from sim.demonstration_writer import DemonstrationWriter, recorded_channels
 from sim.disturbance import Disturbance
 from sim.initial_states import start
 from sim.job_queue import run_jobs
 from sim.shifts import vary
 from sim.worlds import DEFAULT, load
-from sim.worlds.interface import Task, World
+from sim.worlds.interface import World
 
 TRAINING = 1_000_000  # seeds from here on are for evaluation
 SEEDS = 100_000  # seeds of the first attempts; each further attempt has as many of its own
@@ -71,7 +72,7 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     number = list(world.every_task()).index(job.task)
     look = vary(world, np.random.default_rng([seed, 6, number])) if job.varied else "plain"
     rng = np.random.default_rng([seed, 2, number])
-    disturbance = Disturbance(rng, world.grippers) if job.pushed else None
+    disturbance = Disturbance(rng, world.grippers) if job.pushed else lambda: None
     stages = [stage for stage in (task, task.first(world)) if stage is not None]
     asked = [(stage, stage.phrasings[rng.integers(len(stage.phrasings))]) for stage in stages]
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}
@@ -80,22 +81,12 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
             writer = DemonstrationWriter(bag, contract, world)
             for stage, instruction in reversed(asked):
                 writer.instruction(instruction, stage.name)
-                if not _demonstrate(stage, world, writer, disturbance):
+                *_, held = False, *demonstrate(world, stage, writer.step, disturbance)
+                if not held:
                     raise _ExpertFailed
     except _ExpertFailed:
         return False
     return True
-
-
-def _demonstrate(task: Task, world: World, writer: DemonstrationWriter, disturbance: Disturbance | None) -> bool:
-    """Write what the expert does; whether its success holds in the end."""
-    held = 0
-    for _, action in zip(range(task.steps), task.expert(world), strict=False):
-        writer.observation()
-        writer.command(action)
-        world.step(action, disturbance() if disturbance else None)
-        held = held + 1 if task.success(world) else 0
-    return held >= world.success_steps
 
 
 class _ExpertFailed(Exception):

@@ -94,8 +94,7 @@ def _write(writer: DemonstrationWriter, candidate: Candidate, i: int) -> None:
         writer.instruction(candidate.instructions[1], candidate.b)
     if i == candidate.first_step or candidate.mode[i] != candidate.mode[i - 1]:
         writer.mode(MODES[candidate.mode[i]])
-    writer.observation()
-    writer.command(candidate.actions[i])
+    writer.step(candidate.actions[i])
 
 
 def _positions(world: World, a: Task) -> np.ndarray:
