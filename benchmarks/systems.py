@@ -3,9 +3,9 @@
     python -m benchmarks.systems --data data/systems --out out/systems [--only rt1 s4 ...] [--seeds 3] [--samples N]
 
 Recordings are made where they are missing (benchmarks.systems_data). Two rows are trained at a time, one on each core;
-every training of a row sees as many windows: `--samples`, or three times as many where memory is trained on windows of
-many frames. What is done is kept, and the same command continues. Each finished row is appended to
-docs/results/systems.json, from which docs/results/systems.md and its plot are made.
+every training of a row sees as many windows: `--samples`, three times as many where memory is trained on windows of
+many frames, a quarter where pictures are read. What is done is kept, and the same command continues. Each finished row
+is appended to docs/results/systems.json, from which docs/results/systems.md and its plot are made.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         report = folder / "report.json"
         report.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
         command = ["benchmarks.systems_run", name, "--seed", seed, "--data", args.data, "--out", args.out]
-        command += ["--samples", args.samples * row.windows, "--episodes", args.episodes, "--report", report]
+        command += ["--samples", int(args.samples * row.windows), "--episodes", args.episodes, "--report", report]
         reports.append(run_steps(f"{name}, seed {seed}", folder, [command], report))
     return {
         "system": name,

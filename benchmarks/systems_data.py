@@ -1,4 +1,4 @@
-"""Recordings with the difficulties that the systems exist for, in the world tabletop_states, from seeds.
+"""Recordings with the difficulties that the systems exist for, from seeds; without pictures but for `pictures_*`.
 
     python -m benchmarks.systems_data --out data/systems [--only mixed play ...]
 
@@ -10,6 +10,7 @@
     play       several of the tasks in a row, in any order, under one word
     modes      round a block to the left or to the right
     cue        the lamp blinks once or twice, which decides what is done after it
+    pictures_<kind>   tasks, few and held_out from two cameras: the state holds the arm alone
 
 Existing bags are not recorded again, so that the same command continues.
 """
@@ -34,11 +35,12 @@ from sim.job_queue import run_jobs
 from sim.worlds import load
 from sim.worlds.interface import Task, World
 
-WORLD = "tabletop_states"
+WORLD, PICTURES = "tabletop_states", "pictures_"
 TASKS = ("slider_left", "slider_right", "open_drawer", "close_drawer")
 HELD_OUT = "lamp_on"
 CUE, MODES = "do_what_the_lamp_said", "round_block"
 EPISODES = {"tasks": 120, "few": 15, "held_out": 20, "modes": 200, "cue": 300}  # of each task, by sim.record
+EPISODES |= {PICTURES + kind: EPISODES[kind] for kind in ("tasks", "few", "held_out")}
 MADE = {"mixed": 480, "noisy": 480, "play": 150}  # recordings
 PLAYED = 5  # tasks of a recording of play
 ATTEMPTS = 10
@@ -59,15 +61,20 @@ class Job:
 
 def named(kind: str) -> tuple[str, ...]:
     """The tasks that recordings of a kind hold."""
-    return {"held_out": (HELD_OUT,), "modes": (MODES,), "cue": (CUE,)}.get(kind, TASKS)
+    return {"held_out": (HELD_OUT,), "modes": (MODES,), "cue": (CUE,)}.get(kind.removeprefix(PICTURES), TASKS)
+
+
+def world_of(kind: str) -> str:
+    """The world in which recordings of a kind are made; its contract has the same name."""
+    return "tabletop" if kind.startswith(PICTURES) else WORLD
 
 
 def make(kind: str, out: Path, processes: int) -> Path:
     """The folder of a kind, recorded as far as it is not there."""
     folder = out / kind
     if kind in EPISODES:
-        asked = {"tasks": ",".join(named(kind)), "episodes": EPISODES[kind], "world": WORLD, "out": folder}
-        asked |= {"processes": processes}
+        asked = {"tasks": ",".join(named(kind)), "episodes": EPISODES[kind], "out": folder}
+        asked |= {"world": world_of(kind), "processes": processes}
         options = [part for key, value in asked.items() for part in (f"--{key}", str(value))]
         record.main([*options, "--plain"])
         return folder

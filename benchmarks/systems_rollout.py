@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.systems_data import PLAY, WORLD
+from benchmarks.systems_data import PLAY
 from benchmarks.systems_rows import Asked
 from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.running.session import Session
@@ -70,9 +70,9 @@ class Forgetful(Session):
         return super().run({n: np.zeros_like(v) if n.startswith("state_") else v for n, v in feed.items()})
 
 
-def evaluate(model: str, asked: Asked, episodes: int, seed: int) -> list[dict[str, Any]]:
+def evaluate(model: str, world_name: str, asked: Asked, episodes: int, seed: int) -> list[dict[str, Any]]:
     """A record of each episode, or of each layout where several tries are made from it; `seed` changes the layouts."""
-    world = load(WORLD)()
+    world = load(world_name)()
     session = (Forgetful if asked.forgets else Session)(model, threads=1, provider="cpu")
     first, tasks = SEED + 1000 * seed, asked.tasks
     if asked.how != "every_way":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.systems_data import CUE, HELD_OUT, MODES, TASKS
+from benchmarks.systems_data import CUE, HELD_OUT, MODES, PICTURES, TASKS
 
 Change = Mapping[str, Any]  # section of a recipe -> a value, or what is set in it; None: without it
 NO_CHANGE: Change = {}
@@ -25,7 +25,6 @@ class Training:
     data: str  # a kind of benchmarks.systems_data
     change: Change = field(default_factory=dict)
     begin: "Training | None" = None  # with the weights of which it begins
-    contract: str = "tabletop_states"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Row:
     control: Variant
     reference: Variant
     others: Mapping[str, Variant] = field(default_factory=dict)  # measured beside them
-    windows: int = 1  # times --samples, for all of the row: a window of frames teaches less than as many apart
+    windows: float = 1  # times --samples: more where frames of one window teach less, fewer where pictures are read
 
     @property
     def variants(self) -> dict[str, Variant]:
@@ -78,12 +77,14 @@ NEW = Asked((HELD_OUT,))
 GOAL = Asked(how="goal")
 WINDOW = {"frames": 32, "stride": 4}
 L1: Change = {"head": {"name": "l1"}}
+SEEN = 0.25  # of the windows, where pictures are read
 
 
 def plain(data: str, asked: Asked) -> Variant:
-    """The reference on recordings of a kind, without cameras."""
+    """The reference on recordings of a kind: with cameras of the size that systems have, or without."""
+    cameras = {"size": 64, "blocks": 1} if data.startswith(PICTURES) else None
     training = {"batch_size": 256, "learning_rate": 1.0e-3}
-    return Variant(Training("systems/baku", data, {"encoders": {"cameras": None}, "training": training}), asked)
+    return Variant(Training("systems/baku", data, {"encoders": {"cameras": cameras}, "training": training}), asked)
 
 
 def _of(recipe: str, data: str, asked: Asked, **change: Any) -> Variant:
@@ -123,22 +124,24 @@ def _gated(recipe: str) -> Row:
 
 
 def _frozen(recipe: str) -> Row:
-    """Pre-training, beside a random encoder that is frozen alike; on a held-out task."""
+    """Pre-training of what reads pictures, beside a random encoder that is frozen alike; on a held-out task."""
+    before, after = PICTURES + "tasks", PICTURES + "held_out"
     frozen = {"action_weight": 1.0, "frozen": ["encoders", "mixer"]}
-    control = _of(recipe, "held_out", NEW, objectives=None, training=frozen)
-    forward = Training(f"systems/{recipe}", "tasks", {"objectives": {recipe: None, "forward_prediction": 1.0}})
+    control = _of(recipe, after, NEW, objectives=None, training=frozen)
+    forward = Training(f"systems/{recipe}", before, {"objectives": {recipe: None, "forward_prediction": 1.0}})
 
     def begun(training: Training) -> Variant:
         return replace(control, training=replace(control.training, begin=training))
 
-    system = begun(Training(f"systems/{recipe}", "tasks"))
+    system = begun(Training(f"systems/{recipe}", before))
     return Row(
-        "twenty demonstrations of a held-out task on a frozen encoder",
+        "twenty demonstrations of a held-out task on a frozen encoder of pictures",
         "random frozen encoder",
         system,
         control,
-        plain("held_out", NEW),
+        plain(after, NEW),
         {"nearest neighbours": _with(system, head={"name": "retrieval"}), "forward prediction": begun(forward)},
+        windows=SEEN,
     )
 
 
@@ -162,7 +165,7 @@ def rows() -> dict[str, Row]:
     """Name -> row."""
     baku, rt1, beso = plain("tasks", UNDECIDED), _of("rt1", "tasks", UNDECIDED), _of("beso", "play", GOAL)
     shuffled = replace(UNDECIDED, how="shuffled")
-    around, few = Asked((MODES,), how="every_way"), _of("dreamvla", "few", UNDECIDED)
+    around, few = Asked((MODES,), how="every_way"), _of("dreamvla", PICTURES + "few", Asked())
     once, returns = Asked((MODES,)), _of("decision_transformer", "mixed", Asked(how="high_return"))
     mamba, masked = _of("decision_mamba", "noisy", UNDECIDED), _of("mtm", "tasks", UNDECIDED)
     search = replace(_of("bc_by_search", "tasks", NEW), index="held_out")
@@ -184,11 +187,12 @@ def rows() -> dict[str, Row]:
         ),
         "cbet": _goals("cbet", "unconditioned", _of("cbet", "play", Asked(how="no_goal"))),
         "dreamvla": Row(
-            "four tasks from fifteen demonstrations each",
+            "four tasks from fifteen demonstrations each, from pictures",
             "targets of other frames",
             few,
             _with(few, objectives={"forecasting": None, "forecasting_shuffled": 0.2}),
-            plain("few", UNDECIDED),
+            plain(PICTURES + "few", Asked()),
+            windows=SEEN,
         ),
         "decision_transformer": Row(
             "half of the recordings fail, and success is asked for",

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks.systems_data import world_of
 from benchmarks.systems_rollout import evaluate
 from benchmarks.systems_rows import Change, Training, Variant, rows
 from policy.errors import exit_code
@@ -68,13 +69,14 @@ class Runner:
         """The folder of a training's run."""
         raw = recipe_of(training, seed)
         begin = None if training.begin is None else self.trained(training.begin, seed)
-        folder = self.out / "runs" / fingerprint(raw, training.data, training.contract, self.samples, str(begin))
+        folder = self.out / "runs" / fingerprint(raw, training.data, self.samples, str(begin))
         with _locked(folder):
             path = folder / "recipe.yaml"
             path.write_text(yaml.safe_dump(raw, sort_keys=False))
             run = folder / "run"
             if self._samples(run) < self.samples:
-                train(str(path), self.data / training.data, run, training.contract, self.samples, weights=begin)
+                contract_of = world_of(training.data)
+                train(str(path), self.data / training.data, run, contract_of, self.samples, weights=begin)
         return run
 
     def measured(self, variant: Variant, seed: int) -> dict[str, Any]:
@@ -84,8 +86,8 @@ class Runner:
         with _locked(folder):
             if not (folder / "figures.json").exists():
                 begun = time.monotonic()
-                figures = self._export(run, variant, folder)
-                records = evaluate(str(folder / "model"), variant.asked, self.episodes, seed)
+                figures, world = self._export(run, variant, folder), world_of(variant.training.data)
+                records = evaluate(str(folder / "model"), world, variant.asked, self.episodes, seed)
                 figures["evaluation_minutes"] = (time.monotonic() - begun) / 60
                 (folder / "episodes.json").write_text(json.dumps(records))
                 (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
