@@ -82,8 +82,9 @@ SEEN = 0.25  # of the windows, where pictures are read
 
 def plain(data: str, asked: Asked) -> Variant:
     """The reference on recordings of a kind: with cameras of the size that systems have, or without."""
-    cameras = {"size": 64, "blocks": 1} if data.startswith(PICTURES) else None
-    training = {"batch_size": 256, "learning_rate": 1.0e-3}
+    seen = data.startswith(PICTURES)
+    cameras = {"size": 64, "blocks": 1} if seen else None
+    training = {"batch_size": 64 if seen else 256, "learning_rate": 1.0e-3}
     return Variant(Training("systems/baku", data, {"encoders": {"cameras": cameras}, "training": training}), asked)
 
 
