@@ -19,7 +19,7 @@ from policy.learning.heads.retrieval import Retrieval
 from policy.learning.interfaces import Features
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
-from policy.learning.objectives.dynamo import covariance
+from policy.learning.objectives.dynamo import covariance, sameness
 from policy.learning.objectives.self_evolution import SHARE, SelfEvolution
 from policy.robot.contract import load
 from policy.running.conditions import Conditions
@@ -196,6 +196,11 @@ def test_covariance_is_of_different_numbers_only() -> None:
     torch.manual_seed(0)
     x = torch.randn(2000, 4)
     assert covariance(x) < 0.02 < covariance(x[:, [0, 0, 1, 1]])
+
+
+def test_features_that_are_the_same_for_all_frames_are_penalised() -> None:
+    x = torch.randn(2000, 4)
+    assert sameness(2 * x) == 0 < sameness(0.5 * x) < 0.6 < sameness(x[:1].expand(9, -1)) < 1
 
 
 @pytest.mark.slow

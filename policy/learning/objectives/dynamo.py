@@ -17,6 +17,7 @@ from policy.spec import Spec
 
 LATENT = 16  # numbers of z: too few to hold the next frame itself
 COVARIANCE = 0.04  # weight of what keeps the features' numbers apart, as in the paper
+VARIANCE = 1.0  # weight of what keeps frames apart: without it all features become one, which explains every change
 
 
 class DynaMo(Objective):
@@ -30,13 +31,20 @@ class DynaMo(Objective):
         self.forward_dynamics = nn.Sequential(nn.Linear(width + LATENT, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
-        """One minus the cosine of predicted and next feature, plus the penalty of covariance."""
+        """One minus the cosine of predicted and next feature, plus the penalties of covariance and of no variance."""
         now, following, valid = neighbours(features.frame, batch["is_first"])
         latent = self.inverse(torch.cat([now, following], -1))
         predicted = self.forward_dynamics(torch.cat([now, latent], -1)).float()
         error = 1 - torch.cosine_similarity(predicted, following.detach().float(), dim=-1)
-        loss: Tensor = (error * valid).sum() / valid.sum().clamp(min=1) + COVARIANCE * covariance(features.frame)
+        apart = COVARIANCE * covariance(features.frame) + VARIANCE * sameness(features.frame)
+        loss: Tensor = (error * valid).sum() / valid.sum().clamp(min=1) + apart
         return loss
+
+
+def sameness(features: Tensor) -> Tensor:
+    """How far the standard deviations of the numbers of features (B, width) lie below 1, in the mean (VICReg)."""
+    lacking: Tensor = (1 - (features.float().var(0) + 1e-4).sqrt()).clamp(min=0).mean()
+    return lacking
 
 
 def covariance(features: Tensor) -> Tensor:
