@@ -4,8 +4,8 @@
 
 Recordings are made where they are missing (benchmarks.systems_data). Two rows are trained at a time, one on each core;
 every training of a row sees as many windows: `--samples`, three times as many where memory is trained on windows of
-many frames, a quarter where pictures are read. What is done is kept, and the same command continues. Each finished row
-is appended to docs/results/systems.json, from which docs/results/systems.md and its plot are made.
+many frames, a quarter where all learns from pictures. What is done is kept, and the same command continues. Each
+finished row is appended to docs/results/systems.json, from which docs/results/systems.md and its plot are made.
 """
 
 import argparse

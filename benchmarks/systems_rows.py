@@ -57,7 +57,7 @@ class Row:
     control: Variant
     reference: Variant
     others: Mapping[str, Variant] = field(default_factory=dict)  # measured beside them
-    windows: float = 1  # times --samples: more where frames of one window teach less, fewer where pictures are read
+    windows: float = 1  # times --samples: more where frames of one window teach less, fewer for policies that see
 
     @property
     def variants(self) -> dict[str, Variant]:
@@ -77,7 +77,7 @@ NEW = Asked((HELD_OUT,))
 GOAL = Asked(how="goal")
 WINDOW = {"frames": 32, "stride": 4}
 L1: Change = {"head": {"name": "l1"}}
-SEEN = 0.25  # of the windows, where pictures are read
+SEEN = 0.25  # of the windows, where the whole policy learns from pictures
 
 
 def plain(data: str, asked: Asked) -> Variant:
@@ -142,7 +142,6 @@ def _frozen(recipe: str) -> Row:
         control,
         plain(after, NEW),
         {"nearest neighbours": _with(system, head={"name": "retrieval"}), "forward prediction": begun(forward)},
-        windows=SEEN,
     )
 
 
