@@ -175,3 +175,7 @@ def test_variants_name_what_they_are_made_of_or_nothing() -> None:
     assert {task for text, task in sentences.items() if others & set(text.split())} == {None}
     assert None in {task for text, task in sentences.items() if "don't" in text.split()}
     assert not any(task == "red" for text, task in sentences.items() if {"blue", "box"} & set(text.split()))
+
+
+def test_a_taught_sentence_is_one_task_whatever_is_joined_in_it(known: KnownInstructions) -> None:
+    assert known.taught_as_one("Pull the drawer open.") and not known.taught_as_one("open the drawer and close it")

@@ -208,8 +208,9 @@ def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path) -> None
     bags = small.bags(tmp_path / "bags")
     raw = small.shrink("systems/inverse_dynamics")
     train.train(str(small.write(tmp_path / "first.yaml", raw)), bags, tmp_path / "first", samples=8)
-    later = small.shrink("systems/bc_by_search")
-    later["training"]["frozen"] = ["encoders", "mixer"]
+    later = small.shrink("systems/inverse_dynamics")
+    del later["objectives"]
+    later["training"] |= {"action_weight": 1.0, "frozen": ["encoders", "mixer"]}
     path = str(small.write(tmp_path / "second.yaml", later))
     for samples in (8, 16):  # and goes on
         train.train(path, bags, tmp_path / "second", samples=samples, weights=tmp_path / "first")

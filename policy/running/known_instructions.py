@@ -50,6 +50,10 @@ class KnownInstructions:
         for task, sentence in self.taught:
             self._negations[task] |= negations(sentence)
 
+    def taught_as_one(self, text: str) -> bool:
+        """Whether a text is a taught sentence, and so one task whatever is joined in it."""
+        return _plain(text) in self._exact
+
     def read(self, sentence: Sentence) -> Sentence:
         """The sentence with the task that it names; `InputError` where it names none, or forbids one."""
         if (task := self._exact.get(_plain(sentence.text))) is not None:
