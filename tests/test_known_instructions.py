@@ -177,5 +177,5 @@ def test_variants_name_what_they_are_made_of_or_nothing() -> None:
     assert not any(task == "red" for text, task in sentences.items() if {"blue", "box"} & set(text.split()))
 
 
-def test_a_taught_sentence_is_one_task_whatever_is_joined_in_it(known: KnownInstructions) -> None:
+def test_which_sentences_were_taught_as_they_stand(known: KnownInstructions) -> None:
     assert known.taught_as_one("Pull the drawer open.") and not known.taught_as_one("open the drawer and close it")

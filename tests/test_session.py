@@ -141,6 +141,13 @@ def test_a_switching_policy_needs_the_sentences_it_was_taught(tmp_path: Path) ->
         Session(tmp_path / "model")
 
 
+def test_a_taught_sentence_is_never_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session("tabletop", provider="cpu")
+    monkeypatch.setattr("policy.running.session.steps", lambda text, read: ())
+    assert [one.task for one in session.steps("open the drawer")] == ["open_drawer"]
+    assert session.steps("open the drawer, then lamp on") == ()
+
+
 def test_the_shipped_policy_tells_what_it_was_taught_from_what_it_was_not() -> None:
     session = Session("tabletop", provider="cpu")
     assert [one.task for one in session.steps("would you open the drawer, then lamp on")] == ["open_drawer", "lamp_on"]
