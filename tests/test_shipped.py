@@ -1,4 +1,4 @@
-"""The shipped policy still does what its card says, by the commands of the README: run in `make test-all`."""
+"""The shipped policies still do what their cards say, by the commands of the README: run in `make test-all`."""
 
 import json
 import subprocess
@@ -16,13 +16,15 @@ SEED = "1900000"  # of no published evaluation
 LEARNT = [name for name in TASKS if name != "stack_blue_on_red"]  # that task is younger than the weights
 
 
-def evaluate(out: Path, *arguments: str) -> dict[str, Any]:
-    """The report of an evaluation of models/tabletop."""
+def evaluate(
+    out: Path, *arguments: str, model: str = "tabletop", python: str | Path = sys.executable
+) -> dict[str, Any]:
+    """The report of an evaluation of a shipped policy."""
     command = [
-        sys.executable,
+        str(python),
         "-m",
         "sim.evaluate",
-        "models/tabletop",
+        f"models/{model}",
         "--seed",
         SEED,
         "--films",
@@ -50,3 +52,12 @@ def test_a_switch_succeeds_and_drops_nothing(tmp_path: Path) -> None:
     assert min(rates["rate"] for rates in report["switch"].values()) >= 0.8, report
     assert report["object_safety"]["rate"] >= 0.7, report
     assert report["interventions"]["limit_violations"] == 0
+
+
+def test_the_tasks_of_libero_goal_succeed(tmp_path: Path) -> None:
+    """Its card: 94 % of 100. A policy of 88 %, the low end of that interval, does fewer than 14 of 20 once in 150 runs."""
+    python = ROOT / ".venv-libero" / "bin" / "python"
+    arguments = ("--world", "libero_goal", "--episodes", "2", "--chains", "0")
+    report = evaluate(tmp_path / "eval", *arguments, model="libero_goal", python=python)
+    assert report["mean"] >= 0.7, report
+    assert report["control"]["shuffled_instruction"]["mean"] <= 0.2

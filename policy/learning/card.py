@@ -15,7 +15,7 @@ def model_card(spec: Spec, state: dict[str, Any], figures: dict[str, Any], repor
     machine = f"{state['machine']}, {state['processes']} process(es) of {state['threads']} threads"
     return f"""# {figures["out"].name}
 
-A language-conditioned policy: images ({cameras}), {len(spec.state)} joint values and an instruction in;
+A language-conditioned policy: images ({cameras}), {len(spec.state)} values of state and an instruction in;
 the next {spec.horizon} set-points at {spec.rate:g} Hz out. `policy.onnx` is the whole policy, `spec.json` describes
 its inputs and outputs, `contract.yaml` the robot it was trained for.
 
