@@ -55,7 +55,7 @@ def test_a_switch_succeeds_and_drops_nothing(tmp_path: Path) -> None:
 
 
 def test_the_tasks_of_libero_goal_succeed(tmp_path: Path) -> None:
-    """Its card: 94 % of 100. A policy of 88 %, the low end of that interval, does fewer than 14 of 20 once in 150 runs."""
+    """Its card: 94 % of 100. At 88 %, its low end, fewer than 14 of 20 are done once in 150 runs."""
     python = ROOT / ".venv-libero" / "bin" / "python"
     arguments = ("--world", "libero_goal", "--episodes", "2", "--chains", "0")
     report = evaluate(tmp_path / "eval", *arguments, model="libero_goal", python=python)
