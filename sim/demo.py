@@ -25,6 +25,7 @@ from sim.video import Video
 from sim.worlds import DEFAULT, load
 from sim.worlds.interface import Task, World
 
+MODEL = "models/tabletop"
 CHAIN = 5  # tasks in a row
 SIMILAR = 0.6  # cosine similarity from which a sentence is taken to mean a task
 REFUSED = "Refused"
@@ -89,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sim.demo", description=__doc__)
     parser.add_argument("--say", help="an instruction of your own")
     parser.add_argument("--seed", type=int, help="the layout of an earlier run")
-    parser.add_argument("--model", default="models/tabletop")
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--out", type=Path, default="out/demo")
     args = parser.parse_args()
@@ -109,7 +110,7 @@ def main() -> None:
         seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, session.tasks)))
     else:  # what no task judges can be asked for in any layout
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
-    command = f"make demo SEED={seed}" + (f" SAY={shlex.quote(args.say)}" if args.say is not None else "")
+    command = _repeated(args, seed)
     console.print(f"seed {seed} (to repeat it: {command})")
     out.mkdir(parents=True, exist_ok=True)
     with Video(out / "video.mp4") as film:
@@ -122,6 +123,15 @@ def main() -> None:
     _write_page(out, headline, steps, command)
     console.print(f"[bold]{headline}[/]" + ("" if headline == REFUSED else f" in {monotonic() - began:.0f} s"))
     console.print(f"film {out / 'video.mp4'}", f"page {out / 'index.html'}", sep="\n", soft_wrap=True)
+
+
+def _repeated(args: argparse.Namespace, seed: int) -> str:
+    """The command that repeats this run."""
+    say = None if args.say is None else shlex.quote(args.say)
+    if (args.model, args.world) == (MODEL, DEFAULT):
+        return f"make demo SEED={seed}" + (f" SAY={say}" if say else "")
+    command = f"python -m sim.demo --model {shlex.quote(args.model)} --world {shlex.quote(args.world)} --seed {seed}"
+    return command + (f" --say {say}" if say else "")
 
 
 def _judging_task(sentence: str, tasks: Mapping[str, Task], console: Console) -> Task | None:

@@ -1,6 +1,7 @@
 """The demo on a real (tiny) graph that moves one joint and so fails at every task: the demo must report it."""
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import av
@@ -33,7 +34,8 @@ def test_instructions_in_a_row_are_reported_filmed_and_repeated_by_their_seed(
     monkeypatch.setattr(demo, "CHAIN", 2)
     assert run(monkeypatch, model, "--seed", "1000000") == 0
     printed = capsys.readouterr().out
-    assert "make demo SEED=1000000" in printed
+    said = printed.partition("to repeat it: ")[2].replace("\n", "")
+    assert said.startswith(f"python -m sim.demo --model {model} --world tabletop --seed 1000000)")
     assert printed.count("not done in time") == 2 and "0 of 2 done" in printed
     page = (model.parent / "demo/index.html").read_text()
     assert "0 of 2 done" in page and page.count("<li>") == 2 and "{{" not in page
@@ -43,6 +45,20 @@ def test_instructions_in_a_row_are_reported_filmed_and_repeated_by_their_seed(
     assert run(monkeypatch, model, "--seed", "1000000") == 0
     again = capsys.readouterr().out
     assert asked == [line.split(":")[0].strip() for line in again.splitlines() if "not done in time" in line]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ({}, "make demo SEED=7"),
+        ({"say": "open it"}, "make demo SEED=7 SAY='open it'"),
+        ({"world": "libero_goal"}, "python -m sim.demo --model models/tabletop --world libero_goal --seed 7"),
+        ({"model": "a b", "say": "x"}, "python -m sim.demo --model 'a b' --world tabletop --seed 7 --say x"),
+    ],
+)
+def test_the_command_that_repeats_a_run_names_what_it_was_given(arguments: dict[str, str], command: str) -> None:
+    given = {"model": demo.MODEL, "world": "tabletop", "say": None} | arguments
+    assert demo._repeated(Namespace(**given), 7) == command
 
 
 def test_a_sentence_is_judged_as_the_task_that_it_means(

@@ -4,9 +4,11 @@ The ten tasks share one scene: one environment serves all of them, and a task is
 perturbed suite each task has a scene of its own, of which one at a time is there.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ class Benchmark:
 
     def __init__(self, suite: str = SUITE) -> None:
         benchmarks, self._environment, self._bddl, folder = _packages()
-        self._suite = benchmarks.get_benchmark(suite)()
+        self._suite = _suite(benchmarks, suite)
         tasks = [self._suite.get_task(i) for i in range(self._suite.get_num_tasks())]
         self.names = [str(task.name) for task in tasks]
         self._files = {name: _file(folder, task) for name, task in zip(self.names, tasks, strict=True)}
@@ -84,7 +86,7 @@ def own_random(seed: int) -> Iterator[None]:
 def sentences(suite: str) -> dict[str, str]:
     """What a suite says of each of its tasks, by their names; no environment is made."""
     benchmarks, _, bddl, folder = _packages()
-    tasks = benchmarks.get_benchmark(suite)()
+    tasks = _suite(benchmarks, suite)
     files = {str(task.name): _file(folder, task) for task in map(tasks.get_task, range(tasks.get_num_tasks()))}
     said = {name: bddl.robosuite_parse_problem(str(file))["language_instruction"] for name, file in files.items()}
     return {name: text if isinstance(text, str) else " ".join(text) for name, text in said.items()}
@@ -92,6 +94,7 @@ def sentences(suite: str) -> dict[str, str]:
 
 def _packages() -> tuple[Any, Any, Any, Path]:
     """The suites, the environment's class, the parser of its problems, and the folder of these."""
+    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)  # it warns of settings that nothing here needs
     try:
         import robosuite  # noqa: F401  only here: the benchmark has an environment of its own
         from libero.libero import benchmark, get_libero_path
@@ -103,6 +106,11 @@ def _packages() -> tuple[Any, Any, Any, Path]:
             f"environment of its own with `{INSTALL}`, and use .venv-libero/bin/python"
         ) from None
     return benchmark, ControlEnv, bddl_utils, Path(get_libero_path("bddl_files"))
+
+
+def _suite(benchmarks: Any, name: str) -> Any:
+    with redirect_stdout(StringIO()):  # it prints the order of its tasks
+        return benchmarks.get_benchmark(name)()
 
 
 def _file(folder: Path, task: Any) -> Path:
