@@ -99,8 +99,6 @@ def _arguments() -> argparse.Namespace:
     if len(kinds) > 1:
         raise InputError(f"{' and '.join(f'--{name}' for name in kinds)} are two evaluations: give one of them")
     kind = kinds[0]
-    if kind != "eval" and args.model.startswith(SCHEMES):
-        raise InputError(f"--{kind} looks into the policy, and {args.model} is served elsewhere; give a model folder")
     if args.ray and (args.robots > 1 or args.model.startswith(SCHEMES)):
         raise InputError(
             f"--ray {args.ray}: neither --robots nor a served policy is for a cluster; leave one of them out"
@@ -120,8 +118,7 @@ def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     held_out = max(1, args.episodes // 4)
     chains = args.chains if load(args.world).one_scene else 0
     settings = common_settings(args) | {"held_out": held_out, "chains": chains, "tasks": tasks}
-    more = {"mapping": args.mapping} if args.mapping else {}
-    more |= {"provider": args.provider} if args.provider != "cpu" else {}
+    more = {"provider": args.provider} if args.provider != "cpu" else {}
     settings |= more
     options = ("world", "episodes", "chains", "seed", "tasks", "out", *more)
     made = {"command": command(args, *options)}

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from policy.errors import InputError
 from policy.running.models import find_model
 from policy.running.remote import RemoteSession, open_session
+from policy.running.session import Session
 from sim.cluster import cluster
 from sim.evaluation_films import film_missing
 from sim.evaluation_page.curve_files import CurveFiles
@@ -29,19 +30,24 @@ Record = dict[str, Any]
 
 def common_settings(args: argparse.Namespace) -> Record:
     """What decides the records of any evaluation; `InputError`, before it writes, for a model that cannot run."""
-    session = open_session(args.model, 1, "cpu", load(args.world).contract(), args.mapping)
-    session.close()
-    return {
-        "policy": args.model,
-        "world": args.world,
-        "sha256": session.fingerprint if isinstance(session, RemoteSession) else fingerprint(find_model(args.model)),
-        "seed": args.seed,
-        "episodes": args.episodes,
-    }
+    with closing(opened(args.model, args)) as session:
+        return {
+            "policy": args.model,
+            "world": args.world,
+            "sha256": identity(args.model, session),
+            "seed": args.seed,
+            "episodes": args.episodes,
+        } | ({"mapping": args.mapping} if args.mapping else {})
+
+
+def opened(model: str, args: argparse.Namespace) -> Session:
+    """A policy, to look at what it is; `InputError` for one that cannot run."""
+    return open_session(model, 1, "cpu", load(args.world).contract(), args.mapping if model == args.model else None)
 
 
 def command(args: argparse.Namespace, *options: str) -> str:
     """The command that makes a report again, with every default written out."""
+    options += ("mapping",) if args.mapping else ()
     given = {option: getattr(args, option.replace("-", "_")) for option in options}
     words = [word for option, value in given.items() for word in (f"--{option}", str(value))]
     return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
@@ -100,6 +106,11 @@ def play_all(
             done[identity(record)] = record
             progress.update()
     return [done[name] for name in names]
+
+
+def identity(model: str, session: Session) -> str:
+    """SHA-256 of a model folder's graph, or of what a policy server says of itself."""
+    return session.fingerprint if isinstance(session, RemoteSession) else fingerprint(find_model(model))
 
 
 def fingerprint(model: Path) -> str:

@@ -4,7 +4,8 @@ Workers that are threads of one process share its policy: what they infer at the
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -42,34 +43,47 @@ def open_policy(world: str, model: str, threads: int, mapping: str | None = None
 
 @lru_cache(1)
 def _session(world: str, model: str, threads: int, mapping: str | None, provider: str) -> Session:
+    return policy_of(world, model, threads, mapping, provider)
+
+
+def policy_of(world: str, model: str, threads: int, mapping: str | None, provider: str = "cpu") -> Session:
+    """A policy for workers of an evaluation."""
     session = open_session(model, threads, provider, load(world).contract(), mapping, PATIENCE)
     if not isinstance(session, RemoteSession):
         session.batching.window_s = None  # robots wait for each other: meanwhile their clocks stand
     return session
 
 
-def play_job(job: EpisodeJob) -> Record:
-    """Play a job; its record. `InputError` where a served policy does not answer: its episode is no failure."""
+@contextmanager
+def answered() -> Iterator[None]:
+    """`InputError` where a served policy does not answer: its episode is no failure."""
     try:
-        return play(job, _here.world, _here.session)
+        yield
     except PolicyServerError as error:
         raise InputError(f"{error}; what was played is kept: start the server and give the command again") from None
 
 
+def play_job(job: EpisodeJob) -> Record:
+    """Play a job; its record."""
+    with answered():
+        return play(job, _here.world, _here.session)
+
+
 def play_words(job: words.WordsJob) -> Record:
     """Play one sentence; its record."""
-    return words.play(job, _here.world, _here.session)
+    with answered():
+        return words.play(job, _here.world, _here.session)
 
 
 def film_job(job: EpisodeJob, path: Path) -> None:
     """Play a job again from its seed and film it."""
-    with Video(path, RATE // STEPS) as film:
+    with answered(), Video(path, RATE // STEPS) as film:
         play(job, _here.world, _here.session, _filming(film))
 
 
 def film_words(job: words.WordsJob, path: Path) -> None:
     """Play one sentence again and film what is done."""
-    with Video(path, RATE // STEPS) as film:
+    with answered(), Video(path, RATE // STEPS) as film:
         words.play(job, _here.world, _here.session, _filming(film))
 
 

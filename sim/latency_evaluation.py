@@ -3,6 +3,7 @@
 import argparse
 import html
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.running.schedule import STRATEGIES, choose
-from policy.running.session import Session
 from policy.spec import Spec
 from sim.charts import curves
 from sim.evaluation_jobs import EpisodeJob
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record, Section, View
-from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.evaluation_run import command, common_settings, opened, run_evaluation
 from sim.evaluation_worker import film_job, play_job, prepare
 from sim.plain_report import rate_cell, silence
 from sim.success_rate import success_rate
@@ -31,7 +31,9 @@ OPTIONS = ("latency-ms", "schedule", "world", "episodes", "seed", "tasks", "out"
 def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     """Play what is not yet played, write report, films and page."""
     args.latency_ms, args.schedule = args.latency_ms or LATENCIES, args.schedule or "all"
-    common, spec = common_settings(args), Session(args.model, 1, "cpu").spec
+    common = common_settings(args)
+    with closing(opened(args.model, args)) as session:
+        spec = session.spec
     latencies, schedules = _latencies(args.latency_ms), _schedules(args.schedule, spec)
     out, made = Path(args.out), {"command": command(args, *OPTIONS)}
     settings = common | {"latencies_ms": latencies, "schedules": schedules, "tasks": tasks}

@@ -1,6 +1,5 @@
 """A policy over a real socket: ours served to ourselves, and what servers of others may do wrong."""
 
-import os
 import re
 import signal
 import subprocess
@@ -18,10 +17,12 @@ import pytest
 from policy.errors import InputError
 from policy.robot.contract import Contract, load
 from policy.running import wire
+from policy.running.loop import InferenceLoop
 from policy.running.policy_client import LARGEST, PolicyClient, PolicyServerError
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from policy.running.tracker import Tracker
+from policy.spec import Frame
 from tests.policy_servers import MAPPING, Serving, deaf, moving, ours, stub
 from tests.tiny import TAUGHT, frame, write_model
 
@@ -108,6 +109,43 @@ def test_an_instruction_that_the_served_policy_does_not_know(served: Serving, co
             tracker.infer(frame(tracker.session.spec))
     tracker.instruct(TAUGHT[0])
     assert tracker.infer(frame(tracker.session.spec)).actions.shape == (16, 8)
+
+
+def test_a_loop_refuses_what_the_served_policy_does_not_know(
+    folder: Path, served: Serving, contract: Contract, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the policy itself does: the arm is held, nothing is asked again, and "continue" resumes what was left."""
+    spec, told = Session(folder, 1, "cpu").spec, []
+    for session in (Session(folder, 1, "cpu"), RemoteSession(served.url, contract, timeout_s=PATIENT)):
+        seen = frame(spec)
+        loop = InferenceLoop(session, lambda seen=seen: seen)
+
+        def work(loop: InferenceLoop, seen: Frame, steps: int) -> None:
+            for _ in range(steps):
+                seen.stamp += spec.dt_ns
+                while (todo := loop.begin(seen.stamp)) is not None:
+                    error = None
+                    try:
+                        todo.run()
+                    except InputError as raised:
+                        error = raised
+                    loop.finish(todo, seen.stamp, 0.0, error)
+
+        loop.instruct(TAUGHT[0], seen.stamp)
+        work(loop, seen, 20)
+        assert loop.text == TAUGHT[0] and not loop.reason
+        loop.instruct("make coffee", seen.stamp)
+        work(loop, seen, 20)
+        told.append(
+            (loop.text, loop.pending, loop.reason, loop.tracker.unfinished, len(loop.set_points(seen.stamp)[0]))
+        )
+        loop.instruct("continue", seen.stamp)
+        work(loop, seen, 1)
+        assert loop.text == loop.served == TAUGHT[0] and not loop.reason
+    assert told[0] == told[1]
+    assert told[0][:2] == ("", False) and "'make coffee'" in told[0][2] and told[0][3:] == (TAUGHT[0], 0)
+    asked = [record.getMessage() for record in caplog.records if record.name == "midstream.serve"]
+    assert sum("make coffee" in message for message in asked) == 1, asked
 
 
 def test_what_a_client_of_others_sends(served: Serving, folder: Path) -> None:
@@ -336,26 +374,3 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path, contract: Cont
     finally:
         process.kill()
         process.communicate()
-
-
-def test_an_evaluation_of_a_served_policy_is_that_of_the_policy(folder: Path, served: Serving, tmp_path: Path) -> None:
-    """Episode for episode; and one whose server is gone ends with a sentence, and is no failure of the policy."""
-
-    def evaluate(model: str, out: str, *more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sim.evaluate", model, "--out", str(tmp_path / out), "--processes", "1"]
-        command += ["--tasks", "lamp_on", "--episodes", "1", "--chains", "0", "--films", "0", *more]
-        return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-
-    for model, out in ((str(folder), "here"), (served.url, "there")):
-        done = evaluate(model, out)
-        assert done.returncode == 0, done.stderr
-    here, there = ((tmp_path / out / "episodes.jsonl").read_text().splitlines() for out in ("here", "there"))
-    assert sorted(here) == sorted(there) and len(here) == 4
-    looks_inside = evaluate(served.url, "words", "--words", "all")
-    assert looks_inside.returncode == 2 and "is served elsewhere; give a model folder" in looks_inside.stderr
-    served.stop()
-    gone = evaluate(served.url, "gone")
-    assert gone.returncode == 2 and "Connection refused" in gone.stderr and not (tmp_path / "gone").exists()
-    served.start()

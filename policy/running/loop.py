@@ -238,11 +238,14 @@ class InferenceLoop:
         if isinstance(work, Embedding):
             if work is self._asked:
                 self._accept(work, now, error)
-        elif error is not None:
+        elif error is not None and not isinstance(error, InputError):
             self._fail(error, now)
         elif self._asked or work.instruction != self.tracker.instruction:  # another instruction came, or a reset
             self.outdated += 1
             self._wanted = True
+        elif error is not None:  # a policy server, which alone knows what it was taught, refuses the instruction
+            self.tracker.refuse()
+            self._come_to_rest(str(error), now)
         else:
             self._take_chunk(work, max(now, work.frame.stamp), took_s)
 
@@ -281,6 +284,10 @@ class InferenceLoop:
     def _withdraw(self, reason: str, now: int) -> None:
         """No instruction is in force any more; the arm comes to rest and `reason` says why."""
         self.tracker.withdraw()
+        self._come_to_rest(reason, now)
+
+    def _come_to_rest(self, reason: str, now: int) -> None:
+        """Nothing is asked for any more, for a reason."""
         self._rest(reason, now)
         self._asked, self._words, self._answering, self._wanted = None, "", None, False
         self.reason = reason

@@ -72,6 +72,11 @@ class Memory:
         self._supersede("")
         self.text = ""
 
+    def refuse(self) -> None:
+        """The instruction in force is none; what it superseded stays unfinished."""
+        self._rest = self._free_since = self._done_since = None
+        self.text = ""
+
     def inputs(self, state: np.ndarray) -> dict[str, np.ndarray]:
         """What a switching policy reads beside the observation, state (S,), and the instruction; B = 1."""
         assert self._previous is not None, "an instruction is in force"
@@ -216,6 +221,11 @@ class Tracker:
         """No instruction is in force any more."""
         self.instruction += 1
         self._memory.withdraw()
+
+    def refuse(self) -> None:
+        """The policy does not know the instruction that was accepted: none is in force, nothing else has changed."""
+        self.instruction += 1
+        self._memory.refuse()
 
     def inputs(self, frame: Frame, committed: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """What the graph reads for a frame, B = 1; `InputError` for one that does not fit and without instruction.

@@ -1,17 +1,17 @@
 """`python -m sim.evaluate <model> --switch early,mid,late`: a policy whose instruction changes mid-execution."""
 
 import argparse
-import shlex
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from policy.errors import InputError, unknown
-from policy.running.models import find_model
 from policy.running.session import Session
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record
-from sim.evaluation_run import fingerprint, run_evaluation
+from sim.evaluation_run import command, common_settings, identity, opened, run_evaluation
+from sim.evaluation_worker import answered, policy_of
 from sim.switch_evaluation.methods import BASELINES
 from sim.switch_evaluation.refusals import refusal_rates
 from sim.switch_evaluation.switch_episode import play
@@ -30,7 +30,9 @@ def add_arguments(parser: "argparse._ArgumentGroup") -> None:
     """The options of a switch evaluation."""
     parser.add_argument("--switch", help=f"when the instruction changes: some of {','.join(PHASES)}")
     parser.add_argument("--pairs", default="all", help="all, or how many ordered pairs of tasks, drawn by the seed")
-    parser.add_argument("--baseline", help="folder of a policy without switching, on which keep, flush and retreat run")
+    parser.add_argument(
+        "--baseline", help="a policy without switching, folder or ws://host:port, on which keep, flush and retreat run"
+    )
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -39,33 +41,24 @@ def evaluate(args: argparse.Namespace) -> None:
     tasks = load(args.world).tasks
     phases, out = _phases(args.switch), Path(args.out)
     _pairs(args.pairs, len(tasks))
-    settings = {
-        "policy": args.model,
-        "world": args.world,
-        "sha256": None,
+    settings = common_settings(args) | {
         "baseline": args.baseline,
         "baseline_sha256": None,
-        "seed": args.seed,
-        "episodes": args.episodes,
         "phases": phases,
         "pairs": args.pairs,
     }
     refusals = {}
-    for name, key, model in (("ours", "sha256", args.model), ("baseline", "baseline_sha256", args.baseline)):
+    for name, model in (("ours", args.model), ("baseline", args.baseline)):
         if model:  # a model that cannot run is an error before anything is written
-            refusals[name] = refusal_rates(Session(model, 1, "cpu"), tasks)
-            settings[key] = fingerprint(find_model(model))
-    made = {"command": _command(args)}
+            with closing(opened(model, args)) as session:
+                refusals[name] = refusal_rates(session, tasks)
+                if name == "baseline":
+                    settings["baseline_sha256"] = identity(model, session)
+    options = ("world", "switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
+    made = {"command": command(args, *options)}
     report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records, refusals) | made)
     rates = ", ".join(f"{phase} {r['rate']:.1%}" for phase, r in report["switch"].items())
     print(f"success of B: {rates}; report {out / 'report.json'}; page {out / 'index.html'}")
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command that makes this report again, with every default written out."""
-    options = ("world", "switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
-    words = [word for name in options for word in (f"--{name}", str(getattr(args, name)))]
-    return shlex.join(["python", "-m", "sim.evaluate", args.model, *words])
 
 
 def _phases(text: str) -> list[str]:
@@ -117,15 +110,15 @@ def _row(record: Record) -> Row | None:
 
 
 def _prepare(settings: Record, threads: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
-    return _open, (settings["world"], settings["policy"], settings["baseline"], threads)
+    return _open, (settings["world"], settings["policy"], settings["baseline"], threads, settings.get("mapping"))
 
 
-def _open(world: str, model: str, baseline: str | None, threads: int) -> None:
+def _open(world: str, model: str, baseline: str | None, threads: int, mapping: str | None) -> None:
     """In a worker: load world and policies once."""
     global _world, _sessions
-    _world, _sessions = load(world)(), {True: Session(model, threads, "cpu")}
+    _world, _sessions = load(world)(), {True: policy_of(world, model, threads, mapping)}
     if baseline:
-        _sessions[False] = Session(baseline, threads, "cpu")
+        _sessions[False] = policy_of(world, baseline, threads, None)
 
 
 def _session(method: str) -> Session:
@@ -133,11 +126,13 @@ def _session(method: str) -> Session:
 
 
 def _play(job: SwitchJob) -> Record:
-    return play(job, _world, _session(job.method))
+    with answered():
+        return play(job, _world, _session(job.method))
 
 
 def _film(job: SwitchJob, path: Path) -> None:
-    film(job, _world, _sessions, path)
+    with answered():
+        film(job, _world, _sessions, path)
 
 
 KIND = Kind(_jobs, ("method", "run", "seed"), _play, _row, view, markdown, _prepare, _film)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from policy.errors import InputError
+from policy.running.remote import RemoteSession
 from policy.running.session import Session
 from sim.success_rate import success_rate
 from sim.worlds.interface import Task
@@ -33,7 +34,12 @@ UNKNOWN = (
 
 
 def refusal_rates(session: Session, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """The rates at which unknown sentences and held-out phrasings of the tasks are refused, and the wrong decisions."""
+    """The rates at which unknown sentences and held-out phrasings of the tasks are refused, and the wrong decisions.
+
+    None of a policy server, which is asked with a frame alone.
+    """
+    if isinstance(session, RemoteSession):
+        return {"unknown_refused": None, "reworded_refused": None}
     reworded = [phrasing for task in tasks.values() for phrasing in task.reworded]
     unknown, known = ({text: _refuses(session, text) for text in texts} for texts in (UNKNOWN, reworded))
     return {

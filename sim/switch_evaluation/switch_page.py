@@ -66,12 +66,9 @@ def view(report: Section) -> View:
         ("resumed", f"{report['resume']['rate']:.1%}", f"of {report['resume']['episodes']} unfinished A"),
         ("reaction", _number(report["reaction_s"]["p50"], " s"), "median, 100 ms of it inference"),
         ("false switches", f"{report['false_switch']['rate']:.1%}", "the same instruction reworded"),
-        (
-            "unknown refused",
-            f"{report['unknown_refused']['rate']:.0%}",
-            f"of {report['unknown_refused']['episodes']} sentences",
-        ),
     ]
+    if unknown := report["unknown_refused"]:
+        figures.append(("unknown refused", f"{unknown['rate']:.0%}", f"of {unknown['episodes']} sentences"))
     chart = bars(
         [
             (f"{phase}: {name}", section["switch"][phase], "task" if name == "ours" else "start")
@@ -146,8 +143,8 @@ def _at(section: Section, path: tuple[str, ...]) -> Any:
     return section
 
 
-def _share(r: Section) -> str:
-    if not r["episodes"]:
+def _share(r: Section | None) -> str:
+    if not r or not r["episodes"]:
         return "–"
     return f"{r['rate']:.1%} of {r['episodes']} ({r['low']:.0%} to {r['high']:.0%})"
 
