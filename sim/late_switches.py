@@ -19,7 +19,7 @@ from sim.switch_candidates import LATE_STEPS, LEAD_IN
 from sim.switch_replay import Rejected
 from sim.worlds.interface import World
 
-PROBABILITY = 0.3  # that a pair of which no late switch could be replayed is tried
+PROBABILITY = 0.3  # that a pair of which no late switch could be replayed is tried, however many there are
 
 
 def keep_by_experts(

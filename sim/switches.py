@@ -7,8 +7,9 @@ or after its contact, and task B follows. Opposites, like opening and closing th
 begins where the other one ends: B is then taken from a layout in which the object lay at first as A has it at the
 switch. Each candidate is replayed in the simulator and kept, as a bag with both instructions, only if it works: B
 succeeds and was not done before, A's object is back in its place, nothing is dropped. Half are disturbed on the way
-from A to B, below the command, so that the policy learns to recover. Some late ones that cannot be replayed, as A has
-moved what B takes, are done by the experts of both (sim.late_switches). The same command continues where it stopped.
+from A to B, below the command, so that the policy learns to recover. Late ones that cannot be replayed, as A has
+moved what B takes, are done by the experts of both (sim.late_switches): three in ten, and more until a layout has as
+many late ones as mid ones. The same command continues where it stopped.
 """
 
 import argparse
@@ -70,17 +71,23 @@ def make(job: LayoutJob) -> Counter[str]:
     shown = {task: read_demonstration(bag, contract) for task, bag in job.shown}
     rng, counts = np.random.default_rng([job.seed, 4]), Counter[str]()
     stitcher = SwitchStitcher(contract, world.lag, job.shared_grasp)
+    kept, without_late = Counter[str](), list[tuple[float, str, tuple[str, str]]]()
     for a, b, other_at in _pairs(job, shown, world, contract):
-        pair, late = f"{a}_to_{b}_{job.seed:06d}", False
+        pair, before = f"{a}_to_{b}_{job.seed:06d}", kept["late"]
         for name, candidate in candidates((a, b), shown[a], other_at, stitcher, rng):
             phase = name.rstrip("0123456789")
             outcome = keep(world, contract, job.out / f"{pair}_{name}", phase, job.seed, candidate, job.varied)
             counts[f"{phase}: {outcome}"] += 1
-            late |= (phase, outcome) == ("late", "kept")
-        if not late and np.random.default_rng([job.seed, crc32(pair.encode())]).random() < PROBABILITY:
+            kept[phase] += outcome == "kept"
+        if kept["late"] == before:
+            drawn = np.random.default_rng([job.seed, crc32(pair.encode())]).random()
+            without_late.append((drawn, pair, (a, b)))
+    for drawn, pair, (a, b) in sorted(without_late):
+        if drawn < PROBABILITY or kept["late"] < kept["mid"]:
             bag = job.out / f"{pair}_late_experts"
             outcome = keep_by_experts(world, contract, bag, (a, b), job.seed, shown[a].bag, job.varied)
             counts[f"late: {outcome}"] += 1
+            kept["late"] += outcome == "kept by experts"
     return counts
 
 

@@ -325,6 +325,29 @@ def test_where_no_layout_has_the_object_in_the_same_place_the_experts_do_the_opp
     assert [bag.name for bag in find_bags(tmp_path)] == [f"lamp_on_to_lamp_off_{seed:06d}_late_experts"]
 
 
+def test_the_experts_do_late_switches_until_there_are_as_many_as_mid_ones(
+    lamps: dict[str, tuple[str, int, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is replayed and performed is told here: of four pairs three can be replayed mid-way, none late."""
+    (a, seed, bag), performed = lamps["on"], list[tuple[str, str]]()
+    pairs = [(a, b, None) for b in ("put_red", "put_blue", "open_drawer", "lamp_off")]
+
+    def keep(world: Tabletop, contract: object, out: Path, phase: str, *_: object) -> str:
+        return "kept" if phase == "mid" and "lamp_off" not in out.name else "B failed"
+
+    def perform(world: Tabletop, contract: object, out: Path, pair: tuple[str, str], *_: object) -> str:
+        performed.append(pair)
+        return "B failed" if len(performed) == 1 else "kept by experts"
+
+    monkeypatch.setattr(switches, "PROBABILITY", 0.0)
+    monkeypatch.setattr(switches, "_pairs", lambda *_: pairs)
+    monkeypatch.setattr(switches, "candidates", lambda *_: [("mid0", None), ("late0", None)])
+    monkeypatch.setattr(switches, "keep", keep)
+    monkeypatch.setattr(switches, "keep_by_experts", perform)
+    counts = switches.make(LayoutJob(seed, ((a, bag),), (), tmp_path, True))
+    assert counts["mid: kept"] == counts["late: kept by experts"] == 3 and len(set(performed)) == 4
+
+
 def test_without_a_shared_layout_the_error_says_what_to_record(tmp_path: Path) -> None:
     pretend(tmp_path, "a", task="put_red", seed="7", start="home", pushed="False")
     with pytest.raises(InputError, match=r"no layout .*`python -m sim\.record"):
