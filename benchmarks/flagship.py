@@ -2,9 +2,9 @@
 
     python -m benchmarks.flagship --data data/flagship --out out/flagship
 
-Stop it at any time: the same command goes on where it stopped. `plain` is the policy that the baselines drive; it
-learns from the demonstrations alone, with the same budget. Evaluation seeds from 2,000,000 on are used here and nowhere
-else.
+Stop it at any time: the same command goes on where it stopped. `plain` is the policy that the baselines drive: the same
+network, words and budget, without what only switches teach; it learns from the demonstrations alone.
+Evaluation seeds from 2,000,000 on are used here and nowhere else.
 
     demonstrations ------------> plain ----+
           |                                +--> evaluations --> card
@@ -18,8 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.steps import Step, run_until
+from policy import strict_yaml
 from policy.errors import exit_code
+from policy.learning.recipe import path_of
 
 PRECISE = ("stack_red_on_blue", "stack_blue_on_red", "lamp_on")  # a centimetre beside it is a failure
 SEED = 2_000_000
@@ -34,7 +38,7 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
     precise = ["sim.record", "--tasks", ",".join(PRECISE), "--episodes", args.precise, "--out", demos]
     yield Step("record precise tasks", precise)
     yield Step("switches", ["sim.switches", demos, "--out", switches])
-    for name, recipe, bags in (("plain", "chunk", demos), ("policy", args.recipe, args.data)):
+    for name, recipe, bags in (("plain", out / "plain.yaml", demos), ("policy", args.recipe, args.data)):
         run, begun_with = out / f"run_{name}", tuple[Any, ...]()
         for leg, samples in {"train": args.samples, "finish": args.finish}.items():
             training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", samples, "--out", run]
@@ -49,6 +53,16 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
         reports.append(folder / "report.json")
     card = ["policy.export", out / "run_policy_finish", "--out", out / "model", "--report", reports[0], reports[1]]
     yield Step("card", card, out / "model" / "policy.onnx")
+
+
+def plain_of(recipe: str) -> dict[str, Any]:
+    """A recipe without execution state, previous instruction and committed set-points."""
+    raw: dict[str, Any] = strict_yaml.read(path_of(recipe))
+    encoders = {k: v for k, v in raw["encoders"].items() if k not in ("execution_state", "committed")}
+    if "words" in encoders:
+        encoders["words"] = {k: v for k, v in encoders["words"].items() if k != "previous"}
+    objectives = {k: v for k, v in raw["objectives"].items() if k != "execution_estimate"}
+    return raw | {"encoders": encoders, "objectives": objectives}
 
 
 def evaluations(episodes: int, plain: Path) -> dict[str, list[Any]]:
@@ -82,6 +96,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of a training")
     parser.add_argument("--until", default="", help="stop after this step, such as switches or train plain")
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "plain.yaml").write_text(yaml.safe_dump(plain_of(args.recipe), sort_keys=False))
     run_until(list(steps(args)), args.until)
 
 

@@ -29,7 +29,7 @@ WORLD = ["--world", "libero_goal"]
 SEED = 2_000_000  # a multiple of 50: each of the official states once
 BASE = sequence.BASE | {  # a small network for pictures: one scene that looks always the same
     "width": 192,
-    "training": sequence.BASE["training"] | {"learning_rate": 6.0e-4},
+    "training": sequence.BASE["training"] | {"learning_rate": 6.0e-4, "batch_size": 64},
 }
 
 

@@ -55,3 +55,18 @@ def test_its_recipes_are_complete(name: str) -> None:
     read = recipe.parse(libero.recipes()[name])
     assert ("execution_state" in read.encoders) == (name == "policy")
     Policy.describe(read, load("libero_goal").spec)
+
+
+@pytest.mark.parametrize("name", ["switch", "sequence"])
+def test_the_plain_policy_of_the_flagship_differs_in_what_switches_teach_alone(name: str) -> None:
+    whole, plain = recipe.load(name), recipe.parse(flagship.plain_of(name))
+    assert set(whole.encoders) - set(plain.encoders) <= {"execution_state", "committed"}
+    assert set(whole.objectives) - set(plain.objectives) == {"execution_estimate"}
+    assert (plain.width, plain.mixer, plain.head, plain.training) == (
+        whole.width,
+        whole.mixer,
+        whole.head,
+        whole.training,
+    )
+    spec = Policy.describe(plain, load("tabletop").spec)
+    assert not spec.switches and not any("previous" in read for read in spec.reads)

@@ -107,6 +107,12 @@ def names() -> list[str]:
 
 def load(path_or_name: str | Path) -> Recipe:
     """Read a recipe from a YAML file, or by the name of one in policy/recipes."""
+    path = path_of(path_or_name)
+    return parse(strict_yaml.read(path), str(path))
+
+
+def path_of(path_or_name: str | Path) -> Path:
+    """The file of a recipe; `InputError` where there is none."""
     path = Path(path_or_name)
     if path.suffix not in (".yaml", ".yml"):
         path = FOLDER / f"{path_or_name}.yaml"
@@ -114,7 +120,7 @@ def load(path_or_name: str | Path) -> Recipe:
             raise unknown("recipe", str(path_or_name), names())
     if not path.is_file():
         raise InputError(f"no recipe at {path}; give a YAML file or a name in policy/recipes")
-    return parse(strict_yaml.read(path), str(path))
+    return path
 
 
 def parse(raw: Any, where: str = "recipe") -> Recipe:
