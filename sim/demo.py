@@ -104,7 +104,8 @@ def main() -> None:
     console, out = Console(highlight=False), args.out
     session, world = Session(args.model, threads=2), kind()
     taught = session.tasks or kind.tasks
-    console.print(f"midstream: {args.model} on {session.provider}, {len(session.spec.cameras)} cameras, {len(taught)} tasks")
+    seen = f"{len(session.spec.cameras)} cameras"
+    console.print(f"midstream: {args.model} on {session.provider}, {seen}, {len(taught)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
     if args.say is None:
         seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, session.tasks)))
