@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from policy.errors import InputError
+from policy.learning import exported_weights
 from policy.learning.model import Policy
 from policy.running import reference
 from policy.running.reference import Reference
@@ -50,6 +51,7 @@ def write_graph(policy: Policy, path: Path) -> None:
         item.ClearField("metadata_props")
         item.ClearField("doc_string")
     del model.metadata_props[:]
+    exported_weights.name_twins(model, policy.state_dict())
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
