@@ -9,9 +9,10 @@ import numpy as np
 from console.committed import Committed
 from console.jog import Jog
 from policy.errors import InputError
-from policy.running.loop import KEPT, Inference, Work
+from policy.running.loop import KEPT
 from policy.running.plan import Plan
 from policy.running.session import Session
+from policy.running.work import Inference, Work
 from sim.disturbance import LASTING, SHOVE
 from sim.rollout import SimulatedLoop
 from sim.worlds.interface import World

@@ -8,6 +8,10 @@ class InputError(Exception):
     """Input that cannot be used: the message says what arrived, what was expected and what to do."""
 
 
+class Refused(InputError):
+    """A policy that is served elsewhere does not know the instruction."""
+
+
 def exit_code(main: Callable[[], None]) -> int:
     """Run a command's `main`: 0 when it returns; one line on stderr and 2 for an `InputError`, 130 for Ctrl-C."""
     try:

@@ -133,8 +133,12 @@ def stamp(ns: int) -> Time:
 
 
 def source_time(info: Mapping[str, Any]) -> int:
-    """When a message was published [ns, of the wall clock], of what rclpy knows of it."""
-    return info.get("source_timestamp") or time_ns()
+    """When a message was published [ns, of the wall clock], of what rclpy knows of it.
+
+    At the latest now: by the clock of another machine, which is ahead, it would be newer than what comes after it.
+    """
+    now = time_ns()
+    return min(info.get("source_timestamp") or now, now)
 
 
 def image(pixels: np.ndarray, ns: int, frame: str) -> Image:

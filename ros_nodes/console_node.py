@@ -13,6 +13,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import String
@@ -26,6 +27,7 @@ from policy.errors import InputError
 from policy.robot import contract as contracts
 from policy.running.known_instructions import KnownInstructions
 from policy.running.models import find_model
+from policy.running.policy_client import SCHEMES
 from policy.spec import Spec
 from ros_nodes import bridge
 from ros_nodes.bridge import COMMAND, LATCHED, OPERATOR_COMMAND, STEADY
@@ -131,6 +133,8 @@ class ConsoleNode(Node):
     def _move(self, joint: str, share: float) -> str:
         if self._jog is None:
             raise InputError("the policy is in control, or another page: take over first")
+        if self._robot.stopped:
+            raise InputError(f"{self._robot.stopped}: reset it first")
         self._jog.move(joint, share, monotonic())
         if self._operator is None:
             in_executor(self, self._begin_to_drive)
@@ -172,13 +176,16 @@ class ConsoleNode(Node):
         jog, operator = self._jog, self._operator
         if jog is None or operator is None:
             return
+        if self._robot.held and (measured := self._robot.known()) is not None:
+            # What a person wanted before the arm was held is not done when it goes on; a hand keeps its hold.
+            jog.begin(np.where(self._contract.grippers, jog.target, measured))
         now = int(self.get_clock().now().nanoseconds)
         operator.publish(bridge.driven(self._contract.spec, now, jog.advance(steady, EVERY)))
 
 
 def _taught(model: str) -> list[tuple[str, str]]:
     """What a policy was taught; nothing for one that does not know."""
-    if not model:
+    if not model or model.startswith(SCHEMES):
         return []
     folder = find_model(model)
     spec = Spec.load(folder / "spec.json")

@@ -90,6 +90,23 @@ class ConsoleRobot:
         """Whether a person is in control."""
         return self._safety.get("in control") == "a person"
 
+    @property
+    def stopped(self) -> str:
+        """Why the arm is stopped until it is reset, "" if it is not."""
+        return self._safety.get("stopped", "")
+
+    @property
+    def held(self) -> bool:
+        """Whether safety_node lets nothing pass."""
+        return bool(self._safety.get("holding"))
+
+    def known(self) -> np.ndarray | None:
+        """As `measured`; None before all of the state is known."""
+        try:
+            return self.measured()
+        except InputError:
+            return None
+
     def measured(self) -> np.ndarray:
         """Where each action is measured (A,); 0 of a velocity. `InputError` before all of the state is known."""
         places = self._contract.measured
@@ -102,7 +119,7 @@ class ConsoleRobot:
         """What the robot does now."""
         now, policy, watched = self._now(), self._policy, self._feed.watched
         holding = policy.get("holding", "") or ("" if self.there else "nothing heard of policy_node yet")
-        stopped, refused = self._safety.get("stopped", ""), self._refused()
+        stopped, refused = self.stopped, self._refused()
         idle = holding.startswith((NO_INSTRUCTION, STOPPED))
         places = self._contract.measured
         return State(
@@ -149,7 +166,7 @@ class ConsoleRobot:
     def _refused(self) -> str:
         """A refusal names the instruction that it refuses, and stays until there is another status."""
         text, holding = self._policy_text, self._policy.get("holding", "")
-        if not self.asked:
+        if not self.asked or holding.startswith(STOPPED):
             return ""
         if (
             text

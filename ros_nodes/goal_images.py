@@ -12,6 +12,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.decode import image_decoder
+from policy.robot.instructions import stops
 from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.spec import Spec
 
@@ -35,11 +36,14 @@ class GoalImages:
         except ValueError as error:
             self._unusable = f"goal_image of camera {camera!r}: {error}"
 
-    def conditions(self, return_to_go: float | None) -> Conditions:
+    def conditions(self, text: str, return_to_go: float | None) -> Conditions:
         """What goes with an instruction that is given now; its pictures are used up.
 
-        `InputError` while a picture cannot be used or one of a camera is missing.
+        Nothing goes with one that stops the arm. `InputError` while a picture cannot be used or one of a camera is
+        missing.
         """
+        if stops(text):
+            return NO_CONDITIONS
         if self._unusable:
             raise InputError(self._unusable)
         if self._images and (missing := sorted(set(self._decoders) - set(self._images))):

@@ -5,6 +5,8 @@ events         ^reset       ^activated
 obeyed     A                                C        B is older than the activation: give it again
 """
 
+from policy.robot.instructions import stops
+
 
 class InstructionGate:
     """Remembers source times [ns, of the wall clock]; with `obey_latched` only the order counts."""
@@ -15,7 +17,10 @@ class InstructionGate:
         self._closed, self._event = 0, ""  # until when, and what happened then
 
     def refuse(self, text: str, source: int) -> str:
-        """Why an instruction with this source time is not obeyed, "" if it is."""
+        """Why an instruction with this source time is not obeyed, "" if it is; to stop is obeyed always."""
+        if stops(text):
+            self._newest, self._text = max(source, self._newest), text
+            return ""
         if source < self._newest:
             return f"an instruction older than the newest is not obeyed: {text[:80]!r}"
         self._newest, self._text = source, text

@@ -243,7 +243,7 @@ class PolicyNode(AutostartNode):
         """Give the policy an instruction; why it is refused at once, "" if it is not."""
         assert self.live is not None and self._goals is not None
         try:
-            self.live.instruct(text, self._goals.conditions(bridge.number("return_to_go", self._return_to_go)))
+            self.live.instruct(text, self._goals.conditions(text, bridge.number("return_to_go", self._return_to_go)))
         except InputError as error:
             self.get_logger().warning(f"instruction refused: {error}")
             self._tell(refused=str(error))
@@ -301,7 +301,7 @@ class PolicyNode(AutostartNode):
 
     def _continue(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         unfinished = self.live.loop.tracker.unfinished if self.live is not None else ""
-        refused = self._ask(unfinished) if unfinished else "no instruction was left unfinished"
+        refused = self._ask("continue") if unfinished else "no instruction was left unfinished"
         response.success, response.message = not refused, refused or unfinished
         return response
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.robot.trajectory_controller import TrajectoryController
-from policy.running.loop import Embedding, InferenceLoop, Work
+from policy.running.loop import InferenceLoop
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
+from policy.running.work import Embedding, Work
 from sim.worlds.interface import Task, World
 
 Watch = Callable[[], None]

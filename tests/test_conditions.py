@@ -14,9 +14,10 @@ from policy.learning import recipe
 from policy.learning.batches import Batches
 from policy.robot.contract import load
 from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
-from policy.running.loop import Embedding, InferenceLoop
+from policy.running.loop import InferenceLoop
 from policy.running.session import Session
 from policy.running.tracker import Tracker
+from policy.running.work import Embedding, Inference
 from policy.spec import Frame
 from ros_nodes import bridge
 from ros_nodes.goal_images import GoalImages
@@ -129,19 +130,52 @@ def test_the_loop_takes_a_goal_without_a_sentence_and_a_new_goal_is_a_new_instru
         loop.instruct("", 0)
 
 
+def carry_out(loop: InferenceLoop) -> dict[str, np.ndarray]:
+    """What comes first is computed, and what the graph reads of the first frame after it."""
+    while work := loop.begin(0):
+        work.run()
+        loop.finish(work, 0, 0.0)
+        if isinstance(work, Inference):
+            return work.feed
+    raise AssertionError("nothing is inferred")
+
+
+def test_conditions_stay_with_their_instruction(model: Path) -> None:
+    """Continued, after a clock set back, and for what a sentence names after its first task."""
+    loop = InferenceLoop(Session(model), frame)
+    wanted = Conditions(goal(1), return_to_go=0.5)
+    loop.instruct("", 0, wanted)
+    given = carry_out(loop)
+    assert given["goal_present"] and not given["instruction_present"]
+    loop.instruct("stop", 0, Conditions({"front": np.zeros((4, 4, 3), np.uint8)}))  # whatever comes with it
+    assert not loop.text
+    for again in (lambda: loop.instruct("continue", 0), lambda: loop.clock_set_back(0)):
+        again()
+        read = carry_out(loop)
+        assert loop.text == GOAL_IMAGE and not loop.reason
+        assert all(np.array_equal(read[name], given[name]) for name in given if not name.startswith("noise"))
+    loop.instruct("open it, then close it", 0, Conditions(return_to_go=0.5))
+    carry_out(loop)
+    loop._following = [loop.session.embed("close it")]
+    loop._follow(0)
+    assert carry_out(loop)["return_to_go_present"] and loop.text == "close it"
+
+
 def test_latched_pictures_go_with_the_next_instruction_and_no_other(model: Path) -> None:
     contract, spec = load("tabletop"), Session(model).spec
     goals = GoalImages(contract, spec)
     assert set(goals.topics) == {"~/goal_image/front", "~/goal_image/wrist"}
-    assert goals.conditions(None) is NO_CONDITIONS
+    assert goals.conditions("open it", None) is NO_CONDITIONS
     goals.take("front", bridge.image(goal(7)["front"], 0, "front"))
     with pytest.raises(InputError, match="none of camera wrist"):
-        goals.conditions(None)
+        goals.conditions("open it", None)
+    assert goals.conditions("stop", None) is NO_CONDITIONS
     goals.take("wrist", bridge.image(goal(8)["wrist"], 0, "wrist"))
-    given = goals.conditions(0.5)
+    given = goals.conditions("", 0.5)
     assert given.goal_image is not None and given.goal_image["wrist"][0, 0, 0] == 8 and given.return_to_go == 0.5
-    assert goals.conditions(None) is NO_CONDITIONS
+    assert goals.conditions("open it", None) is NO_CONDITIONS
     goals.take("front", bridge.image(np.zeros((4, 4, 3), np.uint8), 0, "front"))
     with pytest.raises(InputError, match=r"goal_image of camera 'front'.*4x4"):
-        goals.conditions(None)
+        goals.conditions("open it", None)
+    assert goals.conditions("stop", None) is NO_CONDITIONS, "to stop nothing is needed"
     assert not GoalImages(contract, contract.spec).topics

@@ -166,6 +166,28 @@ def test_nobody_takes_over_a_robot_that_is_stopped(stage: Bench, page: Browser) 
     assert page.ask("reset")["ok"] and page.ask("take_over")["ok"]
 
 
+def test_after_a_stop_nothing_is_done_that_was_wanted_before(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    assert page.ask("take_over")["ok"]
+    begun = float(stage.robot.action[1])
+
+    def key() -> bool:
+        return bool(page.ask("move", joint="panda_joint2", share=1.0)["ok"])
+
+    until(lambda: key() and stage.robot.action[1] > begun + 0.05, "the person moves a joint")
+    assert key() and page.ask("emergency_stop")["ok"]
+    page.until(lambda: page.state["stopped"], "it is stopped")
+    for _ in range(10):
+        assert not key(), "a key that is held is refused"
+        time.sleep(0.05)
+    stopped = float(stage.robot.action[1])
+    assert page.ask("reset")["ok"]
+    page.until(lambda: not page.state["stopped"] and page.state["corrected"], "the person goes on")
+    time.sleep(1.0)
+    assert stage.robot.action[1] == pytest.approx(stopped, abs=0.01), "no key is pressed"
+    until(lambda: key() and stage.robot.action[1] > stopped + 0.05, "until one is")
+
+
 def test_control_that_is_given_back_elsewhere_is_gone_here_too(stage: Bench, page: Browser) -> None:
     stage.node(SafetyNode, **CALM)
     assert page.ask("take_over")["ok"]

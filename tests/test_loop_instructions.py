@@ -205,10 +205,24 @@ def test_stop_and_continue_keep_what_follows_and_a_new_instruction_drops_it(swit
     live.instruct(FIRST)  # alone: it goes on, and nothing follows
     switching.infer()
     assert (loop.served, loop.following) == (FIRST, [])
+    live.instruct(f"{FIRST} and then {SECOND}")  # as before
+    until(lambda: loop.following == [SECOND])
     live.instruct(f"{SECOND} and then {THIRD}")
     switching.infer()
     live.reset()
     assert loop.following == loop.completed == []
+
+
+def test_what_is_continued_is_followed_by_nothing_of_what_it_was_left_for(switching: Rig) -> None:
+    live, loop = switching.live, switching.loop
+    live.instruct(FIRST)
+    switching.infer()
+    live.instruct(f"{SECOND}, then {THIRD}")
+    switching.infer()
+    assert (loop.served, loop.following) == (SECOND, [THIRD])
+    live.instruct("continue")
+    switching.infer()
+    assert (loop.served, loop.following, loop.completed) == (FIRST, [], [])
 
 
 def test_of_several_tasks_of_which_one_is_unknown_none_is_done(switching: Rig) -> None:

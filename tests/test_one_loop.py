@@ -17,10 +17,10 @@ import pytest
 from policy.errors import InputError
 from policy.robot.trajectory_controller import TrajectoryController
 from policy.running.live_loop import LiveLoop
-from policy.running.loop import Embedding
 from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.session import Session
+from policy.running.work import Embedding
 from policy.spec import Frame
 from sim.rollout import SimulatedLoop
 from tests.tiny import TAUGHT, write_model

@@ -166,9 +166,15 @@ def test_the_status_of_a_switching_policy(stage: Bench, tmp_path: Path) -> None:
     robot.tells = {}
     assert stage.ears.call("policy_node/continue", Trigger).message == first
     says(serves=first, unfinished="")
-    voice.publish(String(data="continue"))
-    until(lambda: "no instruction was left unfinished" in said[-1].message, "it refuses")
+    again = stage.ears.call("policy_node/continue", Trigger)
+    assert not again.success and "no instruction was left unfinished" in again.message
     assert values(said[-1])["instruction"] == values(said[-1])["serves"] == first
+    voice.publish(String(data=f"{second}, then {first}"))
+    says(serves=second, following=first)
+    voice.publish(String(data="stop"))
+    says(instruction="")
+    assert stage.ears.call("policy_node/continue", Trigger).message == second
+    says(serves=second, following=first)
     assert stage.ears.call("policy_node/reset", Trigger).success
     says(instruction="", mode="not estimated", unfinished="")
 
@@ -179,7 +185,7 @@ def test_an_instruction_is_obeyed_once_and_the_newest_by_its_source_time(stage: 
     node = stage.node(PolicyNode, model=str(model), autostart=True, sensor_timeout=PATIENT, use_sim_time=True)
     until(lambda: node.live is not None, "the node is active")
     first, second, *_ = TAUGHT
-    newest = time.time_ns() + 10**9
+    newest = time.time_ns()
     node._instruct(String(data=first), {"source_timestamp": newest})
     until(lambda: said and values(said[-1]).get("serves") == first, "the newest is served")
     node._instruct(String(data=second), {"source_timestamp": newest - 1})

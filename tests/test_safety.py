@@ -8,6 +8,7 @@ from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from policy.running.schedule import Schedule
 from policy.spec import Chunk
+from tests import small_robot
 
 CONTRACT = load("tabletop")
 LIMITS = CONTRACT.limits
@@ -276,3 +277,26 @@ def test_a_schedule_and_the_monitor_agree_on_the_step_in_which_a_point_is_due(ar
         arm.position = arm.monitor.setpoint(now)
         if i > 1:
             np.testing.assert_allclose(arm.position[0], HOME[0] + 0.2 * (i + 1) * 0.05, atol=1e-5)
+
+
+def test_what_nothing_measures_goes_on_from_where_it_was_braked() -> None:
+    """A joint of which only commands are known, sent one by one: its commands pause at speed."""
+    arm = {"topic": "arm/joint_trajectory", "joints": ["j1", "j2"]}
+    limits = {"position_min": [-3.0, -3.0], "position_max": [3.0, 3.0], "velocity_max": [1.0, 1.0]}
+    wrist = {"topic": "wrist/commands", "type": "std_msgs/msg/Float64MultiArray", "joints": ["wrist"], "initial": [0.0]}
+    wrist |= {name: values[:1] for name, values in limits.items()}
+    contract = small_robot.contract(
+        state=[{"topic": "joint_states", "joints": ["j1", "j2"]}], action=[arm | limits, wrist]
+    )
+    monitor, sent, step = SafetyMonitor(contract), [0.0], 10 * MS
+    for now in range(NOW, NOW + 2200 * MS, step):
+        monitor.measured(np.array([0.0, 0.0, np.nan]), now)
+        monitor.watch(now, now)
+        if (now - NOW) % (50 * MS) == 0 and not 1000 * MS < now - NOW < 1600 * MS:
+            points = np.zeros((16, 3))
+            points[:, 2] = sent[-1] + 0.9 * TIMES * 1e-9
+            monitor.command(now + TIMES, points, now, now)
+        if monitor._planners[-1].known:
+            sent.append(float(dict((c.topic, values) for c, values in monitor.streamed(now))["wrist/commands"][0]))
+    assert sent[-1] > 1.2 and "commands are silent" in monitor.holds
+    assert np.abs(np.diff(sent)).max() <= 1.0 * step * 1e-9 + 1e-9

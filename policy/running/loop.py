@@ -15,11 +15,10 @@ being inferred under the former one is outdated by its id. Of the old chunk only
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.errors import InputError, Refused
 from policy.robot.instructions import continues, stops
 from policy.running.commitment import Commitment
 from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
@@ -27,6 +26,7 @@ from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import Session
 from policy.running.text import Sentence
 from policy.running.tracker import Tracker
+from policy.running.work import Embedding, Inference, Work
 from policy.spec import ExecutionEstimate, Frame
 
 LOG = logging.getLogger("midstream.loop")
@@ -34,42 +34,6 @@ LONGEST = 1000  # characters of an instruction; the sentence encoder reads about
 NO_INSTRUCTION = "no instruction yet"
 STOPPED = "stopped by the instruction"
 KEPT = 512  # latencies that the percentiles are of
-
-
-@dataclass(slots=True)
-class Embedding:
-    """Work: the encoder reads an instruction, which may name several tasks."""
-
-    session: Session
-    text: str
-    at: int  # ns, when the instruction came
-    resumes: bool = False  # it was under way before: what was to follow still does
-    conditions: Conditions = NO_CONDITIONS
-    steps: tuple[Sentence | None, ...] = ()  # the tasks in their order; None is one without a sentence
-
-    def run(self) -> None:
-        """About 20 ms."""
-        self.steps = self.session.steps(self.text) if self.text else (None,)
-
-
-@dataclass(slots=True)
-class Inference:
-    """Work: a frame becomes a chunk."""
-
-    session: Session
-    frame: Frame
-    feed: dict[str, np.ndarray]
-    instruction: int
-    committed: int  # set-points that were given as such
-    due: bool  # its chunk is; else only the policy's memory wants the frame
-    outputs: dict[str, np.ndarray] | None = None
-
-    def run(self) -> None:
-        """One run of the graph."""
-        self.outputs = self.session.run(self.feed)
-
-
-Work = Embedding | Inference
 
 
 class InferenceLoop:
@@ -163,23 +127,26 @@ class InferenceLoop:
         to rest, and `reason` says so.
         """
         text = text.strip()
-        conditions.check(self.session.spec)
-        if not (not text and conditions.without_words(self.session.spec)):
-            check_instruction(text)
         if stops(text):
             LOG.warning("%s %r", STOPPED, text)
             self._withdraw(f"{STOPPED} {text!r}", now)
             return
+        conditions.check(self.session.spec)
+        if not (not text and conditions.without_words(self.session.spec)):
+            check_instruction(text)
         current = self._asked.text if self._asked else self.tracker.text
         same = conditions is (self._asked.conditions if self._asked else self.tracker.conditions)
         if same and text in (self._words, current) and (self._asked or not self.tracker.finished):
             if text != self._words:
                 self._following.clear()  # it is asked for alone now
+                self._words = text
             return
         meant = self.tracker.resolve(text)
+        if continues(text):
+            conditions = self.tracker.resumed(conditions)
         if not self.pending:  # a second one does not prolong the first
             self._keep_until = self._committed(now)
-        self._asked = Embedding(self.session, meant, now, continues(text), conditions)
+        self._asked = Embedding(self.session, _sentence(meant), now, continues(text), conditions)
         self._words, self._answering = text, now
         self._schedule.switch(-1, self._keep_until)  # the id is known once it is accepted
 
@@ -201,9 +168,11 @@ class InferenceLoop:
         self._schedule.clear()
         self._inferred = -(2**62)
         if text := self.tracker.text:
+            conditions = self.tracker.conditions
             self.tracker.reset()
             self.tracker.instruction += 1
-            self._asked = self._asked or Embedding(self.session, text, now, resumes=True)
+            again = Embedding(self.session, _sentence(text), now, resumes=True, conditions=conditions)
+            self._asked = self._asked or again
             self._answering = now
             self._schedule.switch(-1, 0)
 
@@ -238,7 +207,7 @@ class InferenceLoop:
         if isinstance(work, Embedding):
             if work is self._asked:
                 self._accept(work, now, error)
-        elif error is not None and not isinstance(error, InputError):
+        elif error is not None and not isinstance(error, Refused):
             self._fail(error, now)
         elif self._asked or work.instruction != self.tracker.instruction:  # another instruction came, or a reset
             self.outdated += 1
@@ -265,6 +234,8 @@ class InferenceLoop:
         first, *others = work.steps
         if not work.resumes:
             self._following, self._completed = [other for other in others if other is not None], []
+        elif self.text:  # what was to follow belongs to the instruction that is left for it
+            self._following, self._completed = [], []
         self._carry_out(first, work.conditions)
 
     def _carry_out(self, sentence: Sentence | None, conditions: Conditions = NO_CONDITIONS) -> None:
@@ -279,7 +250,7 @@ class InferenceLoop:
         LOG.info("done: %s", self.text)
         self._completed.append(self.text)
         self._keep_until, self._answering = self._committed(now), now
-        self._carry_out(self._following.pop(0))
+        self._carry_out(self._following.pop(0), self.tracker.conditions)
 
     def _withdraw(self, reason: str, now: int) -> None:
         """No instruction is in force any more; the arm comes to rest and `reason` says why."""
@@ -338,6 +309,11 @@ class InferenceLoop:
             self._schedule.rest(now + self._dt, now + 2 * self._dt)
         if self.tracker.text or self._asked:
             self.reason = reason
+
+
+def _sentence(text: str) -> str:
+    """What the encoder reads: nothing of an instruction without a sentence."""
+    return "" if text == GOAL_IMAGE else text
 
 
 def check_instruction(text: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from policy.errors import InputError
+from policy.errors import InputError, Refused
 from policy.running import wire
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class PolicyClient:
     def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
         """The answer to an observation; `PolicyServerError` where none comes that can be read.
 
-        `InputError` where the policy refuses the instruction.
+        `Refused` where the policy does not know the instruction.
         """
         from websockets.exceptions import WebSocketException
 
@@ -107,7 +107,7 @@ class PolicyClient:
             raise self._failed(f"no answer within {timeout:.2g} s") from None
         if isinstance(message, str):
             if message.startswith(REFUSED):
-                raise InputError(message.removeprefix(REFUSED))
+                raise Refused(message.removeprefix(REFUSED))
             lines = [line for line in message.splitlines() if line.strip()]
             raise PolicyServerError(f"{self.url} reports: {lines[-1].strip()[:500] if lines else 'an empty text'}")
         try:

@@ -71,7 +71,7 @@ class RemoteSession(Session):
     def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `Session.run`, B = 1; `PolicyServerError` where no answer comes that can be used.
 
-        `InputError` where the policy refuses the instruction.
+        `Refused` where the policy does not know the instruction.
         """
         with self._lock:
             answer = self._client.infer(observation(self._mapping, self.spec, feed))

@@ -199,7 +199,7 @@ class SafetyMonitor:
 
     def _look(self, now: int, steady: int) -> None:
         """Let those that follow the measured state see it, None where a source of it is silent."""
-        if self._unmeasured and not self.reason:
+        if self._unmeasured and all(planner.known for planner in self._planners):  # while it brakes as well
             setpoint = self.setpoint(now)
             for place, action in self._unmeasured:  # it is where it was commanded to be
                 self._state[place] = setpoint[action]

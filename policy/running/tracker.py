@@ -158,6 +158,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget the instruction, all about its execution and the frames before; ids go on."""
         self._memory = Memory(self.session.spec.runtime)
+        self._left = NO_CONDITIONS  # of the unfinished instruction
         self._carried.reset()
 
     @property
@@ -184,6 +185,10 @@ class Tracker:
         """The sentence itself; for "continue" the unfinished one, `InputError` if there is none."""
         return self._memory.resolve(text)
 
+    def resumed(self, conditions: Conditions) -> Conditions:
+        """The conditions of "continue": those of the unfinished instruction, unless there is another goal."""
+        return self._left if conditions.goal_image is None and conditions.goal_state is None else conditions
+
     def memory_due(self, stamp: int) -> bool:
         """Whether the policy's memory wants the frame of this stamp [ns], also where no chunk is due."""
         return self._carried.due(stamp)
@@ -200,7 +205,10 @@ class Tracker:
         given.check(self.session.spec)
         if not text.strip() and given.without_words(self.session.spec):
             return self.accept(GOAL_IMAGE, None, given)
+        given = self.resumed(given) if continues(text) else given
         text = self.resolve(text)
+        if text == GOAL_IMAGE:
+            return self.accept(GOAL_IMAGE, None, given)
         if not text.strip():
             raise InputError("got an empty instruction, expected a sentence such as 'open the drawer'")
         try:
@@ -213,14 +221,25 @@ class Tracker:
     def accept(self, text: str, sentence: Sentence | None, conditions: Conditions = NO_CONDITIONS) -> int:
         """Take a new instruction that the encoder has read already, None where there is no sentence; return its id."""
         self.instruction += 1
+        before = self.text
         self._memory.instruct(text, sentence or _no_sentence(self.session.spec))
+        self._leave(before)
         self._sentence, self.conditions = sentence, conditions
         return self.instruction
 
     def withdraw(self) -> None:
         """No instruction is in force any more."""
         self.instruction += 1
+        before = self.text
         self._memory.withdraw()
+        self._leave(before)
+
+    def _leave(self, text: str) -> None:
+        """The instruction that was in force is not any more: its conditions stay with it while it is unfinished."""
+        if text and text == self.unfinished:
+            self._left = self.conditions
+        elif not self.unfinished:
+            self._left = NO_CONDITIONS
 
     def refuse(self) -> None:
         """The policy does not know the instruction that was accepted: none is in force, nothing else has changed."""
