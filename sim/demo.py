@@ -21,6 +21,7 @@ from sim import headless
 from sim import html_page as page
 from sim.demo_stage import DemoStage, Step, after
 from sim.nearest_task import nearest_task
+from sim.taught_tasks import taught
 from sim.video import Video
 from sim.worlds import DEFAULT, load
 from sim.worlds.interface import Task, World
@@ -59,8 +60,8 @@ def chain(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[S
 
 
 def _possible(world: World, known: list[str]) -> list[Task]:
-    """The tasks that are possible now, of those that the policy knows; all where it cannot tell."""
-    return [t for t in world.tasks.values() if t.possible(world) and (not known or t.name in known)]
+    """The tasks that are possible now, of those that the policy knows."""
+    return [world.tasks[name] for name in known if world.tasks[name].possible(world)]
 
 
 def _grasping_and_others(world: World, known: list[str]) -> tuple[list[Task], list[Task]]:
@@ -103,12 +104,12 @@ def main() -> None:
     headless.require()
     console, out = Console(highlight=False), args.out
     session, world = Session(args.model, threads=2), kind()
-    taught = session.tasks or kind.tasks
+    known = taught(kind.tasks, session)
     seen = f"{len(session.spec.cameras)} cameras"
-    console.print(f"midstream: {args.model} on {session.provider}, {seen}, {len(taught)} tasks")
+    console.print(f"midstream: {args.model} on {session.provider}, {seen}, {len(known)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
     if args.say is None:
-        seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, session.tasks)))
+        seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, known)))
     else:  # what no task judges can be asked for in any layout
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = _repeated(args, seed)
@@ -119,7 +120,7 @@ def main() -> None:
         if args.say is not None:
             steps = [stage.perform(args.say, task, "1/1")]
         else:
-            steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, session.tasks)
+            steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, known)
     headline = _headline(steps)
     _write_page(out, headline, steps, command)
     console.print(f"[bold]{headline}[/]" + ("" if headline == REFUSED else f" in {monotonic() - began:.0f} s"))

@@ -20,7 +20,7 @@ from policy.running.schedule import STRATEGIES
 from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.cluster import add_argument
 from sim.evaluation_page.row import MOST_FILMS
-from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.evaluation_run import asked_tasks, command, common_settings, run_evaluation
 from sim.plain_report import KIND, summarise
 from sim.switch_evaluation import evaluate_switches
 from sim.worlds import DEFAULT, load
@@ -46,11 +46,11 @@ def main() -> None:
     elif args.words is not None:
         words_report.evaluate(args)
     elif args.latency_ms is not None or args.schedule is not None:
-        latency_evaluation.evaluate(args, load(args.world).named(args.tasks))
+        latency_evaluation.evaluate(args, asked_tasks(args))
     elif args.shift is not None:
-        shift_evaluation.evaluate(args, load(args.world).named(args.tasks))
+        shift_evaluation.evaluate(args, asked_tasks(args))
     else:
-        _evaluate(args, load(args.world).named(args.tasks))
+        _evaluate(args, asked_tasks(args))
 
 
 def _arguments() -> argparse.Namespace:
@@ -81,7 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--chains", type=int, default=50, help="not with --switch")
     parser.add_argument(
-        "--tasks", default="all", help="all, a suite such as memory, or names with commas; not with --switch"
+        "--tasks",
+        default="all",
+        help="all (that it was taught), a suite such as memory, or names with commas; not with --switch",
     )
     parser.add_argument("--words", help="all, or some of order,negated,under_way,near_misses,pairs: frozen sentences")
     parser.add_argument("--latency-ms", help=f"times of one inference, default {latency_evaluation.LATENCIES}")

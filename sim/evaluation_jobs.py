@@ -11,8 +11,9 @@ from sim.initial_states import start
 from sim.rollout import SimulatedLoop
 from sim.seams import Seams
 from sim.shifts import NONE, shift
+from sim.taught_tasks import taught
 from sim.trace import Trace
-from sim.worlds.interface import World
+from sim.worlds.interface import Task, World
 
 CHAIN = 5  # instructions in a row
 Record = dict[str, Any]
@@ -80,7 +81,7 @@ def _single(
     start(world, task, job.seed, job.start)
     shift(world, job.shift, job.seed)
     if job.run == "shuffled":  # judged by one task, instructed with another
-        others = [t for t in world.tasks.values() if t is not task and t.possible(world)]
+        others = [t for t in _taught(world, session) if t is not task and t.possible(world)]
         instructed = others[rng.integers(len(others))]
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
@@ -116,6 +117,10 @@ def _single(
     } | (_measured(job, seams, outcome.steps / session.spec.rate) if seams else {})
 
 
+def _taught(world: World, session: Session) -> list[Task]:
+    return [world.tasks[name] for name in taught(world.tasks, session)]
+
+
 def _measured(job: EpisodeJob, seams: Seams, seconds: float) -> Record:
     return {"latency_ms": job.latency_ms, "schedule": job.schedule, "seconds": seconds, **seams.jerk()}
 
@@ -137,7 +142,7 @@ def _chain(
         watch(robot)
 
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
-        possible = [t for t in world.tasks.values() if t.possible(world)]
+        possible = [t for t in _taught(world, session) if t.possible(world)]
         task = possible[rng.integers(len(possible))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
         outcome = robot.perform(instruction, task, after)

@@ -23,6 +23,7 @@ from sim.evaluation_page.curve_files import CurveFiles
 from sim.evaluation_page.view import Kind
 from sim.evaluation_page.written import LOG, REPORT, SETTINGS, write_errors, write_json, write_page, write_text
 from sim.job_queue import robots, workers
+from sim.taught_tasks import asked
 from sim.worlds import load
 
 Record = dict[str, Any]
@@ -38,6 +39,15 @@ def common_settings(args: argparse.Namespace) -> Record:
             "seed": args.seed,
             "episodes": args.episodes,
         } | ({"mapping": args.mapping} if args.mapping else {})
+
+
+def asked_tasks(args: argparse.Namespace) -> list[str]:
+    """What --tasks names: "all" are those of the world that the policy was taught."""
+    names = load(args.world).named(args.tasks)
+    if args.tasks != "all":
+        return names
+    with closing(opened(args.model, args)) as session:
+        return asked(names, session)
 
 
 def opened(model: str, args: argparse.Namespace) -> Session:

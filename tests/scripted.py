@@ -19,6 +19,8 @@ EVERY_STEP = RuntimeSettings(replan_s=0.05)
 class ScriptedSession:
     """What the control loop needs of a session; the embedding of an instruction is its number."""
 
+    tasks: tuple[str, ...] = ()  # it does not know what it was taught
+
     def __init__(self, runtime: RuntimeSettings, switches: bool, contract: str = "tabletop") -> None:
         self.contract = load(contract)
         reads = ("state", "instruction", *(("previous_instruction",) if switches else ()))

@@ -37,7 +37,7 @@ def by_experts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def job(run: str, a: str, b: str, method: str = "ours", seed: int = 1_000_000) -> SwitchJob:
-    return SwitchJob(method, run, seed, ((a, b),))
+    return SwitchJob(method, run, seed, ((a, b),), tuple(TASKS))
 
 
 # -- what is planned
@@ -155,9 +155,13 @@ def test_an_expert_switches_the_same_way_every_time(
 @pytest.mark.slow
 def test_a_pair_that_no_layout_allows_is_replaced_or_skipped(world: Tabletop, by_experts: None) -> None:
     never = ("lamp_on", "lamp_off")  # at the start the lamp is either on or off
-    spared = play(SwitchJob("ours", "early", 1_000_000, (never, ("put_red", "lamp_on"))), world, ExpertSession(world))
+    spared = play(
+        SwitchJob("ours", "early", 1_000_000, (never, ("put_red", "lamp_on")), tuple(TASKS)),
+        world,
+        ExpertSession(world),
+    )
     assert spared["tasks"] == ["put_red", "lamp_on"] and spared["redraws"] >= LAYOUTS
-    skipped = play(SwitchJob("ours", "early", 1_000_000, (never,)), world, ExpertSession(world))
+    skipped = play(SwitchJob("ours", "early", 1_000_000, (never,), tuple(TASKS)), world, ExpertSession(world))
     assert skipped["skipped"] and skipped["counterfactual_successes"] == []
 
 

@@ -19,6 +19,7 @@ from sim.switch_evaluation.switch_films import BEFORE, film
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, plan
 from sim.switch_evaluation.switch_page import markdown, view
 from sim.switch_evaluation.switch_report import summarise
+from sim.taught_tasks import asked
 from sim.worlds import load
 from sim.worlds.interface import RATE, World
 
@@ -38,16 +39,19 @@ def add_arguments(parser: "argparse._ArgumentGroup") -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, videos and page."""
     load(args.world).require_several_tasks()
-    tasks = load(args.world).tasks
-    phases, out = _phases(args.switch), Path(args.out)
-    _pairs(args.pairs, len(tasks))
+    phases, out, world = _phases(args.switch), Path(args.out), load(args.world)
+    _pairs(args.pairs, len(world.tasks))
+    with closing(opened(args.model, args)) as session:
+        names = asked(world.tasks, session)
+    _pairs(args.pairs, len(names))
     settings = common_settings(args) | {
+        "tasks": names,
         "baseline": args.baseline,
         "baseline_sha256": None,
         "phases": phases,
         "pairs": args.pairs,
     }
-    refusals = {}
+    refusals, tasks = {}, {name: world.tasks[name] for name in names}
     for name, model in (("ours", args.model), ("baseline", args.baseline)):
         if model:  # a model that cannot run is an error before anything is written
             with closing(opened(model, args)) as session:
@@ -79,7 +83,7 @@ def _pairs(text: str, tasks: int) -> int | None:
 
 
 def _jobs(settings: Record) -> list[SwitchJob]:
-    tasks = load(settings["world"]).tasks
+    tasks = settings["tasks"]
     methods = ["ours", *(BASELINES if settings["baseline"] else ())]
     pairs = _pairs(settings["pairs"], len(tasks))
     return plan(tasks, settings["phases"], pairs, settings["episodes"], settings["seed"], methods)

@@ -23,11 +23,14 @@ class Scenario:
     rng: np.random.Generator  # for what is drawn later
 
 
-def draw_scenario(run: str, pair: tuple[str, str], seed: int, world: World) -> Scenario | None:
-    """Reset the world to layout `seed` and draw tasks and instructions; None where the layout does not allow them."""
+def draw_scenario(run: str, pair: tuple[str, str], seed: int, world: World, names: Sequence[str]) -> Scenario | None:
+    """Reset the world to layout `seed` and draw tasks and instructions; None where the layout does not allow them.
+
+    `names` are the tasks that may be asked for.
+    """
     rng, (a, b) = np.random.default_rng([seed, 1]), (world.tasks[name] for name in pair)
     start(world, a, seed, "home")
-    tasks = _tasks(run, a, b, world, rng)
+    tasks = _tasks(run, a, b, world, rng, names)
     if tasks is None:
         return None
     instructions = [_draw(rng, task.phrasings) for task in tasks]
@@ -63,7 +66,9 @@ def draw_switch_steps(run: str, scenario: Scenario, counterfactual: Counterfactu
     return first, *(first + int(step) for step in later)
 
 
-def _tasks(run: str, a: Task, b: Task, world: World, rng: np.random.Generator) -> tuple[Task, ...] | None:
+def _tasks(
+    run: str, a: Task, b: Task, world: World, rng: np.random.Generator, names: Sequence[str]
+) -> tuple[Task, ...] | None:
     """The tasks in their order; None where one of them is not possible in this layout."""
     if run == "false_switch":
         return a, a
@@ -71,7 +76,8 @@ def _tasks(run: str, a: Task, b: Task, world: World, rng: np.random.Generator) -
         return None
     if run != "three_switches":
         return (a, b, a) if run == "switch_back" else (a, b)
-    others = [task for task in world.tasks.values() if task not in (a, b) and task.possible(world)]
+    others = [world.tasks[name] for name in names]
+    others = [task for task in others if task not in (a, b) and task.possible(world)]
     return (a, b, *(others[i] for i in rng.permutation(len(others))[:2])) if len(others) > 1 else None
 
 

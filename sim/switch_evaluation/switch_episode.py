@@ -33,7 +33,7 @@ def play(job: SwitchJob, world: World, session: Session, watch: Watch | None = N
     successes: list[bool] = []  # of A in each counterfactual
     for drawn in range(LAYOUTS * len(job.pairs)):
         pair, seed = job.pairs[drawn // LAYOUTS], job.seed + drawn * STRIDE
-        scenario = draw_scenario(job.run, pair, seed, world)
+        scenario = draw_scenario(job.run, pair, seed, world, job.tasks)
         if scenario is None:
             continue
         counterfactual = _counterfactual(job.run, scenario, world, session)

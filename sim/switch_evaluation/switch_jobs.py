@@ -18,13 +18,14 @@ class SwitchJob:
     run: str  # one of PHASES or OTHER_RUNS
     seed: int
     pairs: tuple[tuple[str, str], ...]  # A and B, then the pairs that replace them
+    tasks: tuple[str, ...]  # all that may be asked for
 
 
 def plan(
     tasks: Iterable[str], phases: Sequence[str], pairs: int | None, episodes: int, seed: int, methods: Sequence[str]
 ) -> list[SwitchJob]:
     """All jobs over `pairs` ordered pairs of tasks (None: all): `episodes` of each phase, half of each other run."""
-    tasks = list(tasks)
+    tasks = tuple(tasks)
     allowed = set(ordered_pairs(tasks, np.random.default_rng([seed, 2]))[:pairs])
     counts = {phase: episodes for phase in phases}
     counts |= {run: max(1, episodes // 2) for run in OTHER_RUNS}
@@ -34,7 +35,7 @@ def plan(
         order = [pair for pair in ordered_pairs(tasks, rng) if pair in allowed]
         for i in range(n):
             spare = tuple(order[k] for k in rng.integers(len(order), size=SPARE_PAIRS))
-            jobs += [SwitchJob(method, run, seed, (order[i % len(order)], *spare)) for method in methods]
+            jobs += [SwitchJob(method, run, seed, (order[i % len(order)], *spare), tasks) for method in methods]
             seed += 1
     return jobs
 

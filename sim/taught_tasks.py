@@ -1,0 +1,21 @@
+"""Which tasks of a world a policy was taught: what else there is, it refuses, which says nothing of how it does."""
+
+import sys
+from collections.abc import Iterable
+
+from policy.running.session import Session
+
+
+def taught(names: Iterable[str], session: Session) -> list[str]:
+    """Of tasks those that a policy was taught; all where it does not know, or calls them otherwise."""
+    names = list(names)
+    return [name for name in names if name in session.tasks] or names
+
+
+def asked(names: Iterable[str], session: Session) -> list[str]:
+    """As `taught`; says what is left out."""
+    names = list(names)
+    kept = taught(names, session)
+    if left := [name for name in names if name not in kept]:
+        print(f"left out, as the policy was not taught it: {', '.join(left)}", file=sys.stderr)
+    return kept
