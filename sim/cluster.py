@@ -25,7 +25,7 @@ T = TypeVar("T")
 Name = tuple[str, str]  # of a function: its module, and its name in it
 REACH = 10.0  # s to reach a cluster
 AGAIN = 10  # times that a job is begun anew after its worker was lost
-INSTALL = 'pip install "midstream[ray]"'
+INSTALL = 'pip install -e ".[ray]"'
 
 _prepared: set[str] = set()  # of this worker process
 

@@ -8,8 +8,8 @@ begins where the other one ends: B is then taken from a layout in which the obje
 switch. Each candidate is replayed in the simulator and kept, as a bag with both instructions, only if it works: B
 succeeds and was not done before, A's object is back in its place, nothing is dropped. Half are disturbed on the way
 from A to B, below the command, so that the policy learns to recover. Late ones that cannot be replayed, as A has
-moved what B takes, are done by the experts of both (sim.late_switches): three in ten, and more until a layout has as
-many late ones as mid ones. The same command continues where it stopped.
+moved what B takes, are done by the experts of both (sim.late_switches): three in ten are tried, and more
+until a layout has as many late ones as mid ones. The same command continues where it stopped.
 """
 
 import argparse

@@ -75,7 +75,7 @@ def test_without_rerun_it_says_what_to_install_before_it_reads(
     monkeypatch.setattr(sys, "argv", ["look", str(bags), "--out", str(tmp_path / "out"), "--rerun"])
     monkeypatch.setitem(sys.modules, "rerun", None)
     assert exit_code(main) == 2
-    assert "pip install 'midstream[rerun]'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "pip install -e '.[rerun]'" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 @pytest.mark.heavy  # 170 MB

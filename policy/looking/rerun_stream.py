@@ -31,7 +31,7 @@ def package() -> Any:
         import rerun
     except ImportError as error:
         raise InputError(
-            f"--rerun needs the package rerun-sdk ({error}); install it with `pip install 'midstream[rerun]'`, "
+            f"--rerun needs the package rerun-sdk ({error}); install it with `pip install -e '.[rerun]'`, "
             "or leave --rerun out: the page needs nothing"
         ) from None
     return rerun
