@@ -130,6 +130,10 @@ def main() -> None:
     args = parser.parse_args()
     headless.require()
     tasks = load(args.world).named(args.tasks)
+    if after := [name for name in tasks if type(load(args.world).every_task()[name]).first is not Task.first]:
+        raise InputError(
+            f"{', '.join(after)}: asked for after another task, which is not corrected; give other --tasks"
+        )
     if not 1 <= args.corrections <= MOST:
         raise InputError(f"--corrections {args.corrections}: expected 1 to {MOST}")
     find_model(args.model)

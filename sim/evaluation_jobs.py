@@ -44,11 +44,10 @@ def plan(
     neither the shuffled instruction nor chains are about them. A task without held-out phrasings is not asked in them.
     """
     every = world.every_task()
-    alone = set(tasks) - (set(world.tasks) if len(world.tasks) > 1 and world.one_scene else set())
-    at_home = alone if "home" in world.starts else set()
+    alone = {task for task in tasks if _alone(task, world)}
     runs = [("main", episodes), ("reworded", held_out), ("new_words", held_out), ("shuffled", held_out)]
     wanted = [
-        (run, task, "home" if task in at_home else world.evaluated_from[i % len(world.evaluated_from)])
+        (run, task, start_of(task, world, i))
         for run, n in runs
         for task in tasks
         if {"main": True, "shuffled": task not in alone}.get(run, getattr(every[task], run, ()))
@@ -56,6 +55,18 @@ def plan(
     ]
     wanted += [("chain", "", "home")] * (chains if len(alone) < len(tasks) else 0)
     return [EpisodeJob(run, task, seed + i, kind) for i, (run, task, kind) in enumerate(wanted)]
+
+
+def start_of(task: str, world: type[World], number: int) -> str:
+    """From where an evaluation begins the episode of a number: those of a task with no other beside it at home."""
+    if _alone(task, world) and "home" in world.starts:
+        return "home"
+    return world.evaluated_from[number % len(world.evaluated_from)]
+
+
+def _alone(task: str, world: type[World]) -> bool:
+    """Whether it is of a suite, or the only one of its world or of its scene."""
+    return task not in world.tasks or len(world.tasks) == 1 or not world.one_scene
 
 
 def play(
@@ -81,7 +92,7 @@ def _single(
     start(world, task, job.seed, job.start)
     shift(world, job.shift, job.seed)
     if job.run == "shuffled":  # judged by one task, instructed with another
-        others = [t for t in _taught(world, session) if t is not task and t.possible(world)]
+        others = _possible(world, session, but=task)
         instructed = others[rng.integers(len(others))]
     phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
     instruction = phrasings[rng.integers(len(phrasings))]
@@ -117,8 +128,11 @@ def _single(
     } | (_measured(job, seams, outcome.steps / session.spec.rate) if seams else {})
 
 
-def _taught(world: World, session: Session) -> list[Task]:
-    return [world.tasks[name] for name in taught(world.tasks, session)]
+def _possible(world: World, session: Session, but: Task | None = None) -> list[Task]:
+    """What can be asked for now: of what the policy was taught, else of all."""
+    possible = [task for task in world.tasks.values() if task is not but and task.possible(world)]
+    known = taught(world.tasks, session)
+    return [task for task in possible if task.name in known] or possible
 
 
 def _measured(job: EpisodeJob, seams: Seams, seconds: float) -> Record:
@@ -142,7 +156,7 @@ def _chain(
         watch(robot)
 
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
-        possible = [t for t in _taught(world, session) if t.possible(world)]
+        possible = _possible(world, session)
         task = possible[rng.integers(len(possible))]
         instruction = task.phrasings[rng.integers(len(task.phrasings))]
         outcome = robot.perform(instruction, task, after)

@@ -29,6 +29,8 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
 def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str, seed: int) -> None:
     if kind == "undecided":
         return _undecided(world, task, rng)
+    if kind == "other" and len(world.tasks) < 2:
+        raise ValueError(f"{world.name} has one task: no other can be done before it")
     if kind not in KINDS:
         return world.begin(task.name, kind, seed, rng)
     while True:

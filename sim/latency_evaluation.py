@@ -13,7 +13,7 @@ from policy.errors import InputError
 from policy.running.schedule import STRATEGIES, choose
 from policy.spec import Spec
 from sim.charts import curves
-from sim.evaluation_jobs import EpisodeJob
+from sim.evaluation_jobs import EpisodeJob, start_of
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record, Section, View
 from sim.evaluation_run import command, common_settings, opened, run_evaluation
@@ -54,7 +54,7 @@ def plan(
     """Every episode with each strategy and latency, from the same seeds."""
     return [
         EpisodeJob(
-            "main", task, seed + number * episodes + i, world.evaluated_from[0], latency_ms=latency, schedule=schedule
+            "main", task, seed + number * episodes + i, start_of(task, world, 0), latency_ms=latency, schedule=schedule
         )
         for schedule in schedules
         for latency in latencies

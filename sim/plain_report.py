@@ -23,7 +23,8 @@ def summarise(settings: Record, records: list[Record]) -> Record:
 
     def by_task(run: str) -> Record:
         tasks = {task: success_rate(r for r in runs[run] if r["task"] == task) for task in settings["tasks"]}
-        mean = fmean(t["rate"] for t in tasks.values()) if runs[run] else None  # what is not asked has no rate
+        rates = [t["rate"] for t in tasks.values() if t["episodes"]]  # what is not asked has no rate
+        mean = fmean(rates) if rates else None
         return {"mean": mean, "episodes": len(runs[run]), "tasks": tasks}
 
     interventions: dict[str, int] = {}

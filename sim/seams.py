@@ -35,7 +35,7 @@ class Seams:
         commands, times = np.array(self._commands), np.array(self._times)
         if len(commands) <= ORDER:
             return {"jerk_seam": None, "jerk_inside": None, "seams": 0}
-        jerk = np.abs(np.diff(commands, ORDER, axis=0) / self._velocity).max(1) * (1e9 / dt) ** 2
+        jerk = np.abs(np.diff(commands, ORDER, axis=0) / self._velocity).max(1) * (1e9 / dt) ** ORDER
         # the first set-point of a chunk is that of the step which ends at its time
         first = np.isin(np.round((times - times[0]) / dt), np.round((np.array(sorted(self._seams)) - times[0]) / dt))
         first[0] = False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.charts import bars
-from sim.evaluation_jobs import EpisodeJob
+from sim.evaluation_jobs import EpisodeJob, start_of
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record, Section, View
 from sim.evaluation_run import command, common_settings, run_evaluation
@@ -34,9 +34,7 @@ def evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
 def plan(world: type[World], shifts: Sequence[str], tasks: Sequence[str], episodes: int, seed: int) -> list[EpisodeJob]:
     """Every episode without a shift and with each one, from the same seeds."""
     return [
-        EpisodeJob(
-            "main", task, seed + number * episodes + i, world.evaluated_from[i % len(world.evaluated_from)], shift
-        )
+        EpisodeJob("main", task, seed + number * episodes + i, start_of(task, world, i), shift)
         for shift in (NONE, *shifts)
         for number, task in enumerate(tasks)
         for i in range(episodes)

@@ -3,6 +3,7 @@
 import argparse
 import html
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from policy.errors import unknown
 from sim.charts import bars
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Section, View
-from sim.evaluation_run import command, common_settings, run_evaluation
+from sim.evaluation_run import command, common_settings, opened, run_evaluation
 from sim.evaluation_worker import film_words, play_words, prepare
 from sim.success_rate import success_rate
+from sim.taught_tasks import asked
 from sim.words_evaluation import RUNS, Record, WordsJob, plan
 from sim.worlds import load
 
@@ -20,6 +22,8 @@ from sim.worlds import load
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, films and page."""
     out, settings = Path(args.out), common_settings(args) | {"runs": _runs(args.words)}
+    with closing(opened(args.model, args)) as session:
+        settings["tasks"] = asked(load(args.world).tasks, session)
     made = {"command": command(args, "world", "words", "episodes", "seed", "out")}
     report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     print("; ".join(f"{name} {text}" for name, text, _ in figures(report)) + f"; report {out / 'report.json'}")
@@ -164,7 +168,8 @@ def _markdown(report: Record) -> str:
 
 def _jobs(settings: Record) -> list[WordsJob]:
     sentences = load(settings["world"]).sentences
-    return plan(settings["runs"], sentences, settings["episodes"], settings["seed"])
+    jobs = plan(settings["runs"], sentences, settings["episodes"], settings["seed"])
+    return [job for job in jobs if set(job.tasks) <= set(settings["tasks"])]
 
 
 KIND = Kind(_jobs, ("run", "seed"), play_words, _row, _view, _markdown, prepare, film_words)

@@ -1,13 +1,27 @@
-"""Of a world's tasks a policy is asked for those that it was taught."""
+"""Of a world's tasks a policy is asked for those that it was taught, from starts and in words that there are."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from policy.errors import InputError
 from policy.running.session import Session
+from sim import correct, evaluate, shift_evaluation
+from sim.evaluation_jobs import EpisodeJob, play, start_of
+from sim.evaluation_page.row import Row
+from sim.initial_states import start
+from sim.plain_report import summarise
+from sim.switch_evaluation import metrics
+from sim.switch_evaluation.methods import ours
+from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.taught_tasks import asked, taught
+from sim.words_report import KIND as WORDS
+from sim.worlds import load
 from sim.worlds.tabletop.tasks import TASKS
-from tests.tiny import write_model
+from sim.worlds.tabletop.world import Tabletop
+from tests.scripted import ExpertSession
+from tests.tiny import teach, write_model
 
 
 def test_the_shipped_policy_is_not_asked_for_a_task_that_is_younger(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,3 +35,71 @@ def test_the_shipped_policy_is_not_asked_for_a_task_that_is_younger(capsys: pyte
 def test_one_that_does_not_know_or_has_other_names_is_asked_for_all(tmp_path: Path, switches: bool) -> None:
     write_model(tmp_path / "model", switches=switches)
     assert taught(TASKS, Session(tmp_path / "model", 1, "cpu")) == list(TASKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", [("lamp_on",), ("lamp_on", "open_drawer")])
+@pytest.mark.parametrize("run", ["shuffled", "chain"])
+def test_one_that_was_taught_little_is_asked_for_what_else_there_is(known: tuple[str, ...], run: str) -> None:
+    world = Tabletop()
+    session = ExpertSession(world)
+    session.tasks = known
+    for seed in (1_000_000, 1_000_001):
+        record = play(EpisodeJob(run, "lamp_on" if run == "shuffled" else "", seed, "home"), world, session)
+        asked_for = [record["instructed_task"]] if run == "shuffled" else [s["task"] for s in record["subtasks"]]
+        assert asked_for and (run == "chain" or asked_for != ["lamp_on"])
+
+
+def test_to_change_the_instruction_needs_two_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "model", switches=True)
+    teach(tmp_path / "model", [("lamp_on", "turn on the lamp")])
+    command = ["evaluate", str(tmp_path / "model"), "--switch", "mid", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(InputError, match="was taught lamp_on alone"):
+        evaluate.main()
+
+
+def test_sentences_of_other_tasks_are_not_asked() -> None:
+    settings = {"world": "tabletop", "runs": ["order", "negated", "near_misses"], "episodes": 2, "seed": 1_000_000}
+    few = WORDS.jobs(settings | {"tasks": ["open_drawer", "close_drawer"]})
+    assert {task for job in few for task in job.tasks} == {"open_drawer", "close_drawer"}
+    assert sum(job.run == "near_misses" for job in few) == 60
+    every = WORDS.jobs(settings | {"tasks": list(TASKS)})
+    assert set(few) < set(every), "with the seeds that they have among all"
+
+
+def test_a_task_with_no_other_beside_it_begins_at_home() -> None:
+    alone = load("two_arms")
+    (task,) = alone.tasks
+    assert {job.start for job in shift_evaluation.plan(alone, ["noise"], [task], 6, 1_000_000)} == {"home"}
+    assert [start_of("lamp_on", Tabletop, i) for i in range(3)] == ["home", "home", "other"]
+    assert start_of("put_back", Tabletop, 2) == "home"
+    with pytest.raises(ValueError, match="no other can be done"):
+        start(alone(), alone.tasks[task], 0, "other")
+
+
+@pytest.mark.parametrize("name", ["tabletop", "tabletop_states", "tabletop_ee"])
+def test_the_limits_are_those_of_the_actions_whatever_the_state_holds(name: str) -> None:
+    world = load(name)()
+    start(world, world.tasks["lamp_on"], 0, "home")
+    episode = RecordedEpisode(world, ExpertSession(world), "turn on the lamp", ours)
+    limits = episode.robot.session.contract.limits
+    assert metrics.limit_violations(np.tile(world.setpoint(), (3, 1)), episode.begun_at, limits) == 0
+
+
+def test_what_is_not_asked_has_no_rate() -> None:
+    record = {"run": "shuffled", "task": "lamp_on", "success": True, "start": "home", "steps": 1, "interventions": {}}
+    settings = {"policy": "", "sha256": "", "seed": 0, "tasks": ["lamp_on", "round_block"]}
+    assert summarise(settings, [record | {"run": "main"}, record])["control"]["shuffled_instruction"]["mean"] == 1
+
+
+def test_episodes_of_another_layout_did_not_begin_alike() -> None:
+    first, again = (Row(7, "a → b", "mid", True, None, "", layout=layout) for layout in (7, 1_000_007))
+    assert first.key != again.key
+
+
+def test_what_is_asked_for_after_another_task_is_not_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["correct", "tabletop", "--tasks", "memory", "--out", str(tmp_path / "out")])
+    with pytest.raises(InputError, match=r"put_back.*after another task"):
+        correct.main()
+    assert not (tmp_path / "out").exists()

@@ -23,6 +23,7 @@ class Row:
     method: str = ""
     note: str = ""
     filmed: bool = True  # whether its failure is filmed: not that of a control, which is meant to fail
+    layout: int | None = None  # where it is not that of the seed
     film_from: float = 0.0  # s of the episode at which its film begins
 
     @property
@@ -34,7 +35,7 @@ class Row:
     @property
     def key(self) -> tuple[Any, ...]:
         """What it has in common with the episode of another evaluation that began as it did."""
-        return self.condition, self.method, self.task, self.seed, self.start
+        return self.condition, self.method, self.task, self.seed, self.layout, self.start
 
     def shown(self) -> dict[str, Any]:
         """What the page needs of it."""

@@ -43,6 +43,8 @@ def evaluate(args: argparse.Namespace) -> None:
     _pairs(args.pairs, len(world.tasks))
     with closing(opened(args.model, args)) as session:
         names = asked(world.tasks, session)
+    if len(names) < 2:
+        raise InputError(f"{args.model} was taught {names[0]} alone, and to change the instruction needs two tasks")
     _pairs(args.pairs, len(names))
     settings = common_settings(args) | {
         "tasks": names,
@@ -108,6 +110,7 @@ def _row(record: Record) -> Row | None:
         " → ".join(record["instructions"]),
         method=record["method"],
         note="; ".join(filter(None, [*notes, record["refused"]])),
+        layout=record["layout_seed"],
         filmed=record["method"] == "ours",
         film_from=(record["switch_steps"][0] - BEFORE) / RATE,
     )

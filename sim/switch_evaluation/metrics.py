@@ -41,12 +41,12 @@ def _peak_jerk(setpoints: np.ndarray) -> float:
     return float(np.abs(np.diff(setpoints, 3, axis=0)).max(initial=0))
 
 
-def limit_violations(setpoints: np.ndarray, initial_state: np.ndarray, limits: Limits) -> int:
-    """The number of set-points beyond the limits of position or velocity; `initial_state` (A,) comes before them.
+def limit_violations(setpoints: np.ndarray, begun_at: np.ndarray, limits: Limits) -> int:
+    """The number of set-points beyond the limits of position or velocity; `begun_at` (A,) comes before them.
 
     Of velocity the safety monitor promises at most 1.05 times its limit, averaged over a control step.
     """
-    before = np.concatenate([np.clip(initial_state, limits.low, limits.high)[None], setpoints[:-1]])
+    before = np.concatenate([np.clip(begun_at, limits.low, limits.high)[None], setpoints[:-1]])
     beyond = (setpoints < limits.low - SAME) | (setpoints > limits.high + SAME)
     beyond |= np.abs(setpoints - before) > 1.05 * limits.velocity / RATE
     return int(beyond.any(1).sum())

@@ -27,7 +27,8 @@ class RecordedEpisode:
     ) -> None:
         self.world, self.robot = world, SimulatedLoop(world, session, DELAY)
         self.instructions = [instruction]
-        self.initial_state = world.state()
+        measured, held = self.robot.session.contract.measured, world.setpoint()
+        self.begun_at = np.where(measured < 0, held, world.state()[measured])  # (A,)
         self.setpoints: list[np.ndarray] = []  # (A,) behind the safety monitor
         self.serves_newest: list[bool] = []  # whether that set-point serves the newest instruction
         self.contact: list[bool] = []

@@ -99,7 +99,7 @@ def _measure(
         resumed = _resume(job, scenario, episode) if record["success"] else None
         record |= {"object_safe": track.safe(), "resumed": resumed}
     setpoints, limits = np.array(episode.setpoints), session.contract.limits  # those of resuming as well
-    violations = metrics.limit_violations(setpoints, episode.initial_state, limits)
+    violations = metrics.limit_violations(setpoints, episode.begun_at, limits)
     return record | {"steps": len(setpoints), "limit_violations": violations, "curves": episode.trace.curves()}
 
 
