@@ -29,6 +29,7 @@ from policy.learning.recipe import parse
 from policy.learning.tensorrt_operators import unsupported
 from policy.robot import contract
 from policy.running.session import Session
+from policy.running.text import Text
 from policy.running.tracker import Tracker
 from policy.spec import Frame
 
@@ -113,7 +114,15 @@ def _real_frames(
     assert places["bags"] is not None
     robot, recipe = contract.load(run / "contract.yaml"), parse(state["recipe"])
     failures = "return_to_go" in recipe.encoders
-    cache = open_cache(places["bags"], robot, picture_size(recipe), failures=failures, keep=places["keep"])
+    cache = open_cache(
+        places["bags"],
+        robot,
+        picture_size(recipe),
+        skip_bad=state.get("skip_bad", False),
+        failures=failures,
+        read=Text().read,
+        keep=places["keep"],
+    )
     described = checkpoint.describe(recipe, Policy.describe(recipe, cache.contract.spec))
     if described["spec"] != state["spec"]:
         raise InputError(

@@ -213,3 +213,4 @@ class Episode:
     mode: np.ndarray | None  # uint8 (T,) into MODES, None where the bag has no label: all forward
     task: str | None  # None where the bag has no label
     dropped: int = 0  # messages or frames that could not be used
+    imitated: bool = True  # False: marked as a failure, or a person corrected a part of it, which alone is imitated

@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,9 @@ def _read(recorded: Collection[StoredRecording], contract: Contract, counts: Cou
                     f"{stored.name} gives no contact: no label, no gripper in the contract, no efforts "
                     "in its joint states; mark the gripper in the contract, or record a label"
                 )
-            if e.mode is not None and e.mode.any():
+            if not e.imitated:
+                counts["an episode: a failure, or corrected by a person"] += 1
+            elif e.mode is not None and e.mode.any():
                 counts["an episode: a switch already"] += 1
             elif not e.contact.any() or e.contact[0]:
                 counts["an episode: " + ("begins in contact" if e.contact[0] else "no contact")] += 1
@@ -85,10 +88,13 @@ def _read(recorded: Collection[StoredRecording], contract: Contract, counts: Cou
 
 def _plan(recordings: list[Recording], out: Path, contract: Contract, counts: Counter[str]) -> list[PlannedSwitch]:
     """The switches that are still to be written; counts those that exist or are not possible."""
-    planned = []
+    planned, stems = [], dict[str, str]()
     for recording in recordings:
+        stem = "_".join(Path(recording.name.removesuffix(".zstd").removesuffix(".mcap").removesuffix(".db3")).parts)
+        if stems.setdefault(stem, recording.name) != recording.name:  # another one is called so, too
+            stem += f"_{sha256(recording.name.encode()).hexdigest()[:8]}"
         for phase in PHASES:
-            name = f"{'_'.join(Path(recording.name).with_suffix('').parts)}_{recording.number}_{phase}"
+            name = f"{stem}_{recording.number}_{phase}"
             try:
                 switch = plan_switch(recording, phase, recordings, out / name, contract)
             except NotPossible as reason:
@@ -121,7 +127,7 @@ def _write(switch: PlannedSwitch, episode: Episode, contract: Contract, sources:
             if i in (0, switched):
                 active = switch.other if i == switched else switch.recording
                 writer.text(contract.instruction, active.instruction, stamp)
-                if contract.labels.task is not None and active.task != active.instruction:
+                if contract.labels.task is not None:
                     writer.text(contract.labels.task, active.task, stamp)
             if i == 0 or mode[i] != mode[i - 1]:
                 writer.text(contract.labels.mode, MODES[mode[i]], stamp)

@@ -80,6 +80,7 @@ def train(
     trainer.record |= {
         "bags": str(bags),
         "keep": str(keep) if keep else None,
+        "skip_bad": skip_bad,
         "frames": len(cache.state),
         "episodes": len(cache.bounds) - 1,
         "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "

@@ -83,6 +83,7 @@ def test_the_graph_holds_all_that_it_reads_under_its_name(name: str, tmp_path: P
         twins = policy.encoders["execution_state"].std, policy.encoders["proprioception"].std
         twins[0].copy_(twins[1])  # as after training: of two that are alike the graph holds one
     write_graph(policy, tmp_path / exported_weights.FILE)
+    policy.spec.save(tmp_path / "spec.json")
     other = Policy(recipe.parse(small.shrink(name)), SPEC, identity_statistics(SPEC))
     checkpoint.warm_start(other, tmp_path)
     values, theirs = other.state_dict(), policy.state_dict()

@@ -159,9 +159,11 @@ def _other_readings(folder: Path) -> str:
 
 
 def _below(folder: str, bag: CachedBag) -> CachedBag:
-    """The bag, named with its folder, so that one of the same name elsewhere is another."""
-    of = tuple(f"{folder}/{name}" for name in bag.recording.sources)
-    return replace(bag, name=f"{folder}/{bag.name}", recording=replace(bag.recording, sources=of))
+    """The bag, named with its folder, so that one of the same name elsewhere is another.
+
+    What it was made of keeps its name, by which switches that were made of it name it, too: all are held out together.
+    """
+    return replace(bag, name=f"{folder}/{bag.name}")
 
 
 def _without_failure(bag: CachedBag) -> CachedBag:

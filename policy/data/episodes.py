@@ -38,13 +38,13 @@ def read_episodes(
     found = stored.read(contract, begin)
     if dropped is not None:
         dropped.update(found.dropped)
-    episodes = [episode for run in found.runs for episode in _episodes(run, stacks)]
+    episodes = [episode for run in found.runs for episode in _episodes(run, stacks, found.success is not False)]
     if episodes:
         episodes[0].dropped = found.dropped.total()
     return episodes
 
 
-def _episodes(run: Run, stacks: dict[str, np.ndarray]) -> list[Episode]:
+def _episodes(run: Run, stacks: dict[str, np.ndarray], succeeded: bool) -> list[Episode]:
     return [
         Episode(
             instruction=part.instruction,
@@ -54,6 +54,7 @@ def _episodes(run: Run, stacks: dict[str, np.ndarray]) -> list[Episode]:
             actions=run.actions[part.first : part.end],
             contact=None if run.contact is None else run.contact[part.first : part.end],
             mode=None if run.mode is None else run.mode[part.first : part.end],
+            imitated=succeeded and (run.correction is None or bool(run.correction[part.first : part.end].all())),
             task=part.task,
         )
         for part in run.parts

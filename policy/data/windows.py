@@ -114,6 +114,8 @@ def statistics(cache: Cache) -> dict[str, np.ndarray]:
     known = np.array([place is not None for place in spec.action_base])
     commanded = state[:, [place or 0 for place in spec.action_base]] * known
     deltas = [(actions[:, i] - commanded)[mask[:, i]] for i in range(spec.horizon)]
+    for i in range(spec.horizon):  # where no episode is so long, as at the last step that is learned
+        deltas[i] = deltas[i] if len(deltas[i]) else deltas[i - 1] if i else np.zeros((1, len(spec.action)))
     values = {
         "state_mean": state.mean(0),
         "state_std": state.std(0),

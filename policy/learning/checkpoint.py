@@ -130,9 +130,12 @@ def warm_start(policy: Policy, source: Path) -> None:
     """
     own = policy.state_dict()
     if (source / exported_weights.FILE).exists():
-        policy.load_state_dict(own | _exported(own, source))
+        taken = _exported(own, source)
+        _check_robot(policy.spec, Spec.load(source / "spec.json"), source)
+        policy.load_state_dict(own | taken)
         return
     other, _ = load(source)
+    _check_robot(policy.spec, other.spec, source)
     theirs = other.state_dict()
     common = _alike(own, theirs, source)
     for name in policy.mixer.positions:
@@ -140,6 +143,17 @@ def warm_start(policy: Policy, source: Path) -> None:
         if name in theirs and own[name].shape[1:] == theirs[name].shape[1:]:
             common[name] = _moved(own[name], theirs[name], policy.token_slices, other.token_slices)
     policy.load_state_dict(own | common)
+
+
+def _check_robot(own: Spec, theirs: Spec, source: Path) -> None:
+    """`InputError` unless both have the same numbers in the same order: what normalises one of them is kept."""
+    for kind in ("state", "action"):
+        mine, other = getattr(own, kind), getattr(theirs, kind)
+        if mine != other:
+            raise InputError(
+                f"{source} holds a policy of another robot: its {kind} is {', '.join(other)}, that of the contract "
+                f"{', '.join(mine)}; start from one of the same contract"
+            )
 
 
 def _alike(own: dict[str, Tensor], theirs: dict[str, Tensor], source: Path) -> dict[str, Tensor]:

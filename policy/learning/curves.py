@@ -16,7 +16,7 @@ class Curves:
         """Remove the rows after a step and restore the window that the checkpoint of that step holds."""
         self.window = window
         if self.table.exists():
-            header, *rows = self.table.read_text().splitlines(keepends=True)
+            header, *rows = self.table.read_text().splitlines(keepends=True) or [""]
             kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
             aside = self.table.with_suffix(".part")
             aside.write_text("".join([header, *kept]))
@@ -35,7 +35,7 @@ class Curves:
         row |= {name: f"{mean:.9g}" for name, mean in means.items()}
         row["validation"] = "" if validation is None else f"{validation:.9g}"
         self.window = []
-        new = not self.table.exists()
+        new = not self.table.exists() or not self.table.stat().st_size
         with self.table.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if new:
@@ -53,6 +53,8 @@ class Curves:
             return
         with self.table.open() as file:
             rows = list(csv.DictReader(file))
+        if not rows:
+            return
         figure = Figure((8, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="samples", ylabel="loss (normalised)", yscale="log")
         for name in list(rows[0])[3:]:

@@ -32,13 +32,16 @@ def read(folder: Path) -> dict[str, Tensor]:
 
 
 def name_twins(model: onnx.ModelProto, weights: Mapping[str, Tensor]) -> None:
-    """Note in a graph under which name it holds the weights that equal others, of which the exporter keeps one."""
+    """Note in a graph under which name it holds the weights that equal others, of which the exporter keeps one.
+
+    What only training reads, the objectives, is not in a graph, and not noted either.
+    """
     held = {constant.name: constant for constant in model.graph.initializer}
     first: dict[tuple[object, ...], str] = {}
     for name, constant in held.items():
         first.setdefault(_content(numpy_helper.to_array(constant)), name)
     for name, value in weights.items():
-        twin = None if name in held else first.get(_content(value.numpy(force=True)))
+        twin = None if name in held or name.startswith("objectives.") else first.get(_content(value.numpy(force=True)))
         if twin is not None:
             model.metadata_props.add(key=TWIN + name, value=twin)
 
