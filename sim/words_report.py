@@ -169,7 +169,7 @@ def _markdown(report: Record) -> str:
 def _jobs(settings: Record) -> list[WordsJob]:
     sentences = load(settings["world"]).sentences
     jobs = plan(settings["runs"], sentences, settings["episodes"], settings["seed"])
-    return [job for job in jobs if set(job.tasks) <= set(settings["tasks"])]
+    return [job for job in jobs if set(job.tasks) <= set(settings.get("tasks", job.tasks))]
 
 
 KIND = Kind(_jobs, ("run", "seed"), play_words, _row, _view, _markdown, prepare, film_words)

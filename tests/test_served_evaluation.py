@@ -16,16 +16,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model(folder, switches=True)
-    return folder
-
-
 @pytest.fixture
-def served(folder: Path) -> Iterator[Serving]:
-    with ours(folder) as serving:
+def served(tmp_path: Path) -> Iterator[Serving]:
+    """A server of the model in tmp_path / "tiny"."""
+    write_model(tmp_path / "tiny", switches=True)
+    with ours(tmp_path / "tiny") as serving:
         yield serving
 
 
@@ -47,10 +42,10 @@ def evaluate(model: str | Path, out: Path, *arguments: str) -> subprocess.Comple
     ids=lambda arguments: arguments[2] if isinstance(arguments, tuple) else None,
 )
 def test_an_evaluation_of_a_served_policy_is_that_of_the_policy(
-    folder: Path, served: Serving, tmp_path: Path, arguments: tuple[str, ...]
+    served: Serving, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """Episode for episode, whatever is evaluated."""
-    for model, out in ((folder, "here"), (served.url, "there")):
+    for model, out in ((tmp_path / "tiny", "here"), (served.url, "there")):
         done = evaluate(model, tmp_path / out, *arguments)
         assert done.returncode == 0, done.stderr
     here, there = ((tmp_path / out / "episodes.jsonl").read_text().splitlines() for out in ("here", "there"))

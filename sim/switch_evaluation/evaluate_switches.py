@@ -85,7 +85,7 @@ def _pairs(text: str, tasks: int) -> int | None:
 
 
 def _jobs(settings: Record) -> list[SwitchJob]:
-    tasks = settings["tasks"]
+    tasks = settings.get("tasks", load(settings["world"]).tasks)  # all, before they were noted
     methods = ["ours", *(BASELINES if settings["baseline"] else ())]
     pairs = _pairs(settings["pairs"], len(tasks))
     return plan(tasks, settings["phases"], pairs, settings["episodes"], settings["seed"], methods)
