@@ -20,7 +20,7 @@ from policy.learning.recipe import Recipe
 from policy.spec import MODES
 
 PREFETCH = 3  # batches made while the model trains
-NOTHING_COMMITTED = 0.25  # probability, beside that of each number of steps
+NOTHING_COMMITTED = 0.5  # probability, beside that of each number of steps
 
 
 class Batches:

@@ -23,7 +23,7 @@ class Committed(Encoder):
 
     @dataclass(frozen=True)
     class Settings:
-        noise: float = 0.02  # training: of a standard deviation; what was committed is an estimate
+        noise: float = 0.3  # training: of a standard deviation, the same in all steps
 
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__(settings, spec, width, statistics)
@@ -43,7 +43,8 @@ class Committed(Encoder):
         mask = torch.arange(self.horizon, device=state.device) < steps[:, None]
         rows = (committed - (state[:, self.base] * self.has_base)[:, None] - self.mean) / self.std
         if self.training:
-            rows = rows + self.settings.noise * torch.randn_like(rows)
+            # running, they are the policy's own and may lead beside the answer: they do not tell where it goes
+            rows = rows + self.settings.noise * torch.randn_like(rows[:, :1])
         rows = torch.where(mask[..., None], rows, 0.0)
         token = self.layers(torch.cat([rows.flatten(1), mask.to(rows.dtype)], 1))[:, None]
         return token, mask[:, :1]  # absent where nothing is committed
