@@ -3,12 +3,13 @@
     python -m benchmarks.flagship --data data/flagship --out out/flagship
 
 Stop it at any time: the same command goes on where it stopped. `plain` is the policy that the baselines drive: the same
-network, words and budget, without what only switches teach; it learns from the demonstrations alone.
+network, words and budget, without what only switches teach; it learns from the demonstrations alone. Both begin with
+the weights that a first training learns from the demonstrations.
 Evaluation seeds from 2,000,000 on are used here and nowhere else.
 
-    demonstrations ------------> plain ----+
-          |                                +--> evaluations --> card
-          +--> switches -------> policy ---+
+    demonstrations --> first --+--> plain ----+
+          |                    |              +--> evaluations --> card
+          +--> switches -------+--> policy ---+
 """
 
 import argparse
@@ -38,20 +39,24 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
     precise = ["sim.record", "--tasks", ",".join(PRECISE), "--episodes", args.precise, "--out", demos]
     yield Step("record precise tasks", precise)
     yield Step("switches", ["sim.switches", demos, "--out", switches])
-    for name, recipe, bags in (("plain", out / "plain.yaml", demos), ("policy", args.recipe, args.data)):
-        run, begun_with = out / f"run_{name}", tuple[Any, ...]()
-        for leg, samples in {"train": args.samples, "finish": args.finish}.items():
-            training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", samples, "--out", run]
-            yield Step(f"{leg} {name}", [*training, *begun_with, "--compile"], processes=args.processes)
-            begun_with, last, run = ("--weights", run), run, out / f"run_{name}_finish"
-        yield Step(f"export {name}", ["policy.export", last, "--out", out / name], out / name / "policy.onnx")
+    first, plain_recipe = out / "run_first", out / "plain.yaml"
+    for name, recipe, bags, samples in (
+        ("first", plain_recipe, demos, args.samples),
+        ("plain", plain_recipe, demos, args.finish),
+        ("policy", args.recipe, args.data, args.finish),
+    ):
+        run, begun_with = out / f"run_{name}", [] if name == "first" else ["--weights", first]
+        training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", samples, "--out", run]
+        yield Step(f"train {name}", [*training, *begun_with], processes=args.processes)
+        if begun_with:
+            yield Step(f"export {name}", ["policy.export", run, "--out", out / name], out / name / "policy.onnx")
     reports = []
     for i, (name, options) in enumerate(evaluations(args.episodes, plain).items()):
         folder = out / name
         seed = SEED + i * APART
         yield Step(name, ["sim.evaluate", policy, *options, "--seed", seed, "--out", folder], folder / "report.json")
         reports.append(folder / "report.json")
-    card = ["policy.export", out / "run_policy_finish", "--out", out / "model", "--report", reports[0], reports[1]]
+    card = ["policy.export", out / "run_policy", "--out", out / "model", "--report", reports[0], reports[1]]
     yield Step("card", card, out / "model" / "policy.onnx")
 
 
@@ -85,13 +90,8 @@ def main() -> None:
     parser.add_argument("--recipe", default="sequence", help="a name in policy/recipes, or a YAML file")
     parser.add_argument("--recordings", type=int, default=160, help="of each task")
     parser.add_argument("--precise", type=int, default=400, help="of tasks where a centimetre decides")
-    parser.add_argument("--samples", type=int, default=3_000_000, help="windows of each training")
-    parser.add_argument(
-        "--finish",
-        type=int,
-        default=1_500_000,
-        help="windows of its second part, which begins with the weights of the first",
-    )
+    parser.add_argument("--samples", type=int, default=1_200_000, help="windows of the first training")
+    parser.add_argument("--finish", type=int, default=1_200_000, help="windows of each of the two that begin with it")
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of a training")
     parser.add_argument("--until", default="", help="stop after this step, such as switches or train plain")
