@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rosbags.rosbag2 import Reader
 
 from policy.data.bag_writer import Channel, EpisodeWriter, channels
 from policy.data.message_writer import MessageWriter
@@ -155,3 +156,9 @@ def record(
             encoder.frame(stamp, images, state)
             encoder.command(stamp, set_point)
     return folder
+
+
+def custom(bag: Path) -> dict[str, str]:
+    """What was noted of a bag when it was recorded."""
+    with Reader(bag) as reader:
+        return dict(reader.storage.metadata.custom or {})

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,8 +19,12 @@ from websockets.server import ServerProtocol
 from websockets.sync.server import Server, ServerConnection, serve
 
 from policy.running import policy_server, wire
+from policy.running.policy_client import PolicyServerError
 from policy.running.session import Session
+from policy.running.tracker import Tracker
+from tests.tiny import frame
 
+PATIENT = 30.0  # s for an answer: other work may have the machine
 Answer = Callable[[dict[str, Any]], Any]  # of an observation: a dict, bytes or text to be sent, None for nothing
 
 
@@ -138,3 +143,27 @@ def moving(ramp: float = 0.005) -> Answer:
         return {"actions": rows}
 
     return answer
+
+
+def answers(tracker: Tracker) -> None:
+    """Wait until the server answers again: a connection that has failed is not begun again at once."""
+    end = time.monotonic() + PATIENT
+    while True:
+        try:
+            assert tracker.infer(frame(tracker.session.spec)).actions.shape == (16, 8)
+            return
+        except PolicyServerError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def fails(tracker: Tracker, why: str) -> None:
+    """Wait until it fails for this reason."""
+    end, said = time.monotonic() + PATIENT, ""
+    while why not in said:
+        assert time.monotonic() < end, f"{why}; newest: {said}"
+        with pytest.raises(PolicyServerError) as error:
+            tracker.infer(frame(tracker.session.spec))
+        said = str(error.value)
+        time.sleep(0.05)

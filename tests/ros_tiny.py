@@ -19,6 +19,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.pop("ROS_LOCALHOST_ONLY", None)
 rclpy = pytest.importorskip("rclpy", reason="install the extra `ros`")
 
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
@@ -334,3 +335,8 @@ def within_limits(robot: Robot) -> None:
         if j < len(times):
             most = 1.5 * limits.velocity * (times[j] - times[i] + 0.1) + 1e-3
             assert (np.abs(points[j] - points[i]) <= most).all()
+
+
+def values(message: DiagnosticStatus) -> dict[str, str]:
+    """What a status says, by key."""
+    return {v.key: v.value for v in message.values}

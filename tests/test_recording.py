@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rosbags.rosbag2 import Reader
 
 from policy.data.bag_files import find_bags
 from policy.data.bag_writer import channels
@@ -17,7 +16,7 @@ from policy.data.episodes import read_episodes
 from policy.data.raw import TYPES
 from policy.errors import InputError
 from ros_nodes.recording import Recorder
-from tests.demo_bag import CONTRACT, START, STEP, Item, demonstration, make, write
+from tests.demo_bag import CONTRACT, START, STEP, Item, custom, demonstration, make, write
 
 ROOT = Path(__file__).parents[1]
 KINDS = {c.topic: c.type for c in channels(CONTRACT)}
@@ -34,11 +33,6 @@ def feed(recorder: Recorder, items: Iterable[Item]) -> None:
 
 def after(steps: int) -> int:
     return START + steps * STEP
-
-
-def custom(bag: Path) -> dict[str, str]:
-    with Reader(bag) as reader:
-        return dict(reader.storage.metadata.custom or {})
 
 
 def test_its_bags_are_those_that_training_reads(tmp_path: Path) -> None:
