@@ -19,7 +19,7 @@ from policy.data.findings import errors, merge
 from policy.data.lerobot.writer import DataSetWriter
 from policy.data.pictures import Pictures
 from policy.data.runs import Run
-from policy.data.sources import find
+from policy.data.sources import find, passed_over
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
@@ -54,7 +54,7 @@ def convert(bags: Path, out: Path, contract: Contract, to: str = "lerobot", vide
                     for name, c in contract.cameras.items()
                 }
                 data.episode(run, images, recorded.success, recorded.sources)
-    for finding in merge(wrong):
+    for finding in [*merge(wrong), *passed_over(bags)]:
         print(f"{finding.severity}: {finding}", file=sys.stderr)
     return _sentences(out, data.episodes, data.frames, commands, uneven, dropped)
 

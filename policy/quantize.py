@@ -61,7 +61,7 @@ def quantize(model: Path, out: Path, precision: str, bags: Path | None) -> tuple
         else:
             to_fp16(source, target)
         for file in model.iterdir():
-            if file.name not in ("policy.onnx", reference.FILE):
+            if file.is_file() and file.name not in ("policy.onnx", reference.FILE):
                 shutil.copyfile(file, aside / file.name)
         kept = _some(saved or compared, precision)
         kept.save(aside)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
-from policy.data.sources import find
+from policy.data.sources import find, passed_over
 from policy.data.stored import StoredRecording
 from policy.errors import InputError, exit_code
 from policy.robot import contract as contracts
@@ -55,6 +55,8 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
             f"{bags} shows a contact in {len(tasks)} task ({', '.join(tasks) or _summary(counts)}), "
             "expected at least 2 to switch between; record another task"
         )
+    for finding in passed_over(bags):
+        tqdm.write(f"{finding.severity}: {finding}", file=sys.stderr)
     out.mkdir(parents=True, exist_ok=True)
     planned = _plan(recordings, out, contract, counts)
     for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):

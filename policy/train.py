@@ -60,9 +60,11 @@ def train(
             f"a batch of {chosen.training.batch_size} does not divide among "
             f"{accelerator.num_processes} processes; change one of them"
         )
-    found = checkpoint.latest(out)
+    found, begun_with = checkpoint.latest(out), None
     if found:
         _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
+        _check_begun(found, {"bags": bags, "keep": keep, "weights": weights})
+        begun_with = checkpoint.read_state(found).get("weights")
     failures = "return_to_go" in chosen.encoders
     size = picture_size(chosen)
     cache = open_cache(bags, robot, size, skip_bad=skip_bad, failures=failures, read=Text().read, keep=keep)
@@ -80,6 +82,7 @@ def train(
     trainer.record |= {
         "bags": str(bags),
         "keep": str(keep) if keep else None,
+        "weights": str(weights) if weights else begun_with,
         "skip_bad": skip_bad,
         "frames": len(cache.state),
         "episodes": len(cache.bounds) - 1,
@@ -119,6 +122,20 @@ def _check_same(found: Path, described: dict[str, Any]) -> None:
             raise InputError(
                 f"{found.parent} holds a run of another {key} (it differs in "
                 f"{', '.join(differing)}); give another --out, or the {key} it was begun with"
+            )
+
+
+def _check_begun(found: Path, given: dict[str, Path | None]) -> None:
+    """`InputError` if a run was begun with other data or weights; to go on without naming its weights is allowed."""
+    state = checkpoint.read_state(found)
+    for key, path in given.items():
+        if key not in state or (key == "weights" and path is None):  # a run of before this was noted
+            continue
+        earlier = state[key]
+        if (Path(earlier).resolve() if earlier else None) != (path.resolve() if path else None):
+            raise InputError(
+                f"{found.parent} holds a run with --{key} {earlier or '(none)'}, and --{key} {path or '(none)'} is "
+                "given; give another --out, or what it was begun with"
             )
 
 

@@ -242,6 +242,8 @@ class SafetyNode(Node):
             response.message = f"stopped: {self._monitor.stopped}; reset it first"
             return response
         response.message = f"{who} is in control"
+        if request.data and self._correction is None:
+            response.message += "; no recording tells so: the contract names no label of corrections"
         if request.data != self._corrected:
             self._send(self._monitor.refuse(f"control goes to {who}", self._now()))
             self._corrected, self._labelled = request.data, True

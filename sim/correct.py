@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from policy.data.bag_files import bags_in, metadata
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
 from policy.running.models import find_model
@@ -29,6 +30,8 @@ from policy.running.session import Session
 from sim import headless
 from sim.demonstration import demonstrate
 from sim.demonstration_writer import DemonstrationWriter, recorded_channels
+from sim.evaluation_run import fingerprint
+from sim.fitting import require_robot
 from sim.initial_states import start
 from sim.job_queue import workers
 from sim.rollout import SimulatedLoop
@@ -46,6 +49,7 @@ class CorrectionJob(NamedTuple):
     """One episode."""
 
     model: str
+    policy: str  # its identity
     world: str
     task: str
     seed: int
@@ -63,7 +67,7 @@ def correct(job: CorrectionJob) -> bool:
     if needed is None:
         return False  # the expert fails here, too
     start(world, task, job.seed, "home")
-    custom = {"task": task.name, "seed": str(job.seed), "corrected": Path(job.model).name}
+    custom = {"task": task.name, "seed": str(job.seed), "corrected": Path(job.model).name, "policy": job.policy}
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             _play(DemonstrationWriter(bag, world.contract(), world), world, session, task, job.seed, needed)
@@ -136,11 +140,18 @@ def main() -> None:
         )
     if not 1 <= args.corrections <= MOST:
         raise InputError(f"--corrections {args.corrections}: expected 1 to {MOST}")
-    find_model(args.model)
+    require_robot(_session(args.model), args.model, args.world)
+    policy = fingerprint(find_model(args.model))
+    for bag in bags_in(args.out) if args.out.is_dir() else ():
+        if (of := (metadata(bag).get("custom_data") or {}).get("policy")) != policy:
+            raise InputError(
+                f"{bag} is not a correction of this policy ({of or 'no policy is noted'}; {args.model} is {policy}): "
+                "give each policy a folder of its own, another --out"
+            )
     args.out.mkdir(parents=True, exist_ok=True)
     played, made = 0, 0
     jobs = (
-        CorrectionJob(args.model, args.world, task, FIRST_SEED + i, args.out / f"{task}_{i:05d}")
+        CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, args.out / f"{task}_{i:05d}")
         for i in count()
         for task in tasks
     )

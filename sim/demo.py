@@ -20,6 +20,7 @@ from policy.running.session import Session
 from sim import headless
 from sim import html_page as page
 from sim.demo_stage import DemoStage, Step, after
+from sim.fitting import require_robot
 from sim.nearest_task import nearest_task
 from sim.taught_tasks import taught
 from sim.video import Video
@@ -104,6 +105,7 @@ def main() -> None:
     headless.require()
     console, out = Console(highlight=False), args.out
     session, world = Session(args.model, threads=2), kind()
+    require_robot(session, args.model, args.world)
     known = taught(kind.tasks, session)
     seen = f"{len(session.spec.cameras)} cameras"
     console.print(f"midstream: {args.model} on {session.provider}, {seen}, {len(known)} tasks")

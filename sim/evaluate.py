@@ -37,7 +37,7 @@ def main() -> None:
             f"--seed {args.seed} is a training seed; evaluation seeds start at {FIRST_SEED}: "
             f"give --seed {FIRST_SEED} or more"
         )
-    for name, least in (("episodes", 1), ("chains", 0), ("processes", 1), ("films", 0)):
+    for name, least in (("episodes", 1), ("chains", 0), ("films", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()

@@ -22,6 +22,7 @@ from sim.evaluation_films import film_missing
 from sim.evaluation_page.curve_files import CurveFiles
 from sim.evaluation_page.view import Kind
 from sim.evaluation_page.written import LOG, REPORT, SETTINGS, write_errors, write_json, write_page, write_text
+from sim.fitting import require_robot
 from sim.job_queue import robots, workers
 from sim.taught_tasks import asked
 from sim.worlds import load
@@ -51,8 +52,11 @@ def asked_tasks(args: argparse.Namespace) -> list[str]:
 
 
 def opened(model: str, args: argparse.Namespace) -> Session:
-    """A policy, to look at what it is; `InputError` for one that cannot run."""
-    return open_session(model, 1, "cpu", load(args.world).contract(), args.mapping if model == args.model else None)
+    """A policy, to look at what it is; `InputError` for one that cannot run, or not on this robot."""
+    mapping = args.mapping if model == args.model else None
+    session = open_session(model, 1, "cpu", load(args.world).contract(), mapping)
+    require_robot(session, model, args.world)
+    return session
 
 
 def command(args: argparse.Namespace, *options: str) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from policy.data.workers import pool as new_pool
+from policy.errors import InputError
 from sim.cluster import cluster
 
 Job = TypeVar("Job")
@@ -21,6 +22,8 @@ def workers(
     processes: int, prepare: Callable[..., None] | None = None, *arguments: object
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are each prepared by `prepare(*arguments)`; an error or Ctrl-C cancels what waits."""
+    if processes < 1:
+        raise InputError(f"--processes {processes}: expected a whole number of at least 1")
     with new_pool(processes, prepare, *arguments) as pool, _cancelled(pool):
         yield pool
 

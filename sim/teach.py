@@ -10,6 +10,8 @@ from pathlib import Path
 
 from policy.errors import InputError, exit_code, unknown
 from policy.learning import instruction_classifier
+from policy.running.session import Session
+from sim.fitting import require_robot
 from sim.worlds import DEFAULT, load
 
 
@@ -26,6 +28,8 @@ def main() -> None:
             raise unknown("task", name, tasks)
     if not (args.model / "policy.onnx").is_file():
         raise InputError(f"{args.model} is no model folder: expected one with policy.onnx; give one that was exported")
+    session = Session(args.model, 1, "cpu")
+    require_robot(session, str(args.model), args.world)
     chosen = args.tasks or list(tasks)
     instruction_classifier.write(args.model, [(name, text) for name in chosen for text in tasks[name].phrasings])
     print(f"{args.model}: {sum(len(tasks[name].phrasings) for name in chosen)} sentences of {len(chosen)} tasks")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from policy.convert import convert
 from policy.data.cache import open_cache
+from policy.data.contents import contents
+from policy.data.suggestion import suggest
 from policy.data.windows import targets
 from policy.learning import recipe
 from policy.learning.batches import Batches
+from policy.robot.contract import LABEL_TYPES, Labels
 from policy.running.session import Session
 from sim.rollout import SimulatedLoop
 from sim.worlds import load
@@ -44,6 +48,15 @@ def test_of_a_corrected_recording_the_corrections_alone_are_imitated(bags: Path)
     chosen = recipe.parse(small.shrink("chunk") | {"training": {"samples": 8, "batch_size": 4, "held_out": 0.0}})
     trained = Batches(cache, chosen).train
     assert set(trained.tolist()) == set(np.flatnonzero(cache.imitated).tolist())
+
+
+def test_a_contract_without_the_label_is_told_so_and_a_suggested_one_has_it(bags: Path) -> None:
+    assert {field.name for field in fields(Labels)} == set(LABEL_TYPES)
+    without = replace(CONTRACT, labels=replace(CONTRACT.labels, correction=None))
+    (found,) = [f for f in open_cache(bags, without).findings if "corrections are not told" in f.what]
+    assert "z_corrected" in found.figures and "correction: label/correction" in found.do
+    topics = contents(bags / "z_corrected", lambda _: None).topics
+    assert "\n  correction: label/correction\n" in suggest(topics)
 
 
 def test_a_chunk_is_imitated_up_to_where_control_is_given_back(bags: Path) -> None:
@@ -108,3 +121,7 @@ def test_a_scripted_operator_corrects_a_policy_that_does_nothing(tmp_path: Path)
         [*command, "--corrections", "3", "--out", str(out)], cwd=ROOT, capture_output=True, text=True
     )
     assert again.returncode == 0 and "corrections in" in again.stdout
+    tiny.write_model(tmp_path / "other", ramp=0.001)
+    command[3] = str(tmp_path / "other")
+    other = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert other.returncode == 2 and "is not a correction of this policy" in other.stderr

@@ -168,6 +168,7 @@ def test_the_card_shows_an_evaluation_and_an_export_replaces_an_export(run: Path
     }
     (tmp_path / "report.json").write_text(json.dumps(report))
     export.export(run, tmp_path / "model")
+    shutil.copytree(tmp_path / "model", tmp_path / ".model.old")  # of an export that was killed on the way
     export.export(run, tmp_path / "model", reports=[tmp_path / "report.json"])
     card = (tmp_path / "model" / "README.md").read_text()
     for figure in (

@@ -115,6 +115,12 @@ def trained_recipe(run: Path) -> recipe.Recipe:
     return recipe.parse(checkpoint.read_state(folder)["recipe"])
 
 
+def test_what_is_kept_is_told_from_a_folder_of_the_same_name(old: Path, tmp_path: Path) -> None:
+    small.bags(tmp_path / "new" / old.name, 2)
+    cache = open_cache(tmp_path / "new", load("tabletop"), 16, keep=old)
+    assert len(set(cache.bags)) == 7 and cache.kept.tolist() == [False] * 2 + [True] * 5
+
+
 def test_the_command_takes_both(old: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new, path = small.bags(tmp_path / "new", 2), small.write(tmp_path / "small.yaml", small.shrink("chunk"))
     arguments = ["train", "--recipe", path, "--bags", new, "--out", tmp_path / "run", "--samples", "4"]

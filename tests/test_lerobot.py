@@ -24,7 +24,7 @@ from policy.data.sources import find
 from policy.look import look
 from policy.robot.contract import FOLDER, load
 from policy.synthesise import synthesise
-from tests import demo_bag, small_robot
+from tests import demo_bag, small, small_robot
 from tests.demo_bag import CONTRACT, demonstration, grasp, record
 from tests.lerobot_sets import (  # noqa: F401  fixtures
     DATA,
@@ -193,6 +193,27 @@ def test_synthesise_makes_the_switches_of_the_bags(tmp_path: Path) -> None:
     assert counts[1]["mid: kept"] == counts[0]["mid: kept"] == 2
     one, other = (find(tmp_path / f"out{i}") for i in range(2))
     assert {s.sources for s in other} == {s.sources for s in one} == {("bag0",), ("bag1",)}
+
+
+def test_values_without_names_have_their_places(data: Path, tmp_path: Path, capsys) -> None:
+    def unnamed(info: dict) -> None:
+        for feature in ("observation.state", "action"):
+            info["features"][feature]["names"] = None
+
+    check._suggest(described(foreign(data), unnamed), tmp_path / "suggested.yaml")
+    contract = load(tmp_path / "suggested.yaml")
+    assert contract.spec.state == contract.spec.action == tuple(f"joint_{i}" for i in range(1, 9))
+    check.check(data, contract)
+
+
+def test_what_is_not_read_is_said_of_what_is_converted_and_kept(tmp_path: Path, capsys) -> None:
+    bags, stray = small.bags(tmp_path / "bags", 2, 20), tmp_path / "bags" / "stray"
+    stray.mkdir()
+    (stray / "rec.bag").write_bytes(b"#ROSBAG V2.0\n")
+    convert.convert(bags, tmp_path / "set", CONTRACT)
+    assert "rec.bag: a ROS 1 bag" in capsys.readouterr().err
+    cache = open_cache(small.bags(tmp_path / "new", 1, 20), CONTRACT, 16, keep=bags)
+    assert any("rec.bag" in finding.figures for finding in cache.findings)
 
 
 def test_the_command_says_what_is_lost(bags: Path, tmp_path: Path, capsys, monkeypatch) -> None:

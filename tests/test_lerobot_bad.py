@@ -117,7 +117,19 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda d: described(d, lambda i: i["features"]["action"]["names"].__setitem__(0, "shoulder")),
         r"action of .* has no panda_joint1: its values are shoulder, .* and the contract's are panda_joint1, .*`names`",
     ),
-    "no names": (lambda d: described(d, unnamed), r"its values have no names, .*observation.state.names"),
+    "no names": (lambda d: described(d, unnamed), r"not named, so they are joint_1, .*observation.state.names"),
+    "a flat picture": (
+        lambda d: described(d, lambda i: i["features"]["observation.images.front"].update(shape=[96, 96])),
+        r"info.json is no description .*front has the shape \[96, 96\], expected height, width and channels",
+    ),
+    "a path of an older version": (
+        lambda d: described(d, lambda i: i.update(data_path="data/{episode_chunk}.parquet")),
+        r"info.json is no description .*episode_chunk",
+    ),
+    "an empty episode": (
+        lambda d: column(d, "length", lambda lengths: 0 * lengths, EPISODES),
+        r"episode 0 has no frame; record it again",
+    ),
     "another size": (
         lambda d: described(d, lambda i: i["features"]["observation.images.front"].update(shape=[48, 64, 3])),
         r"pictures of 64x48 with 3 channels, and the camera front of the contract 96x96",

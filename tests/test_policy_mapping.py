@@ -178,6 +178,10 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("cameras", {"frnt": {"key": "a"}}, "did you mean 'front'"),
         ("cameras.front.height", 224, "expected both, or neither"),
         ("cameras.front.key", 3, "expected str"),
+        ("cameras.front.key", [], "cameras.front.key: empty"),
+        ("state.1.key", raw()["state"][0]["key"], "is in the way of state[0].key; values of one key are one entry"),
+        ("prompt", raw()["state"][0]["key"], "prompt: "),
+        ("stamp", [raw()["cameras"]["front"]["key"], "at"], "is in the way of cameras.front.key"),
         ("state.0.names", ["panda_joint9"], "unknown name in mine.yaml: state[0].names"),
         ("state.1.scale", [1.0, 2.0], "got 2 numbers, expected one or 1"),
         ("actions.groups.0.kind", "relative", "Valid: absolute, delta, step"),
@@ -192,6 +196,12 @@ def test_what_is_wrong_is_named(contract: Contract, path: str, value: Any, why: 
     with pytest.raises(InputError) as error:
         policy_mapping.parse(changed(path, value), contract, "mine.yaml")
     assert why in str(error.value)
+
+
+def test_what_is_committed_comes_at_the_rate_of_the_answer(contract: Contract) -> None:
+    assert "committed" in parsed(contract, committed="ahead").spec(contract).reads
+    with pytest.raises(InputError, match="committed: its rows come at 20 Hz and those of the answer at 10"):
+        parsed(contract, rate=10.0, committed="ahead")
 
 
 def test_nothing_is_added_to_a_rotation_vector() -> None:

@@ -1,27 +1,36 @@
 """A policy over a real socket: ours served to ourselves, and what servers of others may do wrong."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from policy.errors import InputError
-from policy.robot.contract import Contract, load
+from policy.learning import recipe
+from policy.learning.model import Policy
+from policy.learning.normalization import identity_statistics
+from policy.learning.onnx_graph import write_graph
+from policy.robot.contract import FOLDER, Contract, load
 from policy.running import wire
 from policy.running.loop import InferenceLoop
+from policy.running.policy_client import PolicyClient, PolicyServerError
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from policy.running.tracker import Tracker
 from policy.spec import Frame
+from tests import small
 from tests.policy_servers import MAPPING, PATIENT, Serving, answers, fails, moving, ours, stub
-from tests.tiny import TAUGHT, frame, write_model
+from tests.tiny import TAUGHT, frame, teach, write_model
 
 ROOT = Path(__file__).parent.parent
 
@@ -77,6 +86,40 @@ def test_a_served_policy_does_what_it_does_here(folder: Path, served: Serving, c
         )
         finished.append((here.finished, there.finished))
     assert (True, True) in finished and all(a == b for a, b in finished)
+
+
+def test_a_served_policy_is_told_what_is_committed_as_it_is_here(tmp_path: Path, contract: Contract) -> None:
+    """Schedule, times and thresholds are its own, too."""
+    raw = small.shrink("sequence")
+    raw["runtime"] = {"confirm_s": 0.2, "replan_s": 0.3}
+    made = Policy(recipe.parse(raw), contract.spec, identity_statistics(contract.spec)).eval()
+    torch.nn.init.normal_(made.encoders["committed"].layers[-1].weight)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_graph(made, folder / "policy.onnx")
+    made.spec.save(folder / "spec.json")
+    shutil.copy(FOLDER / "tabletop.yaml", folder / "contract.yaml")
+    teach(folder, [("open_drawer", TAUGHT[0])])
+    seen = frame(contract.spec, 100)
+    with ours(folder) as served:
+        here, there = Session(folder, 1, "cpu"), RemoteSession(served.url, contract, timeout_s=PATIENT)
+        assert there.spec.runtime == replace(here.spec.runtime, likeness=there.spec.runtime.likeness)
+        assert InferenceLoop(there, lambda: None).schedule == "rtc"
+        answers = []
+        for session in (here, there):
+            tracker = Tracker(session)
+            tracker.instruct(TAUGHT[0])
+            for committed in (None, np.full((3, 8), 0.05, np.float32)):
+                outputs = session.run(tracker.inputs(seen, committed))
+                tracker.update(seen, outputs)
+                answers.append(outputs["actions"])
+        np.testing.assert_allclose(answers[:2], answers[2:], atol=1e-6)
+        assert not np.allclose(answers[0], answers[1])
+        with pytest.raises(
+            PolicyServerError, match=r"got float64 \(3, 7\), expected finite numbers \(n, 8\)"
+        ):
+            message = {"image_front": seen.images["front"], "image_wrist": seen.images["wrist"], "state": seen.state}
+            PolicyClient(served.url).infer(message | {"prompt": TAUGHT[0], "committed": np.zeros((3, 7))})
 
 
 def test_a_robot_begins_anew_with_a_connection_and_with_a_clock_that_is_set_back(

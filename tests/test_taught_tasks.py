@@ -1,13 +1,15 @@
 """Of a world's tasks a policy is asked for those that it was taught, from starts and in words that there are."""
 
+import shutil
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from policy.errors import InputError
 from policy.running.session import Session
-from sim import correct, evaluate, shift_evaluation
+from sim import correct, demo, evaluate, shift_evaluation, teach
 from sim.evaluation_jobs import EpisodeJob, play, start_of
 from sim.evaluation_page.row import Row
 from sim.initial_states import start
@@ -21,7 +23,10 @@ from sim.worlds import load
 from sim.worlds.tabletop.tasks import TASKS
 from sim.worlds.tabletop.world import Tabletop
 from tests.scripted import ExpertSession
-from tests.tiny import teach, write_model
+from tests.tiny import teach as write_taught
+from tests.tiny import write_model
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_shipped_policy_is_not_asked_for_a_task_that_is_younger(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +56,7 @@ def test_one_that_was_taught_little_is_asked_for_what_else_there_is(known: tuple
 
 def test_to_change_the_instruction_needs_two_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path / "model", switches=True)
-    teach(tmp_path / "model", [("lamp_on", "turn on the lamp")])
+    write_taught(tmp_path / "model", [("lamp_on", "turn on the lamp")])
     command = ["evaluate", str(tmp_path / "model"), "--switch", "mid", "--out", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(InputError, match="was taught lamp_on alone"):
@@ -95,6 +100,28 @@ def test_what_is_not_asked_has_no_rate() -> None:
 def test_episodes_of_another_layout_did_not_begin_alike() -> None:
     first, again = (Row(7, "a → b", "mid", True, None, "", layout=layout) for layout in (7, 1_000_007))
     assert first.key != again.key
+
+
+@pytest.mark.parametrize(
+    "module, arguments",
+    [
+        (evaluate, ["--episodes", "1"]),
+        (correct, ["--tasks", "lamp_on"]),
+        (demo, ["--seed", "1000000"]),
+        (teach, []),
+    ],
+)
+def test_a_policy_of_another_robot_is_refused_before_anything_is_written(
+    module: ModuleType, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shutil.copytree(ROOT / "models" / "libero_goal", tmp_path / "libero_goal")
+    before = (model / "instructions.safetensors").read_bytes()
+    given = ["--model", str(model)] if module is demo else [str(model)]
+    out = [] if module is teach else ["--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["command", *given, *arguments, *out])
+    with pytest.raises(InputError, match=r"libero_goal is a policy for another robot than that of the world tabletop"):
+        module.main()
+    assert not (tmp_path / "out").exists() and (model / "instructions.safetensors").read_bytes() == before
 
 
 def test_what_is_asked_for_after_another_task_is_not_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

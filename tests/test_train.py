@@ -293,9 +293,23 @@ def test_a_run_is_warm_started_once_and_records_it_in_its_command(
         for name, value in taken.items()
         if weights[name].shape == value.shape
     )
-    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "gone"), "--samples", "8"])
-    train.main()  # it continues its own run
-    assert checkpoint.load(tmp_path / "run")[1]["step"] == 2
+    for again in (["--weights", str(former)], []):
+        monkeypatch.setattr(sys, "argv", [*command, *again, "--samples", "8"])
+        train.main()  # it continues its own run
+        assert checkpoint.load(tmp_path / "run")[1]["step"] == 2
+    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "other"), "--samples", "12"])
+    with pytest.raises(InputError, match=r"holds a run with --weights .*former.*, and --weights .*other is given"):
+        train.main()
+
+
+def test_a_run_goes_on_with_its_own_bags_alone(bags: Path, path: Path, tmp_path: Path) -> None:
+    train.train(str(path), bags, tmp_path / "run", samples=4)
+    more = small.bags(tmp_path / "more", 2)
+    with pytest.raises(InputError, match=r"holds a run with --bags .*, and --bags .*more is given; give another --out"):
+        train.train(str(path), more, tmp_path / "run", samples=8)
+    with pytest.raises(InputError, match=r"--keep \(none\), and --keep .*more"):
+        train.train(str(path), bags, tmp_path / "run", samples=8, weights=tmp_path / "run", keep=more)
+    assert checkpoint.load(tmp_path / "run")[1]["step"] == 1
 
 
 def test_a_warm_start_of_another_robot_or_horizon_is_refused(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +38,7 @@ class BagReader:
         self._earlier: list[list[SetPoints]] = []  # what was commanded before the clock was set back
         self._motors, self._take = Motors(contract), take
         self._streams = Streams(contract, self._motors, alignment.headers, self._earlier.append)
-        labels = contract.labels
-        named = (contract.instruction, labels.task, labels.mode, labels.contact, labels.correction)
+        named = (contract.instruction, *astuple(contract.labels))
         self._labels = {topic.lstrip("/") for topic in named if topic}
         self._reception = alignment.reception
         self._dropped: Counter[str] = Counter()

@@ -23,8 +23,8 @@ from rosbags.rosbag2.errors import WriterError
 
 from policy.data.definitions import store
 from policy.errors import InputError
-from policy.robot.contract import Contract
-from policy.robot.message_types import BOOL, COMPRESSED, IMAGE, STRING
+from policy.robot.contract import LABEL_TYPES, Contract
+from policy.robot.message_types import COMPRESSED, IMAGE, STRING
 
 
 class Channel(NamedTuple):
@@ -37,10 +37,9 @@ class Channel(NamedTuple):
 
 def channels(contract: Contract) -> list[Channel]:
     """All topics of a contract, as a demonstration of its robot has them."""
-    latched = [t for t in (contract.instruction, contract.labels.task, contract.labels.mode) if t]
-    told = {topic: BOOL for topic in (contract.labels.contact, contract.labels.correction) if topic}
-    plain = {**contract.observed, **contract.commanded, **told}
-    return [Channel(t, kind) for t, kind in plain.items()] + [Channel(t, STRING, True) for t in latched]
+    labels = {topic: kind for label, kind in LABEL_TYPES.items() if (topic := getattr(contract.labels, label))}
+    topics = {**contract.observed, **contract.commanded, contract.instruction: STRING, **labels}
+    return [Channel(topic, kind, latched=kind == STRING) for topic, kind in topics.items()]
 
 
 def open_writer(directory: Path, topics: Iterable[Channel]) -> tuple[Writer, dict[str, Connection]]:

@@ -92,8 +92,10 @@ def open_cache(
     first_kept = len(whole)
     if keep is not None:
         others, also_refused = _read(keep, contract, size, processes, skip_bad)
-        whole += [_below(keep.name, bag) for bag in others]
-        refused |= {f"{keep.name}/{name}": why for name, why in also_refused.items()}
+        taken = any(name.startswith(f"{keep.name}/") for name in (*refused, *(bag.name for bag in whole)))
+        below = str(keep.absolute()) if taken else keep.name
+        whole += [_below(below, bag) for bag in others]
+        refused |= {f"{below}/{name}": why for name, why in also_refused.items()}
     kept = {bag.name for bag in whole[first_kept:]}
     if read is not None:
         _check_instructions(whole, read)
@@ -103,6 +105,7 @@ def open_cache(
     if not failures:
         whole = [_without_failure(bag) for bag in whole]
     cache = _joined(contract, size, whole, bags, kept)
+    cache.findings += [finding for folder in (bags, keep) if folder for finding in sources.passed_over(folder)]
     if refused:
         figures = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
         cache.findings.append(Finding("warning", "bags are left out", figures, "mend them or take them away"))
@@ -234,10 +237,7 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         recording=np.repeat(np.arange(len(runs), dtype=np.int32), frames),
         commands=[run.commands for _, run in runs],
         dropped=dropped,
-        findings=[
-            *findings.merge([(b.name, f) for b in bags for f in b.recording.findings]),
-            *sources.passed_over(folder),
-        ],
+        findings=findings.merge([(b.name, f) for b in bags for f in b.recording.findings]),
     )
 
 

@@ -27,7 +27,7 @@ from policy.data.runs import Run, Runs
 from policy.data.survey import Times, survey
 from policy.data.unchanged_pictures import UnchangedPictures
 from policy.errors import InputError
-from policy.robot.contract import Contract
+from policy.robot.contract import CORRECTION, LABEL_TYPES, Contract
 from policy.robot.message_types import BOOL, STRING
 
 FAILED = Finding(
@@ -35,6 +35,12 @@ FAILED = Finding(
     "a recording that failed is not used",
     "it is marked with success: false",
     "set success: true in bags.yaml beside it if it is to be learned, or train a recipe with return_to_go",
+)
+CORRECTED = Finding(
+    "warning",
+    "corrections are not told from what the policy did",
+    f"it has {CORRECTION}, which the contract does not name, so that all of it is imitated, mistakes too",
+    f"write `labels: {{correction: {CORRECTION}}}` into the contract",
 )
 INSTRUCT = "name it in bags.yaml beside the bag, or give `default_instruction` in the contract"
 
@@ -77,6 +83,8 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     findings += checks.check(
         contract, Recorded(topics, alignment, dict(dropped), unused, said, pictures.unchanged(), runs, restarts)
     )
+    if not contract.labels.correction and CORRECTION in topics:
+        findings.append(CORRECTED)
     dropped += unused
     if not cut:
         _check_topics(bag, contract, {*topics, *reader.texts})
@@ -103,9 +111,9 @@ def _most_frames(lead: Times, rate: float) -> int:
 
 def _wanted(contract: Contract) -> dict[str, str]:
     """Topic without leading slash -> type, of all that is read."""
-    labels = contract.labels
-    optional = {labels.task: STRING, labels.mode: STRING, labels.contact: BOOL, labels.correction: BOOL}
-    return _needed(contract) | {t.lstrip("/"): kind for t, kind in optional.items() if t}
+    optional = {getattr(contract.labels, label): kind for label, kind in LABEL_TYPES.items()}
+    read = _needed(contract) | {t.lstrip("/"): kind for t, kind in optional.items() if t}
+    return read if contract.labels.correction else {CORRECTION: BOOL} | read  # to be missed
 
 
 def _needed(contract: Contract) -> dict[str, str]:

@@ -15,7 +15,8 @@ from policy.data.contents import Topic
 from policy.data.suggested_action import NEXT_STATE, CommandGroup, command_groups
 from policy.data.suggested_names import camera_name, distinct, tokens
 from policy.data.suggested_state import StateGroup, state_groups
-from policy.robot.message_types import BOOL, COMPRESSED, IMAGE, STRING
+from policy.robot.contract import LABEL_TYPES
+from policy.robot.message_types import COMPRESSED, IMAGE, STRING
 from policy.robot.sources import DEPTH, Encoding
 
 USUAL_RATES = (5, 10, 15, 20, 25, 30)
@@ -24,7 +25,6 @@ WIDER = 0.1  # of the range that was seen, on each side
 LEAST = 0.05  # rad, m on each side: a joint may not have moved
 FASTER = 1.5  # times the speed that was seen
 INSTRUCTION = {"instruction", "instructions", "task", "prompt", "language", "command", "text"}
-LABELS = {"contact": BOOL, "mode": STRING, "task": STRING}
 ON_THE_ARM = {"wrist", "hand", "gripper", "tool"}  # such a camera does not lead
 STANDARD = {"rosout", "parameter_events", "robot_description"}
 
@@ -183,7 +183,7 @@ def _word_lines(topics: Mapping[str, Topic]) -> list[str]:
         ]
     labels = {
         key: name
-        for key, kind in LABELS.items()
+        for key, kind in LABEL_TYPES.items()
         for name, topic in topics.items()
         if topic.type == kind and tokens(name) >= {"label", key}
     }

@@ -54,8 +54,9 @@ class Batches:
         self._pools = [self.train[~kept], self.train[kept]] if kept.any() else [self.train]
         self._shuffled: dict[int, tuple[int, np.ndarray]] = {}  # pool -> epoch and its order
         if not all(len(pool) for pool in self._pools):
+            which = " in what is to be kept" if len(self._pools[0]) else " but what is kept" if len(self.train) else ""
             raise InputError(
-                f"nothing to train on: {len(sources)} recordings, of which held_out takes all; record "
+                f"nothing to train on{which}: {len(sources)} recordings, of which held_out takes all there; record "
                 "more or lower held_out in the recipe"
             )
 

@@ -23,6 +23,7 @@ def new(out: Path) -> Iterator[Path]:
         yield aside
         old = out.with_name(f".{out.name}.old")
         if out.exists():
+            shutil.rmtree(old, ignore_errors=True)  # of a command that was killed here
             out.rename(old)
         aside.rename(out)
         shutil.rmtree(old, ignore_errors=True)

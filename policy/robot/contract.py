@@ -13,7 +13,7 @@ import numpy as np
 from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.robot.commands import Command, Controller, Limits
-from policy.robot.message_types import FOLLOW, TRAJECTORY
+from policy.robot.message_types import BOOL, FOLLOW, STRING, TRAJECTORY
 from policy.robot.sources import Camera, Source
 from policy.spec import Spec
 
@@ -28,6 +28,10 @@ class Labels:
     contact: str | None = None
     mode: str | None = None
     correction: str | None = None  # whether a person corrects a policy: of such a recording only that is imitated
+
+
+LABEL_TYPES = {"task": STRING, "contact": BOOL, "mode": STRING, "correction": BOOL}
+CORRECTION = "label/correction"  # its usual topic
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ import numpy as np
 from policy import strict_yaml
 from policy.errors import InputError, unknown
 from policy.robot.contract import Contract
-from policy.spec import Spec
+from policy.spec import RuntimeSettings, Spec
 
+USUAL = RuntimeSettings()
+RUNTIME = ("replan_s", "contact_on", "contact_off", "confirm_s")  # of policy.spec.RuntimeSettings
+OPTIONAL = ("stamp", "instruction_id", "committed")  # keys of an observation that a policy may not take
 Key = str | tuple[str, ...]  # a list leads into nested maps: [images, cam_high]
 Numbers = float | tuple[float, ...]
 
@@ -79,19 +82,24 @@ class PolicyMapping:
     replan_s: float = 0.4  # from one inference to the next
     stamp: Key | None = None  # where it takes the time of the frame [ns]
     instruction_id: Key | None = None  # where it takes a number that changes with each instruction
+    committed: Key | None = None  # where it takes set-points of ours that are executed whatever comes, (n, A)
     execution_estimate: Key | None = None  # where its answer has contact, done and the modes, float (5,)
+    contact_on: float = USUAL.contact_on  # these three as in policy.spec.RuntimeSettings
+    contact_off: float = USUAL.contact_off
+    confirm_s: float = USUAL.confirm_s
 
     def spec(self, contract: Contract) -> Spec:
         """What goes in and comes out, at the contract's rate."""
         reads = [f"image_{name}" for name in contract.cameras if name in self.cameras] + ["state", "prompt"]
         reads += [name for name in ("stamp", "instruction_id") if getattr(self, name) is not None]
+        reads += ["committed", "committed_steps"] if self.committed is not None else []
         spec = contract.spec
         return replace(
             spec,
             horizon=int(self.horizon / self.rate * spec.rate + 1e-6),
             reads=tuple(reads),
             switches=self.execution_estimate is not None,
-            runtime=replace(spec.runtime, replan_s=self.replan_s),
+            runtime=replace(spec.runtime, **{name: getattr(self, name) for name in RUNTIME}),
         )
 
     def check(self, contract: Contract, where: str) -> None:
@@ -109,6 +117,11 @@ class PolicyMapping:
         need(
             0 < self.replan_s < lasts, "replan_s", f"got {self.replan_s} s, expected less than its rows last: {lasts} s"
         )
+        need(
+            self.committed is None or self.rate == spec.rate,
+            "committed",
+            f"its rows come at {spec.rate:g} Hz and those of the answer at {self.rate:g}; leave it out",
+        )
         need(bool(self.cameras or self.state), "cameras", "empty, as the state is: such a policy sees nothing")
         for name, picture in self.cameras.items():
             if name not in spec.cameras:
@@ -125,7 +138,24 @@ class PolicyMapping:
                 if name not in spec.state:
                     raise unknown(f"name in {where}: state[{i}].names:", name, spec.state)
             _check_numbers(values, f"{where}: state[{i}]")
+        self._check_keys(where)
         self._check_actions(contract, where)
+
+    def _check_keys(self, where: str) -> None:
+        """Each key of the observation leads to a place of its own, and none to a place within another's value."""
+        keys = {f"cameras.{name}.key": picture.key for name, picture in self.cameras.items()}
+        keys |= {f"state[{i}].key": values.key for i, values in enumerate(self.state)} | {"prompt": self.prompt}
+        keys |= {name: key for name in OPTIONAL if (key := getattr(self, name)) is not None}
+        taken: dict[str, tuple[str, ...]] = {}
+        for name, key in keys.items():
+            path = (key,) if isinstance(key, str) else key
+            if not path:
+                raise InputError(f"{where}: {name}: empty, expected a key, or the keys that lead to it")
+            for other, earlier in taken.items():
+                if path[: len(earlier)] == earlier or earlier[: len(path)] == path:
+                    hint = "; values of one key are one entry: scale and offset may be lists" if "state" in name else ""
+                    raise InputError(f"{where}: {name}: {'.'.join(path)} is in the way of {other}{hint}")
+            taken[name] = path
 
     def _check_actions(self, contract: Contract, where: str) -> None:
         spec, named = contract.spec, list[str]()
@@ -178,11 +208,13 @@ def own(spec: Spec) -> dict[str, Any]:
         "cameras": {name: {"key": f"image_{name}"} for name in spec.cameras if f"image_{name}" in spec.reads},
         "state": [{"key": "state", "names": list(spec.state)}],
         "actions": {"width": len(spec.action), "groups": [columns]},
+        **{name: getattr(spec.runtime, name) for name in RUNTIME},
         "replan_s": replan,
         "stamp": "stamp",
         "instruction_id": "instruction_id",
     }
-    return mapping | ({"execution_estimate": "execution_estimate"} if spec.switches else {})
+    given = {"committed": "committed" in spec.reads, "execution_estimate": spec.switches}
+    return mapping | {name: name for name, is_given in given.items() if is_given}
 
 
 def _check_numbers(part: Values | Columns, where: str) -> None:

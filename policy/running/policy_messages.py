@@ -27,6 +27,8 @@ def observation(mapping: PolicyMapping, spec: Spec, feed: dict[str, np.ndarray])
     for name, key in (("stamp", mapping.stamp), ("instruction_id", mapping.instruction_id)):
         if key is not None:
             _put(message, key, int(feed[name][0]))
+    if mapping.committed is not None:
+        _put(message, mapping.committed, feed["committed"][0, : int(feed["committed_steps"][0])])
     return message
 
 

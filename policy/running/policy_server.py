@@ -43,6 +43,7 @@ class RobotConnection:
         """The chunk for an observation; `InputError` for one that cannot be used."""
         received = wire.unpack(message)
         prompt, number, frame = self._text(received), received.get("instruction_id"), self._frame(received)
+        committed = self._committed(received)
         if frame.stamp < self._stamp:
             self._tracker.reset()
             self._asked = None
@@ -55,8 +56,8 @@ class RobotConnection:
                 raise InputError(f"{REFUSED}{error}") from None
             self._asked = prompt, number
         began = perf_counter()
-        outputs = self._tracker.session.run(self._tracker.inputs(frame))
-        chunk = self._tracker.update(frame, outputs)
+        outputs = self._tracker.session.run(self._tracker.inputs(frame, committed))
+        chunk = self._tracker.update(frame, outputs, len(committed))
         answer: dict[str, Any] = {"actions": chunk.actions}
         if self._spec.switches:
             answer["execution_estimate"] = outputs["execution_estimate"][0]
@@ -79,6 +80,17 @@ class RobotConnection:
             raise InputError(
                 f"state: got {str(received['state'])[:80]}, expected numbers; {expected(self._spec)}"
             ) from None
+
+    def _committed(self, received: dict[str, Any]) -> np.ndarray:
+        """The set-points (n, A) that are executed whatever comes; none where none are sent."""
+        horizon, width = self._spec.horizon, len(self._spec.action)
+        sent = np.asarray(received.get("committed", np.zeros((0, width), np.float32)))
+        fits = sent.dtype.kind in "iuf" and sent.ndim == 2 and sent.shape[1] == width and len(sent) <= horizon
+        if not fits or not np.isfinite(sent).all():
+            raise InputError(
+                f"committed: got {sent.dtype} {sent.shape}, expected finite numbers (n, {width}), n up to {horizon}"
+            )
+        return sent.astype(np.float32)
 
     def _text(self, received: dict[str, Any]) -> str:
         prompt = received.get("prompt")

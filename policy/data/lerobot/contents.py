@@ -44,7 +44,7 @@ def _topic(name: str, kind: str, stamps: list[int]) -> Topic:
 
 
 def _ranges(names: tuple[str, ...], values: np.ndarray, stamps: list[int]) -> ValueRanges:
-    ranges, named = ValueRanges(), names or tuple(f"position[{i}]" for i in range(values.shape[1]))
+    ranges = ValueRanges()
     for stamp, row in zip(stamps, values.astype(float), strict=True):
-        ranges.add(named, row, stamp)
+        ranges.add(names, row, stamp)
     return ranges

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from policy.data.lerobot.layout import DATA, INFO, VERSION, VIDEOS
+from policy.data.lerobot.layout import ACTION, DATA, INFO, STATE, VERSION, VIDEOS
 from policy.errors import InputError
 
 CONVERTER = "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id ..."
@@ -28,12 +28,12 @@ class Description:
         return {name: of["dtype"] for name, of in self.features.items() if of["dtype"] in ("image", "video")}
 
     def names(self, feature: str) -> tuple[str, ...]:
-        """The names of a vector's values; none where they are not given."""
+        """The names of a vector's values; by their places, joint_1 first, where they are not given."""
         names = self.features[feature].get("names")
         if isinstance(names, dict):  # {"motors": [...]} or {"x": 0, "y": 1}
             grouped = all(isinstance(value, list) for value in names.values())
             names = [n for group in names.values() for n in group] if grouped else sorted(names, key=names.__getitem__)
-        return tuple(map(str, names or ()))
+        return tuple(map(str, names or (f"joint_{i + 1}" for i in range(self.features[feature]["shape"][0]))))
 
     def shape(self, feature: str) -> tuple[int, int, int]:
         """Height, width and channels of a picture."""
@@ -60,14 +60,16 @@ def _load(root: Path, changed: int) -> Description:
         raw = json.loads(path.read_text())
         version = raw["codebase_version"]
         if version == VERSION:
-            return Description(
+            described = Description(
                 root,
                 float(raw["fps"]),
                 {str(name): dict(of, dtype=str(of["dtype"]), shape=list(of["shape"])) for name, of in _features(raw)},
                 str(raw.get("data_path") or DATA),
                 str(raw.get("video_path") or VIDEOS),
             )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _check(described)
+            return described
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is no description of a LeRobot data set ({type(error).__name__}: {error}); expected "
             "codebase_version, fps and features in it; copy the data set again"
@@ -76,6 +78,19 @@ def _load(root: Path, changed: int) -> Description:
         f"{path} is of codebase_version {version!r}, expected {VERSION!r}; convert an older data set with LeRobot's "
         f"own `{CONVERTER}`, and take a newer one away"
     )
+
+
+def _check(described: Description) -> None:
+    """What is read later: ValueError or LookupError where it cannot be."""
+    described.data_path.format(chunk_index=0, file_index=0)
+    described.video_path.format(video_key="", chunk_index=0, file_index=0)
+    pictures = described.pictures()
+    for name in pictures.keys() | described.features.keys() & {STATE, ACTION}:
+        of = described.features[name]
+        wrong = not of["shape"] or not all(isinstance(n, int) and n > 0 for n in of["shape"])
+        if wrong or (name in pictures and len(of["shape"]) != 3):
+            expected = "height, width and channels" if name in pictures else "whole numbers above 0"
+            raise ValueError(f"{name} has the shape {of['shape']}, expected {expected}")
 
 
 def _features(raw: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

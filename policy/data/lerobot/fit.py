@@ -72,10 +72,10 @@ def _places(described: Description, feature: str, wanted: tuple[str, ...]) -> np
     names = described.names(feature)
     missing = [name for name in wanted if name not in names]
     if missing:
-        given = f"its values are {', '.join(names)}" if names else "its values have no names"
+        given = "" if described.features[feature].get("names") else "not named, so they are "
         raise InputError(
-            f"{feature} of {described.root} has no {', '.join(missing)}: {given}, and the contract's are "
-            f"{', '.join(wanted)}; name them in the contract as the data set does (`names`), or in {feature}.names of "
-            "its meta/info.json"
+            f"{feature} of {described.root} has no {', '.join(missing)}: its values are {given}{', '.join(names)}, "
+            f"and the contract's are {', '.join(wanted)}; name them in the contract as the data set does (`names`), or "
+            f"in {feature}.names of its meta/info.json"
         )
     return np.array([names.index(name) for name in wanted])

@@ -18,6 +18,8 @@ class Rows:
 
     def __init__(self, place: Place) -> None:
         self.place, self._file = place, open_table(place.data)
+        if place.length < 1:
+            raise InputError(f"{place.data}: episode {place.number} has no frame; record it again, or leave it out")
         self.names = set(self._file.schema_arrow.names)
         mine = np.flatnonzero(np.concatenate([[], *self._columns(["episode_index"], 0, None)]) == place.number)
         if len(mine) != place.length or (len(mine) and mine[-1] - mine[0] + 1 != len(mine)):
