@@ -44,7 +44,7 @@ EPISODES |= {PICTURES + "tasks": 60, PICTURES + "few": 15, PICTURES + "held_out"
 MADE = {"mixed": 480, "noisy": 480, "play": 150}  # recordings
 PLAYED = 5  # tasks of a recording of play
 ATTEMPTS = 10
-LEFT_OFF = (0.2, 0.7)  # share of a demonstration after which one that fails stands still
+LEFT_OFF = (0.2, 0.7)  # share of the steps to success after which a recording that fails stands still
 STANDS = 40  # control steps for which it then does
 WRONG, BLOCK, SPREAD = 0.3, 8, 0.25  # share of the time, control steps at once and rad of what is recorded wrongly
 PLAY = "play"
@@ -105,6 +105,9 @@ def _attempt(world: World, job: Job, seed: int) -> bool:
     kind = "undecided" if job.kind != PLAY and job.number % 3 == 0 else "home"
     start(world, task, seed, kind)
     fails = job.kind == "mixed" and job.number // len(TASKS) % 2 == 1
+    needed = next((step for step, held in enumerate(demonstrate(world, task), 1) if held), 0) if fails else 0
+    if fails:
+        start(world, task, seed, kind)
     custom = {"seed": str(seed), "task": job.kind} | (
         {"success": str(not fails).lower()} if job.kind == "mixed" else {}
     )
@@ -121,7 +124,7 @@ def _attempt(world: World, job: Job, seed: int) -> bool:
                 writer.instruction(task.phrasings[rng.integers(len(task.phrasings))], task.name)
                 wrong = rng if job.kind == "noisy" else None
                 if fails:
-                    _leave_off(world, task, writer, rng)
+                    _leave_off(world, task, writer, int(rng.uniform(*LEFT_OFF) * needed))
                 elif not _follow(world, task, writer, wrong):
                     raise _ExpertFailed
     except _ExpertFailed:
@@ -142,12 +145,13 @@ def _follow(world: World, task: Task, writer: DemonstrationWriter, wrong: np.ran
     return held
 
 
-def _leave_off(world: World, task: Task, writer: DemonstrationWriter, rng: np.random.Generator) -> None:
-    """Write the beginning of what the expert does; then the arm stands still."""
-    most = int(rng.uniform(*LEFT_OFF) * 90)
-    for action in _held(task.expert(world), most, most + STANDS):
+def _leave_off(world: World, task: Task, writer: DemonstrationWriter, moving: int) -> None:
+    """Write the first steps of what the expert does; then the arm stands still, and the task is not done."""
+    for action in _held(task.expert(world), moving, moving + STANDS):
         writer.step(action)
         world.step(action)
+    if task.success(world):
+        raise _ExpertFailed
 
 
 def _held(actions: Iterator[np.ndarray], moving: int, steps: int) -> Iterator[np.ndarray]:

@@ -83,9 +83,11 @@ SEEN = 0.25  # of the windows, where the whole policy learns from pictures
 def plain(data: str, asked: Asked) -> Variant:
     """The reference on recordings of a kind: with cameras of the size that systems have, or without."""
     seen = data.startswith(PICTURES)
-    cameras = {"size": 64, "blocks": 1} if seen else None
+    encoders = {"cameras": {"size": 64, "blocks": 1} if seen else None}
+    if not seen:  # the state is all that there is to see
+        encoders["proprioception"] = {"noise": 0.02, "group_dropout": 0.0}
     training = {"batch_size": 64 if seen else 256, "learning_rate": 1.0e-3}
-    return Variant(Training("systems/baku", data, {"encoders": {"cameras": cameras}, "training": training}), asked)
+    return Variant(Training("systems/baku", data, {"encoders": encoders, "training": training}), asked)
 
 
 def _of(recipe: str, data: str, asked: Asked, **change: Any) -> Variant:
@@ -111,14 +113,14 @@ def _memory(recipe: str) -> Row:
     )
 
 
-def _gated(recipe: str) -> Row:
-    """A system with gates, beside a transformer of its depth at the same learning rate."""
+def _gated(recipe: str, layers: int) -> Row:
+    """A system with gates in its `layers`, beside a transformer of its depth at the same learning rate."""
     system = _of(recipe, "tasks", UNDECIDED, training={"learning_rate": 1.0e-2})
     return Row(
         "four tasks at a learning rate of 1e-2",
         "transformer without gates at that rate",
         system,
-        _with(system, memory={"name": "transformer", "frames": 16, "stride": 4, "layers": 4}),
+        _with(system, memory={"name": "transformer", "frames": 16, "stride": 4, "layers": layers}),
         plain("tasks", UNDECIDED),
         windows=3,
     )
@@ -212,8 +214,8 @@ def rows() -> dict[str, Row]:
         ),
         "s4": _memory("s4"),
         "lram": _memory("lram"),
-        "gtrxl": _gated("gtrxl"),
-        "recurrent_linear_transformer": _gated("recurrent_linear_transformer"),
+        "gtrxl": _gated("gtrxl", 4),
+        "recurrent_linear_transformer": _gated("recurrent_linear_transformer", 2),
         "inverse_dynamics": _frozen("inverse_dynamics"),
         "dynamo": _frozen("dynamo"),
         "mtm": Row(
@@ -223,9 +225,9 @@ def rows() -> dict[str, Row]:
             _with(
                 masked,
                 objectives={"masked_trajectory": None, "masked_trajectory_inverse": 1.0},
-                training={"action_weight": 0.0},
             ),
             baku,
+            {"imitation alone": _with(masked, objectives=None, training={"action_weight": 1.0})},
         ),
         "bc_by_search": Row(
             "a task that was in no training, from its index alone",

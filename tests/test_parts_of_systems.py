@@ -204,7 +204,14 @@ def test_features_that_are_the_same_for_all_frames_are_penalised() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path) -> None:
+def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it gives in training what it will give when it runs, without dropout and noise."""
+    modes, loss = list[tuple[bool, ...]](), Policy.loss
+
+    def seen(policy: Policy, batch: dict[str, torch.Tensor]) -> object:
+        modes.append((policy.encoders["cameras"].training, policy.mixer.training, policy.head.training))
+        return loss(policy, batch)
+
     bags = small.bags(tmp_path / "bags")
     raw = small.shrink("systems/inverse_dynamics")
     train.train(str(small.write(tmp_path / "first.yaml", raw)), bags, tmp_path / "first", samples=8)
@@ -212,6 +219,7 @@ def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path) -> None
     del later["objectives"]
     later["training"] |= {"action_weight": 1.0, "frozen": ["encoders", "mixer"]}
     path = str(small.write(tmp_path / "second.yaml", later))
+    monkeypatch.setattr(Policy, "loss", seen)
     for samples in (8, 16):  # and goes on
         train.train(path, bags, tmp_path / "second", samples=samples, weights=tmp_path / "first")
     (begun, _), (ended, _) = (checkpoint.load(tmp_path / run) for run in ("first", "second"))
@@ -219,6 +227,7 @@ def test_what_is_frozen_keeps_the_weights_it_begins_with(tmp_path: Path) -> None
         if name.startswith(("encoders", "mixer")):
             assert torch.equal(value, begun.state_dict()[name]), name
     assert not torch.equal(ended.action_token, begun.action_token)
+    assert set(modes) == {(False, False, True)}
 
 
 def test_a_goal_is_the_state_of_a_later_frame(tmp_path: Path) -> None:

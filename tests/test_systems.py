@@ -60,6 +60,22 @@ def test_half_of_the_mixed_recordings_stop_on_the_way_and_say_that_they_failed(t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [4, 6, 7, 12])
+def test_what_is_marked_as_a_failure_is_one(number: int, tmp_path: Path) -> None:
+    bags("mixed", (number,), tmp_path)
+    world, task = systems_data._world(), systems_data.TASKS[number % 4]
+    assert not world.tasks[task].success(world)
+
+
+def test_a_gated_system_and_its_control_have_the_same_depth() -> None:
+    for name in ("gtrxl", "recurrent_linear_transformer"):
+        row = rows()[name]
+        system, control = (recipe.parse(recipe_of(v.training, 1)).memory for v in (row.system, row.control))
+        assert system is not None and control is not None
+        assert system.settings.layers == control.settings.layers
+
+
+@pytest.mark.slow
 def test_play_is_several_tasks_under_one_word(tmp_path: Path) -> None:
     cache = open_cache(bags("play", (0,), tmp_path), CONTRACT, processes=1)
     assert cache.instructions == ["play"]

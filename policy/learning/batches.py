@@ -42,6 +42,7 @@ class Batches:
         self.reads = frozenset(Policy.describe(recipe, cache.contract.spec).reads)
         self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
         self.remembers = recipe.memory is not None
+        self.between = recipe.memory is not None and recipe.memory.name != "none"  # it infers between two strides, too
         self.phrasings = Phrasings(cache, self.recipe.paraphrases)
         self.context = ContextLabels(cache) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
@@ -125,12 +126,14 @@ class Batches:
     def _windows(self, last: np.ndarray, rng: np.random.Generator, shift: int) -> dict[str, Tensor]:
         """The windows that end in these frames.
 
-        The last frame comes up to a stride after the one before it, as an inference between those that memory holds.
+        The last frame comes up to a stride after the one before it, as an inference between those that memory holds;
+        without a memory it comes a stride after it.
         A time without a frame is before the recording or in a gap of it: what comes after it has no past.
         """
         if not self.remembers:
             return self._tensors(self._make(last, rng, shift, 1))
-        grid = rng.integers(1, self.stride + 1, (len(last), 1)) + self.stride * np.arange(self.frames - 2, -1, -1)
+        first = 1 if self.between else self.stride
+        grid = rng.integers(first, self.stride + 1, (len(last), 1)) + self.stride * np.arange(self.frames - 2, -1, -1)
         steps = np.concatenate([grid, np.zeros((len(last), 1), np.int64)], 1)[:, -self.frames :]
         rows, there = self.windows.before(last, steps)
         is_first = np.concatenate([np.ones((len(last), 1), bool), ~there[:, :-1]], 1)

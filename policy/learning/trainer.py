@@ -51,6 +51,7 @@ class Trainer:
         self.policy: Policy = policy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name in self.settings.frozen:
             self.policy.get_submodule(name).requires_grad_(False)
+        self._train_mode()
         self.ema = ExponentialMovingAverage(self.policy, self.settings.ema_decay)
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.policy, self.settings.weight_decay), fused=True)
         self.model = accelerator.prepare(_Loss(self.policy))
@@ -175,6 +176,12 @@ class Trainer:
             validation = self._validate() if self.step % VALIDATE_STEPS == 0 else None
             self.curves.write(self.step, self.step * self.settings.batch_size, self.record["seconds"], validation)
 
+    def _train_mode(self) -> None:
+        """With dropout and noise, but for what is frozen: what comes after it reads what it will when it runs."""
+        self.policy.train()
+        for name in self.settings.frozen:
+            self.policy.get_submodule(name).eval()
+
     @torch.no_grad()
     def _validate(self) -> float | None:
         """The action loss of the averaged weights on held-out episodes, None if there are none."""
@@ -187,7 +194,7 @@ class Trainer:
                     _, parts = self.policy.loss(batch)
                 total += parts["action"].item() * len(batch["state"])
                 count += len(batch["state"])
-            self.policy.train()
+            self._train_mode()
         return total / count if count else None
 
     def _synchronise(self) -> None:

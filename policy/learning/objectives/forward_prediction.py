@@ -31,6 +31,7 @@ class ForwardPrediction(Objective):
         """One minus the cosine of predicted and next feature, over frames that have a next one."""
         now, following, valid = neighbours(features.frame, batch["is_first"])
         actions, _, _ = neighbours(batch["target"][:, : self.steps], batch["is_first"])
+        valid = valid & neighbours(batch["learnt"][:, : self.steps].all(1), batch["is_first"])[0]
         predicted = self.layers(torch.cat([now, actions.flatten(2).to(now.dtype)], -1)).float()
         error = 1 - torch.cosine_similarity(predicted, following.detach().float(), dim=-1)
         total: Tensor = (error * valid).sum() / valid.sum().clamp(min=1)

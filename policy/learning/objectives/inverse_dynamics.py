@@ -32,6 +32,7 @@ class InverseDynamics(Objective):
         now, following, valid = neighbours(features.frame, batch["is_first"])
         target, _, _ = neighbours(batch["target"][:, : self.steps], batch["is_first"])
         predicted = self.layers(torch.cat([now, following], -1)).float().unflatten(-1, self.shape)
+        valid = valid & neighbours(batch["learnt"][:, : self.steps].all(1), batch["is_first"])[0]
         error = (predicted - target).abs().mean((-1, -2)) * valid
         total: Tensor = error.sum() / valid.sum().clamp(min=1)
         return total
