@@ -168,6 +168,7 @@ def test_variants_name_what_they_are_made_of_or_nothing() -> None:
         ("open", "open the box"),
     ]
     sentences = Variants(taught, lambda thing, others: thing in others).sentences
+    assert sentences["in the bowl, put the red block"] == "red"
     assert sentences["open the box"] == "open" and sentences["put the blue block in the bowl"] == "blue"
     shades = {"crimson", "scarlet", "ruby", "carmine", "vermilion", "cherry"}
     assert {task for text, task in sentences.items() if shades & set(text.split()) and task} == {"red"}

@@ -93,6 +93,8 @@ class Variants:
         frames = self._lists.words["polite" if imperative else "addressed"]
         for frame in self._some(frames, POLITE if imperative else POLITE // 2):
             self._add(frame.format(core), task)
+        for sentence in self._fronted(parsed):
+            self._add(sentence, task)
         for sentence in self._reworded(task, parsed):
             polite = imperative and self._rng.random() < COURTEOUS
             self._add(self._rng.choice(frames).format(sentence) if polite else sentence, task)
@@ -116,6 +118,15 @@ class Variants:
                         sentence = parsed.replaced(at, at + n, word)
                         if self._form(Parsed(sentence, self._known_things)) not in self._forms - {own}:
                             yield sentence
+
+    def _fronted(self, parsed: Parsed) -> Iterable[str]:
+        """With the place first: "in the bowl, put the red block"; which on which is not told by what comes first."""
+        if len(parsed.phrases) == 2:
+            (first, end), (second, last), words = *parsed.phrases, parsed.words
+            imperative = first == 1 and last == len(words) and words[0] in self._lists.words["imperatives"]
+            between = [(part.start, part.end) for part in parsed.parts if part.kind == "relation"]
+            if imperative and second == end + 1 and (end, second) in between:
+                yield joined([*words[end:], ",", *words[:end]])
 
     # -- none
 
