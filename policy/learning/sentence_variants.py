@@ -72,6 +72,10 @@ class Variants:
             self._negated(parsed)
             self._joined(task, parsed)
         self._unrelated()
+        for task, parsed in [*self._parsed] * few:
+            for sentence in self._fronted(parsed):
+                self._add(sentence, task)
+            self._joined(task, parsed)
 
     def _add(self, sentence: str, task: str | None) -> None:
         self.sentences.setdefault(joined(words(sentence)), task)
@@ -93,8 +97,6 @@ class Variants:
         frames = self._lists.words["polite" if imperative else "addressed"]
         for frame in self._some(frames, POLITE if imperative else POLITE // 2):
             self._add(frame.format(core), task)
-        for sentence in self._fronted(parsed):
-            self._add(sentence, task)
         for sentence in self._reworded(task, parsed):
             polite = imperative and self._rng.random() < COURTEOUS
             self._add(self._rng.choice(frames).format(sentence) if polite else sentence, task)
