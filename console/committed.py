@@ -4,6 +4,8 @@ import numpy as np
 
 from console.backend import NO_POINTS, Points
 
+LONGEST = 10 * 10**9  # ns: what ends later is of another clock
+
 
 class Committed:
     """The newest plan of each controller, in units of the policy. A actions."""
@@ -18,13 +20,14 @@ class Committed:
             self._plans[controller] = columns, times, values
 
     def ahead(self, now: int) -> Points:
-        """What is still to come, from `now` [ns] on in steps of dt."""
-        end = max((int(times[-1]) for _, times, _ in self._plans.values()), default=now)
-        if end <= now:
+        """What is still to come, from `now` [ns] on in steps of dt; nothing of a plan on another clock."""
+        plans = [plan for plan in self._plans.values() if 0 < plan[1][-1] - now <= LONGEST]
+        if not plans:
             return NO_POINTS
+        end = max(int(times[-1]) for _, times, _ in plans)
         at = np.arange(now, end + self._dt // 2, self._dt)
         rows = np.full((len(at), self._actions), np.nan)
-        for columns, times, values in self._plans.values():
+        for columns, times, values in plans:
             known = (at >= times[0]) & (at <= times[-1])
             for i, column in enumerate(columns):
                 rows[known, column] = np.interp(at[known], times, values[:, i])

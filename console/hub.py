@@ -3,7 +3,8 @@
     Feed --- run() ---> encoded once ---> Client.show
     browser --- serve() ---> Control ---> Backend.commands, in threads
 
-A slow browser skips, and costs no memory. An emergency stop waits for no other command.
+A slow browser skips, and costs no memory. A stop waits for no other command, and a reset that was asked for before an
+emergency stop does not end it.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Hub:
         self._control = Control()
         self._journal = Journal()
         self._state, self._number, self._at = State(0.0, holding="nothing heard of the robot yet"), 0, monotonic()
+        self._emergencies, self._resetting = 0, False  # emergency stops so far; whether a reset is under way
         self._urgent, self._others = ThreadPoolExecutor(4, "urgent"), ThreadPoolExecutor(4, "commands")
         self._work: set[asyncio.Task[None]] = set()
 
@@ -169,13 +171,39 @@ class Hub:
         command = self._backend.commands.get(message.type)
         if command is None:
             raise InputError(f"this robot has no command {message.type!r}")
-        said = await self._run_command(message.type, lambda: command(**message.fields))
+        if message.type == "emergency_stop":
+            self._emergencies += 1
+        if message.type == "reset":
+            said = await self._reset(command)
+        else:
+            said = await self._run_command(message.type, lambda: command(**message.fields))
         if message.type not in ("instruct", "move"):  # the journal has one from the robot, and nobody reads the other
             self._log("warn" if "stop" in message.type else "info", f"{client.name}: {said}")
         return said
 
+    async def _reset(self, command: Callable[[], str]) -> str:
+        """One at a time; `InputError`, and the arm stays, where somebody has stopped it since this was asked for."""
+        if self._resetting:
+            raise InputError("a reset is under way; wait for it")
+        before, came = self._emergencies, "an emergency stop came after this reset, and stays: reset again"
+
+        def reset() -> str:
+            if self._emergencies != before:
+                raise InputError(came)
+            return command()
+
+        self._resetting = True
+        try:
+            said = await self._run_command("reset", reset)
+        finally:
+            self._resetting = False
+        if self._emergencies != before:  # the two have crossed
+            await self._run_command("emergency_stop", self._backend.commands["emergency_stop"])
+            raise InputError(came)
+        return said
+
     async def _run_command(self, kind: str, command: Callable[[], str]) -> str:
-        pool = self._urgent if kind == "emergency_stop" else self._others
+        pool = self._urgent if kind in ("emergency_stop", "stop") else self._others
         return await asyncio.get_running_loop().run_in_executor(pool, command)
 
     def _leave(self, client: Client) -> None:
@@ -224,7 +252,7 @@ class Hub:
             client.show("people", text)
 
     def _log(self, level: str, text: str) -> None:
-        self._tell([self._journal.add(level, text)])
+        self._tell(self._journal.add(level, text))
 
     def _tell(self, lines: list[Line]) -> None:
         if lines:

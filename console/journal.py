@@ -23,27 +23,30 @@ class Journal:
 
     def all(self) -> dict[str, Any]:
         """The lines, and the course."""
-        return {"log": list(self._lines), "course": list(self._course)}
+        return {"log": list(self._lines), "course": [(round(at, 2), *rest) for at, *rest in self._course]}
 
-    def add(self, level: str, text: str) -> Line:
-        """Note something; `level` is info, warn or error."""
+    def add(self, level: str, text: str) -> list[Line]:
+        """Note something: its line, none where the last one says the same. `level` is info, warn or error."""
         line = {"at": time.strftime("%H:%M:%S"), "level": level, "text": text}
+        if self._lines and {**self._lines[-1], "at": ""} == {**line, "at": ""}:
+            return []
         self._lines.append(line)
-        return line
+        return [line]
 
     def look(self, now: State) -> list[Line]:
         """What is new in a state."""
         self._follow(now)
-        before, self._before, lines = self._before, now, []
+        before, self._before, lines = self._before, now, list[Line]()
         if now.refused and now.refused != before.refused:
-            lines.append(self.add("warn", f"refused: {now.refused}"))
+            lines += self.add("warn", f"refused: {now.refused}")
         if now.serves and now.serves != before.serves:
-            lines.append(self.add("info", f"does: {now.serves}"))
+            lines += self.add("info", f"does: {now.serves}")
         if now.finished and not before.finished and now.instruction:
-            lines.append(self.add("info", f"done: {now.instruction}"))
+            lines += self.add("info", f"done: {now.instruction}")
         if now.stopped != before.stopped:
-            lines.append(self.add("error", now.stopped) if now.stopped else self.add("info", "the stop is over"))
-        lines += [self.add("warn", fault) for fault in now.faults if fault not in before.faults]
+            lines += self.add("error", now.stopped) if now.stopped else self.add("info", "the stop is over")
+        for fault in now.faults:
+            lines += self.add("warn", fault) if fault not in before.faults else []
         return lines
 
     def _follow(self, now: State) -> None:
@@ -52,6 +55,6 @@ class Journal:
             course.clear()
         if not course or now.time - course[-1][0] >= EVERY:
             contact, done = number(now.contact), number(now.done)
-            course.append((round(now.time, 2), now.serves, now.mode, contact, done, now.finished))
+            course.append((now.time, now.serves, now.mode, contact, done, now.finished))
         while course[-1][0] - course[0][0] > MINUTE:
             course.popleft()

@@ -77,9 +77,11 @@ class OperatedLoop(SimulatedLoop):
         self._jog = self._jog or Jog(self.session.contract, self.command)
 
     def move(self, joint: str, share: float) -> None:
-        """The person moves a joint, as `Jog.move`; `InputError` where nobody has taken over."""
+        """The person moves a joint, as `Jog.move`; `InputError` where nobody has taken over, or the arm is stopped."""
         if self._jog is None:
             raise InputError(NOT_TAKEN)
+        if self.monitor.stopped:
+            raise InputError(STOPPED)
         self._jog.move(joint, share, self.world.time_ns * 1e-9)
 
     def give_back(self) -> None:

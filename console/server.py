@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -56,7 +57,8 @@ class ConsoleServer:
         self._backend, self._stop_on_disconnect = backend, stop_on_disconnect
         self._socket = _listen(host, port)
         port = self._socket.getsockname()[1]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/" + (f"#{token}" if token else "")
+        secret = f"#{quote(token, safe='')}" if token else ""
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/{secret}"
         config = uvicorn.Config(
             _application(self._make_hub, token),
             log_level="error",

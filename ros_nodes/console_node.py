@@ -39,6 +39,10 @@ ANSWER = 5.0  # s that a service may take
 LOST = 1.0  # s: the safety node reports four times a second who is in control
 
 
+class ServiceRefused(InputError):
+    """A service has answered, and does not do it."""
+
+
 class ConsoleNode(Node):
     """Serves the page of one robot."""
 
@@ -74,6 +78,7 @@ class ConsoleNode(Node):
             "give_back": self._give_back,
             "move": self._move,
         }
+        self._emergencies = 0  # stops that were asked for here
         self._jog: Jog | None = None  # while this page has taken over
         self._control_at = 0.0  # s, steady: when the safety node last said that a person is in control
         self._operator: Publisher | None = None  # from the first movement on: before it a leader arm may drive
@@ -110,13 +115,22 @@ class ConsoleNode(Node):
         return text
 
     def _emergency_stop(self) -> str:
+        self._emergencies += 1
         return self._call("safety_node/estop", data=True)
 
     def _reset(self) -> str:
-        self._robot.asked = ""
-        self._call("policy_node/reset")
+        """End the stops; not one that came meanwhile. A policy that is not active has no instruction to forget."""
+        self._robot.asked, before = "", self._emergencies
+        try:
+            policy = "" if self._there("policy_node/reset") else "; policy_node is not there"
+            if not policy:
+                self._call("policy_node/reset")
+        except ServiceRefused as error:
+            policy = f"; {error}"
+        if self._emergencies != before:
+            raise InputError("an emergency stop came after this reset, and stays: reset again")
         self._call("safety_node/estop", data=False)
-        return self._call("safety_node/reset")
+        return self._call("safety_node/reset") + policy
 
     def _take_over(self) -> str:
         jog = Jog(self._contract, self._robot.measured())
@@ -140,10 +154,13 @@ class ConsoleNode(Node):
             in_executor(self, self._begin_to_drive)
         return joint
 
+    def _there(self, name: str) -> bool:
+        return bool(self._called[name][0].service_is_ready())
+
     def _call(self, name: str, **fields: bool) -> str:
-        """Call a service and wait for its answer; `InputError` where it is not there, silent, or refuses."""
+        """Call a service and wait for its answer; `InputError` where it is not there or silent, `ServiceRefused`."""
         (client, kind), answered = self._called[name], threading.Event()
-        if not client.service_is_ready():
+        if not self._there(name):
             raise InputError(f"{name} is not there: start the node, or use the robot's own emergency stop")
         future = client.call_async(kind.Request(**fields))
         future.add_done_callback(lambda _: answered.set())
@@ -151,7 +168,7 @@ class ConsoleNode(Node):
             raise InputError(f"{name} gives no answer within {ANSWER:g} s; use the robot's own emergency stop")
         response: Any = future.result()
         if not response.success:
-            raise InputError(f"{name}: {response.message}")
+            raise ServiceRefused(f"{name}: {response.message}")
         return str(response.message)
 
     # -- from the executor's thread

@@ -19,7 +19,7 @@ from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
 from console.backend import NO_POINTS, Feed, Points, State
-from console.committed import Committed
+from console.committed import LONGEST, Committed
 from policy.errors import InputError
 from policy.robot.commands import Controller
 from policy.robot.contract import Contract
@@ -237,7 +237,7 @@ class ConsoleRobot:
         if self._planned is None:
             return NO_POINTS
         times, actions = self._planned
-        coming = times > now
+        coming = (times > now) & (times <= now + LONGEST)  # what ends later is of another clock
         return Points((times[coming] - now) * 1e-9, actions[coming])
 
     def _look(self) -> None:

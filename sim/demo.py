@@ -14,6 +14,7 @@ from time import monotonic
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from policy.errors import InputError, exit_code
 from policy.running.session import Session
@@ -108,14 +109,14 @@ def main() -> None:
     require_robot(session, args.model, args.world)
     known = taught(kind.tasks, session)
     seen = f"{len(session.spec.cameras)} cameras"
-    console.print(f"midstream: {args.model} on {session.provider}, {seen}, {len(known)} tasks")
+    console.print(f"midstream: {escape(args.model)} on {session.provider}, {seen}, {len(known)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
     if args.say is None:
         seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, known)))
     else:  # what no task judges can be asked for in any layout
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = _repeated(args, seed)
-    console.print(f"seed {seed} (to repeat it: {command})")
+    console.print(f"seed {seed} (to repeat it: {escape(command)})")
     out.mkdir(parents=True, exist_ok=True)
     with Video(out / "video.mp4") as film:
         stage = DemoStage(world, session, film, console)

@@ -1,4 +1,4 @@
-"""Films an episode of an evaluation again from its seed, and puts the film on its page.
+"""Films an episode of an evaluation again from its seed, and puts the film on its page; of another there is the film.
 
 python -m sim.film out/eval 1000017
 python -m sim.film out/shift 1000003 --condition noise

@@ -95,6 +95,14 @@ def test_the_emergency_stop_is_the_safety_node_s(stage: Bench, page: Browser) ->
     page.until(lambda: not page.state["stopped"] and not page.state["instruction"], "nothing is asked for any more")
 
 
+def test_without_a_policy_a_stop_ends_all_the_same(stage: Bench, page: Browser) -> None:
+    guard = stage.node(SafetyNode, **CALM)
+    stage.leave(next(node for node in stage.executor.get_nodes() if isinstance(node, PolicyNode)))
+    page.until(lambda: page.ask("emergency_stop")["ok"], "the safety node is there")
+    page.until(lambda: "policy_node is not there" in page.ask("reset")["message"], "the policy node has gone")
+    assert not guard._monitor.stopped
+
+
 def test_it_stands_in_for_no_safety_node(stage: Bench, page: Browser) -> None:
     """The policy node counts who listens to its chunks, and commands nothing where nobody does."""
     status = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)

@@ -79,6 +79,8 @@ def test_the_token_is_asked_for(robot: Remembering) -> None:
             assert Browser(server, wrong).closed() == (4401, "the token is wrong")
         right = Browser(server, TOKEN)
         right.until(lambda: right.hello, "it is let in")
+    with serving(robot, token="gr\u00f6\u00dferes geheimnis") as server:
+        assert server.url.endswith("/#gr%C3%B6%C3%9Feres%20geheimnis"), "as a browser gives it back"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "robot.example"])
@@ -219,6 +221,18 @@ def test_an_emergency_stop_waits_for_no_other_command(server: ConsoleServer, rob
     browser.until(lambda: browser.replies.get(1), "it is answered first")
     assert 100 not in browser.replies
     go.set()
+
+
+def test_a_reset_from_before_an_emergency_stop_does_not_end_it(server: ConsoleServer, robot: Remembering) -> None:
+    begun, go, browser = threading.Event(), threading.Event(), Browser(server)
+    robot.commands["reset"] = lambda: begun.set() or (go.wait(LONG) and robot._take("reset"))
+    browser.send("reset", id=1)
+    assert begun.wait(LONG) and "is under way" in browser.ask("reset")["message"]
+    assert browser.ask("stop")["ok"] and browser.ask("emergency_stop")["ok"]
+    go.set()
+    browser.until(lambda: "an emergency stop came after" in browser.replies.get(1, {}).get("message", ""), "it is said")
+    assert robot.asked == ["stop", "emergency_stop", "reset", "emergency_stop"]
+    assert browser.ask("reset")["ok"]
 
 
 def test_a_lost_connection_moves_nothing(server: ConsoleServer, robot: Remembering) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from console.backend import State
 from console.committed import Committed
+from console.journal import Journal
 from console.scene import Scene
 from console.simulation import Simulation
 from policy.errors import InputError
@@ -170,6 +171,18 @@ def test_committed_joins_controllers_and_forgets_what_has_passed() -> None:
     np.testing.assert_allclose(points.values[:, 0], [1, 2, 3, 4])
     np.testing.assert_allclose(points.values[:, 2], [6, 7, np.nan, np.nan])
     assert not len(committed.ahead(40).times)
+    committed.take("arm", np.array([0, 1]), np.array([0, 20]) + 10**18, np.ones((2, 2)))  # of another clock
+    assert np.isnan(committed.ahead(10).values[:, :2]).all() and len(committed.ahead(10).times) == 2
+
+
+def test_what_is_said_again_is_one_line_and_a_clock_that_goes_on_loses_nothing() -> None:
+    journal = Journal()
+    assert [len(journal.add("warn", "stopped")) for _ in range(3)] == [1, 0, 0] and journal.add("info", "stopped")
+    for time in (0.0, 0.199, 0.2014, 0.2031, 0.31):
+        journal.look(State(time))
+    assert [at for at, *_ in journal.all()["course"]] == [0.0, 0.2, 0.31]
+    journal.look(State(0.1))
+    assert len(journal.all()["course"]) == 1
 
 
 def test_the_command_needs_a_token_for_other_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ export class Connection {
   }
 
   open() {
-    const token = encodeURIComponent(location.hash.slice(1));
+    const token = encodeURIComponent(decoded(location.hash.slice(1)));
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/live?token=${token}`);
     this.socket.binaryType = "arraybuffer";
@@ -60,5 +60,14 @@ export class Connection {
     this.on.lost(CLOSED[code] ?? "");
     setTimeout(() => this.open(), this.wait);
     this.wait = Math.min(2 * this.wait, 4000);
+  }
+}
+
+// What a browser has encoded of an address; a text that is none of its encodings as it stands.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }

@@ -46,7 +46,7 @@ const connection = new Connection({
     curves.take(state);
     timeline.take(state);
     ask.take(state);
-    drive.show(state.corrected);
+    drive.show(state.corrected, Boolean(state.stopped));
     scene?.take(state.scene);
     const end = state.committed.times.at(-1) ?? 0;
     pictures.paths(state.paths, state.planned.times.filter((time) => time <= end).length);
@@ -170,7 +170,7 @@ $("name").onchange = () => {
 
 const KEYS = { t: "take_over", s: "stop", c: "continue", r: "reset", p: "push" };
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") return void press("emergency_stop");
+  if (event.key === "Escape") return void (event.repeat || press("emergency_stop"));
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.altKey || event.metaKey) return;
   if (drive?.key(event)) return;
   if (event.key === "/") { event.preventDefault(); $("instruction").focus(); }

@@ -13,6 +13,8 @@ export class Drive {
     this.select.replaceChildren(...joints.map((name) => new Option(name)));
     this.timer = 0;
     this.corrected = false;
+    this.pushed = false; // the stick
+    this.free = true; // it has been let go since the last stop
     this.take.onclick = () => this.change();
     for (const button of this.panel.querySelectorAll("button")) {
       button.onpointerdown = (event) => { button.setPointerCapture(event.pointerId); this.move(Number(button.value)); };
@@ -24,17 +26,19 @@ export class Drive {
     setInterval(() => this.stick(), AGAIN);
   }
 
-  // A gamepad: its left stick moves, its shoulder buttons choose.
+  // A gamepad: its left stick moves, its shoulder buttons choose. One that is gone, or a page that nobody looks at, rests.
   stick() {
     const pad = [...(navigator.getGamepads?.() ?? [])].find(Boolean);
-    if (!pad || !this.corrected || this.select.disabled) return;
+    if (!pad || !this.corrected || this.select.disabled || !document.hasFocus()) return this.rest("stick");
     const share = Math.abs(pad.axes[1]) < DEAD ? 0 : Math.max(-1, Math.min(1, -pad.axes[1]));
     const step = Number(pad.buttons[5]?.pressed) - Number(pad.buttons[4]?.pressed);
     if (step && !this.stepped) this.choose(step);
     this.stepped = Boolean(step);
-    if (share) this.move(share);
-    else if (this.pushed) this.rest();
-    this.pushed = Boolean(share);
+    if (!share) { this.free = true; this.rest("stick"); }
+    else if (this.free) {
+      this.pushed = true;
+      this.send(this.select.value, share);
+    }
   }
 
   choose(step) {
@@ -43,8 +47,9 @@ export class Drive {
     this.select.selectedIndex = (this.select.selectedIndex + count + step) % count;
   }
 
-  // What a state says of who is in control.
-  show(corrected) {
+  // What a state says of who is in control; after a stop nothing moves that is still held.
+  show(corrected, stopped) {
+    if (stopped) { this.free = false; this.rest(); }
     if (corrected === this.corrected) return;
     this.corrected = corrected;
     this.panel.hidden = !corrected;
@@ -71,19 +76,21 @@ export class Drive {
   move(share) {
     clearInterval(this.timer);
     const joint = this.select.value;
-    const send = async () => {
-      const reply = await this.connection.ask("move", { joint, share });
-      if (!reply.ok) { this.rest(); this.answer(reply); }
-    };
-    this.timer = setInterval(send, AGAIN);
-    this.moving = joint;
-    send();
+    this.timer = setInterval(() => this.send(joint, share), AGAIN);
+    this.send(joint, share);
   }
 
-  rest() {
-    if (!this.timer) return;
-    clearInterval(this.timer);
-    this.timer = 0;
-    this.connection.ask("move", { joint: this.moving, share: 0 });
+  async send(joint, share) {
+    this.moving = joint;
+    const reply = await this.connection.ask("move", { joint, share });
+    if (!reply.ok) { this.free = false; this.rest(); this.answer(reply); }
+  }
+
+  // Let go of all, or of the stick alone.
+  rest(what = "all") {
+    const moved = this.pushed || (what === "all" && this.timer);
+    this.pushed = false;
+    if (what === "all") { clearInterval(this.timer); this.timer = 0; }
+    if (moved) this.connection.ask("move", { joint: this.moving, share: 0 });
   }
 }

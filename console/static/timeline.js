@@ -24,8 +24,8 @@ export class Timeline {
 
   take(state) {
     const last = this.course.at(-1)?.[0];
-    if (last > state.time) this.course = [];
-    if (!(last > state.time - 0.1) || last > state.time) {
+    if (last > state.time + 0.05) this.course = []; // a simulation has begun anew; less is rounding
+    if (!(this.course.at(-1)?.[0] > state.time - 0.1)) {
       this.course.push([state.time, state.serves, state.mode, state.contact, state.done, state.finished]);
     }
     while (this.course.length && state.time - this.course[0][0] > SPAN) this.course.shift();
