@@ -27,20 +27,21 @@ FOUND = 2.0  # s in which nodes find each other
 
 @dataclass
 class Arrivals:
-    """When the messages of one topic came, steady ns."""
+    """When the messages of one topic came while all was heard, steady ns."""
 
     times: list[int] = field(default_factory=list)
+    begin: int = 0
+    end: int = 0
 
     @property
     def hertz(self) -> float:
-        """The mean rate, 0 where there are too few."""
-        span = (self.times[-1] - self.times[0]) * 1e-9 if len(self.times) > 2 else 0.0
-        return (len(self.times) - 1) / span if span else 0.0
+        """The mean rate, 0 where nothing came."""
+        return len(self.times) / ((self.end - self.begin) * 1e-9) if self.end > self.begin else 0.0
 
     @property
     def longest(self) -> float:
-        """The longest gap [s]."""
-        return float(np.diff(self.times).max()) * 1e-9 if len(self.times) > 1 else 0.0
+        """The longest gap [s], that before the first message and after the last one among them."""
+        return float(np.diff([self.begin, *self.times, self.end]).max()) * 1e-9
 
 
 def mismatch(offered: QoSProfile, asked: QoSProfile) -> str:
@@ -96,6 +97,8 @@ class Listener(Node):
         self.spin(FOUND / 4)  # subscriptions are found
         self._begin()
         self.spin(seconds)
+        for arrivals in self.arrivals.values():
+            arrivals.end = monotonic_ns()
 
     def spin(self, seconds: float) -> None:
         """Take what comes for a while."""
@@ -126,14 +129,15 @@ class Listener(Node):
     def _begin(self) -> None:
         """What was heard before all topics were subscribed to does not count."""
         self.observations = LiveObservations(self.contract, SILENCE, monotonic_ns())
-        self.arrivals = {topic: Arrivals() for topic in self.observed}
+        self.arrivals = {topic: Arrivals(begin=monotonic_ns()) for topic in self.observed}
         self.frames.clear()
         self.faults.clear()
         self.looks = 0
 
     def _take(self, topic: str, message: Any) -> None:
         steady = monotonic_ns()
-        self.arrivals[topic].times.append(steady)
+        if not self.arrivals[topic].end:
+            self.arrivals[topic].times.append(steady)
         now = int(self.get_clock().now().nanoseconds)
         self.frames = (self.frames + self.observations.push(topic, message, now, steady))[-1000:]
         for name in self.observations.consistency.publishers:

@@ -13,6 +13,7 @@ from ros_nodes.doctor_listener import SILENCE, Listener, mismatch
 from ros_nodes.node_names import node_name
 
 SLOWER = 0.9  # of the contract's rate
+LOST = 1.0  # s of silence that no scheduling explains
 RARE = 0.02  # of the messages that are not usable
 OUT_OF_STEP = 0.35  # of a step between the images of a frame
 UNIT = 0.5  # of a joint's range beyond its limits: another unit
@@ -98,6 +99,13 @@ def _rates(heard: Listener) -> Iterator[Finding]:
                 f"{name} is too slow",
                 f"{rate:.3g} Hz: the arm is held where a sensor is silent for {SILENCE:g} s",
                 "make it faster, or raise `sensor_timeout` of the policy node and `state_timeout` of the safety node",
+            )
+        elif arrivals.longest > LOST:
+            yield Finding(
+                "error",
+                f"{name} falls silent",
+                f"for {arrivals.longest:.1f} s of {(arrivals.end - arrivals.begin) * 1e-9:.0f} s",
+                "see whether its driver still runs",
             )
         elif rate < SLOWER * heard.contract.rate:
             what = f"camera {cameras[topic]}" if topic in cameras else name

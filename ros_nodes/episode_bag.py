@@ -15,6 +15,7 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 
+from policy.data import bag_notes
 from policy.data.bag_writer import channels, open_writer
 from policy.robot.contract import Contract
 
@@ -45,12 +46,18 @@ class EpisodeBag:
             storage.close_chunk()
         storage.bio.flush()
 
+    def mark(self, success: bool) -> None:
+        """Write down whether the episode succeeded, at once: the mark of a bag that gets no end counts, too."""
+        bag_notes.mark(self.path, success)
+        self.success = success
+
     def close(self) -> None:
         """Write index and metadata: the bag is complete."""
         self._writer.set_custom_data("instruction", self.instruction)
         if self.success is not None:
             self._writer.set_custom_data("success", str(self.success).lower())
         self._writer.close()
+        (self.path / bag_notes.MARKED).unlink(missing_ok=True)  # the metadata has it
 
     def abandon(self) -> None:
         """Leave the file as it is, without index and metadata."""

@@ -98,6 +98,7 @@ class Performer:
         if goal.handle.is_cancel_requested:
             self._end(result.CANCELLED, "the arm was stopped")
             self._obey("stop")
+            self.publish("stop")
             return
         if not loop.pending:
             if not loop.text:
@@ -130,10 +131,10 @@ class Performer:
             goal.ended.set_result((result.DONE, "the arm is held"))
         else:
             self._goal = goal
-        self._publish(goal.text)
+        self.publish(goal.text)
 
-    def _publish(self, text: str) -> None:
-        """Let the recorder, and whoever else listens, know the instruction."""
+    def publish(self, text: str) -> None:
+        """Let the recorder, and whoever else listens, know what came by no topic."""
         if self._out is None:
             self._out = self._node.create_publisher(String, bridge.relative(self.topic), LATCHED)
         self._echo = text

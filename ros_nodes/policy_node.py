@@ -200,16 +200,11 @@ class PolicyNode(AutostartNode):
             self.session = None
 
     def _subscribe(self, kind: type, topic: str, callback: Any, quality: Any) -> None:
-        self._inputs.append(
-            self.create_subscription(
-                kind,
-                topic,
-                callback,
-                quality,
-                qos_overriding_options=OVERRIDES,
-                event_callbacks=self._mismatches.subscription(topic),
-            )
-        )
+        options: dict[str, Any] = {
+            "qos_overriding_options": OVERRIDES,
+            "event_callbacks": self._mismatches.subscription(topic),
+        }
+        self._inputs.append(self.create_subscription(kind, topic, callback, quality, **options))
 
     # -- sensors to action chunks
 
@@ -297,12 +292,15 @@ class PolicyNode(AutostartNode):
         if self.live is not None:
             self.live.reset()
             self._performer.failed("a reset")
+            self._performer.publish("stop")  # to the recorder it is the end of the episode
         return response
 
     def _continue(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         unfinished = self.live.loop.tracker.unfinished if self.live is not None else ""
         refused = self._ask("continue") if unfinished else "no instruction was left unfinished"
         response.success, response.message = not refused, refused or unfinished
+        if not refused:
+            self._performer.publish(unfinished)
         return response
 
     # -- what it reports

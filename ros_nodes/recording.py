@@ -70,24 +70,28 @@ class Recorder:
         """Delete the episode that is being recorded; recording goes on with the next instruction."""
         if self.bag is None:
             raise InputError("no episode is being recorded; delete complete bags by hand")
-        bag, self.bag = self.bag, None
+        bag, self.bag, self.instruction = self.bag, None, ""
+        self._received.pop(self._instructions, None)  # the same sentence is an episode again
+        self._latched.pop(self._instructions, None)
         if not bag.delete():
             raise InputError(f"{bag.path} is no longer recorded, but cannot be deleted; delete it by hand")
         return f"discarded {bag.path}"
 
     def mark(self, success: bool) -> str:
-        """Note in the bag whether the episode succeeded; the last mark counts."""
+        """Write into the bag whether the episode succeeded; the last mark counts. `InputError` where that fails."""
         if self.bag is None:
             raise InputError("no episode is being recorded; mark it before it ends")
-        self.bag.success = success
+        try:
+            self.bag.mark(success)
+        except OSError as error:
+            raise InputError(f"the mark cannot be written into {self.bag.path}: {error.strerror or error}") from error
         return f"marked {self.bag.path.name} as {'a success' if success else 'a failure'}"
 
     def push(self, topic: str, cdr: bytes, now_ns: int) -> None:
         """Take one serialised message."""
         if now_ns < self._now - CLOCK_RESET_NS and self.bag is not None:
             LOG.warning("the clock was set back: a new bag begins")
-            self._end()
-            self._begin(now_ns)
+            self._next(now_ns)
         self._now = now_ns
         if self.topics[topic].latched:
             if self._received.get(topic) == cdr:
@@ -128,7 +132,12 @@ class Recorder:
             self._unfinished = ""
         self.instruction, self._latched[self._instructions] = text, cdr
         if self.active:
-            self._end()
+            self._next(now_ns)
+
+    def _next(self, now_ns: int) -> None:
+        """End the bag and begin another, unless the disk refuses."""
+        self._end()
+        if self.active:
             self._begin(now_ns)
 
     def _begin(self, now_ns: int) -> None:

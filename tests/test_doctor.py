@@ -26,6 +26,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge, doctor
+from ros_nodes.doctor_listener import Arrivals
 
 SECONDS = 1.5
 FRONT, JOINTS, ARM = "camera/front/image_raw", "joint_states", "arm_controller/joint_trajectory"
@@ -150,6 +151,12 @@ def test_a_camera_that_is_too_slow_for_the_watchdog() -> None:
         stage.robot = stage.add(Robot(stage.context, rate=4.0))
         finding = found(stage)[f"/{FRONT} is too slow"]
         assert finding.severity == "error" and "sensor_timeout" in finding.do
+
+
+def test_a_driver_that_dies_while_it_is_listened_to() -> None:
+    arrivals = Arrivals([round(k * 5e7) for k in range(1, 20)], begin=0, end=5 * 10**9)
+    assert arrivals.hertz == 3.8 and arrivals.longest == 4.05
+    assert Arrivals([10**9], begin=0, end=5 * 10**9).hertz == 0.2
 
 
 def test_a_camera_that_is_slower_than_the_policy() -> None:

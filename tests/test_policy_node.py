@@ -110,6 +110,7 @@ def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model
             f"{text} is served",
         )
 
+    heard = stage.ears.listen("instruction", String, bridge.LATCHED)  # as the recorder does
     voice.publish(String(data="open the drawer"))
     serves("open the drawer", 0)
     assert set(values(said[-1])) >= {"instruction", "serves", "mode", "contact", "done", "switches"}
@@ -119,6 +120,8 @@ def test_the_status_says_what_is_served_and_services_go_back(stage: Bench, model
     serves("open the drawer", 2)
     assert stage.ears.call("policy_node/reset", Trigger).success
     until(lambda: values(said[-1])["holding"] == "no instruction yet", "it holds")
+    told = ["open the drawer", "close the drawer", "open the drawer", "stop"]
+    until(lambda: [one.data for one in heard] == told, "what the services did is heard on the topic")
     assert not stage.ears.call("policy_node/continue", Trigger).success
     voice.publish(String(data="   "))
     until(lambda: "empty instruction" in said[-1].message, "it says why it refused")

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from policy.data.bag_files import find_bags
+from policy.data.bag_notes import notes
 from policy.data.bag_writer import channels
 from policy.data.episodes import read_episodes
 from policy.data.raw import TYPES
 from policy.errors import InputError
+from ros_nodes.episode_bag import EpisodeBag
 from ros_nodes.recording import Recorder
 from tests.demo_bag import CONTRACT, START, STEP, Item, custom, demonstration, make, write
 
@@ -84,6 +86,38 @@ def test_discard_and_mark(tmp_path: Path) -> None:
     recorder.stop()
     (bag,) = find_bags(tmp_path)
     assert custom(bag) == {"instruction": "good", "success": "true"}
+    assert sorted(file.suffix for file in bag.iterdir()) == [".mcap", ".yaml"]
+
+
+def test_after_a_discard_the_same_instruction_is_an_episode_again(tmp_path: Path) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    for start in (START, after(20)):
+        feed(recorder, demonstration(20, start=start, text="once more"))
+        if start == START:
+            recorder.discard()
+    assert recorder.stop().startswith("saved")
+
+
+def test_a_mark_outlives_a_recorder_that_is_killed(tmp_path: Path) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    feed(recorder, demonstration(20))
+    recorder.mark(False)
+    recorder.flush()
+    assert recorder.bag is not None
+    recorder.bag.abandon()  # without index and metadata, as it is left then
+    (bag,) = find_bags(tmp_path)
+    assert notes(bag).success is False
+
+
+def test_no_bag_begins_where_the_one_before_could_not_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    feed(recorder, demonstration(20))
+    monkeypatch.setattr(EpisodeBag, "close", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    feed(recorder, demonstration(20, start=after(20), text="another"))
+    assert not recorder.active and recorder.bag is None and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_silent_topic_is_named(tmp_path: Path) -> None:

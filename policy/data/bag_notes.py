@@ -4,7 +4,8 @@
       bags.yaml      pick_up_03: {instruction: pick up the cup, success: false}
       pick_up_03/    metadata.yaml: custom_data: {instruction: pick up the cup, success: "false"}
 
-`bags.yaml` is written by hand, the bag's own metadata by our recorder; the file beside the bag has precedence.
+`bags.yaml` is written by hand, the bag's own metadata by our recorder; the file beside the bag has precedence. A bag
+that was marked and got no end has `marked.yaml` in place of its metadata.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from policy.data.bag_files import SUFFIXES, bag_name, metadata
 from policy.data.findings import Finding
 from policy.errors import InputError
 
-FILE = "bags.yaml"
+FILE, MARKED = "bags.yaml", "marked.yaml"
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,26 @@ class BagNotes:
 
 def notes(bag: Path) -> BagNotes:
     """Of bags.yaml beside the bag, else of its metadata; `InputError` where the file is not as it should be."""
-    custom = metadata(bag).get("custom_data") or {}
+    custom = metadata(bag).get("custom_data") or _marked(bag)
     success = {"true": True, "false": False}.get(str(custom.get("success", "")).lower())
     written = written_beside(bag.absolute().parent).get(bag_name(bag), BagNotes())
     return BagNotes(
         written.instruction or str(custom.get("instruction") or "").strip() or None,
         success if written.success is None else written.success,
     )
+
+
+def mark(bag: Path, success: bool) -> None:
+    """Write into a bag's folder whether it succeeded; OSError where that is not possible."""
+    aside = bag / f".{MARKED}.part"
+    aside.write_text(f"success: {str(success).lower()}\n")
+    aside.replace(bag / MARKED)
+
+
+def _marked(bag: Path) -> dict[str, object]:
+    path = bag / MARKED
+    found = strict_yaml.read(path) if path.is_file() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def written_beside(folder: Path) -> dict[str, BagNotes]:
