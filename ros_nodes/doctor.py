@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.parameter import Parameter
 
 from policy.data.findings import Finding, errors
@@ -93,7 +94,10 @@ def _examine() -> None:
     given = _options(words[:end])  # rclpy takes robot:=x for a remapping
     contract, seconds = contracts.load(given["robot"]), _seconds(given.get("seconds", "5"))
     sim_time = given.get("use_sim_time", "false").lower() == "true"
-    rclpy.init(args=words[end:])
+    try:
+        rclpy.init(args=words[end:])
+    except RuntimeError as error:  # of rcl's parser
+        raise InputError(f"{' '.join(words[end:])}: {error}; correct what follows --ros-args") from None
     try:
         found = examine(
             contract,
@@ -101,6 +105,8 @@ def _examine() -> None:
             namespace=given.get("namespace", ""),
             parameter_overrides=[Parameter("use_sim_time", value=sim_time)],
         )
+    except InvalidNamespaceException as error:
+        raise InputError(f"namespace:={given.get('namespace')}: {error}; correct the namespace") from None
     finally:
         rclpy.try_shutdown()
     for finding in found:

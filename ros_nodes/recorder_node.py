@@ -22,7 +22,6 @@ from std_srvs.srv import SetBool, Trigger
 from policy.data.bag_writer import Channel
 from policy.errors import InputError
 from policy.robot import contract as contracts
-from policy.robot.message_types import COMPRESSED, IMAGE, JOINT_STATE
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
 from ros_nodes.qos_events import QosMismatches
@@ -46,12 +45,13 @@ class RecorderNode(Node):
         self.recorder = Recorder(contract, Path(folder).expanduser())
         self._received: dict[str, int] = {}  # topic -> steady ns of its newest message
         self._qos = QosMismatches(self)
+        observed = {topic.lstrip("/") for topic in self.recorder.contract.observed}
         for topic, channel in self.recorder.topics.items():
             self.create_subscription(
                 bridge.message_class(channel.type),
                 topic,
                 partial(self._receive, topic),
-                _qos(channel),
+                _qos(channel, topic in observed),
                 raw=True,
                 event_callbacks=self._qos.subscription(topic),
                 qos_overriding_options=OVERRIDES,
@@ -136,11 +136,10 @@ class RecorderNode(Node):
         return "ok", "waiting for an instruction" if recorder.active else "not recording"
 
 
-def _qos(channel: Channel) -> QoSProfile:
-    """Best effort, which every publisher of sensor data fits; deep, as a disk may pause."""
+def _qos(channel: Channel, sensor: bool) -> QoSProfile:
+    """Of a sensor best effort, which every publisher fits; deep, as a disk may pause."""
     if channel.latched:
         return LATCHED
-    sensor = channel.type in (IMAGE, COMPRESSED, JOINT_STATE)
     return QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT if sensor else ReliabilityPolicy.RELIABLE)
 
 

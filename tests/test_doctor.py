@@ -272,6 +272,8 @@ def test_the_command(stage: Bench) -> None:
         (["robot"], "name:=value"),
         (["robt:=x"], "did you mean 'robot'"),
         (["robot:=x"], "contract"),
+        (["robot:=tabletop", "namespace:=le-ft"], "correct the namespace"),
+        (["robot:=tabletop", "--ros-args", "-r", "foo"], "what follows --ros-args"),
     ],
 )
 def test_wrong_words_on_the_command_line(words: list[str], said: str) -> None:
