@@ -107,6 +107,8 @@ def _attempt(world: World, job: Job, seed: int) -> bool:
     fails = job.kind == "mixed" and job.number // len(TASKS) % 2 == 1
     needed = next((step for step, held in enumerate(demonstrate(world, task), 1) if held), 0) if fails else 0
     if fails:
+        if not needed:
+            return False
         start(world, task, seed, kind)
     custom = {"seed": str(seed), "task": job.kind} | (
         {"success": str(not fails).lower()} if job.kind == "mixed" else {}

@@ -124,3 +124,14 @@ def test_a_run_that_was_stopped_before_its_first_row_goes_on(tmp_path: Path) -> 
         curves.write(50, 100, 1.0, None)
         curves.draw()
         assert len((tmp_path / "losses.csv").read_text().splitlines()) == 2
+
+
+def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path) -> None:
+    bags, path = small.bags(tmp_path / "bags"), small.write(tmp_path / "small.yaml", small.shrink("chunk"))
+    train.train(str(path), bags, tmp_path / "run", samples=4)
+    more = small.bags(tmp_path / "more", 2)
+    with pytest.raises(InputError, match=r"holds a run with --bags .*, and --bags .*more is given; give another --out"):
+        train.train(str(path), more, tmp_path / "run", samples=8)
+    with pytest.raises(InputError, match=r"--keep \(none\), and --keep .*more"):
+        train.train(str(path), bags, tmp_path / "run", samples=8, weights=tmp_path / "run", keep=more)
+    assert checkpoint.load(tmp_path / "run")[1]["step"] == 1

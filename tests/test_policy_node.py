@@ -1,7 +1,7 @@
+# ruff: noqa: F811  fixtures are imported
 """The policy node over real DDS: lifecycle, what it takes and what leaves it."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,9 @@ from policy.robot.contract import load
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
+from tests.policy_bench import PATIENT, instruct, model, stage  # noqa: F401  fixtures
 from tests.ros_tiny import LONG, Bench, Robot, bench, until, values
 from tests.tiny import TAUGHT, write_model
-
-PATIENT = 5.0  # s: other work may have the machine
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model(folder, ramp=0.005)
-    return folder
-
-
-@pytest.fixture
-def stage() -> Iterator[Bench]:
-    with bench() as made:
-        made.robot = made.add(Robot(made.context, clock=True))
-        yield made
-
-
-def instruct(stage: Bench, node: PolicyNode, text: str) -> None:
-    """Publish an instruction once the node is active: an older one is not obeyed."""
-    until(lambda: node.live is not None, "the node is active")
-    stage.publish("instruction", String, String(data=text), bridge.LATCHED)
 
 
 def test_what_leaves_it_is_one_stamped_chunk_in_units_of_the_policy(stage: Bench, model: Path) -> None:

@@ -1,11 +1,9 @@
+# ruff: noqa: F811  fixtures are imported
 """Which instructions the policy node obeys, over real DDS."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 # isort: split  (ros_tiny skips this file where there is no ROS)
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -17,30 +15,9 @@ from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
-from tests.ros_tiny import Bench, Robot, bench, until, values
-from tests.tiny import TAUGHT, write_model
-
-PATIENT = 5.0  # s: other work may have the machine
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model(folder, ramp=0.005)
-    return folder
-
-
-@pytest.fixture
-def stage() -> Iterator[Bench]:
-    with bench() as made:
-        made.robot = made.add(Robot(made.context, clock=True))
-        yield made
-
-
-def instruct(stage: Bench, node: PolicyNode, text: str) -> None:
-    """Publish an instruction once the node is active: an older one is not obeyed."""
-    until(lambda: node.live is not None, "the node is active")
-    stage.publish("instruction", String, String(data=text), bridge.LATCHED)
+from tests.policy_bench import PATIENT, instruct, model, stage  # noqa: F401  fixtures
+from tests.ros_tiny import Bench, until, values
+from tests.tiny import TAUGHT
 
 
 def test_an_instruction_is_obeyed_once_and_the_newest_by_its_source_time(stage: Bench, model: Path) -> None:

@@ -302,16 +302,6 @@ def test_a_run_is_warm_started_once_and_records_it_in_its_command(
         train.main()
 
 
-def test_a_run_goes_on_with_its_own_bags_alone(bags: Path, path: Path, tmp_path: Path) -> None:
-    train.train(str(path), bags, tmp_path / "run", samples=4)
-    more = small.bags(tmp_path / "more", 2)
-    with pytest.raises(InputError, match=r"holds a run with --bags .*, and --bags .*more is given; give another --out"):
-        train.train(str(path), more, tmp_path / "run", samples=8)
-    with pytest.raises(InputError, match=r"--keep \(none\), and --keep .*more"):
-        train.train(str(path), bags, tmp_path / "run", samples=8, weights=tmp_path / "run", keep=more)
-    assert checkpoint.load(tmp_path / "run")[1]["step"] == 1
-
-
 def test_a_warm_start_of_another_robot_or_horizon_is_refused(
     bags: Path, path: Path, former: Path, tmp_path: Path
 ) -> None:
