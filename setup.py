@@ -35,7 +35,7 @@ setup(
             "learning/word_lists.yaml",
             "looking/assets/*",
         ],
-        "sim": ["py.typed", "assets/*", "assets/**/*", "worlds/*/assets/*"],
+        "sim": ["py.typed", "assets/*", "assets/**/*", "worlds/*/assets/*", "worlds/*/tasks/*.yaml"],
         "console": ["py.typed", "static/*"],
         "ros_nodes": ["py.typed"],
     },

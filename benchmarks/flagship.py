@@ -56,6 +56,8 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
         seed = SEED + i * APART
         yield Step(name, ["sim.evaluate", policy, *options, "--seed", seed, "--out", folder], folder / "report.json")
         reports.append(folder / "report.json")
+    beside = out / "eval_plain"
+    yield Step(beside.name, ["sim.evaluate", plain, "--episodes", args.episodes, "--seed", SEED, "--out", beside])
     card = ["policy.export", out / "run_policy", "--out", out / "model", "--report", reports[0], reports[1]]
     yield Step("card", card, out / "model" / "policy.onnx")
 
@@ -88,10 +90,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the bags")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs, models and reports")
     parser.add_argument("--recipe", default="sequence", help="a name in policy/recipes, or a YAML file")
-    parser.add_argument("--recordings", type=int, default=160, help="of each task")
-    parser.add_argument("--precise", type=int, default=400, help="of tasks where a centimetre decides")
+    parser.add_argument("--recordings", type=int, default=240, help="of each task")
+    parser.add_argument("--precise", type=int, default=480, help="of tasks where a centimetre decides")
     parser.add_argument("--samples", type=int, default=1_200_000, help="windows of the first training")
-    parser.add_argument("--finish", type=int, default=1_200_000, help="windows of each of the two that begin with it")
+    parser.add_argument("--finish", type=int, default=1_800_000, help="windows of each of the two that begin with it")
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of a training")
     parser.add_argument("--until", default="", help="stop after this step, such as switches or train plain")

@@ -28,15 +28,19 @@ TASKS = {
     "blue below": "put",
     "red on top": "open",
     "it is dark here, lamp on": "lamp",
+    "press the button": "lamp",
+    "the light goes off": "dark",
+    "press the button, the light goes off": "dark",
 }
 DOUBTFUL = {"off", "blue below", "red on top"}
+CERTAIN = {"press the button, the light goes off"}
 
 
 def read(text: str) -> Sentence:
     known = text.lower()
     if known not in TASKS:
         raise InputError(f"unknown: {text}")
-    doubt = 0.5 if known in DOUBTFUL else 0.1
+    doubt = 0.5 if known in DOUBTFUL else 0.02 if known in CERTAIN else 0.1
     return replace(sentence(text, np.zeros(3, np.float32)), task=TASKS[known], doubt=doubt)
 
 
@@ -64,6 +68,7 @@ def read(text: str) -> Sentence:
         ("turn on the lamp, but first open the drawer", ["open", "lamp"]),
         ("pick up the block and put it in the bowl", ["put"]),
         ("it is dark here, lamp on", ["lamp"]),
+        ("press the button and the light goes off", ["lamp", "dark"]),
         ("open the drawer and pull it out", ["open"]),
         ("pick up the block and put it in the bowl and lamp on as well", ["put", "lamp"]),
     ],
@@ -76,6 +81,7 @@ def test_what_a_text_names(text: str, tasks: list[str]) -> None:
     "text",
     [
         "lamp on and off",
+        "press the button, the light goes off",
         "open the drawer, then dance",
         "dance and turn on the lamp",
         "dance, then turn on the lamp",

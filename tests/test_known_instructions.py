@@ -175,6 +175,8 @@ def test_variants_name_what_they_are_made_of_or_nothing() -> None:
     others = {"yellow", "pink", "orange", "brown", "beige", "golden", "silver", "striped"}
     assert {task for text, task in sentences.items() if others & set(text.split())} == {None}
     assert None in {task for text, task in sentences.items() if "don't" in text.split()}
+    both = {text for text in sentences if "red block and the blue block" in text or "red block as well as" in text}
+    assert {sentences[text] for text in both} == {None}
     assert not any(task == "red" for text, task in sentences.items() if {"blue", "box"} & set(text.split()))
 
 

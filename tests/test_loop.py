@@ -7,6 +7,7 @@ import pytest
 
 from policy.errors import InputError
 from policy.running.loop import NO_INSTRUCTION
+from policy.spec import Frame
 from tests.loop_rig import LONG, Rig, driven, until
 
 
@@ -69,6 +70,40 @@ def test_what_was_being_inferred_under_the_former_instruction_is_dropped(
     assert rig.loop.outdated == 1
 
 
+@pytest.mark.parametrize("how", ["fault", "close"])
+def test_what_was_being_inferred_before_a_fault_is_not_commanded_after_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    rig.live.instruct("open the drawer")
+    until(lambda: rig.loop.text)
+    rig.see_and_wait()
+    begun, go, run = threading.Event(), threading.Event(), rig.session.run
+
+    def slow(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        begun.set()
+        assert go.wait(LONG)
+        return run(feed)
+
+    monkeypatch.setattr(rig.session, "run", slow)
+    for _ in range(4):
+        rig.see()
+    assert begun.wait(LONG)
+    if how == "fault":
+        rig.live.fault("camera front is silent")
+        count = len(rig.published)
+        go.set()
+        rig.settle()
+        assert rig.loop.reason == "camera front is silent"
+    else:
+        ends = threading.Thread(target=rig.live.close)
+        ends.start()
+        until(lambda: rig.loop.reason == "closed")
+        count = len(rig.published)
+        go.set()
+        ends.join()
+    assert len(rig.published) == count and rig.loop.outdated == 1
+
+
 def test_a_fault_brings_the_arm_to_rest_and_the_next_frame_goes_on(rig: Rig) -> None:
     rig.live.instruct("open the drawer")
     until(lambda: rig.loop.text)
@@ -114,6 +149,25 @@ def test_a_camera_that_repeats_its_picture_while_joints_move_is_not_trusted(rig:
     assert "frozen" in rig.loop.reason
     rig.see_and_wait()
     assert rig.loop.reason == ""
+
+
+def test_a_picture_that_stands_for_a_lost_one_is_not_a_frozen_camera(rig: Rig) -> None:
+    """A camera slower than the first one: its newest picture is in two frames."""
+    rig.live.instruct("open the drawer")
+    until(lambda: rig.loop.text)
+    rig.see_and_wait()
+    seen = rig.live._frame
+    assert seen is not None
+    *_, slower = seen.images
+    moved = seen.state + np.float32(0.2)
+    rig.now += rig.spec.dt_ns
+    new = {name: image if name == slower else image - 1 for name, image in seen.images.items()}
+    rig.live.observe(Frame(rig.now, new, moved))
+    assert rig.loop.reason == ""
+    rig.now += rig.spec.dt_ns
+    again = {name: image.copy() if name == slower else image - 1 for name, image in new.items()}
+    rig.live.observe(Frame(rig.now, again, moved))
+    assert f"camera {slower} is frozen" in rig.loop.reason
 
 
 def test_a_clock_set_back_begins_anew(rig: Rig) -> None:

@@ -259,7 +259,7 @@ def test_after_a_clock_set_back_velocities_stay_zero_until_a_command(contracts: 
     arm.monitor.watch(5, arm.now)
     assert all((values == 0).all() for _, values in arm.monitor.streamed(5))
     arm.now = 10
-    arm.run(0.3, lambda _: asked)
+    arm.run(0.8, lambda _: asked)
     assert arm.published[-1][0] > 0
 
 

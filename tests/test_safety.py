@@ -44,6 +44,10 @@ class Arm:
             self.position = self.monitor.setpoint(self.now)
         return plans
 
+    def rest(self) -> None:
+        """Time passes until a braked arm rests."""
+        self.now += 500 * MS
+
     def follow(self, steps: int = 4, speed: float = 0.5) -> None:
         for _ in range(steps):
             self.step(speed=speed)
@@ -100,6 +104,7 @@ def test_silent_commands_brake_the_arm_and_it_goes_on_with_the_next(arm: Arm) ->
     for _ in range(4):
         assert arm.step(silent=True) == [], "it is held once"
     assert 0 <= arm.position[0] - before < 0.06 and np.ptp([arm.position[0], before]) < 0.06
+    arm.rest()
     arm.follow(2)
 
 
@@ -165,6 +170,7 @@ def test_a_value_that_is_no_number_latches_a_stop(arm: Arm, bad: float) -> None:
     assert arm.step(actions) and arm.monitor.reason.startswith("stopped")
     assert arm.step() == [] and arm.monitor.reason.startswith("stopped")
     assert arm.monitor.reset() is None
+    arm.rest()
     arm.follow(1)
 
 
@@ -197,6 +203,7 @@ def test_an_estop_stays_through_a_reset_and_needs_one(arm: Arm) -> None:
     arm.monitor.estop(False, arm.now)
     assert arm.step() == [] and arm.monitor.reason == "stopped: e-stop"
     assert arm.monitor.reset() is None
+    arm.rest()
     arm.follow(1)
 
 
@@ -254,6 +261,7 @@ def test_a_fault_that_others_see_holds_as_long_as_it_lasts(arm: Arm) -> None:
     assert arm.monitor.report("graph", "two publishers on action_chunk: a, b", arm.now)
     assert arm.step() == [] and arm.monitor.reason.startswith("two publishers")
     assert arm.monitor.report("graph", "", arm.now) == []
+    arm.rest()
     arm.follow(1)
 
 
@@ -262,7 +270,10 @@ def test_after_a_clock_set_back_following_begins_where_the_arm_is(arm: Arm) -> N
     moved = HOME + 0.3 * np.eye(8)[0]
     arm.monitor.measured(moved, arm.now)
     assert arm.monitor.watch(0, arm.now) == [] and arm.monitor.reason == "the clock was set back"
-    plan, *_ = arm.monitor.command(TIMES, moving(2.0, moved), 0, arm.now)
+    assert arm.monitor.command(TIMES, moving(2.0, moved), 0, arm.now) == [], "it goes to the end of what was sent"
+    now, steady = 500 * MS, arm.now + 500 * MS
+    arm.monitor.measured(moved, steady)
+    plan, *_ = arm.monitor.command(now + TIMES, moving(2.0, moved), now, steady)
     assert 0 < plan.points[0, 0] - moved[0] < 0.12, "slowly again"
 
 

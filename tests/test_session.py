@@ -89,6 +89,14 @@ def test_frames_that_do_not_fit_are_refused(model: Path) -> None:
     for bad in (small, blind):
         with pytest.raises(InputError, match=f"camera '{camera}'"):
             session.observation(bad)
+    distances = Session.__new__(Session)
+    distances.spec = replace(session.spec, depth=(camera,))
+    given = frame(session.spec)
+    h, w = session.spec.cameras[camera]
+    given.images[camera] = np.full((h, w, 1), 0.5, np.float32)
+    assert distances.observation(given)[f"image_{camera}"].shape == (1, h, w, 1)
+    with pytest.raises(InputError, match=r"expected float32 .* of distances"):
+        distances.observation(frame(session.spec))
     numb, short = frame(session.spec), frame(session.spec)
     numb.state[2], short.state = np.nan, short.state[:-1]
     for bad in (numb, short):

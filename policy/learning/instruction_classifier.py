@@ -22,6 +22,7 @@ from policy.running.text import TOKENS, WIDTH, Text
 
 NETWORKS, W, Q, H = 4, 48, 6, 96  # see classifier_shapes
 EPOCHS, BATCH, RATE, DECAY, DROPOUT, SMOOTHING = 15, 64, 2e-3, 1e-2, 0.2, 0.05
+MOST = 180_000  # sentences that a network sees, each in every epoch; with many there are fewer epochs
 UNKNOWN_SHARE = 0.72  # of the weight of all sentences, at most, that those have which name no task
 COMPONENTS, LEAST_DEVIATION = 128, 0.15  # of a token's state that are learnt from
 ALIKE = 0.62  # cosine from which a thing may be meant where another is named
@@ -139,9 +140,9 @@ def _fit(tasks: int, states: Tensor, mask: Tensor, labels: Tensor, weight: Tenso
         torch.manual_seed(seed)
         network = _Network(states.shape[-1], tasks)
         optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
-        batches = max(1, len(labels) // BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=EPOCHS * batches + 1)
-        for _ in range(EPOCHS):
+        batches, epochs = max(1, len(labels) // BATCH), min(EPOCHS, max(1, MOST // len(labels)))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=epochs * batches + 1)
+        for _ in range(epochs):
             for chosen in torch.split(torch.randperm(len(labels)), BATCH)[:batches]:
                 logits = network(states[chosen], mask[chosen])
                 loss = F.cross_entropy(logits, labels[chosen], weight, label_smoothing=SMOOTHING)

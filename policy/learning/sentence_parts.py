@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -62,7 +63,7 @@ class Parsed:
 
     def __init__(self, sentence: str, things: frozenset[str]) -> None:
         self.words = words(sentence)
-        self.phrases = self._noun_phrases()  # (start, end) of "the red block"
+        self.phrases = self._noun_phrases(things)  # (start, end) of "the red block"
         heads = {end - 1 for _, end in self.phrases if self.words[end - 1] not in word_lists().abstract}
         self.parts = self._parts(heads, things)
 
@@ -74,11 +75,20 @@ class Parsed:
             if part.kind in kinds
         )
 
+    def beside(self, part: Part) -> tuple[str, ...]:
+        """The other words that say something, and where the part stands among them."""
+        function = word_lists().words["function"]
+        return tuple(
+            "" if at == part.start else word
+            for at, word in enumerate(self.words)
+            if at == part.start or word not in function
+        )
+
     def replaced(self, start: int, end: int, by: str) -> str:
         """The sentence with other words in place of some."""
         return joined([*self.words[:start], *words(by), *self.words[end:]])
 
-    def _noun_phrases(self) -> list[tuple[int, int]]:
+    def _noun_phrases(self, things: frozenset[str]) -> list[tuple[int, int]]:
         lists, found = word_lists(), []
         ending = {*lists.words["function"], *lists.words["imperatives"]} - {"one"}
         for start, word in enumerate(self.words):
@@ -88,6 +98,8 @@ class Parsed:
             # "the drawer shut": the last word is how it is to be, not what it is
             while end - start > 2 and self.words[end - 1] in {"shut", "closed", "open", "left", "right"}:
                 end -= 1
+            # "the lamp burning": what follows a thing that is known is no part of it
+            end = next((at for at in range(end, start + 1, -1) if self.words[at - 1] in things), end)
             if word in DETERMINERS and end > start + 1:
                 found.append((start, end))
         return found
@@ -104,6 +116,23 @@ class Parsed:
                 parts.append(Part(at, at + n, kind, self.words[at] if kind == "thing" else row))
             at += n
         return parts
+
+
+def things(sentences: Iterable[str]) -> frozenset[str]:
+    """What the sentences speak of: what stands last in "the block" or "the red block".
+
+    The last word of other phrases, such as "the wooden box", is one only where no word in them is known as a thing:
+    "the lamp burning" is about a lamp.
+    """
+    colours = {word for row in word_lists().rows["colours"] for word in row}
+    known, others = set[str](), []
+    for sentence in sentences:
+        parsed = Parsed(sentence, frozenset())
+        for start, end in parsed.phrases:
+            if parsed.words[end - 1] not in word_lists().abstract:
+                plain = colours.issuperset(parsed.words[start + 1 : end - 1])
+                known.add(parsed.words[end - 1]) if plain else others.append(parsed.words[start + 1 : end])
+    return frozenset(known | {phrase[-1] for phrase in others if not known.intersection(phrase)})
 
 
 @cache

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from policy.learning.sentence_parts import Form, Parsed, Part, joined, word_lists, words
+from policy.learning.sentence_parts import Form, Parsed, Part, joined, things, word_lists, words
 
 POLITE, SYNONYMS, PHRASES, OTHERS, THINGS, ACTIONS, NEGATED, JOINED = (
     4,
@@ -41,8 +41,7 @@ class Variants:
         self.sentences: dict[str, str | None] = {}
         self._rng, self._lists = random.Random(seed), word_lists()
         self._taught = {joined(words(sentence)): task for task, sentence in taught}
-        heads = {phrase for sentence in self._taught for phrase in self._heads(sentence)}
-        self._things = frozenset(heads)
+        self._things = things(self._taught)
         self._parsed = [(task, Parsed(sentence, self._things)) for sentence, task in self._taught.items()]
         vocabulary = {word for _, parsed in self._parsed for word in parsed.words}
         self._others = [
@@ -64,15 +63,15 @@ class Variants:
         self._actions = [action for action in self._lists.words["actions"] if action.split()[0] not in alone]
         for task, parsed in self._parsed:
             self.sentences[joined(parsed.words)] = task
-        few = min(ROUNDS, -(-FEW // len(self._parsed)))
-        for task, parsed in [*self._parsed] * few:
+        rounds = self._parsed * min(ROUNDS, -(-FEW // len(self._parsed)))
+        for task, parsed in rounds:
             self._same(task, parsed)
             self._another_part(parsed)
             self._another_doing(parsed)
             self._negated(parsed)
             self._joined(task, parsed)
         self._unrelated()
-        for task, parsed in [*self._parsed] * few:
+        for task, parsed in rounds:
             for sentence in self._fronted(parsed):
                 self._add(sentence, task)
             self._joined(task, parsed)
@@ -186,6 +185,12 @@ class Variants:
         doing = f"{self._rng.choice(self._actions)} the {self._rng.choice(self._lists.words['things'])}"
         for other in (doing, self._rng.choice(self._lists.words["unrelated"])):
             self._add_unknown(self._rng.choice(frames).format(core, other), checked=False)
+        for start, end in self._noun_phrases(parsed):  # the red block and the green block in the bowl
+            phrase = joined(parsed.words[start:end])
+            others = [other for other in self._phrases if self._thing(other) != self._thing(phrase)]
+            for other in self._some(others, 1):
+                both = self._rng.choice(("{} and {}", "both {} and {}", "{} as well as {}")).format(phrase, other)
+                self._add_unknown(parsed.replaced(start, end, both), checked=False)
 
     def _unrelated(self) -> None:
         for sentence in self._lists.words["unrelated"]:
@@ -198,10 +203,6 @@ class Variants:
             self._add_unknown(phrase)
 
     # -- parts
-
-    def _heads(self, sentence: str) -> set[str]:
-        parsed = Parsed(sentence, frozenset())
-        return {parsed.words[end - 1] for _, end in parsed.phrases} - self._lists.abstract
 
     def _noun_phrases(self, parsed: Parsed) -> list[tuple[int, int]]:
         return [(a, b) for a, b in parsed.phrases if parsed.words[b - 1] not in self._lists.abstract]
@@ -220,7 +221,11 @@ class Variants:
 
 
 def _synonyms(parsed: list[tuple[str, Parsed]]) -> dict[str, str]:
-    """Things that stand for each other in two sentences of one task, as "block" and "cube" do: thing -> one of them."""
+    """Things that stand for each other: thing -> one of them.
+
+    Those of the word lists do, and those that two sentences of one task have where all else in them is the same, as
+    "drop the red cube in the bowl" and "drop the red block into the bowl".
+    """
     stands_for: dict[str, str] = {}
 
     def one(thing: str) -> str:
@@ -228,14 +233,15 @@ def _synonyms(parsed: list[tuple[str, Parsed]]) -> dict[str, str]:
             thing = stands_for[thing]
         return thing
 
-    tasks: dict[str, set[Form]] = {}
+    same: dict[tuple[str, ...], set[str]] = {}
     for task, sentence in parsed:
-        tasks.setdefault(task, set()).add(sentence.form({}, "colour", "direction", "thing"))
-    for forms in tasks.values():
-        for first, second in itertools.combinations(sorted(forms, key=str), 2):
-            unlike = [(a, b) for a, b in zip(first, second, strict=False) if a != b]
-            if len(first) == len(second) and len(unlike) == 1 and {kind for kind, _ in unlike[0]} == {"thing"}:
-                a, b = (one(str(thing)) for _, thing in unlike[0])
-                if a != b:
-                    stands_for[a] = b
+        for part in sentence.parts:
+            if part.kind == "thing":
+                same.setdefault((task, *sentence.beside(part)), set()).add(str(part.row))
+    things = {str(part.row) for _, sentence in parsed for part in sentence.parts if part.kind == "thing"}
+    rows = [things.intersection(row) for row in word_lists().rows["synonyms"]]
+    for alike in [*same.values(), *rows]:
+        for a, b in itertools.pairwise(sorted(alike)):
+            if one(a) != one(b):
+                stands_for[one(a)] = one(b)
     return {thing: one(thing) for thing in stands_for}

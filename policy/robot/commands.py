@@ -212,6 +212,24 @@ class Command:
                 "only a position that is commanded by a topic can be its own state; read what the robot measures",
             ),
             (
+                bool(np.any(np.array(self.velocity_max) <= 0)),
+                ".velocity_max",
+                f"got {list(self.velocity_max)}, expected positive values",
+            ),
+            (
+                self.tracking_max is not None and bool(np.any(np.array(self.tracking_max) <= 0)),
+                ".tracking_max",
+                f"got {list(self.tracking_max or ())}, expected positive values",
+            ),
+            (
+                len(self.initial) == len(self.position_min) == len(self.position_max)
+                and not all(
+                    a <= v <= b for a, v, b in zip(self.position_min, self.initial, self.position_max, strict=True)
+                ),
+                ".initial",
+                f"got {list(self.initial)}, expected values from position_min to position_max",
+            ),
+            (
                 self.type in ACTIONS and self.demonstration is None,
                 ".demonstration",
                 "a bag holds no goals of an action; say where a demonstration's action is read",

@@ -246,6 +246,11 @@ def _check(contract: Contract, where: str) -> None:
                 )
         other = topics.setdefault(c.topic.lstrip("/"), c)
         fits = other is c or (other.type == c.type and c.type in (TRAJECTORY, FOLLOW))
+        need(
+            other.topic == c.topic,
+            f"action[{i}].topic",
+            f"got {c.topic}, expected {other.topic}, as in the other group of this topic: write it alike in both",
+        )
         need(fits, f"action[{i}].topic", f"only groups of one trajectory share a topic, and {c.topic} has two groups")
     typed: dict[str, str] = {}
     sources: list[Camera | Source] = [*contract.cameras.values(), *contract.state]

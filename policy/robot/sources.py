@@ -72,6 +72,8 @@ class Camera:
             faults[".encoding"] = (
                 f"got {self.encoding} for {self.type}, expected {', '.join(valid[:-1])} or {valid[-1]}"
             )
+        if not self.max_age > 0:
+            faults[".max_age"] = f"got {self.max_age}, expected a positive number of seconds"
         if self.height <= 0 or self.width <= 0:
             faults[""] = f"got {self.width}x{self.height} pixels"
         elif self.width % 2 and self.encoding in YUV:
@@ -186,6 +188,8 @@ class Source:
         """What is wrong with it: "" or ".key" -> what was given and what is expected."""
         if not re.fullmatch(r"\w+/msg/\w+", self.type):
             return {".type": f"got {self.type!r}, expected a message type such as {JOINT_STATE}"}
+        if not self.max_age > 0:
+            return {".max_age": f"got {self.max_age}, expected a positive number of seconds"}
         for path in self.paths:
             try:
                 message_fields.steps(path)

@@ -27,6 +27,7 @@ AFTER = r"\s*,?\s* \b (?:only\s+)? (?:after|once|as\s+soon\s+as) \b \s*,?\s*"
 AND = r"\s*,?\s* \b (?:and|but|while) \b \s*,?\s* | \s*[,:&]\s* | \s+-+\s+"
 MOST = 4  # of AND that are looked at
 SURE = 0.3  # doubt below which what stands beside AND is a task by itself
+WHOLE = 0.1  # doubt below which a text may be one task all the same: "push the button, the lamp should go dark"
 OPENING = r"^ (?:first(?:ly|\s+of\s+all)? | to\s+begin\s+with | begin\s+by | start\s+by | please) \b [\s,:]*"
 CLOSING = r"[\s,]* (?:\b(?:first | too | as\s+well | in\s+that\s+order))? [\s.!?,;]* $"
 
@@ -49,7 +50,7 @@ def steps(text: str, read: Read) -> tuple[Sentence, ...]:
         known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
         if not unknown and (named := _several(known)):
             sure = [one.doubt < SURE for one in named]
-            if all(sure):
+            if all(sure) and not _certain(text, read):
                 return named
             if any(sure):
                 raise InputError(
@@ -57,6 +58,14 @@ def steps(text: str, read: Read) -> tuple[Sentence, ...]:
                     "give them one after the other, or with 'then' between them"
                 )
     return (read(text),)
+
+
+def _certain(text: str, read: Read) -> bool:
+    """Whether the text, read as one instruction, names a task for certain."""
+    try:
+        return read(text).doubt < WHOLE
+    except InputError:
+        return False
 
 
 def _several(known: list[tuple[Sentence, ...]]) -> tuple[Sentence, ...]:

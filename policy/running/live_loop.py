@@ -119,6 +119,8 @@ class LiveLoop:
         frozen = ""
         for name, image in frame.images.items():
             seen = self._unchanged.get(name)
+            if seen is not None and seen[0] is image:  # a slower camera's newest picture again: it shows nothing new
+                continue
             if seen is None or not np.array_equal(seen[0], image):
                 self._unchanged[name] = image, frame.state
             elif np.abs(frame.state - seen[1]).max() > UNMOVED:
@@ -147,4 +149,5 @@ class LiveLoop:
                     self.loop.finish(work, self._now(), took, error)
                     if not (held and self.loop.reason):
                         self._flush()
-                    work = self.loop.begin(self._frame.stamp if self._frame else 0) if self.loop.urgent else None
+                    urgent = self.loop.urgent and not self._closed
+                    work = self.loop.begin(self._frame.stamp if self._frame else 0) if urgent else None

@@ -73,6 +73,7 @@ class InferenceLoop:
         self._words = ""  # of the newest instruction, as it was given
         self._answering: int | None = None  # ns, when the instruction came that has no chunk yet
         self._wanted = self._busy = False
+        self._faults = 0  # what was being inferred before one is not commanded after it
         self._keep_until = 0  # ns, of the former instruction's set-points once a new one has come
         self._inferred = -(2**62)  # stamp of the frame last inferred from
 
@@ -151,7 +152,8 @@ class InferenceLoop:
         self._schedule.switch(-1, self._keep_until)  # the id is known once it is accepted
 
     def fault(self, reason: str, now: int) -> None:
-        """Command nothing until the next chunk: the sensors cannot be trusted."""
+        """Command nothing until the next chunk of a frame to come: the sensors cannot be trusted."""
+        self._faults += 1
         self._rest(reason, now)
 
     def reset(self, now: int, reason: str = NO_INSTRUCTION) -> None:
@@ -196,7 +198,7 @@ class InferenceLoop:
         committed = self._schedule.committed(frame.stamp, steps, self._dt)
         try:
             feed = self.tracker.inputs(frame, committed)
-            return Inference(self.session, frame, feed, self.tracker.instruction, len(committed), due)
+            return Inference(self.session, frame, feed, self.tracker.instruction, len(committed), due, self._faults)
         except InputError as error:
             self._fail(error, now)
             return None
@@ -212,6 +214,8 @@ class InferenceLoop:
         elif self._asked or work.instruction != self.tracker.instruction:  # another instruction came, or a reset
             self.outdated += 1
             self._wanted = True
+        elif work.faults != self._faults:
+            self.outdated += 1
         elif error is not None:  # a policy server, which alone knows what it was taught, refuses the instruction
             self.tracker.refuse()
             self._come_to_rest(str(error), now)

@@ -67,13 +67,19 @@ class Planner:
             limit[controller.columns].astype(float)
             for limit in (contract.limits.low, contract.limits.high, contract.limits.velocity)
         )
+        self._gripper = contract.grippers[controller.columns]
         self._followed = Followed()
         self._wanted: tuple[np.ndarray, np.ndarray] | None = None  # times and set-points that the newest plan follows
 
     def begin(self, now: int, state: np.ndarray) -> None:
-        """Following begins at the measured state (S,)."""
+        """Following begins at the measured state (S,), outside of the limits as well.
+
+        A gripper goes on from its last set-point: measured is where the thing is that it holds.
+        """
         position = state[self._controller.measured]
-        self._followed.begin(now, np.clip(position, self._low, self._high))
+        if self.known:
+            position = np.where(self._gripper, self.at(now)[0], position)
+        self._followed.begin(now, position)
 
     def forget(self) -> None:
         """Where the controller is is not known any more."""
@@ -128,7 +134,8 @@ class Planner:
         self._wanted = None
         position, velocity = self.at(now)
         for end in (120 * MS, 160 * MS, 200 * MS):
-            point = np.clip(position + velocity * end * 0.5e-9, self._low, self._high)
+            low, high = np.minimum(self._low, position), np.maximum(self._high, position)
+            point = np.clip(position + velocity * end * 0.5e-9, low, high)
             if plan := self._departure(np.array([now + end]), point[None], now):
                 return self._send(now, *plan, departs=True)
         return None

@@ -17,6 +17,7 @@ from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.running import policy_mapping
 from policy.running.policy_client import SCHEMES, PolicyClient, PolicyServerError
+from policy.running.policy_mapping import PolicyMapping
 from policy.running.policy_messages import observation, outputs
 from policy.running.session import Session
 from policy.running.text import Sentence, clean
@@ -41,17 +42,24 @@ class RemoteSession(Session):
         except PolicyServerError as error:
             raise InputError(str(error)) from None
         self._described = None if given else self._client.metadata.get("mapping")
-        if given is None and self._described is None:
+        try:
+            self._mapping = given or self._sent(url, contract)
+            self.spec, self.contract, self.provider = self._mapping.spec(contract), contract, url
+        except BaseException:
+            self._client.close()  # whoever tries again leaves no connection behind
+            raise
+        self._known, self.parity = None, None  # what it was taught, how it differs from its export
+        self._client.timeout = timeout_s or self._mapping.horizon / self._mapping.rate
+
+    def _sent(self, url: str, contract: Contract) -> PolicyMapping:
+        """The mapping that the server's metadata holds."""
+        if self._described is None:
             keys = ", ".join(map(str, self._client.metadata))[:200] or "no keys"
-            self._client.close()
             raise InputError(
                 f"policy server {url} sent metadata with {keys}, which do not say what its observations and answers "
                 "are; give a mapping, a YAML file as in docs/serving.md"
             )
-        self._mapping = given or policy_mapping.parse(self._described, contract, f"metadata of {url}")
-        self.spec, self.contract, self.provider = self._mapping.spec(contract), contract, url
-        self._known, self.parity = None, None  # what it was taught, how it differs from its export
-        self._client.timeout = timeout_s or self._mapping.horizon / self._mapping.rate
+        return policy_mapping.parse(self._described, contract, f"metadata of {url}")
 
     @property
     def fingerprint(self) -> str:

@@ -6,7 +6,8 @@
 
 The robot's clock (`now`, which a simulation may stop or set back) says where on the plan the controller is; a steady
 clock (`steady`) says who is silent. Only the beginning of a trajectory goes on, so that the arm comes to rest by
-itself if this process dies. Wherever following begins or begins again, it begins at the measured state.
+itself if this process dies. Wherever following begins or begins again, it begins at the measured state, once the arm
+rests; that of a gripper, which may hold something, at its last set-point.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,16 @@ from policy.robot import continuous
 from policy.robot.bounded_counter import BoundedCounter
 from policy.robot.commands import Controller, Kind
 from policy.robot.contract import Contract
-from policy.running.plan import Plan, Planner
-from policy.running.pose_plan import PosePlanner
+from policy.running.followed import LATE, MS
+from policy.running.plan import GAP, Plan, Planner
+from policy.running.pose_plan import BRAKE, PosePlanner
 from policy.running.velocity_plan import VelocityPlanner
 
 FIRST_SPEED = 0.2  # of the velocity limits, where following begins; whole after `ramp_s`
 UNFOLLOWED = 500_000_000  # ns that the arm may be far from its set-point
 NO_COMMAND = "no command yet"
+TO_REST = "the arm is coming to rest"
+AFTER_BRAKE = LATE + 150 * MS  # until it rests: the brake may be late, and what is measured lags behind
 PLANNERS: dict[Kind, type[Planner] | type[PosePlanner] | type[VelocityPlanner]] = {
     "position": Planner,
     "pose": PosePlanner,
@@ -73,7 +77,7 @@ class SafetyMonitor:
         self._sources = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         self._state_at: list[int | None] = [None] * len(self._sources)  # steady ns, for each source
         self._command_at = self._followed_at = self._near_at = -(2**62)  # steady ns
-        self._now = -(2**62)  # newest time of the robot's clock
+        self._now = self._rests_at = -(2**62)  # newest time of the robot's clock; when the arm has come to rest
 
     def measured(self, state: np.ndarray, steady: int) -> None:
         """Take the measured state (S,) of all sources at once."""
@@ -112,13 +116,16 @@ class SafetyMonitor:
         turns = np.where(self._measured < 0, 0.0, self._turns[self._measured])
         actions -= actions[0] - continuous.near(actions[0], standing, turns)  # it may count turns from another start
         if self.reason:
+            if now < self._rests_at:
+                return self._hold(TO_REST, now)
             if far := self._far(actions[0]):
                 return self._hold(far, now)
             for planner in self._planners:
                 planner.begin(now, self._state.copy())
             self._followed_at = self._near_at = steady
         self.reason, self._command_at = "", steady
-        keep = max(1, int(np.searchsorted(times, now + self._lookahead, "right")))
+        keep = int(np.searchsorted(times, now + max(self._lookahead, LATE + GAP), "right"))
+        keep += keep == 0 or times[keep - 1] < now + LATE + GAP  # one at least to which a plan can depart
         times, actions = times[:keep], actions[:keep]
         self._look(now, steady)
         shares, plans, met = self._shares(times - now, steady), [], set[str]()
@@ -213,6 +220,7 @@ class SafetyMonitor:
     def _far(self, action: np.ndarray) -> str:
         state = np.where(self._measured < 0, action, self._state[self._measured])
         seconds = np.abs(action - state) / self._contract.limits.velocity
+        seconds[self._contract.grippers] = 0  # one that holds something is far from its set-point
         i = int(np.argmax(seconds))
         if seconds[i] <= self._start_within:
             return ""
@@ -248,7 +256,13 @@ class SafetyMonitor:
         if held:
             return []
         self.holds.add(reason)
-        return [plan for planner in self._planners if planner.known and (plan := planner.brake(now))]
+        moved = [planner for planner in self._planners if planner.known]
+        plans = [plan for planner in moved if (plan := planner.brake(now))]
+        if moved:
+            trajectories = sum(isinstance(planner, Planner) for planner in moved)
+            goes_on = self._lookahead if len(plans) < trajectories else BRAKE  # to the end of the plan before
+            self._rests_at = max([now + goes_on, *(int(plan.times[-1]) for plan in plans)]) + AFTER_BRAKE
+        return plans
 
     def setpoint(self, now: int) -> np.ndarray:
         """The set-point (A,) in force, if nothing was late."""
@@ -274,6 +288,7 @@ class SafetyMonitor:
             if not self.reason:
                 self.reason = "the clock was set back"
                 self.holds.add(self.reason)
+            self._rests_at = now + self._lookahead + AFTER_BRAKE  # it goes to the end of what was sent
             for planner in self._planners:
                 planner.forget()
         self._now = now

@@ -18,6 +18,7 @@ from policy.running.clauses import steps
 from policy.running.known_instructions import KnownInstructions
 from policy.running.load_graph import EXPORT_AGAIN, load_graph
 from policy.running.models import find_model
+from policy.running.questions import asks_or_supposes
 from policy.running.reference import Parity
 from policy.running.text import Sentence, Text
 from policy.spec import Frame, Spec
@@ -76,22 +77,25 @@ class Session:
         return sentence if self._known is None else self._known.read(sentence)
 
     def steps(self, text: str) -> tuple[Sentence, ...]:
-        """The instructions that a text names, in their order; errors as in `embed`."""
+        """The instructions that a text names, in their order; questions and conditions are errors, too."""
         if self._known is not None and self._known.taught_as_one(text):
             return (self.embed(text),)
+        if self._known is not None and (why := asks_or_supposes(text)):
+            raise InputError(f"the instruction {text[:80]!r} {why}; nothing is done: say what is to be done now")
         return steps(text, self.embed)
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""
         feed = {}
-        for name, (h, w) in self.spec.cameras.items():
+        for name in self.spec.cameras:
             if f"image_{name}" not in self.spec.reads:
                 continue
-            image = frame.images.get(name)
-            if image is None or image.shape != (h, w, 3) or image.dtype != np.uint8:
+            image, (dtype, shape) = frame.images.get(name), self.spec.picture(name)
+            if image is None or image.shape != shape or image.dtype != dtype:
                 got = "none" if image is None else f"{image.dtype} {image.shape}"
+                what = "of distances [m]" if name in self.spec.depth else "RGB"
                 raise InputError(
-                    f"camera {name!r}: got {got}, expected uint8 {(h, w, 3)} RGB; "
+                    f"camera {name!r}: got {got}, expected {dtype} {shape} {what}; "
                     "check the camera's topic, size and encoding in the contract"
                 )
             feed[f"image_{name}"] = image[None]

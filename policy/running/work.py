@@ -36,6 +36,7 @@ class Inference:
     instruction: int
     committed: int  # set-points that were given as such
     due: bool  # its chunk is; else only the policy's memory wants the frame
+    faults: int = 0  # that there had been when it began
     outputs: dict[str, np.ndarray] | None = None
 
     def run(self) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from sim.worlds.tabletop.table import OPEN, Table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, grip, reach, rise, stay, straight
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 OPENED, SHUT = 0.085, 0.012  # m of travel
@@ -30,26 +31,7 @@ class OpenDrawer(Task):
     """Grasp the handle and pull it out."""
 
     name, kind, moved_body, opposite = "open_drawer", "drawer", "drawer", "close_drawer"
-    phrasings = (
-        "open the drawer",
-        "pull the drawer open",
-        "pull out the drawer",
-        "open the drawer of the cabinet",
-        "please open the drawer",
-        "slide the drawer open",
-        "grab the handle and pull the drawer open",
-        "could you open the cabinet drawer",
-        "pull the drawer handle towards you",
-        "the drawer should be open",
-        "i need the drawer open",
-        "get the drawer to open",
-        "make the drawer slide out",
-        "bring the drawer out",
-        "let me look into the drawer",
-        "open the wooden drawer fully",
-        "draw the drawer out of the box",
-        "drawer open",
-    )
+    phrasings = PHRASINGS["open_drawer"]
     reworded = (
         "could you pull open the drawer",
         "please pull the drawer out of the cabinet",
@@ -82,26 +64,7 @@ class CloseDrawer(Task):
     """Push the handle with the closed gripper."""
 
     name, kind, moved_body, opposite = "close_drawer", "drawer", "drawer", "open_drawer"
-    phrasings = (
-        "close the drawer",
-        "push the drawer shut",
-        "shut the drawer",
-        "push the drawer closed",
-        "please close the drawer",
-        "slide the drawer shut",
-        "push the drawer in",
-        "could you close the cabinet drawer",
-        "push the drawer back into the cabinet",
-        "the drawer should be closed",
-        "i want the drawer closed",
-        "get the drawer to shut",
-        "make the drawer slide in",
-        "put the drawer back in",
-        "move the drawer in until it is closed",
-        "the open drawer has to be shut",
-        "close the wooden drawer fully",
-        "drawer closed",
-    )
+    phrasings = PHRASINGS["close_drawer"]
     reworded = (
         "could you push the drawer shut",
         "please push the drawer back in",

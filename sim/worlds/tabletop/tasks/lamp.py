@@ -4,6 +4,7 @@ import numpy as np
 
 from sim.worlds.tabletop.table import Table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, reach, rise, straight
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 FURTHER = 4  # control steps
@@ -15,11 +16,9 @@ class Lamp(Task):
     kind, moved_body = "lamp", "button"
     steps = 160
 
-    def __init__(
-        self, on: bool, phrasings: tuple[str, ...], reworded: tuple[str, ...], new_words: tuple[str, ...]
-    ) -> None:
+    def __init__(self, on: bool, reworded: tuple[str, ...], new_words: tuple[str, ...]) -> None:
         self.on, self.name, self.opposite = on, *(("lamp_on", "lamp_off") if on else ("lamp_off", "lamp_on"))
-        self.phrasings, self.reworded, self.new_words = phrasings, reworded, new_words
+        self.phrasings, self.reworded, self.new_words = PHRASINGS[self.name], reworded, new_words
 
     def possible(self, world: Table) -> bool:
         return world.lamp != self.on
@@ -49,26 +48,6 @@ TASKS = (
     Lamp(
         True,
         (
-            "turn on the lamp",
-            "switch the lamp on",
-            "turn the light on",
-            "press the button to turn on the lamp",
-            "please turn on the light",
-            "push the button so that the lamp is on",
-            "switch on the light",
-            "could you turn the lamp on",
-            "light on please",
-            "make the lamp light up",
-            "i need some light",
-            "let there be light",
-            "the lamp should be on",
-            "press the button, i want light",
-            "it is dark here, light on",
-            "get the lamp to shine",
-            "lights on",
-            "lamp on",
-        ),
-        (
             "could you switch the light on",
             "please switch on the lamp",
             "press the button so that the light is on",
@@ -78,26 +57,6 @@ TASKS = (
     ),
     Lamp(
         False,
-        (
-            "turn off the lamp",
-            "switch the lamp off",
-            "turn the light off",
-            "press the button to turn off the lamp",
-            "please turn off the light",
-            "push the button so that the lamp is off",
-            "switch off the light",
-            "could you turn the lamp off",
-            "light off please",
-            "make the lamp go dark",
-            "no more light please",
-            "the lamp should be off",
-            "press the button, i want no light",
-            "it is bright here, light off",
-            "get the lamp to stop shining",
-            "lights off",
-            "lamp off",
-            "kill the light",
-        ),
         (
             "could you switch the light off",
             "please switch off the lamp",

@@ -14,6 +14,7 @@ from sim.worlds.tabletop.table import OPEN, Table
 from sim.worlds.tabletop.tasks import slider, stack
 from sim.worlds.tabletop.tasks.blocks import clear, grasp, on_table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, grip, reach, rise, stay
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 BACK = 0.04  # m from where it was
@@ -26,18 +27,7 @@ class PutBack(Task):
 
     name, kind, grasps = "put_back", "put_back", True
     moved_body = "red"
-    phrasings = (
-        "put it back where it was",
-        "put the block back where it was",
-        "put it back to its place",
-        "take it back to where it came from",
-        "move it back to where it was before",
-        "bring the block back to its old place",
-        "return it to where it was",
-        "it should be where it was before",
-        "undo that, put the block back",
-        "back to its place with it",
-    )
+    phrasings = PHRASINGS["put_back"]
     reworded = ("bring it back to where it was before", "the block should be back in its old place")
     new_words = ("restore the cube to its original position", "relocate it to its former spot")
 
@@ -73,7 +63,7 @@ class LookAtTheLamp(Task):
     """Keep still while the lamp blinks; the first part of `do_what_the_lamp_said`."""
 
     name, kind, moved_body = "look_at_the_lamp", "look", "bulb"
-    phrasings = ("look at the lamp", "watch the lamp", "see what the lamp says", "keep your eye on the lamp")
+    phrasings = PHRASINGS["look_at_the_lamp"]
     reworded = ("see the lamp and watch",)
     new_words = ("observe the lamp",)
 
@@ -97,16 +87,7 @@ class LampSaid(Task):
     """The lamp has blinked once: move the slider left; twice: right."""
 
     name, kind, moved_body = "do_what_the_lamp_said", "lamp_said", "slider"
-    phrasings = (
-        "do what the lamp said",
-        "now do what the lamp said",
-        "do what the light told you",
-        "do as the lamp said",
-        "follow what the lamp said",
-        "you saw the lamp, now do it",
-        "the lamp told you what to do, do it",
-        "what the lamp said, please",
-    )
+    phrasings = PHRASINGS["do_what_the_lamp_said"]
     reworded = ("please do as the lamp told you", "do it, what the light said")
     new_words = ("obey the lamp's signal", "carry out the instruction of the lamp")
 

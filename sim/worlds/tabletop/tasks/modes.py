@@ -4,6 +4,7 @@ import numpy as np
 
 from sim.worlds.tabletop.table import Table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, reach, rise, stay, straight
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 BLOCK = "green"
@@ -19,16 +20,7 @@ class RoundBlock(Task):
     """Go past the green block on the table, to the left or to the right, without touching it."""
 
     name, kind, moved_body = "round_block", "round", BLOCK
-    phrasings = (
-        "go round the green block",
-        "move the hand round the green block",
-        "pass the green block without touching it",
-        "go past the green cube to the other side",
-        "move around the green cube",
-        "get behind the green block without touching it",
-        "reach the far side of the green block",
-        "the hand should be behind the green block",
-    )
+    phrasings = PHRASINGS["round_block"]
     reworded = ("move past the green cube without touching it", "get the hand round the green cube")
     new_words = ("circumvent the green block", "steer clear of the green cube and end up behind it")
 

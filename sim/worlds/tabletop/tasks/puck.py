@@ -5,6 +5,7 @@ import numpy as np
 from sim.worlds.tabletop.layout import LANE, ZONES
 from sim.worlds.tabletop.table import Table
 from sim.worlds.tabletop.tasks.motions import Motion, fixed, reach, rise, straight
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 HALF = 0.045  # m, the puck's centre within the zone
@@ -21,29 +22,7 @@ class Puck(Task):
     def __init__(self, zone: str, new_words: tuple[str, ...]) -> None:
         self.name, self.zone, self.sign = f"puck_{zone}", zone, 1 if zone == "white" else -1
         self.opposite = "puck_black" if zone == "white" else "puck_white"
-        self.phrasings = tuple(
-            p.format(z=zone)
-            for p in (
-                "push the puck into the {z} zone",
-                "push the purple puck to the {z} square",
-                "move the puck to the {z} zone",
-                "slide the puck onto the {z} square",
-                "the puck goes to the {z} zone",
-                "puck to the {z} zone please",
-                "push the puck onto the {z} area",
-                "could you move the purple puck to the {z} area",
-                "get the puck into the {z} square",
-                "bring the purple puck to the {z} zone",
-                "i want the puck in the {z} zone",
-                "the purple puck should be on the {z} square",
-                "let the puck slide to the {z} field",
-                "make the puck go to the {z} area",
-                "push the purple one until it is on {z}",
-                "the {z} square is where the puck belongs",
-                "to the {z} zone with the puck",
-                "puck to {z}",
-            )
-        )
+        self.phrasings = PHRASINGS[self.name]
         self.reworded = tuple(
             p.format(z=zone)
             for p in (

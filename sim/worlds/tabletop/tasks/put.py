@@ -6,6 +6,7 @@ from sim.worlds.tabletop.scene import BLOCKS
 from sim.worlds.tabletop.table import OPEN, Table
 from sim.worlds.tabletop.tasks.blocks import clear, grasp, on_table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, grip, reach, rise
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 INSIDE = 0.062  # m from the bowl's centre
@@ -26,31 +27,7 @@ class Put(Task):
         self.name, self.moved_body = f"put_{colour}", colour
         turn = 2 * np.pi / 3 * BLOCKS.index(colour)
         self.spot = np.array([0.034 * np.cos(turn), 0.034 * np.sin(turn), 0.07])  # each its own place: no heap
-        self.phrasings = tuple(
-            p.format(c=colour)
-            for p in (
-                "put the {c} block in the bowl",
-                "place the {c} block into the bowl",
-                "drop the {c} cube in the bowl",
-                "pick up the {c} block and put it in the bowl",
-                "move the {c} block to the bowl",
-                "the {c} cube goes in the bowl",
-                "take the {c} block and place it in the dish",
-                "{c} block into the bowl please",
-                "grab the {c} cube and drop it into the bowl",
-                "could you put the {c} block in the bowl",
-                "bring the {c} block to the bowl",
-                "set the {c} cube inside the dish",
-                "i want the {c} block in the bowl",
-                "get the {c} cube into the bowl",
-                "the {c} block belongs in the bowl",
-                "carry the {c} block over to the bowl",
-                "let the {c} cube fall into the bowl",
-                "put the {c} one into the dish",
-                "store the {c} cube in the round bowl",
-                "{c} in the bowl",
-            )
-        )
+        self.phrasings = PHRASINGS[self.name]
         self.reworded = tuple(
             p.format(c=colour)
             for p in (

@@ -5,6 +5,7 @@ import numpy as np
 from sim.worlds.tabletop.layout import SLIDER_END
 from sim.worlds.tabletop.table import Table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, fixed, reach, rise, straight
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 NEAR = 0.022  # m from the end of the rail
@@ -20,29 +21,7 @@ class Slider(Task):
     def __init__(self, side: str, new_words: tuple[str, ...]) -> None:
         self.name, self.sign = f"slider_{side}", 1 if side == "left" else -1
         self.opposite = "slider_right" if side == "left" else "slider_left"
-        self.phrasings = tuple(
-            p.format(s=side)
-            for p in (
-                "move the slider to the {s}",
-                "slide the slider {s}",
-                "push the slider to the {s}",
-                "push the orange slider {s}",
-                "move the orange slider all the way to the {s}",
-                "slider to the {s} please",
-                "slide the orange knob to the {s}",
-                "could you move the slider to the {s} end",
-                "push the knob {s}",
-                "the slider should be on the {s}",
-                "i want the slider on the {s} side",
-                "bring the slider to the {s} end of the rail",
-                "{s} with the slider",
-                "move the orange block on the rail to the {s}",
-                "get the knob to the {s} side",
-                "set the slider to its {s} position",
-                "the orange slider goes {s}",
-                "slider {s}",
-            )
-        )
+        self.phrasings = PHRASINGS[self.name]
         self.reworded = tuple(
             p.format(s=side)
             for p in (

@@ -5,6 +5,7 @@ import numpy as np
 from sim.worlds.tabletop.table import OPEN, Table
 from sim.worlds.tabletop.tasks.blocks import clear, grasp, on_table
 from sim.worlds.tabletop.tasks.motions import CLOSED, Motion, Point, grip, reach, rise
+from sim.worlds.tabletop.tasks.phrasings import PHRASINGS
 from sim.worlds.tabletop.tasks.task import Task
 
 
@@ -16,28 +17,7 @@ class Stack(Task):
     def __init__(self, top: str, bottom: str, new_words: tuple[str, ...]) -> None:
         self.name, self.opposite = f"stack_{top}_on_{bottom}", f"stack_{bottom}_on_{top}"
         self.moved_body, self.bottom = top, bottom
-        self.phrasings = tuple(
-            p.format(a=top, b=bottom)
-            for p in (
-                "stack the {a} block on the {b} block",
-                "put the {a} block on top of the {b} block",
-                "place the {a} cube on the {b} cube",
-                "pick up the {a} block and stack it on the {b} one",
-                "set the {a} block on top of the {b} one",
-                "{a} block on top of the {b} block please",
-                "build a stack with the {a} block on the {b} block",
-                "could you stack the {a} cube on the {b} cube",
-                "move the {a} block onto the {b} block",
-                "take the {a} cube and put it onto the {b} cube",
-                "i want the {a} block on top of the {b} block",
-                "the {a} cube goes on the {b} cube",
-                "lay the {a} block on the {b} block",
-                "get the {a} one on top of the {b} one",
-                "carry the {a} block over and stack it on the {b} block",
-                "the {b} block below and the {a} block on it",
-                "{a} on {b}",
-            )
-        )
+        self.phrasings = PHRASINGS[self.name]
         self.reworded = tuple(
             p.format(a=top, b=bottom)
             for p in (
