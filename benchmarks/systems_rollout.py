@@ -25,7 +25,7 @@ def _words(world: World, task: Task, asked: Asked, seed: int, rng: np.random.Gen
 
 
 def _shuffled(world: World, task: Task, asked: Asked, seed: int, rng: np.random.Generator) -> Question:
-    other = world.every_task()[str(rng.choice(asked.tasks))]
+    other = world.every_task()[str(rng.choice([name for name in asked.tasks if name != task.name]))]
     return _words(world, other, asked, seed, rng)
 
 

@@ -1,7 +1,7 @@
 """The one error that a user sees as a sentence rather than as a traceback."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class InputError(Exception):
@@ -23,6 +23,17 @@ def exit_code(main: Callable[[], None]) -> int:
         print("\ninterrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def listed(text: str, kind: str, valid: Collection[str]) -> list[str]:
+    """Names with commas between them; `InputError` for one that is not valid, or given twice."""
+    names = text.split(",")
+    for name in names:
+        if name not in valid:
+            raise unknown(kind, name, valid)
+        if names.count(name) > 1:
+            raise InputError(f"{kind} {name!r}: got it {names.count(name)} times, expected each once")
+    return names
 
 
 def unknown(kind: str, name: object, valid: object) -> InputError:

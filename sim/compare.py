@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from policy.errors import InputError, exit_code
-from sim.compare_view import Pair, view
+from sim.compare_view import Pair, apart, counted, view
 from sim.evaluation_kinds import kind_of
 from sim.evaluation_page import curve_files, page
 from sim.evaluation_page.row import MOST_FILMS, Row
@@ -111,9 +111,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/compare"), help="folder of the page")
     args = parser.parse_args()
     pairs = compare(args.first, args.second, args.out)
-    alone = [sum(pair.outcome == f"only {name}" for pair in pairs) for name in "AB"]
+    main = counted(pairs)
+    alone = apart(main)
     print(
-        f"{len(pairs)} episodes of both: {alone[0]} successes of A alone, {alone[1]} of B alone, "
+        f"{len(main)} episodes of both: {alone[0]} successes of A alone, {alone[1]} of B alone, "
         f"p {exact_p(*alone):.3g}; page {args.out / PAGE}"
     )
 

@@ -39,11 +39,12 @@ class Pair:
 
 def view(first: str, second: str, pairs: Sequence[Pair], played: tuple[int, int]) -> View:
     """What the page shows above the episodes; `played` are the numbers of episodes of each."""
-    rates = _rates(pairs)
-    alone = [sum(pair.outcome == f"only {name}" for pair in pairs) for name in "AB"]
+    main = counted(pairs)
+    rates, alone = _rates(main), apart(main)
     return View(
         f"{first} and {second}, episode by episode",
-        f"{len(pairs)} episodes began alike in both, of {played[0]} in A and {played[1]} in B.",
+        f"{len(pairs)} episodes began alike in both, of {played[0]} in A and {played[1]} in B. Success and p are of "
+        f"{len(main)}: without controls and baselines, which are listed below.",
         [
             ("success of A", f"{rates[0]['rate']:.1%}", f"{rates[0]['low']:.1%} to {rates[0]['high']:.1%}"),
             ("success of B", f"{rates[1]['rate']:.1%}", f"{rates[1]['low']:.1%} to {rates[1]['high']:.1%}"),
@@ -52,11 +53,21 @@ def view(first: str, second: str, pairs: Sequence[Pair], played: tuple[int, int]
             ("p", f"{exact_p(*alone):.3g}", "exact test of McNemar: how likely by chance"),
         ],
         [
-            Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals.", _chart(pairs)),
-            Section("Tasks, one by one", "", _table(pairs, lambda row: row.task)),
+            Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals.", _chart(main)),
+            Section("Tasks, one by one", "", _table(main, lambda row: row.task)),
             Section("Runs, one by one", "", _table(pairs, lambda row: f"{row.condition} {row.method}".strip())),
         ],
     )
+
+
+def counted(pairs: Sequence[Pair]) -> list[Pair]:
+    """Those that the evaluations are about."""
+    return [pair for pair in pairs if pair.a.counted]
+
+
+def apart(pairs: Sequence[Pair]) -> list[int]:
+    """In how many A alone succeeds, and in how many B alone."""
+    return [sum(pair.outcome == f"only {name}" for pair in pairs) for name in "AB"]
 
 
 def _groups(pairs: Sequence[Pair], name: Callable[[Row], str]) -> dict[str, list[Pair]]:
@@ -82,7 +93,7 @@ def _table(pairs: Sequence[Pair], name: Callable[[Row], str]) -> str:
     head = "".join(f"<th scope=col>{text}</th>" for text in ("A", "B", "only A", "only B", "p"))
     lines = []
     for group, of in _groups(pairs, name).items():
-        alone = [sum(pair.outcome == f"only {side}" for pair in of) for side in "AB"]
+        alone = apart(of)
         cells = "".join(map(rate_cell, _rates(of)))
         lines.append(
             f"<tr><th scope=row>{html.escape(group)}</th>{cells}<td>{alone[0]}</td><td>{alone[1]}</td>"

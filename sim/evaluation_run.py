@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from policy.errors import InputError
+from policy.running import known_instructions
 from policy.running.models import find_model
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
@@ -27,6 +28,7 @@ from sim.job_queue import robots, workers
 from sim.taught_tasks import asked
 from sim.worlds import load
 
+RUNS = ("policy.onnx", "spec.json", "contract.yaml", known_instructions.FILE)  # of a model folder
 Record = dict[str, Any]
 
 
@@ -123,13 +125,17 @@ def play_all(
 
 
 def identity(model: str, session: Session) -> str:
-    """SHA-256 of a model folder's graph, or of what a policy server says of itself."""
+    """SHA-256 of what runs of a model folder, or of what a policy server says of itself."""
     return session.fingerprint if isinstance(session, RemoteSession) else fingerprint(find_model(model))
 
 
 def fingerprint(model: Path) -> str:
-    """SHA-256 of a model folder's graph."""
-    return hashlib.sha256((model / "policy.onnx").read_bytes()).hexdigest()
+    """SHA-256 of all that runs of a model folder: graph, spec, contract and what it was taught."""
+    made = hashlib.sha256()
+    for name in RUNS:
+        if (file := model / name).exists():
+            made.update(f"{name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return made.hexdigest()
 
 
 def _resume(out: Path, settings: Record) -> Iterator[Record]:

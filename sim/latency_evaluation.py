@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.errors import InputError, listed
 from policy.running.schedule import STRATEGIES, choose
 from policy.spec import Spec
 from sim.charts import curves
@@ -186,4 +186,4 @@ def _schedules(text: str, spec: Spec) -> list[str]:
     """The strategies that `--schedule` names; "all" are those that the policy can serve."""
     if text == "all":
         return [name for name in STRATEGIES if name != "rtc" or "committed" in spec.reads]
-    return [choose(name, spec) for name in text.split(",")]
+    return [choose(name, spec) for name in listed(text, "schedule", STRATEGIES)]

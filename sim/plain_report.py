@@ -148,6 +148,7 @@ def _row(record: Record) -> Row:
             " → ".join(part["instruction"] for part in parts),
             "home",
             note=f"{record['completed']} done in a row",
+            counted=False,
         )
     return Row(
         record["seed"],
@@ -159,6 +160,7 @@ def _row(record: Record) -> Row:
         record["start"],
         note=_note(record),
         filmed=record["run"] != "shuffled",
+        counted=record["run"] == "main",
     )
 
 

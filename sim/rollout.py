@@ -45,7 +45,8 @@ class SimulatedLoop:
         self.world, self.session = world, session
         self.loop = InferenceLoop(session, world.frame, schedule=schedule, seed=seed)
         self.monitor = SafetyMonitor(session.contract)
-        self.interventions: dict[str, int] = {}
+        self.interventions: dict[str, int] = {}  # since the newest instruction
+        self.intervened: list[str] = []  # in the newest control step
         self.command = world.setpoint()  # (A,) the set-point sent last
         self.instruction = ""  # the newest one, refused or not
         self._dt = session.spec.dt_ns
@@ -125,7 +126,8 @@ class SimulatedLoop:
             self._send(plan)
         for plan in self.monitor.command(times, actions, now, now) if len(times) else []:
             self._send(plan)
-        for reason in [self.monitor.reason] if self.monitor.reason else self.monitor.met if len(times) else []:
+        self.intervened = [self.monitor.reason] if self.monitor.reason else self.monitor.met if len(times) else []
+        for reason in self.intervened:
             self.interventions[reason] = self.interventions.get(reason, 0) + 1
         # The step that begins now ends one dt later: it works towards the set-point of that time.
         at = now + self._dt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from policy.errors import unknown
+from policy.errors import listed
 from sim.worlds.interface import World
 
 NONE = "none"  # the same episodes as they are
@@ -36,11 +36,7 @@ FILTERS: dict[str, Callable[[np.random.Generator], Filter]] = {"noise": _noise, 
 def shift_names(text: str, world: type[World]) -> list[str]:
     """The shifts that `--shift` names, "all" for those of the world and of the cameras; `InputError` for others."""
     known = [*world.shifts, *FILTERS]
-    names = known if text == "all" else text.split(",")
-    for name in names:
-        if name not in known:
-            raise unknown("shift", name, known)
-    return names
+    return known if text == "all" else listed(text, "shift", known)
 
 
 def shift(world: World, name: str, seed: int) -> None:

@@ -7,7 +7,7 @@ near_misses    things or doings that are not there: followed?   any task of the 
 pairs          two tasks in one sentence: half done and reported done?
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from sim.worlds.interface import Sentences, Task, World
 
 RUNS = ("order", "negated", "under_way", "near_misses", "pairs")
 UNDER_WAY = 40  # control steps, at most, after which a task is under way
+BEFORE = 8  # control steps before it is done, where that is sooner
 Record = dict[str, Any]
 
 
@@ -69,8 +70,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     tasks = [world.tasks[name] for name in job.tasks]
     _lay_out(job, tasks, world)
     watched = _watched(job, tasks, world)
-    already = {name for name, task in watched.items() if task.success(world)}
-    held, robot = Held(world, watched), SimulatedLoop(world, session)
+    robot = SimulatedLoop(world, session)
     trace = Trace(robot)
 
     def step() -> None:
@@ -79,7 +79,14 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
         watch(robot)
 
     if job.run == "under_way":
-        _begin(robot, tasks[0], job.seed, step)
+        steps = _until_under_way(job, tasks, world, session)
+        robot = SimulatedLoop(world, session)
+        trace = Trace(robot)
+        _begin(robot, tasks[0], job.seed)
+        for _ in range(steps):
+            step()
+    already = {name for name, task in watched.items() if task.success(world)}
+    held = Held(world, watched)
     robot.instruct(job.sentence)
     most = sum(task.steps for task in tasks) or max(task.steps for task in world.tasks.values())
     for _ in range(most):
@@ -104,13 +111,27 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     }
 
 
-def _begin(robot: SimulatedLoop, task: Task, seed: int, step: Callable[[], None]) -> None:
-    """Follow an instruction of the task until the hand touches something, or nearly."""
+def _until_under_way(job: WordsJob, tasks: Sequence[Task], world: World, session: Session) -> int:
+    """Control steps after which a task is under way and not done: until the hand touches something, less where a touch
+    is nearly all that it takes, as of a button. The layout is the same again afterwards.
+    """
+    robot = SimulatedLoop(world, session)
+    _begin(robot, tasks[0], job.seed)
+    touched = UNDER_WAY
+    for step in range(1, UNDER_WAY + BEFORE):
+        robot.step()
+        if world.contact:
+            touched = min(touched, step)
+        if tasks[0].success(world):
+            touched = min(touched, step - BEFORE)
+            break
+    _lay_out(job, tasks, world)
+    return max(1, touched)
+
+
+def _begin(robot: SimulatedLoop, task: Task, seed: int) -> None:
+    """Give an instruction of the task."""
     robot.instruct(task.phrasings[int(np.random.default_rng([seed, 1]).integers(len(task.phrasings)))])
-    for _ in range(UNDER_WAY):
-        step()
-        if robot.world.contact:
-            return
 
 
 def _lay_out(job: WordsJob, tasks: Sequence[Task], world: World) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from policy.errors import unknown
+from policy.errors import listed
 from sim.charts import bars
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Section, View
@@ -176,8 +176,4 @@ KIND = Kind(_jobs, ("run", "seed"), play_words, _row, _view, _markdown, prepare,
 
 
 def _runs(text: str) -> list[str]:
-    runs = list(RUNS) if text == "all" else text.split(",")
-    for run in runs:
-        if run not in RUNS:
-            raise unknown("run of --words", run, RUNS)
-    return runs
+    return list(RUNS) if text == "all" else listed(text, "run of --words", RUNS)

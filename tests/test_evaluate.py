@@ -11,6 +11,7 @@ import pytest
 from policy.errors import InputError, exit_code
 from sim import evaluate, plain_report
 from sim.evaluation_page.written import read_report
+from sim.evaluation_run import fingerprint
 from sim.film import film
 from sim.success_rate import wilson_interval
 from sim.worlds.interface import World
@@ -160,3 +161,20 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
 def test_a_missing_report_is_an_error_with_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no readable report\.json .*`python -m sim\.evaluate"):
         read_report(tmp_path)
+
+
+def test_what_is_evaluated_is_all_that_runs_of_a_folder(tmp_path: Path) -> None:
+    """What a policy refuses, and how often it looks, is not in its graph."""
+    write_model(model := tmp_path / "model", switches=True)
+    seen = {fingerprint(model)}
+    for name in ("instructions.safetensors", "spec.json"):
+        file = model / name
+        file.write_bytes(file.read_bytes() + b" ")
+        seen.add(fingerprint(model))
+    (model / "README.md").write_text("a card")
+    assert len(seen) == 3 and fingerprint(model) in seen
+
+
+def test_a_task_that_is_named_twice_is_not_counted_twice() -> None:
+    with pytest.raises(InputError, match="task 'lamp_on': got it 2 times, expected each once"):
+        Tabletop.named("lamp_on,lamp_on")

@@ -1,6 +1,7 @@
 # ruff: noqa: F811  a fixture is imported
 """The page of an evaluation in a real browser, opened from disk: filter, sort, open, compare."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,8 @@ def test_two_evaluations_are_compared_episode_by_episode(tabs: Open, folder: Pat
     other = evaluation_folders.write(tmp_path / "two", {1_000_003, 1_000_007}, (1_000_007,))
     compare(folder, other, tmp_path / "compare")
     page = (tab := tabs(tmp_path / "compare")).page
+    runs = [json.loads(line)["run"] for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    assert f"Success and p are of {runs.count('main')}:" in page.content() and "shuffled" in runs
     expect(page.locator(".tile", has_text="only A succeeds")).to_contain_text("1")
     expect(page.locator(".tile", has_text="only B succeeds")).to_contain_text("2")
     page.select_option("#filter-outcome", "only A")

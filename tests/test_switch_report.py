@@ -53,12 +53,15 @@ def test_a_reaction_is_the_first_set_point_that_serves_the_instruction_and_diffe
 def test_the_jerk_ratio_is_one_for_the_same_motion_and_more_for_a_leap() -> None:
     undisturbed = np.zeros((60, 8))
     undisturbed[:, 0] = 0.1 * np.sin(np.linspace(0, 20, 60))
-    assert metrics.jerk_ratio(undisturbed, undisturbed, 20) == pytest.approx(1, abs=0.15)
+    at_once = np.ones(60, bool)
+    assert metrics.jerk_ratio(undisturbed, undisturbed, 20, at_once) == pytest.approx(1, abs=0.15)
     leap = undisturbed.copy()
     leap[25:, 0] += 0.5
-    assert metrics.jerk_ratio(leap, undisturbed, 20) > 10
+    assert metrics.jerk_ratio(leap, undisturbed, 20, at_once) > 10
     too_early = 10
-    assert metrics.jerk_ratio(leap, undisturbed, too_early) == pytest.approx(1, abs=0.15)
+    assert metrics.jerk_ratio(leap, undisturbed, too_early, at_once) == pytest.approx(1, abs=0.15)
+    late = np.arange(60) >= 23  # a method that goes on with the old chunk, or drives home first
+    assert metrics.jerk_ratio(leap, undisturbed, too_early, late) > 10
 
 
 def test_limit_violations_are_counted() -> None:

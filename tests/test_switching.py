@@ -8,7 +8,7 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame
-from sim.switch_evaluation import counterfactual, metrics, recorded_episode
+from sim.switch_evaluation import counterfactual, metrics, recorded_episode, switch_episode
 from sim.switch_evaluation.counterfactual import Counterfactual
 from sim.switch_evaluation.methods import BASELINES, METHODS, OPENING, way_home
 from sim.switch_evaluation.switch_episode import LAYOUTS, play
@@ -208,3 +208,14 @@ def test_three_switches_come_within_two_seconds_and_the_first_instruction_comes_
         back["instructions"][0] == back["instructions"][2]
         and 0 < back["switch_steps"][1] - back["switch_steps"][0] <= RATE
     )
+
+
+@pytest.mark.slow
+def test_what_is_done_when_it_is_asked_for_again_is_a_success(
+    world: Tabletop, by_experts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`keep` goes on with the first task while the second one is asked for, and has finished it by then."""
+    monkeypatch.setattr(switch_episode, "draw_switch_steps", lambda *_: (47, 70))
+    back = play(job("switch_back", "lamp_on", "put_red", "keep"), world, ExpertSession(world))
+    assert not back["skipped"] and back["redraws"] == 0
+    assert back["success"] and back["time_to_b_s"] == 1 / RATE and back["tasks"][0] == "lamp_on"

@@ -137,6 +137,17 @@ def test_a_task_under_way_is_stopped_or_finished_all_the_same(world: Tabletop, w
     assert stopping["refused"] and not stopping["done"] and world.contact, "it was begun"
 
 
+def test_a_task_of_a_touch_is_under_way_before_it_is_done(world: Tabletop, without_images: None) -> None:
+    """The button has switched the lamp by the time that its touch is seen."""
+    begun = dict.fromkeys(TASKS["lamp_on"].phrasings, "lamp_on")
+    stopping = play(job("under_way", "lamp_on"), world, UnderstandingSession(world, sentences=begun))
+    assert stopping["refused"] and not stopping["done"] and not stopping["already"] and not world.lamp
+    finishing = play(
+        job("under_way", "lamp_on"), world, UnderstandingSession(world, sentences=begun | {"x": "lamp_on"})
+    )
+    assert finishing["done"] == ["lamp_on"]
+
+
 def test_a_near_miss_is_followed_where_any_task_is_done(world: Tabletop, without_images: None) -> None:
     followed = play(job("near_misses"), world, UnderstandingSession(world, sentences={"x": "put_green"}))
     refused = play(job("near_misses"), world, UnderstandingSession(world))

@@ -23,6 +23,7 @@ class Row:
     method: str = ""
     note: str = ""
     filmed: bool = True  # whether its failure is filmed: not that of a control, which is meant to fail
+    counted: bool = True  # whether it is of what the evaluation is about: not a control, nor a baseline
     layout: int | None = None  # where it is not that of the seed
     film_from: float = 0.0  # s of the episode at which its film begins
 
@@ -39,7 +40,8 @@ class Row:
 
     def shown(self) -> dict[str, Any]:
         """What the page needs of it."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", None) and name != "filmed"}
+        left_out = ("filmed", "counted")
+        return {name: value for name, value in asdict(self).items() if value not in ("", None) and name not in left_out}
 
 
 def choose_films(rows: Sequence[Row], most: int) -> list[int]:

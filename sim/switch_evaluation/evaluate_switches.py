@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from policy.errors import InputError, unknown
+from policy.errors import InputError, listed
 from policy.running.session import Session
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record
@@ -68,11 +68,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def _phases(text: str) -> list[str]:
-    phases = text.split(",")
-    for phase in phases:
-        if phase not in PHASES:
-            raise unknown("phase of --switch", phase, PHASES)
-    return phases
+    return listed(text, "phase of --switch", PHASES)
 
 
 def _pairs(text: str, tasks: int) -> int | None:
@@ -105,13 +101,14 @@ def _row(record: Record) -> Row | None:
         record["seed"],
         " → ".join(record["tasks"]),
         record["run"],
-        bool(record["success"] and record.get("object_safe") is not False),
+        bool(record["success"]),
         record["time_to_b_s"],
         " → ".join(record["instructions"]),
         method=record["method"],
         note="; ".join(filter(None, [*notes, record["refused"]])),
         layout=record["layout_seed"],
         filmed=record["method"] == "ours",
+        counted=record["method"] == "ours" and record["run"] in PHASES,
         film_from=(record["switch_steps"][0] - BEFORE) / RATE,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from policy.robot.commands import Limits
 from sim.worlds.interface import RATE
 
-JERK_STEPS = 10  # control steps after a switch in which its peak jerk is looked for
+JERK_STEPS = 10  # control steps after the policy answers a switch in which its peak jerk is looked for
 SAME = 1e-6  # set-points closer than this are the same
 
 
@@ -28,12 +28,15 @@ def reaction_time(
     return float(np.argmax(differs)) / RATE if differs.any() else None
 
 
-def jerk_ratio(setpoints: np.ndarray, undisturbed: np.ndarray, switch_step: int) -> float:
-    """Peak jerk of the arm within JERK_STEPS after the switch, divided by the peak of the whole counterfactual.
+def jerk_ratio(setpoints: np.ndarray, undisturbed: np.ndarray, switch_step: int, policy_serves: np.ndarray) -> float:
+    """Peak jerk of the arm around the switch, divided by the peak of the whole counterfactual.
 
-    Jerk is the third difference of set-points. Give those of the arm alone: a gripper's command may jump.
+    It is looked for from the switch until JERK_STEPS after the first set-point by which the policy serves the newest
+    instruction, `policy_serves` (T,): what a method does before that counts, and so does the seam after it. Jerk is
+    the third difference of set-points. Give those of the arm alone: a gripper's command may jump.
     """
-    near = setpoints[max(0, switch_step - 3) : switch_step + JERK_STEPS]
+    answered = switch_step + int(np.argmax(np.append(policy_serves[switch_step:], True)))
+    near = setpoints[max(0, switch_step - 3) : answered + JERK_STEPS]
     return _peak_jerk(near) / max(_peak_jerk(undisturbed), SAME)
 
 

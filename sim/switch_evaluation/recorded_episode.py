@@ -31,6 +31,8 @@ class RecordedEpisode:
         self.begun_at = np.where(measured < 0, held, world.state()[measured])  # (A,)
         self.setpoints: list[np.ndarray] = []  # (A,) behind the safety monitor
         self.serves_newest: list[bool] = []  # whether that set-point serves the newest instruction
+        self.policy_serves: list[bool] = []  # and whether it is the policy's, not one of the method's script
+        self.interventions = Counter[str]()  # limit or reason of a hold -> control steps, of the whole episode
         self.contact: list[bool] = []
         self.trace = Trace(self.robot)
         self.mode_steps = Counter[str]()  # control steps in each estimated mode, since the newest instruction
@@ -46,11 +48,13 @@ class RecordedEpisode:
 
     def step(self) -> None:
         """One control step: the method's while it is in control, else the policy's."""
-        serves = next(self._override, None)
+        serves, scripted = next(self._override, None), True
         if serves is None:
             self.robot.step()
-            serves = self.robot.serves_newest
+            serves, scripted = self.robot.serves_newest, False
         self.serves_newest.append(serves)
+        self.policy_serves.append(serves and not scripted)
+        self.interventions.update(self.robot.intervened)
         self.setpoints.append(self.robot.command)
         self.contact.append(self.world.contact)
         self.trace.step()

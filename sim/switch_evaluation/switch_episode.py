@@ -14,7 +14,7 @@ from sim.switch_evaluation.methods import METHODS, ours
 from sim.switch_evaluation.object_safety import ObjectTrack
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
 from sim.switch_evaluation.scenario import Scenario, can_switch, draw_scenario, draw_switch_steps
-from sim.switch_evaluation.switch_jobs import SwitchJob
+from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob
 from sim.worlds.interface import RATE, World
 
 LAYOUTS = 12  # layouts in which a pair is tried
@@ -61,14 +61,17 @@ def _measure(
     session: Session,
     watch: Watch | None,
 ) -> Record | None:
-    """Play the episode with its switches and measure the last one; None where its task is already done then."""
+    """Play the episode with its switches and measure the last one; None where B is already done then.
+
+    Where A is asked for again and is done by then, that is its success at once: so some methods come by it.
+    """
     a, last = scenario.tasks[0], scenario.tasks[-1]
     start(world, a, scenario.seed, "home")
     episode = RecordedEpisode(world, session, scenario.instructions[0], METHODS[job.method], watch)
     for step, instruction in zip(steps, scenario.instructions[1:], strict=True):
         while len(episode.setpoints) < step:
             episode.step()
-        if step == steps[-1] and last.success(world):
+        if job.run in PHASES and last.success(world):
             return None
         episode.instruct(instruction)
     track = ObjectTrack(world, a, last)
@@ -89,18 +92,20 @@ def _measure(
         "counterfactual_success": counterfactual.success_step is not None,
         "time_to_b_s": None if taken is None else (taken - world.success_steps + 1) / RATE,
         "reaction_s": metrics.reaction_time(setpoints, np.array(episode.serves_newest), undisturbed, steps[-1]),
-        "jerk_ratio": metrics.jerk_ratio(setpoints[:, arm], undisturbed[:, arm], steps[-1]),
+        "jerk_ratio": metrics.jerk_ratio(
+            setpoints[:, arm], undisturbed[:, arm], steps[-1], np.array(episode.policy_serves)
+        ),
         "mode_steps": dict(episode.mode_steps),
         "estimated_done": episode.robot.loop.tracker.finished,
         "refused": episode.robot.refused,
-        "interventions": episode.robot.interventions,
     }
     if job.run == "mid":
         resumed = _resume(job, scenario, episode) if record["success"] else None
         record |= {"object_safe": track.safe(), "resumed": resumed}
     setpoints, limits = np.array(episode.setpoints), session.contract.limits  # those of resuming as well
     violations = metrics.limit_violations(setpoints, episode.begun_at, limits)
-    return record | {"steps": len(setpoints), "limit_violations": violations, "curves": episode.trace.curves()}
+    counts = {"interventions": dict(episode.interventions), "limit_violations": violations}
+    return record | counts | {"steps": len(setpoints), "curves": episode.trace.curves()}
 
 
 def _resume(job: SwitchJob, scenario: Scenario, episode: RecordedEpisode) -> Record | None:

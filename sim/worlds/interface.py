@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from policy.errors import InputError, unknown
+from policy.errors import InputError, listed
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.spec import Frame
@@ -94,10 +94,7 @@ class World(ABC):
         """The tasks that "all", the name of a suite or names with commas between them mean; `InputError` for others."""
         if names in ("all", *cls.suites):
             return list(cls.tasks if names == "all" else cls.suites[names])
-        for name in names.split(","):
-            if name not in cls.every_task():
-                raise unknown("task", name, [*cls.every_task(), *cls.suites])
-        return names.split(",")
+        return listed(names, "task", [*cls.every_task(), *cls.suites])
 
     @classmethod
     def require_several_tasks(cls) -> None:
