@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from policy.data import cache as caches
 from policy.data.cache import open_cache
 from policy.data.findings import Finding
 from policy.data.windows import statistics
@@ -19,6 +20,7 @@ from policy.errors import InputError, exit_code
 from policy.learning import checkpoint, recipe
 from policy.learning.batches import Batches, picture_size
 from policy.learning.model import Policy
+from policy.learning.recipe import Recipe
 from policy.learning.trainer import Trainer
 from policy.robot import contract
 from policy.running.text import Text
@@ -55,15 +57,12 @@ def train(
     # Without this, processes on a machine with CPUs only do not find each other.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     chosen, robot = recipe.load(recipe_name), contract.load(contract_name)
-    if chosen.training.batch_size % accelerator.num_processes:
-        raise InputError(
-            f"a batch of {chosen.training.batch_size} does not divide among "
-            f"{accelerator.num_processes} processes; change one of them"
-        )
+    _check_shares(chosen, accelerator.num_processes, keep is not None)
     found, begun_with = checkpoint.latest(out), None
     if found:
         _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
         _check_begun(found, {"bags": bags, "keep": keep, "weights": weights})
+        _check_contract(out / "contract.yaml", robot)
         begun_with = checkpoint.read_state(found).get("weights")
     failures = "return_to_go" in chosen.encoders
     size = picture_size(chosen)
@@ -72,9 +71,10 @@ def train(
     torch.manual_seed(chosen.training.seed)
     policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)
     if not found:
-        policy.prepare(*batches.targets(PREPARED))
-        if weights is not None:
-            checkpoint.warm_start(policy, weights)
+        prepared = batches.targets(PREPARED)
+        policy.prepare(*prepared)
+        if weights is not None and "head" not in checkpoint.warm_start(policy, weights):
+            policy.prepare(*prepared)  # the head is new, and what normalises its targets is that of the weights
     out.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
@@ -98,6 +98,31 @@ def train(
     if found:
         trainer.resume(found)
     trainer.run(samples or chosen.training.samples, minutes)
+
+
+def _check_shares(chosen: Recipe, processes: int, keeps: bool) -> None:
+    """`InputError` unless each process gets as many windows of a batch, and what is to be kept half of them."""
+    frames = chosen.memory.frames if chosen.memory else 1
+    windows, what = chosen.training.batch_size // frames, f"windows of {frames} frames" if frames > 1 else "frames"
+    if windows < processes or windows % processes:
+        raise InputError(
+            f"a batch of {chosen.training.batch_size}, which is {windows} {what}, does not divide among {processes} "
+            "processes; change one of them"
+        )
+    if keeps and windows % 2:
+        raise InputError(
+            f"a batch of {chosen.training.batch_size} is {windows} {what}, of which half cannot be of --keep; give the "
+            "recipe an even number of them"
+        )
+
+
+def _check_contract(path: Path, robot: contract.Contract) -> None:
+    """`InputError` if a run was begun with a contract under which bags are read otherwise."""
+    if path.exists() and caches.key(contract.load(path), None) != caches.key(robot, None):
+        raise InputError(
+            f"{path.parent} was begun with another contract, {path}: what its bags say would change on the way; go on "
+            "with that one, or give another --out"
+        )
 
 
 def _report(findings: list[Finding], is_main_process: bool) -> None:

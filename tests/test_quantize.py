@@ -1,5 +1,6 @@
 """Graphs in fewer bits: what stays float32, what is written, and what is not."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from policy import quantize
 from policy.errors import InputError
+from policy.learning import recipe
 from policy.learning.lower_precision import inner_layers, to_fp16, to_int8
+from policy.learning.model import Policy
+from policy.learning.normalization import identity_statistics
+from policy.learning.onnx_graph import write_graph
+from policy.learning.replayed_inputs import replay
 from policy.learning.tensorrt_operators import unsupported
+from policy.robot.contract import FOLDER, load
 from policy.running import reference
 from policy.running.session import Session
 from tests import small
@@ -101,6 +108,18 @@ def test_what_tensorrt_cannot_take_is_named_from_the_graph_alone(network: Path, 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.bags(tmp_path_factory.mktemp("bags"), episodes=2)
+
+
+def test_a_policy_is_calibrated_with_set_points_committed_and_without(bags: Path, tmp_path: Path) -> None:
+    raw = small.shrink("chunk")
+    raw["encoders"]["committed"] = {}
+    robot = load("tabletop")
+    made = Policy(recipe.parse(raw), robot.spec, identity_statistics(robot.spec)).eval()
+    write_graph(made, tmp_path / "policy.onnx")
+    made.spec.save(tmp_path / "spec.json")
+    shutil.copy(FOLDER / "tabletop.yaml", tmp_path / "contract.yaml")
+    steps = [int(feed["committed_steps"][0]) for feed in replay(Session(tmp_path, 1, "cpu"), bags)]
+    assert 0.4 < np.mean([n > 0 for n in steps]) < 0.6 and len(set(steps)) > 3 and max(steps) <= robot.horizon // 2
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_targets_are_the_commands_in_force_at_their_own_times(tmp_path, rate, ca
     contract, end = small.contract(rate=rate), 4.0
     small.record(tmp_path / "a", small.moving(end, camera=camera, commands=commands))
     windows = Windows(open_cache(tmp_path, contract), contract.horizon)
-    assert len(windows) == pytest.approx(end * min(camera, rate), abs=3) and windows._mask.all()
+    assert len(windows) == pytest.approx(end * min(camera, rate), abs=3) and windows.learnt.all()
     times = (windows.cache.stamps[:, None] - small.START) * 1e-9 + (np.arange(contract.horizon) + 1) / rate
     inside = times < end - 1 / commands
     expected = small.position(times)

@@ -38,7 +38,7 @@ from policy.robot import streams
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
-FORMAT = 4  # of the files, and of how a bag is read
+FORMAT = 5  # of the files, and of how a bag is read
 
 
 @dataclass(slots=True)

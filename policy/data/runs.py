@@ -126,9 +126,7 @@ class Runs:
             first=int(rows[0]),
             end=int(rows[-1]) + 1,
             until=FOREVER if following is None else following.since,
-            superseded=self._cut
-            if following is None
-            else bool(following.text) or not finished(active[i].since, following.since),
+            superseded=self._cut if following is None else not finished(active[i].since, following.since),
         )
 
     def _finished(self, number: int, frames: np.ndarray) -> Finished:

@@ -24,7 +24,7 @@ class Windows:
 
     def __init__(self, cache: Cache, horizon: int) -> None:
         self.cache, self.horizon = cache, horizon
-        self.targets, self._mask = targets(cache, horizon)  # (N, H, A), (N, H)
+        self.targets, self.learnt = targets(cache, horizon)  # (N, H, A), (N, H)
 
     def __len__(self) -> int:
         return len(self.cache.state)
@@ -42,7 +42,7 @@ class Windows:
         return out | {
             "state": cache.state[indices],
             "actions": self.targets[indices],
-            "mask": self._mask[indices],
+            "mask": self.learnt[indices],
             "episode": cache.episode[indices],
         }
 

@@ -42,12 +42,15 @@ class Batches:
         self.reads = frozenset(Policy.describe(recipe, cache.contract.spec).reads)
         self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
         self.remembers = recipe.memory is not None
-        self.between = recipe.memory is not None and recipe.memory.name != "none"  # it infers between two strides, too
+        # it infers between two strides, too; an objective that compares frames wants all of them a stride apart
+        compares = any(OBJECTIVES[name].windows for name, weight in recipe.objectives.items() if weight > 0)
+        self.between = recipe.memory is not None and recipe.memory.name != "none" and not compares
         self.phrasings = Phrasings(cache, self.recipe.paraphrases)
         self.context = ContextLabels(cache) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
         held_out, trained = _split(cache, self.recipe.held_out, self.seed)
         left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]
+        self.windows.learnt[left_out] = False  # nor in windows that end later
         self.train = np.flatnonzero(trained[cache.episode] & ~left_out & cache.imitated)
         self.held_out = np.flatnonzero(held_out[cache.episode] & cache.imitated)
         kept = cache.kept[cache.episode[self.train]]
@@ -89,18 +92,27 @@ class Batches:
             yield self._windows(chosen[start : start + size], rng, 0)
 
     def spread(self, most: int) -> dict[str, Tensor]:
-        """At most `most` frames of all recordings, evenly spread, without random shift, as windows that end in them."""
-        chosen = np.unique(np.linspace(0, len(self.cache.state) - 1, most).astype(int))
-        return self._windows(chosen, np.random.default_rng([self.seed, 2]), 0)
+        """At most `most` frames to train on of which the whole chunk is learnt, evenly spread, without random shift.
+
+        They are the last frames of the windows.
+        """
+        return self._windows(self._whole(most), np.random.default_rng([self.seed, 2]), 0)
 
     def gather(self, indices: np.ndarray) -> dict[str, Tensor]:
         """These frames, each for itself, without random shift."""
         return self._tensors(self._make(indices, np.random.default_rng([self.seed, 2]), 0, 1))
 
     def targets(self, most: int) -> tuple[Tensor, Tensor]:
-        """At most `most` frames to train on, evenly spread: actions (N, H, A) and state (N, S)."""
-        chosen = self.train[np.unique(np.linspace(0, len(self.train) - 1, most).astype(int))]
+        """At most `most` frames to train on, as those of `spread`: actions (N, H, A) and state (N, S)."""
+        chosen = self._whole(most)
         return torch.from_numpy(self.windows.targets[chosen]), torch.from_numpy(self.cache.state[chosen])
+
+    def _whole(self, most: int) -> np.ndarray:
+        """Frames (N,) to train on whose whole chunk is learnt; any, where there is none."""
+        whole = self.train[self.windows.learnt[self.train].all(1)]
+        frames = whole if len(whole) else self.train
+        chosen: np.ndarray = frames[np.unique(np.linspace(0, len(frames) - 1, most).astype(int))]
+        return chosen
 
     def _order(self, step: int) -> np.ndarray:
         """The windows of a step's batch over all processes: epoch after epoch, each in its own random order."""

@@ -9,6 +9,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -122,8 +123,8 @@ def resume(folder: Path, policy: Policy, ema: dict[str, Tensor], optimizer: torc
 
 
 @torch.no_grad()
-def warm_start(policy: Policy, source: Path) -> None:
-    """Copy into a policy what it has in common with another run's, normalisation included.
+def warm_start(policy: Policy, source: Path) -> set[str]:
+    """Copy into a policy what it has in common with another run's, normalisation included; the parts that are whole.
 
     Each token group takes its own learned positions along. `source` may also be an exported policy, of the same recipe.
     `InputError` if robot or horizon differ, or the exported policy's recipe.
@@ -133,7 +134,7 @@ def warm_start(policy: Policy, source: Path) -> None:
         taken = _exported(own, source)
         _check_robot(policy.spec, Spec.load(source / "spec.json"), source)
         policy.load_state_dict(own | taken)
-        return
+        return _whole_parts(own, taken)
     other, _ = load(source)
     _check_robot(policy.spec, other.spec, source)
     theirs = other.state_dict()
@@ -143,6 +144,13 @@ def warm_start(policy: Policy, source: Path) -> None:
         if name in theirs and own[name].shape[1:] == theirs[name].shape[1:]:
             common[name] = _moved(own[name], theirs[name], policy.token_slices, other.token_slices)
     policy.load_state_dict(own | common)
+    return _whole_parts(own, common)
+
+
+def _whole_parts(own: Iterable[str], taken: Iterable[str]) -> set[str]:
+    """The parts, such as head, of which all tensors were taken."""
+    parts = {name.split(".")[0] for name in own}
+    return parts - {name.split(".")[0] for name in set(own) - set(taken)}
 
 
 def _check_robot(own: Spec, theirs: Spec, source: Path) -> None:
