@@ -37,7 +37,7 @@ def perform(stack: Stack, seed: int, console: Console) -> None:
     rng = np.random.default_rng([seed, 1])
     possible = [t for t in stack.robot.world.tasks.values() if t.possible(stack.robot.world)]
     first, second = (possible[i] for i in rng.choice(len(possible), 2, replace=False))
-    texts = [t.phrasings[rng.integers(len(t.phrasings))] for t in (first, second)]
+    texts = [t.phrasings[0] for t in (first, second)]  # which every policy of these tasks was taught
     stack.until(lambda: "policy_node: inference: provider" in stack.values, "the policy to be active")
     stack.call_until_accepted("recorder_node/start")
     for text, task, seconds, on_contact in (

@@ -35,6 +35,7 @@ from sim.fitting import require_robot
 from sim.initial_states import start
 from sim.job_queue import workers
 from sim.rollout import SimulatedLoop
+from sim.taught_tasks import sentences
 from sim.worlds import DEFAULT, load
 from sim.worlds.interface import Task, World
 
@@ -81,7 +82,8 @@ def _play(
 ) -> None:
     """The policy, and then the expert until success has held. `_NothingCorrected` where one is not done by either."""
     rng = np.random.default_rng([seed, 8])
-    loop, instruction = SimulatedLoop(world, session), task.phrasings[rng.integers(len(task.phrasings))]
+    loop, known = SimulatedLoop(world, session), sentences(task, session)
+    instruction = known[rng.integers(len(known))]
     writer.instruction(instruction, task.name)
     loop.instruct(instruction)
     writer.correction(False)

@@ -40,7 +40,7 @@ def switch_and_resume(stage: DemoStage, world: World, seed: int, known: list[str
     rng = np.random.default_rng([seed, 1])
     grasping, others = _grasping_and_others(world, known)
     a, b = grasping[rng.integers(len(grasping))], others[rng.integers(len(others))]
-    first, second = (t.phrasings[rng.integers(len(t.phrasings))] for t in (a, b))
+    first, second = (stage.sentence(t, rng) for t in (a, b))
     return [
         stage.interrupt(first, a, "1/3", int(rng.integers(6, 20))),
         stage.perform(second, b, "2/3"),
@@ -56,8 +56,7 @@ def chain(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[S
         possible = _possible(world, known)
         new = [t for t in possible if t.name not in {s.task for s in steps}] or possible
         task = new[rng.integers(len(new))]
-        instruction = task.phrasings[rng.integers(len(task.phrasings))]
-        steps.append(stage.perform(instruction, task, f"{i + 1}/{CHAIN}"))
+        steps.append(stage.perform(stage.sentence(task, rng), task, f"{i + 1}/{CHAIN}"))
     return steps
 
 

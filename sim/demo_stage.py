@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
 from policy.running.session import Session
 from sim.rollout import SimulatedLoop
+from sim.taught_tasks import sentences
 from sim.video import RATE, Video
 from sim.worlds.interface import Task, World
 
@@ -41,6 +43,11 @@ class DemoStage:
     def __init__(self, world: World, session: Session, film: Video, console: Console) -> None:
         self._world, self._film, self._console = world, film, console
         self._robot = SimulatedLoop(world, session)
+
+    def sentence(self, task: Task, rng: np.random.Generator) -> str:
+        """A sentence for a task, as the policy was taught it."""
+        known = sentences(task, self._robot.session)
+        return known[rng.integers(len(known))]
 
     def perform(self, instruction: str, task: Task | None, number: str) -> Step:
         """Follow one instruction until its task is done, it is refused or its time is up (no task: UNJUDGED_STEPS)."""

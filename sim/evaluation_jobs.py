@@ -11,7 +11,7 @@ from sim.initial_states import start
 from sim.rollout import SimulatedLoop
 from sim.seams import Seams
 from sim.shifts import NONE, shift
-from sim.taught_tasks import taught
+from sim.taught_tasks import sentences, taught
 from sim.trace import Trace
 from sim.worlds.interface import Task, World
 
@@ -94,7 +94,8 @@ def _single(
     if job.run == "shuffled":  # judged by one task, instructed with another
         others = _possible(world, session, but=task)
         instructed = others[rng.integers(len(others))]
-    phrasings = {"reworded": instructed.reworded, "new_words": instructed.new_words}.get(job.run, instructed.phrasings)
+    held_out = {"reworded": instructed.reworded, "new_words": instructed.new_words}
+    phrasings = held_out.get(job.run) or sentences(instructed, session)
     instruction = phrasings[rng.integers(len(phrasings))]
     loop = SimulatedLoop(world, session, job.latency_ms * 1_000_000, job.schedule)
     seams, trace = Seams(loop) if job.schedule else None, Trace(loop)
@@ -107,7 +108,8 @@ def _single(
 
     before = task.first(world)
     if before is not None:
-        words = before.phrasings[rng.integers(len(before.phrasings))]
+        first_words = sentences(before, session)
+        words = first_words[rng.integers(len(first_words))]
         first_success = loop.perform(words, before, after).success
     outcome = loop.perform(instruction, task, after)
     first = {} if before is None else {"first": before.name, "first_success": first_success}
@@ -158,7 +160,8 @@ def _chain(
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
         possible = _possible(world, session)
         task = possible[rng.integers(len(possible))]
-        instruction = task.phrasings[rng.integers(len(task.phrasings))]
+        known = sentences(task, session)
+        instruction = known[rng.integers(len(known))]
         outcome = robot.perform(instruction, task, after)
         subtasks.append(
             {

@@ -4,12 +4,19 @@ import sys
 from collections.abc import Iterable
 
 from policy.running.session import Session
+from sim.worlds.interface import Task
 
 
 def taught(names: Iterable[str], session: Session) -> list[str]:
     """Of tasks those that a policy was taught; all where it does not know, or calls them otherwise."""
     names = list(names)
     return [name for name in names if name in session.tasks] or names
+
+
+def sentences(task: Task, session: Session) -> tuple[str, ...]:
+    """Of a task's training phrasings those that a policy was taught; all where it does not know, or knows others."""
+    known = {sentence for _, sentence in session.taught}
+    return tuple(phrasing for phrasing in task.phrasings if phrasing in known) or task.phrasings
 
 
 def asked(names: Iterable[str], session: Session) -> list[str]:

@@ -17,6 +17,7 @@ from policy.running.session import Session
 from sim.evaluation_jobs import Watch
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
+from sim.taught_tasks import sentences
 from sim.trace import Trace
 from sim.worlds.interface import Sentences, Task, World
 
@@ -131,7 +132,8 @@ def _until_under_way(job: WordsJob, tasks: Sequence[Task], world: World, session
 
 def _begin(robot: SimulatedLoop, task: Task, seed: int) -> None:
     """Give an instruction of the task."""
-    robot.instruct(task.phrasings[int(np.random.default_rng([seed, 1]).integers(len(task.phrasings)))])
+    known = sentences(task, robot.session)
+    robot.instruct(known[int(np.random.default_rng([seed, 1]).integers(len(known)))])
 
 
 def _lay_out(job: WordsJob, tasks: Sequence[Task], world: World) -> None:

@@ -20,6 +20,7 @@ class ScriptedSession:
     """What the control loop needs of a session; the embedding of an instruction is its number."""
 
     tasks: tuple[str, ...] = ()  # it does not know what it was taught
+    taught: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, runtime: RuntimeSettings, switches: bool, contract: str = "tabletop") -> None:
         self.contract = load(contract)

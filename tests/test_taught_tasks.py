@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from sim.plain_report import summarise
 from sim.switch_evaluation import metrics
 from sim.switch_evaluation.methods import ours
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
-from sim.taught_tasks import asked, taught
+from sim.taught_tasks import asked, sentences, taught
 from sim.words_report import KIND as WORDS
 from sim.worlds import load
 from sim.worlds.tabletop.tasks import TASKS
@@ -129,3 +129,12 @@ def test_what_is_asked_for_after_another_task_is_not_corrected(tmp_path: Path, m
     with pytest.raises(InputError, match=r"put_back.*after another task"):
         correct.main()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_is_asked_in_the_sentences_that_it_was_taught() -> None:
+    """The table has more sentences by now than the shipped policy knows; one that knows none is asked in all."""
+    shipped, task = Session("tabletop", 1, "cpu"), TASKS["lamp_on"]
+    known = sentences(task, shipped)
+    assert set(known) == {text for name, text in shipped.taught if name == "lamp_on"} & set(task.phrasings)
+    unknowing = SimpleNamespace(taught=[("light", "a sentence of another")])
+    assert sentences(task, unknowing) == task.phrasings  # type: ignore[arg-type]

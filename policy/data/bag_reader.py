@@ -18,6 +18,7 @@ from policy.robot.streams import Streams
 
 Pictures = dict[str, np.ndarray]  # camera -> uint8 (height, width, 3)
 Take = Callable[[Pictures], None]
+SET_BACK = 500_000_000  # ns by which a message is received before another, if the clock was set back between them
 
 
 class Seen(NamedTuple):
@@ -29,12 +30,22 @@ class Seen(NamedTuple):
     motion: np.ndarray  # (J, 3), see policy.robot.motors
 
 
+class Said(NamedTuple):
+    """An instruction or a label."""
+
+    stamp: int  # ns
+    value: Any
+    run: int = 0  # of the clock, as of a frame
+
+
 class BagReader:
     """Takes the messages of one bag; `take` gets the pictures of each frame at once, all else is kept."""
 
     def __init__(self, contract: Contract, alignment: Alignment, take: Take) -> None:
         self.frames: list[Seen] = []
-        self.texts: dict[str, list[tuple[int, Any]]] = {}  # instruction and labels: topic -> (time, value)
+        self.texts: dict[str, list[Said]] = {}  # instruction and labels, by topic
+        self._received = -(2**62)  # ns, newest since the clock was last set back
+        self._ahead = False  # whether messages are received at times of before, and no stream has told so yet
         self._earlier: list[list[SetPoints]] = []  # what was commanded before the clock was set back
         self._motors, self._take = Motors(contract), take
         self._streams = Streams(contract, self._motors, alignment.headers, self._earlier.append)
@@ -68,11 +79,20 @@ class BagReader:
         except Exception as error:  # rosbags raises whatever the damaged bytes lead to
             self._dropped[f"{topic}: a message that does not decode ({type(error).__name__})"] += 1
             return
+        self._follow_clock(received)
         if topic in self._labels:
-            self.texts.setdefault(topic, []).append((received, message.data))
+            self.texts.setdefault(topic, []).append(Said(received, message.data, self._streams.restarts + self._ahead))
         if self._streams.reads(topic):
+            before = self._streams.restarts
             self._streams.push(topic, message, received)
+            self._ahead = self._ahead and self._streams.restarts == before
             self._collect()
+
+    def _follow_clock(self, received: int) -> None:
+        """A word may be the first message after the clock was set back; the streams need several to tell."""
+        if received < self._received - SET_BACK:
+            self._ahead, self._received = True, received
+        self._received = max(self._received, received)
 
     def finish(self) -> None:
         """Nothing more will come."""

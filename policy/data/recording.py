@@ -18,7 +18,7 @@ import numpy as np
 from policy.data import checks, clocks
 from policy.data.bag_files import metadata
 from policy.data.bag_notes import notes
-from policy.data.bag_reader import BagReader, Take
+from policy.data.bag_reader import BagReader, Said, Take
 from policy.data.bags import messages, summary
 from policy.data.checks import Recorded
 from policy.data.findings import Finding
@@ -73,12 +73,12 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     reader.finish()
     instruction = contract.instruction.lstrip("/")
     if instruction not in reader.texts and (text := note.instruction or contract.default_instruction):
-        reader.texts[instruction] = [(min((one.stamp for one in reader.frames), default=0) - 1, text)]
+        reader.texts[instruction] = [Said(min((one.stamp for one in reader.frames), default=0) - 1, text)]
     cut = bool(dropped[CUT_OFF])
     groups = Runs(contract, reader, cut)
     runs = groups.grouped()
     unused = reader.dropped + groups.dropped
-    said = reader.texts.get(instruction, [])
+    said = [(one.stamp, one.value) for one in reader.texts.get(instruction, [])]
     restarts = len(reader.commands) - 1
     findings += checks.check(
         contract, Recorded(topics, alignment, dict(dropped), unused, said, pictures.unchanged(), runs, restarts)

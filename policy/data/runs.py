@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class Runs:
         """The frames of one run under an instruction, None if there are none."""
         chosen = np.flatnonzero((self._run == number) & self._known)
         finished = self._finished(number, chosen)
-        active = timeline(self._texts.get(self._contract.instruction.lstrip("/"), []), finished)
+        active = timeline(self._said(self._contract.instruction, number), finished)
         which = np.searchsorted([a.since for a in active], self._stamps[chosen], side="right") - 1
         used = np.array([i >= 0 and bool(active[i].text) for i in which], bool)
         for i in which[~used].tolist():
@@ -107,18 +108,19 @@ class Runs:
             state=self._state[frames],
             actions=self._actions[frames],
             contact=None if self._touched is None else self._touched[frames],
-            mode=self._mode(self._stamps[frames]),
-            correction=self._told(self._contract.labels.correction, self._stamps[frames]),
+            mode=self._mode(frames),
+            correction=self._told(self._contract.labels.correction, frames),
             commands=self._commands[number],
             parts=[
-                self._part(active, i, np.flatnonzero(which[used] == i), self._stamps[frames], finished)
+                self._part(active, i, np.flatnonzero(which[used] == i), frames, finished)
                 for i in np.unique(which[used]).tolist()
             ],
         )
 
-    def _part(self, active: list[Active], i: int, rows: np.ndarray, stamps: np.ndarray, finished: Finished) -> Part:
-        labels = self._texts.get((self._contract.labels.task or "").lstrip("/"), [])
-        label = bisect_right([t for t, _ in labels], int(stamps[rows[-1]])) - 1
+    def _part(self, active: list[Active], i: int, rows: np.ndarray, frames: np.ndarray, finished: Finished) -> Part:
+        last = frames[rows[-1]]
+        labels = self._said(self._contract.labels.task, int(self._run[last]))
+        label = bisect_right([t for t, _ in labels], int(self._stamps[last])) - 1
         following = active[i + 1] if i + 1 < len(active) else None
         return Part(
             instruction=active[i].text,
@@ -153,7 +155,7 @@ class Runs:
 
     def _contact(self) -> np.ndarray | None:
         """Contact (N,) bool of all frames: the label, else the estimate, else None."""
-        told = self._told(self._contract.labels.contact, self._stamps)
+        told = self._told(self._contract.labels.contact, np.arange(len(self._stamps)))
         if told is not None:
             return told
         if not self._known.any():
@@ -166,19 +168,37 @@ class Runs:
         touched[self._known] = estimate
         return touched
 
-    def _told(self, topic: str | None, stamps: np.ndarray) -> np.ndarray | None:
-        """What a label of std_msgs/msg/Bool says at times (N,) ns, False before the first; None where there is none."""
-        labels = self._texts.get((topic or "").lstrip("/"), [])
-        if not labels:
-            return None
-        before = np.searchsorted([t for t, _ in labels], stamps, side="right")
-        return np.array([False] + [bool(v) for _, v in labels])[before]
+    def _told(self, topic: str | None, frames: np.ndarray) -> np.ndarray | None:
+        """What a label of std_msgs/msg/Bool says of frames (N,), False before the first; None where there is none."""
+        values = self._in_force(topic, frames)
+        return None if values is None else np.array([bool(value) for value in values])
 
-    def _mode(self, stamps: np.ndarray) -> np.ndarray | None:
-        labels = self._texts.get((self._contract.labels.mode or "").lstrip("/"), [])
-        if not labels:
+    def _mode(self, frames: np.ndarray) -> np.ndarray | None:
+        values = self._in_force(self._contract.labels.mode, frames)
+        if values is None:
             return None
-        for wrong in {v for _, v in labels} - set(MODES):
+        for wrong in {one.value for one in self._texts[(self._contract.labels.mode or "").lstrip("/")]} - set(MODES):
             raise unknown(f"mode on {self._contract.labels.mode}:", wrong, MODES)
-        before = np.searchsorted([t for t, _ in labels], stamps, side="right")
-        return np.array([0] + [MODES.index(v) for _, v in labels], np.uint8)[before]
+        return np.array([0 if value is None else MODES.index(value) for value in values], np.uint8)
+
+    def _in_force(self, topic: str | None, frames: np.ndarray) -> list[Any] | None:
+        """The newest value of a topic at each of N frames, None before the first; None where there is none at all."""
+        if not self._texts.get((topic or "").lstrip("/")):
+            return None
+        values: list[Any] = [None] * len(frames)
+        for number in np.unique(self._run[frames]):
+            said = self._said(topic, int(number))
+            mine = np.flatnonzero(self._run[frames] == number)
+            before = np.searchsorted([t for t, _ in said], self._stamps[frames[mine]], side="right")
+            for i, n in zip(mine.tolist(), before.tolist(), strict=True):
+                values[i] = said[n - 1][1] if n else None
+        return values
+
+    def _said(self, topic: str | None, number: int) -> list[tuple[int, Any]]:
+        """What a topic said on one run of the clock, as (ns, value); first what was in force when it was set back."""
+        said = self._texts.get((topic or "").lstrip("/"), [])
+        runs = [min(one.run, len(self._commands) - 1) for one in said]
+        earlier = [one for one, run in zip(said, runs, strict=True) if run < number]
+        own = [(one.stamp, one.value) for one, run in zip(said, runs, strict=True) if run == number]
+        begin = int(self._stamps[self._run == number].min()) - 1
+        return [(begin, one.value) for one in earlier[-1:]] + own

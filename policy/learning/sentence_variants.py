@@ -75,6 +75,8 @@ class Variants:
             for sentence in self._fronted(parsed):
                 self._add(sentence, task)
             self._joined(task, parsed)
+        for _, parsed in rounds:
+            self._coordinated(parsed)
 
     def _add(self, sentence: str, task: str | None) -> None:
         self.sentences.setdefault(joined(words(sentence)), task)
@@ -185,7 +187,10 @@ class Variants:
         doing = f"{self._rng.choice(self._actions)} the {self._rng.choice(self._lists.words['things'])}"
         for other in (doing, self._rng.choice(self._lists.words["unrelated"])):
             self._add_unknown(self._rng.choice(frames).format(core, other), checked=False)
-        for start, end in self._noun_phrases(parsed):  # the red block and the green block in the bowl
+
+    def _coordinated(self, parsed: Parsed) -> None:
+        """Two things where one was taught: "put the red block and the green block in the bowl"."""
+        for start, end in self._noun_phrases(parsed):
             phrase = joined(parsed.words[start:end])
             others = [other for other in self._phrases if self._thing(other) != self._thing(phrase)]
             for other in self._some(others, 1):
