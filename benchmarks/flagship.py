@@ -57,7 +57,8 @@ def steps(args: argparse.Namespace) -> Iterator[Step]:
         yield Step(name, ["sim.evaluate", policy, *options, "--seed", seed, "--out", folder], folder / "report.json")
         reports.append(folder / "report.json")
     beside = out / "eval_plain"
-    yield Step(beside.name, ["sim.evaluate", plain, "--episodes", args.episodes, "--seed", SEED, "--out", beside])
+    asked = ["sim.evaluate", plain, "--episodes", args.episodes, "--seed", SEED, "--out", beside]
+    yield Step(beside.name, asked, beside / "report.json")
     card = ["policy.export", out / "run_policy", "--out", out / "model", "--report", reports[0], reports[1]]
     yield Step("card", card, out / "model" / "policy.onnx")
 

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,10 @@ def test_an_instruction_is_served_from_the_frame_at_hand(rig: Rig) -> None:
     assert rig.loop.switches == 1 and rig.loop.tracker.unfinished == "open the drawer" and len(rig.loop.reaction_s) == 2
 
 
-def test_what_was_being_inferred_under_the_former_instruction_is_dropped(
+def held_up(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[threading.Event, Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]]:
+    """An inference under an instruction that waits until the event is set, and how the session ran before."""
     rig.live.instruct("open the drawer")
     until(lambda: rig.loop.text)
     rig.see_and_wait()
@@ -53,6 +54,13 @@ def test_what_was_being_inferred_under_the_former_instruction_is_dropped(
     for _ in range(4):
         rig.see()
     assert begun.wait(LONG)
+    return go, run
+
+
+def test_what_was_being_inferred_under_the_former_instruction_is_dropped(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, run = held_up(rig, monkeypatch)
     rig.live.instruct("close the drawer")
     # meanwhile the old chunk goes on, no further than what cannot be taken back
     rig.see()
@@ -74,20 +82,7 @@ def test_what_was_being_inferred_under_the_former_instruction_is_dropped(
 def test_what_was_being_inferred_before_a_fault_is_not_commanded_after_it(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    rig.live.instruct("open the drawer")
-    until(lambda: rig.loop.text)
-    rig.see_and_wait()
-    begun, go, run = threading.Event(), threading.Event(), rig.session.run
-
-    def slow(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        begun.set()
-        assert go.wait(LONG)
-        return run(feed)
-
-    monkeypatch.setattr(rig.session, "run", slow)
-    for _ in range(4):
-        rig.see()
-    assert begun.wait(LONG)
+    go, _ = held_up(rig, monkeypatch)
     if how == "fault":
         rig.live.fault("camera front is silent")
         count = len(rig.published)
