@@ -71,6 +71,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     tasks = [world.tasks[name] for name in job.tasks]
     _lay_out(job, tasks, world)
     watched = _watched(job, tasks, world)
+    before = _until_under_way(job, tasks, world, session) if job.run == "under_way" else 0
     robot = SimulatedLoop(world, session)
     trace = Trace(robot)
 
@@ -79,12 +80,9 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
         trace.step()
         watch(robot)
 
-    if job.run == "under_way":
-        steps = _until_under_way(job, tasks, world, session)
-        robot = SimulatedLoop(world, session)
-        trace = Trace(robot)
+    if before:
         _begin(robot, tasks[0], job.seed)
-        for _ in range(steps):
+        for _ in range(before):
             step()
     already = {name for name, task in watched.items() if task.success(world)}
     held = Held(world, watched)
