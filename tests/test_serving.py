@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.onnx_graph import write_graph
 from policy.robot.contract import FOLDER, Contract, load
-from policy.running import wire
+from policy.running import policy_mapping, wire
 from policy.running.loop import InferenceLoop
 from policy.running.policy_client import PolicyClient, PolicyServerError
 from policy.running.remote import RemoteSession, open_session
@@ -224,6 +225,28 @@ def test_what_a_client_of_others_sends(served: Serving, folder: Path) -> None:
         ):
             assert why in reply(message), why
         assert reply(good)["actions"].shape == (16, 8)
+
+
+def test_what_a_served_policy_was_taught(served: Serving, contract: Contract, folder: Path, mapping: Path) -> None:
+    """As the policy itself says; a server of others need not say, and what it says otherwise is refused."""
+    here, there = Session(folder, 1, "cpu"), RemoteSession(served.url, contract)
+    assert here.taught and there.taught == here.taught and there.tasks == here.tasks
+    there.close()
+    own = policy_mapping.own(here.spec)
+    for metadata in ({"mapping": own}, {"mapping": own, "taught": []}):
+        with stub(moving(), metadata) as server, closing(RemoteSession(server.serving.url, contract)) as silent:
+            assert silent.taught == [] and silent.tasks == []
+    for taught in ("all", ["put_red"], [["put_red"]], [["put_red", 1]], {"put_red": "put the red block in the bowl"}):
+        with (
+            stub(moving(), {"mapping": own, "taught": taught}) as server,
+            pytest.raises(InputError, match=r"metadata with taught: .* expected pairs of a task and a sentence"),
+        ):
+            RemoteSession(server.serving.url, contract)
+    with (
+        stub(moving(), {"taught": "something else"}) as server,
+        closing(RemoteSession(server.serving.url, contract, mapping)) as foreign,
+    ):
+        assert foreign.taught == []
 
 
 def test_an_observation_that_is_too_large_ends_the_connection(served: Serving, folder: Path) -> None:

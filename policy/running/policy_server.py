@@ -111,6 +111,7 @@ def metadata(session: Session, name: str) -> dict[str, Any]:
         "cameras": {camera: list(spec.picture(camera)[1]) for camera in spec.cameras},
         "execution_estimate": ["contact", "done", *MODES] if spec.switches else [],
         "mapping": policy_mapping.own(spec),
+        "taught": [list(pair) for pair in session.taught],
     }
 
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -45,10 +46,11 @@ class RemoteSession(Session):
         try:
             self._mapping = given or self._sent(url, contract)
             self.spec, self.contract, self.provider = self._mapping.spec(contract), contract, url
+            self._taught = [] if self._described is None else _taught(self._client.metadata, url)
         except BaseException:
             self._client.close()  # whoever tries again leaves no connection behind
             raise
-        self._known, self.parity = None, None  # what it was taught, how it differs from its export
+        self._known, self.parity = None, None  # what knows its instructions, how it differs from its export
         self._client.timeout = timeout_s or self._mapping.horizon / self._mapping.rate
 
     def _sent(self, url: str, contract: Contract) -> PolicyMapping:
@@ -60,6 +62,16 @@ class RemoteSession(Session):
                 "are; give a mapping, a YAML file as in docs/serving.md"
             )
         return policy_mapping.parse(self._described, contract, f"metadata of {url}")
+
+    @property
+    def tasks(self) -> list[str]:
+        """What the policy was taught, by name; none where its server does not say."""
+        return list(dict.fromkeys(task for task, _ in self._taught))
+
+    @property
+    def taught(self) -> list[tuple[str, str]]:
+        """Task and sentence of all that the policy was taught; none where its server does not say."""
+        return self._taught
 
     @property
     def fingerprint(self) -> str:
@@ -96,6 +108,19 @@ class RemoteSession(Session):
         """End the connection."""
         with self._lock:
             self._client.close()
+
+
+def _taught(metadata: dict[str, Any], url: str) -> list[tuple[str, str]]:
+    """Task and sentence of all that a policy was taught, as the metadata of its server say."""
+    pairs = metadata.get("taught", [])
+    if not isinstance(pairs, list) or any(
+        not isinstance(pair, list) or len(pair) != 2 or any(not isinstance(text, str) for text in pair)
+        for pair in pairs
+    ):
+        raise InputError(
+            f"policy server {url} sent metadata with taught: {str(pairs)[:80]}, expected pairs of a task and a sentence"
+        )
+    return [(task, sentence) for task, sentence in pairs]
 
 
 def open_session(
