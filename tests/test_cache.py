@@ -98,6 +98,16 @@ def test_added_changed_and_removed_bags_cost_only_themselves(bags, decoded):
     assert decoded == ["added", "bag1"] and not removed.exists()
 
 
+def test_a_training_goes_on_while_its_bags_are_taken_away_or_recorded_anew(bags):
+    """What it opened stays as it was, though a second command has changed the cache."""
+    training, shown = open_cache(bags, CONTRACT), open_cache(bags, CONTRACT).images["front"][:]
+    shutil.rmtree(bags / "bag0")
+    shutil.rmtree(bags / "bag1")
+    write(bags / "bag1", demonstration(4, seed=5))
+    open_cache(bags, CONTRACT)
+    assert np.array_equal(training.images["front"][:], shown)
+
+
 def test_interrupted_decoding_goes_on(bags, decoded):
     """As after kill -9 in the middle of a bag: what was written aside, and no whole bag."""
     whole = folder_of(bags, "bag1")

@@ -1,4 +1,4 @@
-"""Pictures on disk: one file a bag and camera, opened when one of its pictures is asked for."""
+"""Pictures on disk: one file a bag and camera, mapped into memory."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from policy.robot.opencv import opencv
 
 TINY = 1e-6  # less of an area is rounding
-OPEN_FILES = 8192  # mapped at once; the system allows 65,530
+OPEN_FILES = 16_384  # mapped at once; the system allows 65,530
 
 
 class Pictures:
@@ -28,6 +28,9 @@ class Pictures:
         self._file = np.repeat(np.arange(len(files)), [len(r) for r in rows]).tolist()
         self._row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64).tolist()
         self._open = lru_cache(OPEN_FILES)(self._map)
+        for file in range(min(len(files), OPEN_FILES)):  # what is mapped stays, also when its bag is taken away
+            if len(rows[file]):
+                self._open(file)
 
     def __len__(self) -> int:
         return self.shape[0]
