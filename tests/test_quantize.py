@@ -18,7 +18,7 @@ from policy.learning.lower_precision import inner_layers, to_fp16, to_int8
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.onnx_graph import write_graph
-from policy.learning.replayed_inputs import replay
+from policy.learning.replayed_inputs import Feeds, replay
 from policy.learning.tensorrt_operators import unsupported
 from policy.robot.contract import FOLDER, load
 from policy.running import reference
@@ -28,6 +28,7 @@ from tests.tiny import write_model
 
 ROOT = Path(__file__).parent.parent
 TABLETOP = ROOT / "models" / "tabletop"
+HORIZON = load("tabletop").spec.horizon
 
 
 @pytest.fixture
@@ -110,16 +111,29 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.bags(tmp_path_factory.mktemp("bags"), episodes=2)
 
 
-def test_a_policy_is_calibrated_with_set_points_committed_and_without(bags: Path, tmp_path: Path) -> None:
+def replayed(encoders: dict[str, dict[str, object]], bags: Path, folder: Path) -> Feeds:
+    """What a small policy with these encoders as well is calibrated with."""
     raw = small.shrink("chunk")
-    raw["encoders"]["committed"] = {}
+    raw["encoders"] |= encoders
     robot = load("tabletop")
     made = Policy(recipe.parse(raw), robot.spec, identity_statistics(robot.spec)).eval()
-    write_graph(made, tmp_path / "policy.onnx")
-    made.spec.save(tmp_path / "spec.json")
-    shutil.copy(FOLDER / "tabletop.yaml", tmp_path / "contract.yaml")
-    steps = [int(feed["committed_steps"][0]) for feed in replay(Session(tmp_path, 1, "cpu"), bags)]
-    assert 0.4 < np.mean([n > 0 for n in steps]) < 0.6 and len(set(steps)) > 3 and max(steps) <= robot.horizon // 2
+    write_graph(made, folder / "policy.onnx")
+    made.spec.save(folder / "spec.json")
+    shutil.copy(FOLDER / "tabletop.yaml", folder / "contract.yaml")
+    return replay(Session(folder, 1, "cpu"), bags)
+
+
+def test_a_policy_is_calibrated_with_set_points_committed_and_without(bags: Path, tmp_path: Path) -> None:
+    steps = [int(feed["committed_steps"][0]) for feed in replayed({"committed": {}}, bags, tmp_path)]
+    assert 0.4 < np.mean([n > 0 for n in steps]) < 0.6 and len(set(steps)) > 3 and max(steps) <= HORIZON // 2
+
+
+def test_a_policy_is_calibrated_with_its_conditions_and_without(bags: Path, tmp_path: Path) -> None:
+    feeds = replayed({"goal_image": {}, "return_to_go": {}}, bags, tmp_path)
+    for name in ("goal_present", "return_to_go_present"):
+        assert 0.3 < np.mean([bool(feed[name][0]) for feed in feeds]) < 0.7, name
+    pictures = {feed["goal_front"].tobytes() for feed in feeds}
+    assert len(pictures) == 2 and all(feed["goal_front"].any() == feed["goal_present"][0] for feed in feeds)
 
 
 @pytest.mark.slow

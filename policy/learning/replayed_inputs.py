@@ -5,17 +5,19 @@ bags, evenly spread ---> frames, evenly spread ---> Tracker.inputs ---> feeds
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from policy.data import sources
 from policy.data.bag_reader import Pictures, Take
+from policy.data.runs import Run
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
 from policy.running.session import Session
 from policy.running.tracker import Tracker
-from policy.spec import Frame
+from policy.spec import Frame, Spec
 
 BAGS, FRAMES = 32, 16  # of a folder, of a bag
 Feeds = list[dict[str, np.ndarray]]
@@ -31,7 +33,7 @@ def replay(session: Session, bags: Path) -> Feeds:
     chosen = np.unique(np.linspace(0, len(found) - 1, BAGS).astype(int))
     feeds: Feeds = []
     for place, i in enumerate(tqdm(chosen, unit="bag", desc="reading")):
-        feeds += _of_bag(session, found[i], place / len(chosen))
+        feeds += _of_bag(session, found[i], place / len(chosen), conditions=place % 2 == 1)
     if len(feeds) < 2:
         raise InputError(
             f"the recordings of {bags} give {len(feeds)} frames under instructions that the policy knows, expected at "
@@ -40,8 +42,11 @@ def replay(session: Session, bags: Path) -> Feeds:
     return feeds
 
 
-def _of_bag(session: Session, bag: StoredRecording, place: float) -> Feeds:
-    """Frames of the whole recording; for a policy with memory one stretch of it, at `place` (0 to 1) of its length."""
+def _of_bag(session: Session, bag: StoredRecording, place: float, conditions: bool) -> Feeds:
+    """Frames of the whole recording; for a policy with memory one stretch of it, at `place` (0 to 1) of its length.
+
+    With `conditions` the policy is given those that it reads: the last frame of an instruction as its goal, a return.
+    """
     spec, pictures = session.spec, dict[int, Pictures]()
 
     def begin(most: int) -> Take:
@@ -63,8 +68,9 @@ def _of_bag(session: Session, bag: StoredRecording, place: float) -> Feeds:
     for run in recording.runs:
         for part in run.parts:
             rows = [i for i in range(part.first, part.end) if int(run.pictures[i]) in pictures]
+            given = _conditions(spec, pictures, run, rows[-1]) if conditions and rows else {}
             try:
-                tracker.instruct(part.instruction)
+                tracker.instruct(part.instruction, **given)
             except InputError:
                 continue
             for i in rows:
@@ -76,3 +82,15 @@ def _of_bag(session: Session, bag: StoredRecording, place: float) -> Feeds:
                     feeds[-1] = tracker.inputs(frame, outputs["actions"][0, :steps])
                 tracker.update(frame, outputs)
     return feeds
+
+
+def _conditions(spec: Spec, pictures: dict[int, Pictures], run: Run, last: int) -> dict[str, Any]:
+    """The fields of `Conditions` that a policy reads, with row `last` of a run as the goal."""
+    given: dict[str, Any] = {}
+    if any(f"goal_{camera}" in spec.reads for camera in spec.cameras):
+        given["goal_image"] = pictures[int(run.pictures[last])]
+    if "goal_state" in spec.reads:
+        given["goal_state"] = run.state[last]
+    if "return_to_go" in spec.reads:
+        given["return_to_go"] = 1.0  # of what succeeds
+    return given
