@@ -19,6 +19,13 @@ class Committed:
         if len(times):
             self._plans[controller] = columns, times, values
 
+    def in_force(self, now: int) -> np.ndarray:
+        """The set-points (A,) at `now` [ns]; nan of what is on no plan."""
+        values = np.full(self._actions, np.nan)
+        for columns, times, rows in self._plans.values():
+            values[columns] = rows[max(0, int(np.searchsorted(times, now, "right")) - 1)]
+        return values
+
     def ahead(self, now: int) -> Points:
         """What is still to come, from `now` [ns] on in steps of dt; nothing of a plan on another clock."""
         plans = [plan for plan in self._plans.values() if 0 < plan[1][-1] - now <= LONGEST]

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from time import time_ns
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import rclpy
@@ -14,7 +14,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration as Span
 from rclpy.exceptions import ParameterException
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -252,6 +252,14 @@ def percentiles(seconds: Sequence[float]) -> str:
     return f"{p50:.2f} / {p99:.2f}"
 
 
+@runtime_checkable
+class Ends(Protocol):
+    """A node that has something to say before it is destroyed."""
+
+    def end(self, executor: Executor) -> None:
+        """Come to rest; the executor may be spun for a while."""
+
+
 def run(make: Callable[[], Node]) -> int:
     """Spin a node until it is told to end; 2 with one line where it cannot start."""
 
@@ -259,16 +267,17 @@ def run(make: Callable[[], Node]) -> int:
         # Our own handlers, as those of rclpy close the context before a node can bring the arm to rest.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         handle_signals()
-        node = None
+        node, executor = None, SingleThreadedExecutor()
         try:
             node = make()
-            executor = SingleThreadedExecutor()
             executor.add_node(node)
             while rclpy.ok():
                 executor.spin_once(timeout_sec=0.1)  # a signal is seen between two
         except KeyboardInterrupt:
             pass
         finally:
+            if isinstance(node, Ends):
+                node.end(executor)
             if node is not None:
                 node.destroy_node()
             rclpy.try_shutdown()

@@ -25,6 +25,7 @@ from console.jog import Jog
 from console.server import ConsoleServer
 from policy.errors import InputError
 from policy.robot import contract as contracts
+from policy.robot.instructions import stops
 from policy.running.known_instructions import KnownInstructions
 from policy.running.models import find_model
 from policy.running.policy_client import SCHEMES
@@ -110,6 +111,8 @@ class ConsoleNode(Node):
     def _instruct(self, text: str) -> str:
         if not self._robot.there:
             raise InputError("nothing is heard of policy_node: start it, or look at the namespace")
+        if self._robot.unready and not stops(text):
+            raise InputError(f"policy_node takes no instruction: {self._robot.unready}; configure and activate it")
         self._robot.asked = text
         self._instruction.publish(String(data=text))
         return text
@@ -133,7 +136,7 @@ class ConsoleNode(Node):
         return self._call("safety_node/reset") + policy
 
     def _take_over(self) -> str:
-        jog = Jog(self._contract, self._robot.measured())
+        jog = Jog(self._contract, self._robot.setpoint())
         said = self._call("safety_node/take_over", data=True)
         self._control_at = monotonic()  # first: from now on the executor looks at both
         self._jog = jog

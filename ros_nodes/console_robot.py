@@ -72,6 +72,11 @@ class ConsoleRobot:
         node.create_timer(LOOK, self._look, clock=STEADY)
 
     @property
+    def unready(self) -> str:
+        """What policy_node says while it does not take instructions, "" while it does."""
+        return self._policy_text if "holding" not in self._policy else ""
+
+    @property
     def cameras(self) -> dict[str, dict[str, int]]:
         """Name -> size of the cameras that have pictures; depth has none."""
         return {
@@ -115,10 +120,20 @@ class ConsoleRobot:
             raise InputError("the robot does not measure all of its state yet; wait, or look at its drivers")
         return values
 
+    def setpoint(self) -> np.ndarray:
+        """As `measured`, but of a gripper its set-point, where one was heard: what it holds keeps it from there."""
+        now, planned = self._now(), np.full(len(self._contract.spec.action), np.nan)
+        if self._planned is not None:
+            times, actions = self._planned
+            planned = actions[max(0, int(np.searchsorted(times, now, "right")) - 1)]
+        told = self._committed.in_force(now)
+        told = np.where(np.isfinite(told), told, planned)
+        return np.where(self._contract.grippers & np.isfinite(told), told, self.measured())
+
     def state(self) -> State:
         """What the robot does now."""
         now, policy, watched = self._now(), self._policy, self._feed.watched
-        holding = policy.get("holding", "") or ("" if self.there else "nothing heard of policy_node yet")
+        holding = policy.get("holding", "") or (self.unready if self.there else "nothing heard of policy_node yet")
         stopped, refused = self.stopped, self._refused()
         idle = holding.startswith((NO_INSTRUCTION, STOPPED))
         places = self._contract.measured

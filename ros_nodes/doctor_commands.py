@@ -10,9 +10,10 @@ from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND
 from ros_nodes.doctor_controllers import check_settings, parameters
 from ros_nodes.doctor_listener import Listener, mismatch
+from ros_nodes.graph import LISTENERS
 from ros_nodes.node_names import node_name
 
-OURS = ("safety_node", "policy_node", "recorder_node", "replay_node", "doctor", "rosbag2_recorder")
+OURS = ("safety_node", "policy_node", "replay_node", "leader_node", *LISTENERS)
 
 
 def check_commands(heard: Listener) -> tuple[list[Finding], dict[str, dict[str, Any]]]:

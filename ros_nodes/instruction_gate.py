@@ -5,6 +5,8 @@ events         ^reset       ^activated
 obeyed     A                                C        B is older than the activation: give it again
 """
 
+from time import time_ns
+
 from policy.robot.instructions import stops
 
 
@@ -18,6 +20,7 @@ class InstructionGate:
 
     def refuse(self, text: str, source: int) -> str:
         """Why an instruction with this source time is not obeyed, "" if it is; to stop is obeyed always."""
+        self._not_to_come()
         if stops(text):
             self._newest, self._text = max(source, self._newest), text
             return ""
@@ -30,9 +33,15 @@ class InstructionGate:
 
     def close(self, event: str, now: int) -> str:
         """Something happened after which earlier instructions are not obeyed; returns the one that still is."""
+        self._not_to_come()
         if now >= self._closed:
             self._closed, self._event = now, event
         return self._text if self._obey_latched else ""
+
+    def _not_to_come(self) -> None:
+        """What was remembered is past, also where the clock was set back since."""
+        now = time_ns()
+        self._newest, self._closed = min(self._newest, now), min(self._closed, now)
 
     def newer(self, source: int) -> bool:
         """Whether an instruction has come from after this source time."""

@@ -95,7 +95,7 @@ class Topic:
             self._publisher.publish(self._newest[1])
 
     def fault(self) -> str:
-        return publishers_fault(self._node, self._topic, 1) or unheard({self._topic: self._publisher})
+        return publishers_fault(self._node, self._topic, 1) or unheard(self._node, self._topic)
 
     def close(self) -> None:
         self._node.destroy_publisher(self._publisher)

@@ -6,10 +6,11 @@ from typing import Any
 from rclpy.node import Node
 
 from ros_nodes.bridge import COMMAND
+from ros_nodes.graph import takers
 
 
 class Overheard:
-    """A topic that is listened to only while somebody else listens too."""
+    """A topic that is listened to only while somebody takes it (`graph.takers`)."""
 
     def __init__(self, node: Node, topic: str, kind: type, take: Callable[[Any], None]) -> None:
         self._node, self._topic, self._kind, self._take = node, topic, kind, take
@@ -17,9 +18,9 @@ class Overheard:
 
     def look(self) -> None:
         """Begin or end, as others do."""
-        others = self._node.count_subscribers(self._node.resolve_topic_name(self._topic)) - bool(self._subscription)
-        if others > 0 and self._subscription is None:
+        others = takers(self._node, self._topic)
+        if others and self._subscription is None:
             self._subscription = self._node.create_subscription(self._kind, self._topic, self._take, COMMAND)
-        elif others <= 0 and self._subscription is not None:
+        elif not others and self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None

@@ -8,12 +8,14 @@ Its type is in the package midstream_msgs. A goal is in force as a sentence on t
 that a recorder hears it.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
+from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.task import Future
@@ -26,6 +28,8 @@ from ros_nodes import bridge, policy_status
 from ros_nodes.bridge import LATCHED
 
 TYPE = "midstream_msgs/action/Perform"
+ANSWER = 2.0  # s that the results may take when the node ends
+ROUNDS = 20
 NAN = float("nan")
 
 
@@ -51,8 +55,9 @@ class Performer:
         self.topic = ""  # of instructions
         self._node, self._obey = node, obey
         self._goal: Goal | None = None
+        self._open = 0  # goals whose end nobody has been told
         self._out: Publisher | None = None  # of the instruction topic, from the first goal on
-        self._echo: str | None = None  # what is heard from ourselves soon
+        self._echo = "", 0  # what is heard from ourselves soon, and when it had been published [ns, of the wall clock]
         self._server: ActionServer | None = None
         try:
             self._type: Any = bridge.message_class(TYPE)
@@ -68,11 +73,15 @@ class Performer:
             cancel_callback=lambda _: CancelResponse.ACCEPT,
         )
 
-    def is_echo(self, text: str) -> bool:
-        """Whether an instruction on the topic is the newest goal's, which is obeyed already."""
-        if text != self._echo:
+    def is_echo(self, text: str, source: int) -> bool:
+        """Whether an instruction on the topic, by its source time [ns], is the newest goal's, which is obeyed already.
+
+        The same words said later are an instruction: what was published here may never have been heard.
+        """
+        ours, published = self._echo
+        if text != ours or source > published:
             return False
-        self._echo = None
+        self._echo = "", 0
         return True
 
     def instructed(self, text: str) -> None:
@@ -109,6 +118,13 @@ class Performer:
                 self._end(result.DONE, policy_status.doing(loop))
         self._show(goal, loop)
 
+    def finish(self, executor: Executor) -> None:
+        """Send the results of the goals that have ended, for when nobody spins the node any more."""
+        end, rounds = time.monotonic() + ANSWER, 0
+        while (self._open or rounds < ROUNDS) and time.monotonic() < end:
+            rounds = 0 if self._open else rounds + 1  # the result that a goal has is sent in one of the next rounds
+            executor.spin_once(timeout_sec=0.01)
+
     def close(self) -> None:
         """Free the server, before the node is destroyed."""
         if self._server is not None:
@@ -122,6 +138,7 @@ class Performer:
 
     def _accepted(self, handle: Any) -> None:
         goal, result = Goal(handle, handle.request.instruction.strip()), self._type.Result
+        self._open += 1
         handle.execute(partial(self._ended, goal))
         if refused := self._obey(goal.text):
             goal.ended.set_result((result.REFUSED, refused))
@@ -137,8 +154,8 @@ class Performer:
         """Let the recorder, and whoever else listens, know what came by no topic."""
         if self._out is None:
             self._out = self._node.create_publisher(String, bridge.relative(self.topic), LATCHED)
-        self._echo = text
         self._out.publish(String(data=text))
+        self._echo = text, time.time_ns()
 
     def _show(self, goal: Goal, loop: InferenceLoop) -> None:
         """Publish the feedback where it has changed."""
@@ -155,4 +172,5 @@ class Performer:
         {self._type.Result.DONE: handle.succeed, self._type.Result.CANCELLED: handle.canceled}.get(
             outcome, handle.abort
         )()
+        self._open -= 1
         return self._type.Result(outcome=outcome, message=message)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
@@ -33,7 +34,7 @@ from ros_nodes import bridge, policy_status
 from ros_nodes.autostart import AutostartNode
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
 from ros_nodes.goal_images import GoalImages
-from ros_nodes.graph import publishers_fault, unheard
+from ros_nodes.graph import publisher_count, publishers_fault, unheard
 from ros_nodes.instruction_gate import InstructionGate
 from ros_nodes.perform import Performer
 from ros_nodes.qos_events import QosMismatches
@@ -131,21 +132,15 @@ class PolicyNode(AutostartNode):
             self._observations = LiveObservations(contract, self._silence, monotonic_ns())
             choose(self._schedule or None, self.session.spec)
             bridge.number("return_to_go", self._return_to_go)
+            self._listen(contract)
         except InputError as error:
             if self._failure != str(error):  # with autostart it is tried again and again
                 self.get_logger().error(str(error))
-            self._release()
+            self._leave()
             self._failure = str(error)
             return Return.FAILURE
         self._failure, self._contract = "", contract
         self._performer.topic = contract.instruction
-        self._goals = GoalImages(contract, self.session.spec)
-        for topic, camera in self._goals.topics.items():
-            picture = bridge.message_class(contract.cameras[camera].type)
-            self._subscribe(picture, topic, partial(self._goals.take, camera), LATCHED)
-        for topic, kind in (contract.observed | contract.echoed).items():
-            self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
-        self._subscribe(String, bridge.relative(contract.instruction), lambda m, info: self._instruct(m, info), LATCHED)
         self.get_logger().info(f"{self._model} is warm on {self.session.provider}")
         return Return.SUCCESS
 
@@ -170,16 +165,18 @@ class PolicyNode(AutostartNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and leave the topics."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs, self._observations = [], None
-        self._release()
+        self._leave()
         return Return.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As deactivate and cleanup."""
         self._stop()
         return self.on_cleanup(state)
+
+    def end(self, executor: Executor) -> None:
+        """Command nothing more, and tell whoever waits for a goal."""
+        self._stop()
+        self._performer.finish(executor)
 
     def destroy_node(self) -> None:
         """End the inference thread first."""
@@ -194,10 +191,28 @@ class PolicyNode(AutostartNode):
             self.live = None
             self._performer.failed("the node was deactivated")
 
+    def _leave(self) -> None:
+        """No topics and no model."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs, self._observations = [], None
+        self._release()
+
     def _release(self) -> None:
         if self.session is not None:
             self.session.close()
             self.session = None
+
+    def _listen(self, contract: Contract) -> None:
+        """Subscribe to all that the policy reads; `InputError` for a type that is not installed."""
+        assert self.session is not None
+        self._goals = GoalImages(contract, self.session.spec)
+        for topic, camera in self._goals.topics.items():
+            picture = bridge.message_class(contract.cameras[camera].type)
+            self._subscribe(picture, topic, partial(self._goals.take, camera), LATCHED)
+        for topic, kind in (contract.observed | contract.echoed).items():
+            self._subscribe(bridge.message_class(kind), bridge.relative(topic), partial(self._sense, topic), SENSOR_IN)
+        self._subscribe(String, bridge.relative(contract.instruction), lambda m, info: self._instruct(m, info), LATCHED)
 
     def _subscribe(self, kind: type, topic: str, callback: Any, quality: Any) -> None:
         options: dict[str, Any] = {
@@ -220,8 +235,9 @@ class PolicyNode(AutostartNode):
                 self.live.observe(frame)
 
     def _instruct(self, message: String, info: dict[str, Any]) -> None:
-        refused = self._gate.refuse(message.data, bridge.source_time(info))
-        if self.live is None or self._performer.is_echo(message.data):
+        source = bridge.source_time(info)
+        refused = self._gate.refuse(message.data, source)
+        if self.live is None or self._performer.is_echo(message.data, source):
             return
         if refused:
             self._tell(refused)
@@ -268,12 +284,10 @@ class PolicyNode(AutostartNode):
 
     def _look(self) -> None:
         """Who hears us, who lets nothing pass, and who else there is."""
-        self._blocked = (
-            self._safety.fault() or unheard({ACTION_CHUNK: self._chunks}) or publishers_fault(self, ACTION_CHUNK, 1)
-        )
+        self._blocked = self._safety.fault() or unheard(self, ACTION_CHUNK) or publishers_fault(self, ACTION_CHUNK, 1)
         if self._observations is not None:
             for topic in self._observations.consistency.publishers:
-                self._observations.consistency.publishers[topic] = self.count_publishers(topic)
+                self._observations.consistency.publishers[topic] = publisher_count(self, topic)
 
     def _watch(self) -> None:
         fault = self._observations.fault(monotonic_ns()) if self._observations is not None else ""

@@ -69,7 +69,10 @@ class RecorderNode(Node):
     def destroy_node(self) -> None:
         """End the episode in the regular way first."""
         if self.recorder.active:
-            self.get_logger().info(self.recorder.stop())
+            try:
+                self.get_logger().info(self.recorder.stop())
+            except InputError as error:
+                self.get_logger().error(str(error))
         super().destroy_node()  # type: ignore[no-untyped-call]  # rclpy annotates in part
 
     def _now(self) -> int:

@@ -60,11 +60,14 @@ class Recorder:
         return f"recording {self.bag.path}"
 
     def stop(self) -> str:
-        """End the episode and keep it."""
+        """End the episode and keep it; `InputError` where the disk does not take its end."""
         if not self.active:
             raise InputError("not recording; start first")
         self.active = False
-        return self._end() or "stopped; no episode had begun"
+        said = self._end() or "stopped; no episode had begun"
+        if self.fault:
+            raise InputError(said)
+        return said
 
     def discard(self) -> str:
         """Delete the episode that is being recorded; recording goes on with the next instruction."""

@@ -27,6 +27,7 @@ from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK, LATCHED, OVERRIDES, SENSOR_OUT, STEADY
 from ros_nodes.clock_publisher import ClockPublisher
+from ros_nodes.graph import takers
 from ros_nodes.playback import Playback
 from ros_nodes.qos_events import QosMismatches
 
@@ -115,7 +116,7 @@ class ReplayNode(Node):
                     f"another node publishes {publisher.topic_name}: a robot or another bag is "
                     "live here; stop it, or replay in another domain or namespace"
                 )
-        if self.count_subscribers(self._chunks.topic_name) > 1:
+        if len(takers(self, ACTION_CHUNK)) > 1:  # more than this node
             raise InputError(
                 f"another node subscribes to {self._chunks.topic_name}: the policy's commands "
                 "could move a robot; stop the safety node, or replay in another domain"

@@ -27,7 +27,7 @@ from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from ros_nodes import bridge, outputs
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LIVING_OUT, OPERATOR_COMMAND, OVERRIDES, SENSOR_IN, STEADY
-from ros_nodes.graph import publishers_fault
+from ros_nodes.graph import publisher_count, publishers_fault
 from ros_nodes.qos_events import QosMismatches
 from ros_nodes.stop_file import StopFile, default_path
 
@@ -200,7 +200,7 @@ class SafetyNode(Node):
             fault = fault or output.fault()
         self._send(self._monitor.report("graph", fault, self._now()))
         for topic in self._consistency.publishers:
-            self._consistency.publishers[topic] = self.count_publishers(topic)
+            self._consistency.publishers[topic] = publisher_count(self, topic)
 
     def _save(self) -> None:
         state = self._monitor.stopped, self._monitor.estopped

@@ -38,7 +38,7 @@ EXAMPLES = 3  # phrasings in a message
 def switch_and_resume(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[Step]:
     """A is interrupted mid-grasp, B is done, "continue" finishes A; the seed draws tasks, phrasings and moment."""
     rng = np.random.default_rng([seed, 1])
-    grasping, others = _grasping_and_others(world, known)
+    grasping, others = _grasping_and_others(_possible(world, known))
     a, b = grasping[rng.integers(len(grasping))], others[rng.integers(len(others))]
     first, second = (stage.sentence(t, rng) for t in (a, b))
     return [
@@ -65,11 +65,10 @@ def _possible(world: World, known: list[str]) -> list[Task]:
     return [world.tasks[name] for name in known if world.tasks[name].possible(world)]
 
 
-def _grasping_and_others(world: World, known: list[str]) -> tuple[list[Task], list[Task]]:
-    """The tasks that are possible now: those that carry an object, and the others."""
-    possible = _possible(world, known)
-    grasping = [t for t in possible if t.grasps]
-    return grasping, [t for t in possible if t not in grasping]
+def _grasping_and_others(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
+    """Those that carry an object, and the others."""
+    grasping = [t for t in tasks if t.grasps]
+    return grasping, [t for t in tasks if t not in grasping]
 
 
 def reset(world: World, seed: int | None, allowed: Callable[[World], bool]) -> int:
@@ -110,8 +109,15 @@ def main() -> None:
     seen = f"{len(session.spec.cameras)} cameras"
     console.print(f"midstream: {escape(args.model)} on {session.provider}, {seen}, {len(known)} tasks")
     task = None if args.say is None else _judging_task(args.say, world.tasks, console)
-    if args.say is None:
-        seed = reset(world, args.seed, lambda world: all(_grasping_and_others(world, known)))
+    if args.say is None and session.spec.switches:
+        if not all(_grasping_and_others([world.tasks[name] for name in known])):
+            raise InputError(
+                f"of {args.world} the policy knows {', '.join(known)}: a change of instruction is shown with one task "
+                "that carries an object and one that does not; give SAY, an instruction"
+            )
+        seed = reset(world, args.seed, lambda world: all(_grasping_and_others(_possible(world, known))))
+    elif args.say is None:
+        seed = reset(world, args.seed, lambda world: bool(_possible(world, known)))
     else:  # what no task judges can be asked for in any layout
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = _repeated(args, seed)

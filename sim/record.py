@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from policy.data.bag_files import metadata
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import headless
@@ -76,6 +77,7 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     stages = [stage for stage in (task, task.first(world)) if stage is not None]
     asked = [(stage, stage.phrasings[rng.integers(len(stage.phrasings))]) for stage in stages]
     custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}
+    custom["world"] = job.world
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             writer = DemonstrationWriter(bag, contract, world)
@@ -124,6 +126,14 @@ def layout_seeds(i: int, world: str = DEFAULT) -> dict[str, int]:
     return shared | {name: i for tasks in load(world).suites.values() for name in tasks}
 
 
+def refuse_another_world(out: Path, existing: list[RecordingJob]) -> None:
+    """`InputError` where a folder holds recordings of another world under the names of those that are asked for."""
+    for job in {job.task: job for job in existing}.values():
+        world = (metadata(job.bag).get("custom_data") or {}).get("world", job.world)
+        if world != job.world:
+            raise InputError(f"{job.bag} is of the world {world}, not of {job.world}; give another folder than {out}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Record the episodes that do not exist yet."""
     parser = argparse.ArgumentParser(prog="python -m sim.record", description=__doc__.split("\n")[0])
@@ -141,13 +151,15 @@ def main(argv: list[str] | None = None) -> None:
     if not 1 <= args.episodes <= most:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
     jobs = plan(names, args.episodes, args.out, args.world, not args.plain)
+    refuse_another_world(args.out, [job for job in jobs if job.bag.exists()])
     jobs = [job for job in jobs if not job.bag.exists()]
     if not load(args.world).one_scene:
         jobs.sort(key=lambda job: job.task)  # so that few scenes are loaded at a time
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
     args.out.mkdir(parents=True, exist_ok=True)
     if text := load(args.world).contract_text:
-        (args.out / "contract.yaml").write_text(text)
+        if not (args.out / "contract.yaml").exists():  # one that is there may have been edited
+            (args.out / "contract.yaml").write_text(text)
         print(f"policy.train takes --contract {args.out / 'contract.yaml'}")
     attempts = sum(run_jobs(record, jobs, args.processes, "episode", args.ray))
     print(f"{len(jobs)} episodes in {attempts} attempts in {args.out}")

@@ -7,9 +7,14 @@ import pytest
 import yaml
 from rosbags.rosbag2 import Writer
 
+from policy import check
+from policy.data.bag_check import check_bag
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
+from policy.data.recording import FAILED
+from policy.data.rosbag2 import Bag
 from policy.errors import InputError
+from policy.looking.recording import look_at
 from policy.robot.contract import Contract
 from tests import small_robot as robot
 
@@ -68,6 +73,29 @@ def test_a_recording_that_failed_is_not_learned_and_is_reported(tmp_path: Path) 
     assert any("a recording that failed is not used: bad: " in str(f) for f in cache.findings)
     cache = open_cache(tmp_path, robot.contract(), processes=1, failures=True)  # as a recipe with return_to_go does
     assert cache.bags == ["bad", "good", "mended"] and cache.returns.tolist() == [0, 1, 1]
+
+
+def test_the_check_and_the_page_say_of_a_failed_recording_what_training_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "bags" / "good", "pick", success="true")
+    bad = record(tmp_path / "bags" / "bad", "pick", success="false")
+    check.check(tmp_path / "bags", robot.contract())
+    printed = capsys.readouterr().out
+    assert "60 frames in 1 episode" in printed and "bad: it is marked with success: false" in printed
+    checked = check_bag(Bag("bad", bad), robot.contract(), lambda *_: None)
+    assert checked.findings == [FAILED] and not checked.frames
+    assert look_at(Bag("bad", bad), robot.contract()).findings[0] == FAILED
+
+
+def test_an_instruction_beside_a_bag_that_has_another_is_reported(tmp_path: Path) -> None:
+    for name, text in (("told", "its own"), ("same", "by hand"), ("silent", "")):
+        record(tmp_path / name, text)
+    beside = "".join(f"{name}: {{instruction: by hand}}\n" for name in ("told", "same", "silent"))
+    (tmp_path / "bags.yaml").write_text(beside)
+    cache = open_cache(tmp_path, robot.contract(), processes=1)
+    said = [str(f) for f in cache.findings if "an instruction of its own" in str(f)]
+    assert len(said) == 1 and "told: 'by hand' in bags.yaml, 'its own' on its topic, which is used" in said[0]
 
 
 def test_where_all_have_failed_the_refusal_says_so(tmp_path: Path) -> None:

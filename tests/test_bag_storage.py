@@ -149,10 +149,10 @@ def test_compressed_files_and_messages(
     assert_whole(path)
 
 
-def test_a_database_whose_recorder_was_killed(tmp_path: Path, items: list[small.Message]) -> None:
+def killed_recording(folder: Path, items: list[small.Message]) -> Path:
     """No metadata.yaml, and the newest messages in the write-ahead log."""
-    source = small.record(tmp_path / "source" / "run", items, StoragePlugin.SQLITE3)
-    killed = tmp_path / "bags" / "run"
+    source = small.record(folder / "source" / "run", items, StoragePlugin.SQLITE3)
+    killed = folder / "bags" / "run"
     killed.mkdir(parents=True)
     connection = sqlite3.connect(source / "run.db3")
     connection.execute("PRAGMA journal_mode=WAL")
@@ -167,8 +167,31 @@ def test_a_database_whose_recorder_was_killed(tmp_path: Path, items: list[small.
         shutil.copy(file, killed / file.name)
     connection.close()
     assert (killed / "run.db3-wal").stat().st_size > 0
+    return killed
+
+
+def test_a_database_whose_recorder_was_killed(tmp_path: Path, items: list[small.Message]) -> None:
+    killed = killed_recording(tmp_path, items)
     assert find_bags(tmp_path / "bags") == [killed]
     assert_whole(killed)
+
+
+def test_what_is_read_of_a_killed_recorder_s_database_is_kept_until_its_log_changes(
+    tmp_path: Path, items: list[small.Message]
+) -> None:
+    """SQLite makes the index of the log anew with each look; the log may be copied beside the file later."""
+    killed, base = killed_recording(tmp_path, items), tmp_path / "bags"
+    whole = len(open_cache(base, small.contract(), processes=1).stamps)
+    (about,) = base.rglob("bag.json")
+    decoded = about.stat().st_mtime_ns
+    open_cache(base, small.contract(), processes=1)
+    assert about.stat().st_mtime_ns == decoded
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(killed / "run.db3", alone)
+    without = len(open_cache(alone / "run.db3", small.contract(), processes=1).stamps)
+    shutil.copy(killed / "run.db3-wal", alone)
+    assert len(open_cache(alone / "run.db3", small.contract(), processes=1).stamps) == whole > without
 
 
 @pytest.mark.parametrize("name", ["run", "run.v1", "run_7"])

@@ -1,14 +1,19 @@
 """Several tasks in one sentence, in the order in which they are to be done."""
 
+import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from policy.errors import InputError
+from policy.robot.instructions import LONGEST
 from policy.running.clauses import steps
+from policy.running.session import Session
 from policy.running.text import Sentence
-from tests.tiny import sentence
+from tests.tiny import sentence, write_model
 
 TASKS = {
     "open the drawer": "open",
@@ -93,3 +98,15 @@ def test_what_a_text_names(text: str, tasks: list[str]) -> None:
 def test_what_is_not_known_as_a_whole_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         steps(text, read)
+
+
+@pytest.mark.parametrize("filling", [" ", ",", " ,", "\t", ".", "-", " -", "and ", "a", "; "])
+def test_no_sentence_takes_long_to_read(tmp_path: Path, filling: str) -> None:
+    """A pattern that tries each way to divide a run of spaces takes a minute, in which nobody can stop the arm."""
+    write_model(tmp_path / "tiny", switches=True)
+    session = Session(tmp_path / "tiny", 1, "cpu")
+    text = "open the drawer" + (filling * 990)[: LONGEST - 20] + "x"
+    began = time.process_time()
+    with suppress(InputError):
+        session.steps(text)
+    assert time.process_time() - began < 5

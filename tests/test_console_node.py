@@ -14,6 +14,9 @@ from tests.tiny import write_model
 
 # isort: split
 from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 
@@ -24,6 +27,14 @@ from ros_nodes.recorder_node import RecorderNode
 from ros_nodes.safety_node import SafetyNode
 
 CALM = {"command_timeout": 9.0, "state_timeout": 9.0}
+
+
+def held(message: JointState, opening: float) -> JointState:
+    """The joint states of a hand that a thing keeps open."""
+    for i, name in enumerate(message.name):
+        if "finger" in name or "gripper" in name:
+            message.position[i] += opening
+    return message
 
 
 @pytest.fixture
@@ -205,3 +216,31 @@ def test_control_that_is_given_back_elsewhere_is_gone_here_too(stage: Bench, pag
     until(lambda: stage.ears.count_publishers("operator_command") == 0, "it lets go")
     reply = page.ask("move", joint="panda_joint2", share=0.1)
     assert not reply["ok"] and "take over first" in reply["message"]
+
+
+def test_what_is_held_is_held_when_a_person_takes_over(stage: Bench, page: Browser) -> None:
+    """A hand that holds something measures the width of that, which is not where it was told to be."""
+    stage.node(SafetyNode, **CALM)
+    hand = int(np.flatnonzero(stage.robot.contract.grippers)[0])
+    stage.robot.mangle["joint_states"] = lambda message: held(message, 0.02)
+    assert page.ask("instruct", text="open the drawer")["ok"]
+    page.until(lambda: page.state["serves"] and page.state["committed"]["times"], "the policy commands")
+    told = float(stage.robot.action[hand])
+    assert page.ask("take_over")["ok"]
+    before = float(stage.robot.action[1])
+
+    def driven() -> bool:
+        assert page.ask("move", joint="panda_joint2", share=1.0)["ok"]
+        return bool(stage.robot.action[1] > before + 0.05)
+
+    until(driven, "the person moves a joint")
+    assert stage.robot.action[hand] == pytest.approx(told, abs=0.005), "the hand's set-point stays"
+
+
+def test_a_policy_that_is_not_active_is_shown_and_takes_no_instruction(stage: Bench, page: Browser) -> None:
+    transition = Transition(id=Transition.TRANSITION_DEACTIVATE)
+    assert stage.ears.call("policy_node/change_state", ChangeState, transition=transition).success
+    page.until(lambda: page.state["faults"] == ["not active"] and not page.state["idle"], "it is shown")
+    reply = page.ask("instruct", text="open the drawer")
+    assert not reply["ok"] and "not active" in reply["message"]
+    assert page.ask("stop")["ok"], "it is asked for whatever the node says"

@@ -131,3 +131,16 @@ def test_an_empty_instruction_is_an_error_with_examples(
     assert run(monkeypatch, model, "--say", "  ") == 2
     assert "SAY is empty" in capsys.readouterr().err
     assert not (model.parent / "demo").exists()
+
+
+def test_a_world_without_a_thing_to_carry_is_shown_or_refused_and_never_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "CHAIN", 1)
+    write_model(tmp_path / "model", robot="desk_arm")
+    assert run(monkeypatch, tmp_path / "model", "--world", "desk_arm") == 0
+    assert "of 1 done" in capsys.readouterr().out
+    write_model(tmp_path / "switching" / "model", switches=True)
+    monkeypatch.setattr(demo, "taught", lambda *_: ["lamp_on", "open_drawer"])
+    assert run(monkeypatch, tmp_path / "switching" / "model") == 2
+    assert "one task that carries an object and one that does not; give SAY" in capsys.readouterr().err

@@ -171,6 +171,13 @@ def test_sensors_and_instruction_of_another_quality_of_service(stage: Bench) -> 
     assert finding.severity == "error" and "/ears" in finding.figures and "transient_local" in finding.do
 
 
+def test_who_only_listens_is_no_controller() -> None:
+    with bench() as stage:
+        console = stage.add(Node("console_node", context=stage.context))
+        console.create_subscription(JointTrajectory, ARM, lambda _: None, bridge.COMMAND)
+        assert found(stage)[f"nobody listens on /{ARM}"].severity == "error"
+
+
 def test_a_controller_that_asks_for_more_than_is_offered(stage: Bench) -> None:
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
     controller(stage, SETTINGS, qos=latched)

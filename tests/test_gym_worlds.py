@@ -108,6 +108,20 @@ def test_any_other_action_is_a_position_that_stays_and_is_its_own_state(offset: 
     assert world.done, "nothing happens after the end"
 
 
+def test_a_fall_is_no_success() -> None:
+    """Of MuJoCo's walkers an end is a fall, and its last reward is often above 0."""
+    ends = 0
+    for name in ("gym-states:Hopper-v5", "gym-states:Humanoid-v5"):
+        world, rng = load(name)(), np.random.default_rng(0)
+        for _ in range(6):
+            world.reset(rng)
+            while not world.ended:
+                world.step(rng.uniform(*world.range))
+                assert not world.done
+            ends += 1
+    assert ends == 12
+
+
 def test_the_task_of_an_unknown_environment_is_named_by_its_id_and_nobody_demonstrates_it(offset: str) -> None:
     world = load(offset)()
     (task,) = world.tasks.values()

@@ -7,7 +7,7 @@ import pytest
 from tests.ros_tiny import Bench  # noqa: F401  skips the file where there is no ROS
 
 # isort: split
-from ros_nodes import bridge
+from ros_nodes import bridge, instruction_gate
 from ros_nodes.instruction_gate import InstructionGate
 
 
@@ -32,3 +32,18 @@ def test_the_clock_of_another_machine_makes_nothing_newer_than_now(ahead: int) -
     gate.close("the e-stop", time.time_ns())
     assert not gate.newer(time.time_ns())
     assert not gate.refuse("close the drawer", bridge.source_time({}))
+
+
+def test_a_clock_that_is_set_back_makes_no_instruction_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, hour = InstructionGate(False), 3600 * 10**9
+    now = time.time_ns()
+    assert not gate.refuse("open the drawer", now)
+    gate.close("a reset", now)
+    clock = [now - hour]
+    monkeypatch.setattr(instruction_gate, "time_ns", lambda: clock[0])
+    assert "older than the newest" in gate.refuse("open the drawer", now - hour - 1)
+    clock[0] += 10
+    assert not gate.refuse("close the drawer", now - hour + 5), "what came before is past"
+    gate.close("a reset", now - hour + 7)
+    assert "from before a reset" in gate.refuse("open the drawer", now - hour + 6)
+    assert not gate.refuse("open the drawer", now - hour + 8)

@@ -1,6 +1,8 @@
 """The action `~/perform` over real DDS: a goal is an instruction, and every way in which it ends."""
 
 import math
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 from midstream_msgs.action import Perform
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
+from ros_nodes.executor_thread import in_executor
 from ros_nodes.policy_node import PolicyNode
 
 PATIENT = 5.0  # s: other work may have the machine
@@ -212,3 +215,24 @@ def test_a_policy_that_cannot_tell(stage: Bench, run: Run, tmp_path: Path) -> No
     assert newest.mode == "unknown" and math.isnan(newest.contact) and math.isnan(newest.done)
     goal.handle.cancel_goal_async()
     goal.ends("cancelled", GoalStatus.STATUS_CANCELED)
+
+
+def test_the_same_words_said_later_are_no_echo(stage: Bench, run: Run) -> None:
+    """What the node publishes of a goal may never be heard: the topic keeps the newest alone."""
+    node, program = run()
+    program.send(FIRST)
+    serves(node, FIRST)
+    before, performer = time.time_ns(), node._performer
+    in_executor(node, lambda: performer.publish(SECOND))
+    in_executor(node, lambda: performer.publish(FIRST))
+    assert not performer.is_echo(FIRST, time.time_ns()) and not performer.is_echo(SECOND, before)
+
+
+def test_a_goal_is_told_of_the_end_of_the_node(stage: Bench, switching: Path) -> None:
+    given = {"model": switching, "autostart": True, "sensor_timeout": PATIENT, "use_sim_time": True}
+    process = stage.start("policy_node", **given)
+    goal = (program := Program(stage)).send(FIRST)
+    until(lambda: program.feedback and program.feedback[-1].status == f"commanding: {FIRST}", "it is under way")
+    process.send_signal(signal.SIGTERM)
+    goal.ends("failed", GoalStatus.STATUS_ABORTED, "the node was deactivated")
+    assert process.wait(30.0) == 0

@@ -16,6 +16,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from policy.errors import InputError
 from policy.robot.contract import load
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
@@ -254,6 +255,26 @@ def test_under_a_namespace_and_remapped(model: Path) -> None:
         until(lambda: said and "no instruction yet" in said[-1].message, "it is active")
         stage.publish("left/words", String, String(data="open the drawer"), bridge.LATCHED)
         until(lambda: chunks, "a trajectory under the namespace")
+
+
+def test_a_type_that_is_not_installed_is_said_and_nothing_is_left_open(
+    stage: Bench, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = stage.node(PolicyNode, model=str(model))
+    known = bridge.message_class
+
+    def without_joints(kind: str) -> type:
+        if kind == "sensor_msgs/msg/JointState":
+            raise InputError(f"{kind} is not installed")
+        return known(kind)
+
+    monkeypatch.setattr(bridge, "message_class", without_joints)
+    transition = Transition(id=Transition.TRANSITION_CONFIGURE)
+    for _ in range(2):
+        assert not stage.ears.call("policy_node/change_state", ChangeState, transition=transition).success
+        assert str(stage.ears.call("policy_node/get_state", GetState).current_state.label) == "unconfigured"
+        assert node._failure == "sensor_msgs/msg/JointState is not installed"
+        assert node.session is None and not node._inputs
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Recording of demonstrations: bags from physics, read by two libraries, and continued after a stop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from mcap_ros2.reader import read_ros2_messages
 
 from policy.data.bag_files import find_bags
 from policy.data.episodes import read_episodes
+from policy.errors import InputError
 from policy.robot import contract as contracts
 from sim.initial_states import start
 from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, main, plan
@@ -68,6 +70,20 @@ def test_existing_bags_are_not_recorded_again(recorded: Path, capsys: pytest.Cap
     main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(recorded)])
     assert "0 episodes to record, 3 exist already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
+
+
+def test_a_folder_of_another_world_is_refused_and_its_contract_stays(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(recorded, tmp_path / "bags"))
+    for bag in folder.glob("lamp_on_*"):
+        text = (bag / "metadata.yaml").read_text()
+        assert "world: tabletop\n" in text
+        (bag / "metadata.yaml").write_text(text.replace("world: tabletop\n", "world: desk_arm\n"))
+    (folder / "contract.yaml").write_text("mine")
+    with pytest.raises(InputError, match="is of the world desk_arm, not of tabletop; give another folder"):
+        main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(folder)])
+    assert (folder / "contract.yaml").read_text() == "mine"
 
 
 @pytest.mark.slow

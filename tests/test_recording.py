@@ -1,5 +1,6 @@
 """The recorder's bags are what training reads; they outlive a full disk, a deleted folder, a second recorder."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,10 @@ def cdr(item: Item) -> bytes:
 def feed(recorder: Recorder, items: Iterable[Item]) -> None:
     for item in items:
         recorder.push(item.topic, cdr(item), item.receive)
+
+
+def raises(error: Exception) -> None:
+    raise error
 
 
 def after(steps: int) -> int:
@@ -120,6 +125,18 @@ def test_no_bag_begins_where_the_one_before_could_not_be_ended(tmp_path: Path, m
     assert not recorder.active and recorder.bag is None and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_bag_whose_end_the_disk_does_not_take_is_not_called_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(after(0))
+    feed(recorder, demonstration(20))
+    monkeypatch.setattr(EpisodeBag, "close", lambda _: raises(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(InputError, match="No space left on device"):
+        recorder.stop()
+    assert not recorder.active and not recorder.saved
+
+
 def test_a_silent_topic_is_named(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(START)
@@ -188,13 +205,16 @@ def test_recorders_that_begin_in_one_second_get_a_bag_each(tmp_path: Path) -> No
 
 
 def test_a_folder_deleted_while_recording_ends_it_and_is_no_crash(tmp_path: Path) -> None:
-    for act in (Recorder.stop, Recorder.discard):
+    for discarded in (False, True):
         recorder = Recorder(CONTRACT, tmp_path / "bags")
         recorder.start(START)
         feed(recorder, demonstration(20))
         shutil.rmtree(tmp_path / "bags")
-        answer = act(recorder)
-        assert "No such file" in answer or answer.startswith("discarded")
+        if discarded:
+            assert recorder.discard().startswith("discarded")
+        else:
+            with pytest.raises(InputError, match="No such file"):
+                recorder.stop()
     assert not (tmp_path / "bags").exists()
 
 

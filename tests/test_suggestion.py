@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -17,7 +19,8 @@ from tests.demo_bag import CONTRACT, demonstration, write
 from tests.test_check import edited
 from tests.test_contracts_robots import aloha2, recorded, so101
 
-S, START = robot.SECOND, robot.START
+S, START, JOINTS = robot.SECOND, robot.START, robot.JOINTS
+COMPRESSED = robot.T["sensor_msgs/msg/CompressedImage"]
 
 
 def suggested(bags: Path) -> Contract:
@@ -25,6 +28,11 @@ def suggested(bags: Path) -> Contract:
     out = bags.parent / "suggested.yaml"
     check._suggest(bags, out)
     return load(out)
+
+
+def ns_of(message: Any) -> int:
+    """The time in a header [ns]."""
+    return int(message.header.stamp.sec) * S + int(message.header.stamp.nanosec)
 
 
 def column(episode: Episode, contract: Contract, name: str, of: str = "state") -> np.ndarray:
@@ -100,6 +108,36 @@ def test_a_topic_that_repeats_another_is_not_used(tmp_path: Path) -> None:
     contract = suggested(tmp_path / "bags")
     assert contract.spec.state == ("j1", "j2", "grip")
     assert "is not used" in (tmp_path / "suggested.yaml").read_text()
+
+
+def test_a_joint_without_a_value_is_left_out_and_the_others_are_kept(tmp_path: Path) -> None:
+    """A spare joint that its driver reports as NaN, then joint states of which nothing is known."""
+
+    def spare(message: Any, value: float, kept: int = 3) -> Any:
+        return robot.joints(ns_of(message), [*message.position[:kept], value], [*JOINTS[:kept], "spare"])
+
+    for name, kept in (("some", 3), ("none", 0)):
+        items = edited("/joint_states", lambda m, t, kept=kept: spare(m, np.nan, kept), robot.moving(2))
+        robot.record(tmp_path / name / "bags" / "a", items)
+    assert suggested(tmp_path / "some" / "bags").spec.state == JOINTS
+    with pytest.raises(InputError):
+        suggested(tmp_path / "none" / "bags")
+
+
+def test_a_compressed_camera_is_taken_where_its_raw_pictures_cannot_be(tmp_path: Path) -> None:
+    items = []
+    for topic, message, ns in robot.moving(2):
+        if topic != "/cam/image_raw":
+            items.append((topic, message, ns))
+            continue
+        pixels = message.data.reshape(48, 64, 3)
+        packed = cv2.imencode(".jpg", pixels)[1].ravel()
+        message.encoding = "nv12"
+        items.append((topic, message, ns))
+        items.append((f"{topic}/compressed", COMPRESSED(message.header, "jpeg", packed), ns))
+    robot.record(tmp_path / "bags" / "a", items)
+    (camera,) = suggested(tmp_path / "bags").cameras.values()
+    assert camera.topic == "cam/image_raw/compressed"
 
 
 def test_headers_without_a_time_are_read_by_reception(tmp_path: Path) -> None:

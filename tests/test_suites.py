@@ -200,6 +200,17 @@ def test_straight_through_the_block_is_a_failure(world: Tabletop) -> None:
     assert np.linalg.norm(world.position(BLOCK) - place) > 0.02
 
 
+def test_straight_over_the_block_is_no_way_round_it(world: Tabletop) -> None:
+    task = EVERY["round_block"]
+    start(world, task, 0, "home")
+    place = world.position(BLOCK)
+    for x, z in [*((x, 0.065) for x in np.linspace(place[0] - 0.11, place[0] + 0.11, 60)), (place[0] + 0.11, HEIGHT)]:
+        joints = world.kinematics.solve(np.array([x, place[1], z]))
+        for _ in range(2 if z > HEIGHT else 20):
+            world.step(np.append(joints, 0.0))
+    assert np.linalg.norm(world.position(BLOCK) - place) < 0.005 and not task.success(world)
+
+
 def test_the_report_counts_the_ways_of_the_successes() -> None:
     def made(success: bool, outcome: str) -> dict[str, object]:
         return {

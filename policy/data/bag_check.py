@@ -8,6 +8,7 @@ import numpy as np
 from policy.data.bag_reader import Pictures, Take
 from policy.data.check_chunks import check_chunks
 from policy.data.findings import Finding
+from policy.data.recording import FAILED
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
 from policy.robot.contract import Contract
@@ -41,6 +42,8 @@ def check_bag(stored: StoredRecording, contract: Contract, seen: Callable[[int, 
         found = stored.read(contract, begin)
     except InputError as error:
         return CheckedBag(stored.name, [Finding("error", "cannot be used", str(error), "")])
+    if found.success is False:
+        return CheckedBag(stored.name, [FAILED])
     return CheckedBag(
         stored.name,
         [*found.findings, *check_chunks(contract, found.runs)],

@@ -8,7 +8,7 @@
 that was marked and got no end has `marked.yaml` in place of its metadata.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -74,6 +74,17 @@ def _read(path: Path, changed: int) -> dict[str, BagNotes]:
             bag = bag.removesuffix(suffix)
         found[bag] = strict_yaml.build(BagNotes, about, f"{path}: {name}")
     return found
+
+
+def told_otherwise(bag: Path, said: Sequence[tuple[int, str]]) -> Finding | None:
+    """Where bags.yaml gives an instruction that is none of those in the bag, as (time, text): these count."""
+    written = written_beside(bag.absolute().parent).get(bag_name(bag), BagNotes()).instruction
+    texts = [text.strip() for _, text in said]
+    if not written or written.strip() in texts:
+        return None
+    heard = ", ".join(repr(text[:40]) for text in dict.fromkeys(texts))
+    figures = f"{written[:80]!r} in {FILE}, {heard} on its topic, which is used"
+    return Finding("warning", "has an instruction of its own", figures, "take it out there, or record the bag anew")
 
 
 def unmatched(bags: Iterable[Path]) -> list[Finding]:

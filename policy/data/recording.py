@@ -17,7 +17,7 @@ import numpy as np
 
 from policy.data import checks, clocks
 from policy.data.bag_files import metadata
-from policy.data.bag_notes import notes
+from policy.data.bag_notes import notes, told_otherwise
 from policy.data.bag_reader import BagReader, Said, Take
 from policy.data.bags import messages, summary
 from policy.data.checks import Recorded
@@ -83,6 +83,8 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     findings += checks.check(
         contract, Recorded(topics, alignment, dict(dropped), unused, said, pictures.unchanged(), runs, restarts)
     )
+    if (told := told_otherwise(bag, said)) is not None:
+        findings.append(told)
     if not contract.labels.correction and CORRECTION in topics:
         findings.append(CORRECTED)
     dropped += unused

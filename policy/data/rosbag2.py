@@ -16,6 +16,9 @@ from policy.data.stored import StoredRecording
 from policy.errors import InputError
 from policy.robot.contract import Contract
 
+LOG = "-wal"  # of a database: what a killed recorder had not written into it yet
+INDEX_OF_LOG = "-shm"  # made anew by who reads it
+
 
 class Bag(StoredRecording):
     """A rosbag2 directory, or a file by itself."""
@@ -29,7 +32,9 @@ class Bag(StoredRecording):
         """Of its files and of its notes."""
         bag = self.path
         try:
-            files = [bag] if bag.is_file() else sorted(f for f in bag.iterdir() if f.is_file())
+            beside = [bag, bag.with_name(f"{bag.name}{LOG}")]
+            files = beside if bag.is_file() else sorted(bag.iterdir())
+            files = [f for f in files if f.is_file() and not f.name.endswith(INDEX_OF_LOG)]
             marks = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
             return [*marks, [*asdict(notes(bag)).values()]]
         except OSError as error:

@@ -24,10 +24,10 @@ class StateGroup(NamedTuple):
 def state_groups(topics: Mapping[str, Topic]) -> tuple[list[StateGroup], list[str]]:
     """One group a topic that is no command's, and notes on what is not used."""
     found = [
-        name for name, topic in topics.items() if topic.type == JOINT_STATE and topic.values and not commands(name)
+        name for name, topic in topics.items() if topic.type == JOINT_STATE and _joints(topic) and not commands(name)
     ]
     if not found:  # the only joint states there are
-        found = [name for name, topic in topics.items() if topic.type == JOINT_STATE and topic.values]
+        found = [name for name, topic in topics.items() if topic.type == JOINT_STATE and _joints(topic)]
     notes, kept = [], list[str]()
     for name in sorted(found, key=lambda name: (-len(_joints(topics[name])), name)):
         if double := next((other for other in kept if _repeats(topics[name], topics[other])), None):
@@ -47,8 +47,8 @@ def state_groups(topics: Mapping[str, Topic]) -> tuple[list[StateGroup], list[st
 
 
 def _joints(topic: Topic) -> tuple[str, ...]:
-    assert topic.values is not None
-    return topic.values.names
+    """That have a position; none where no message holds one."""
+    return topic.values.names if topic.values else ()
 
 
 def _repeats(one: Topic, other: Topic) -> bool:

@@ -73,7 +73,7 @@ def _cameras(topics: Mapping[str, Topic]) -> tuple[dict[str, str], list[str]]:
             notes.append(
                 f"{name} is not used: depth ({encoding} {size}); add it as a camera if the policy shall see it"
             )
-        elif raw != name and raw in topics:
+        elif raw != name and raw in found:
             notes.append(f"{name} is not used: {raw} has the same pictures")
         else:
             found.append(name)

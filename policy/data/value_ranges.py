@@ -1,5 +1,7 @@
 """Ranges and speeds of named values, over any number of messages."""
 
+from itertools import compress
+
 import numpy as np
 
 BASE = 100_000_000  # ns over which a speed is taken: over less, jitter is most of it
@@ -17,8 +19,10 @@ class ValueRanges:
 
     def add(self, names: tuple[str, ...], values: np.ndarray, stamp: int) -> None:
         """The values (n,) of a message that came at `stamp` [ns]; what is not finite is passed over."""
-        if len(names) != len(values) or not np.isfinite(values).all():
+        if len(names) != len(values):
             return
+        if not (finite := np.isfinite(values)).all():
+            names, values = tuple(compress(names, finite)), values[finite]
         if unknown := tuple(name for name in names if name not in self.names):
             self._widen(unknown)
         if (places := self._order.get(names)) is None:

@@ -9,6 +9,7 @@ from policy.data.bag_reader import Pictures, Take
 from policy.data.check_chunks import check_chunks
 from policy.data.contents import Contents
 from policy.data.findings import Finding
+from policy.data.recording import FAILED
 from policy.data.runs import Part, Run
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
@@ -73,9 +74,10 @@ def look_at(stored: StoredRecording, contract: Contract) -> LookedRecording:
     except InputError as error:
         refused = Finding("error", "cannot be used", str(error), "")
         return LookedRecording(stored.name, findings=[refused], refused=True, contents=_contents(stored))
+    failed = [FAILED] if found.success is False else []
     parts = [(run, part) for run in found.runs for part in run.parts]
     episodes = [_episode(stored.name, i, run, part, small) for i, (run, part) in enumerate(parts)]
-    return LookedRecording(stored.name, episodes, [*found.findings, *check_chunks(contract, found.runs)])
+    return LookedRecording(stored.name, episodes, [*failed, *found.findings, *check_chunks(contract, found.runs)])
 
 
 def thumbnail(picture: np.ndarray, edge: int = EDGE) -> bytes:

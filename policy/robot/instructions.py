@@ -7,6 +7,8 @@ FILLERS = """
 a all an arm at can could everything for hey here immediately instantly it just kindly little me minute minutes moment
 moving now oh ok okay once please quickly right robot sec second seconds secs that the there this while will would you
 """
+_FILLERS = frozenset(FILLERS.split())
+LONGEST = 1000  # characters of an instruction; the sentence encoder reads about as many
 CONTINUE = "continue; resume; go on; carry on; keep going"
 STOP = """
 stop; wait; hold; halt; pause; freeze; stay; abort; cancel; cease; quit; enough; no; whoa; hold on; hang on; hold off;
@@ -19,7 +21,7 @@ emergency stop; that is enough; that's enough
 
 def _words(text: str) -> str:
     """The words of a text without fillers and immediate repetitions, in lower case."""
-    words = [w for w in re.findall(r"[a-z0-9']+", text.lower().replace("\u2019", "'")) if w not in FILLERS.split()]
+    words = [w for w in re.findall(r"[a-z0-9']+", text.lower().replace("\u2019", "'")) if w not in _FILLERS]
     return " ".join(w for w, before in zip(words, ["", *words], strict=False) if w != before)
 
 
@@ -28,9 +30,9 @@ _CONTINUE, _STOP = (frozenset(map(_words, phrases.split(";"))) for phrases in (C
 
 def continues(text: str) -> bool:
     """Whether an instruction resumes the unfinished one, rather than naming a task."""
-    return _words(text) in _CONTINUE
+    return len(text) <= LONGEST and _words(text) in _CONTINUE
 
 
 def stops(text: str) -> bool:
     """Whether an instruction holds the arm at once, rather than naming a task: "stop!", "wait a moment", "halt"."""
-    return _words(text) in _STOP
+    return len(text) <= LONGEST and _words(text) in _STOP

@@ -29,7 +29,8 @@ MOST = 4  # of AND that are looked at
 SURE = 0.3  # doubt below which what stands beside AND is a task by itself
 WHOLE = 0.1  # doubt below which a text may be one task all the same: "push the button, the lamp should go dark"
 OPENING = r"^ (?:first(?:ly|\s+of\s+all)? | to\s+begin\s+with | begin\s+by | start\s+by | please) \b [\s,:]*"
-CLOSING = r"[\s,]* (?:\b(?:first | too | as\s+well | in\s+that\s+order))? [\s.!?,;]* $"
+CLOSING = r"\b (?:first | too | as\s+well | in\s+that\s+order) $"
+ENDS = " .!?,;"
 
 
 def steps(text: str, read: Read) -> tuple[Sentence, ...]:
@@ -93,7 +94,7 @@ def _backwards(joint: str, text: str) -> bool:
 
 def _split(joint: str, text: str) -> list[str]:
     """The parts beside the joint; what a leading one governs ends at the next comma."""
-    parts = _compiled(joint).split(text.strip(" .!?;,"))
+    parts = _compiled(joint).split(text.strip(ENDS))
     if joint in (BEFORE, AFTER) and len(parts) == 2 and not parts[0]:
         return parts[1].split(",", 1)
     return parts
@@ -101,7 +102,7 @@ def _split(joint: str, text: str) -> list[str]:
 
 def _bare(part: str) -> str:
     """Without what only counts the tasks: "first", "as well"."""
-    return _compiled(CLOSING).sub("", _compiled(OPENING).sub("", part.strip()))
+    return _compiled(CLOSING).sub("", _compiled(OPENING).sub("", part.strip()).rstrip(ENDS)).rstrip(ENDS)
 
 
 @cache

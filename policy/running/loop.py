@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from policy.errors import InputError, Refused
-from policy.robot.instructions import continues, stops
+from policy.robot.instructions import LONGEST, continues, stops
 from policy.running.commitment import Commitment
 from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
 from policy.running.schedule import STRATEGIES, choose
@@ -30,7 +30,6 @@ from policy.running.work import Embedding, Inference, Work
 from policy.spec import ExecutionEstimate, Frame
 
 LOG = logging.getLogger("midstream.loop")
-LONGEST = 1000  # characters of an instruction; the sentence encoder reads about as many
 NO_INSTRUCTION = "no instruction yet"
 STOPPED = "stopped by the instruction"
 KEPT = 512  # latencies that the percentiles are of

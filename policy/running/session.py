@@ -20,7 +20,7 @@ from policy.running.load_graph import EXPORT_AGAIN, load_graph
 from policy.running.models import find_model
 from policy.running.questions import asks_or_supposes
 from policy.running.reference import Parity
-from policy.running.text import Sentence, Text
+from policy.running.text import Sentence, Text, clean
 from policy.spec import Frame, Spec
 
 SENTENCES = 256  # that are kept as they were read
@@ -78,6 +78,7 @@ class Session:
 
     def steps(self, text: str) -> tuple[Sentence, ...]:
         """The instructions that a text names, in their order; questions and conditions are errors, too."""
+        text = clean(text)
         if self._known is not None and self._known.taught_as_one(text):
             return (self.embed(text),)
         if self._known is not None and (why := asks_or_supposes(text)):

@@ -50,6 +50,8 @@ class GymWorld(World):
 
     def __init__(self) -> None:
         self._environment = _make(self.environment, self.known)
+        # of MuJoCo's walkers an end is a fall, whatever its reward
+        self._ends_in_falls = bool(getattr(self._environment.unwrapped, "_terminate_when_unhealthy", False))
         self._views = Views(self._environment, self.known.views)
         self.joints = []
 
@@ -78,7 +80,8 @@ class GymWorld(World):
         space = self._environment.action_space
         taken = np.clip(goal, low, high).astype(space.dtype)
         self.observed, reward, self.ended, _, told = self._environment.step(taken)
-        self.done = bool(told.get("is_success", told.get("success", self.ended and float(reward) > 0)))
+        reached = self.ended and float(reward) > 0 and not self._ends_in_falls
+        self.done = bool(told.get("is_success", told.get("success", reached)))
 
     @property
     def time_ns(self) -> int:

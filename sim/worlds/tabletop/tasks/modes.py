@@ -12,6 +12,7 @@ AREA = ((0.46, 0.49), (-0.05, -0.01))  # m: x, y ranges of the block in the way
 ASIDE = {"red": (0.34, -0.19), "blue": (0.41, -0.19)}  # m: where the other blocks wait
 BEFORE, BEHIND, BESIDE = 0.11, 0.11, 0.075  # m from the block's centre
 HEIGHT = 0.035  # m: a hand at this height moves the block if it goes straight
+OVER = 0.03  # m from its centre: nearer, a hand goes over it
 MOVED = 0.005  # m: further, and the block was touched
 REACHED = 0.02  # m from the goal
 
@@ -70,9 +71,9 @@ def _goal(place: np.ndarray) -> np.ndarray:
 
 
 def _watch(world: Table) -> None:
-    """Note the side on which the hand is when it is level with the block."""
+    """Note the side on which the hand is when it is level with the block, not over it."""
     offset = world.tcp - _place(world)
-    if abs(offset[0]) < 0.02 and offset[2] < 0.05:
+    if abs(offset[0]) < 0.02 and offset[2] < 0.05 and abs(offset[1]) > OVER:
         world.notes["passed"] = 1 if offset[1] > 0 else -1
 
 
