@@ -6,8 +6,10 @@ from rclpy.node import Node
 
 from ros_nodes.node_names import node_name
 
-OURS = ("console_node", "path_node", "recorder_node", "doctor")
-LISTENERS = (*OURS, "rosbag2_recorder", "rviz", "rviz2", "foxglove_bridge")  # they move nothing
+LISTENERS = (  # they move nothing
+    *("console_node", "path_node", "recorder_node", "doctor"),
+    *("rosbag2_recorder", "rviz", "rviz2", "foxglove_bridge"),
+)
 TOOLS = "_ros2cli"  # `ros2 topic echo` and the like
 
 

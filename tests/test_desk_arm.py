@@ -29,6 +29,16 @@ def test_its_expert_touches_the_block_that_is_named(world: DeskArm, name: str, s
     assert task.success(world) and not other.success(world) and not task.possible(world)
 
 
+def test_a_hand_over_the_block_does_not_touch_it(world: DeskArm) -> None:
+    task = next(iter(TASKS.values()))
+    world.reset(np.random.default_rng(0))
+    goal = solve(world.top(task.moved_body) + np.array([0.0, 0.0, 0.012]), CLOSED)
+    for _ in range(60):
+        world.step(goal)
+    over = world.position("tip") - world.top(task.moved_body)
+    assert np.linalg.norm(over[:2]) < 0.01 and 0.008 < over[2] < 0.016 and not task.success(world)
+
+
 @pytest.mark.parametrize("point", [(0.2, 0.05, 0.03), (0.15, -0.1, 0.1), (0.23, 0.0, 0.03)])
 def test_its_kinematics_put_the_tip_where_it_is_asked_for(world: DeskArm, point: tuple[float, ...]) -> None:
     world.reset(np.random.default_rng(0))

@@ -20,7 +20,7 @@ TOP = 0.032  # m, of a block
 ABOVE, ALONG = 0.05, 0.03  # m over a block where the hand lines up, and how near it must be beside
 LEAD = 0.05  # m ahead of the tip
 STEP = 0.06  # rad, the most that set-points move in a control step
-NEAR = 0.02  # m
+NEAR = 0.006  # m: the expert ends within a tenth of a millimetre; a hand that hovers does not touch
 STAY = 20  # control steps at the block
 
 
