@@ -114,7 +114,7 @@ class Performer:
                 self._end(result.FAILED if goal.began else result.REFUSED, loop.reason)
                 return
             goal.began = True
-            if loop.tracker.finished and not loop.following:
+            if loop.done:
                 self._end(result.DONE, policy_status.doing(loop))
         self._show(goal, loop)
 

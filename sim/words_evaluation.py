@@ -105,7 +105,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
         "done": sorted(held.done),
         "done_at_the_end": success,
         "refused": robot.refused,
-        "reported_done": bool(robot.loop.tracker.finished and not robot.loop.following),
+        "reported_done": robot.loop.done,
         "curves": trace.curves(),
     }
 

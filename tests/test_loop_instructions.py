@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,6 +188,28 @@ def test_tasks_in_one_sentence_are_done_one_after_the_other(switching: Rig) -> N
     while not loop.tracker.finished:
         switching.infer(done=1)
     assert loop.completed == [FIRST, SECOND, THIRD] and loop.text == THIRD
+
+
+def test_between_two_tasks_of_one_sentence_not_all_is_done(switching: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks from another thread may ask at any moment of the change."""
+    loop, seen, accept = switching.loop, list[bool](), switching.loop.tracker.accept
+
+    def accepted(*what: Any) -> int:
+        seen.append(loop.done)
+        try:
+            return accept(*what)
+        finally:
+            seen.append(loop.done)
+
+    switching.live.instruct(f"{FIRST}, then {SECOND}")
+    switching.infer()
+    monkeypatch.setattr(loop.tracker, "accept", accepted)
+    while not loop.completed:
+        switching.infer(done=1)
+    until(lambda: loop.text == SECOND)
+    assert seen == [False, False] and not loop.done
+    while not loop.done:
+        switching.infer(done=1)
 
 
 def test_stop_and_continue_keep_what_follows_and_a_new_instruction_drops_it(switching: Rig) -> None:

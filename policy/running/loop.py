@@ -82,6 +82,11 @@ class InferenceLoop:
         return self.tracker.text
 
     @property
+    def done(self) -> bool:
+        """Whether all that the instruction names is done."""
+        return not self._following and self.tracker.finished  # in this order: see `_follow`
+
+    @property
     def following(self) -> list[str]:
         """What is done after the instruction in force."""
         return [sentence.text for sentence in self._following]
@@ -253,7 +258,8 @@ class InferenceLoop:
         LOG.info("done: %s", self.text)
         self._completed.append(self.text)
         self._keep_until, self._answering = self._committed(now), now
-        self._carry_out(self._following.pop(0), self.tracker.conditions)
+        self._carry_out(self._following[0], self.tracker.conditions)
+        del self._following[0]  # last: whoever looks meanwhile from another thread must not take all for done
 
     def _withdraw(self, reason: str, now: int) -> None:
         """No instruction is in force any more; the arm comes to rest and `reason` says why."""
