@@ -107,12 +107,15 @@ def test_a_guided_policy_reads_its_conditions_and_at_guidance_0_ignores_them() -
 
 def test_retrieval_gives_the_chunk_of_the_nearest_frame_and_a_shuffled_index_that_of_another() -> None:
     keys, chunks = 3 * torch.randn(20, 8), torch.randn(20, 4, 2)
-    found = Retrieval(Retrieval.Settings(hidden=8, entries=40), 8, 4, 2)
+    found = Retrieval(Retrieval.Settings(hidden=8, entries=50), 8, 4, 2)
     found.index(keys, chunks)
     torch.testing.assert_close(found.sample(keys + 0.01, None, None), chunks, atol=1e-2, rtol=0)
     other = Retrieval(Retrieval.Settings(hidden=8, entries=40, shuffled=True), 8, 4, 2)
     other.index(keys, chunks)
     assert (other.sample(keys, None, None) - chunks).abs().mean() > 0.3
+    between = Retrieval(Retrieval.Settings(hidden=8, entries=3), 8, 4, 2)
+    between.index(torch.tensor([-1.0, 1.0])[:, None].expand(2, 8), chunks[:2])
+    torch.testing.assert_close(between.sample(torch.zeros(1, 8), None, None)[0], chunks[:2].mean(0))
 
 
 def test_the_same_weights_with_the_index_of_other_recordings_do_another_thing() -> None:
@@ -144,21 +147,95 @@ def test_the_past_self_follows_slowly_and_refines_the_label() -> None:
     made = policy("self_evolution")
     objective, given = made.objectives["self_evolution"], batch()
     assert isinstance(objective, SelfEvolution)
+
+    def present() -> torch.Tensor:
+        return torch.cat([p.detach().reshape(-1) for n, p in made.named_parameters() if "objectives" not in n])
+
+    with torch.no_grad():
+        for parameter in made.head.parameters():  # as by the weights of another run
+            parameter += 1.0
+    made.loss(given)
+    assert torch.equal(objective.past, present()) and objective.steps == 1
     before = objective.past.clone()
     with torch.no_grad():
         for parameter in made.head.parameters():
             parameter += 1.0
     made.loss(given)
-    assert 0 < (objective.past - before).abs().max() < 0.01 and objective.steps == 1
+    assert 0 < (objective.past - before).abs().max() < 0.01 and objective.steps == 2
     made.eval()
     with torch.no_grad():
         objective.steps.zero_()  # untrained, it knows nothing: the label is as it is
         _, parts = made.loss(given)
         torch.testing.assert_close(parts["self_evolution"], parts["action"])
         objective.steps += 10_000  # the present self is the past one: what is left is the label's share
-        objective.past.copy_(torch.cat([p.reshape(-1) for n, p in made.named_parameters() if "objectives" not in n]))
+        objective.past.copy_(present())
         _, parts = made.loss(given)
         torch.testing.assert_close(parts["self_evolution"], (1 - SHARE) * parts["action"])
+
+
+def test_refined_labels_are_learnt_with_what_is_committed() -> None:
+    raw = small.objective("self_evolution")
+    raw["encoders"]["committed"] = {}
+    made = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC))
+    given, prefixes, loss = batch(), list[object](), made.head.loss
+    given |= {"committed": given["actions"], "committed_steps": torch.full((10,), 3)}
+    made.head.loss = lambda f, t, m, prefix: (prefixes.append(prefix), loss(f, t, m, prefix))[1]  # type: ignore
+    made.loss(given)
+    assert len(prefixes) == 2 and all(prefix is not None and prefix.mask[:, :3].all() for prefix in prefixes)
+
+
+@pytest.mark.parametrize("name", ["inverse_dynamics", "forward_prediction"])
+def test_set_points_lead_to_no_frame_of_another_instruction(name: str) -> None:
+    made, given = policy(name).eval(), batch()
+    given[name] = torch.zeros(10, dtype=torch.int64)
+    given[name][7:] = 1  # frames 6 and 7 are neighbours of two episodes
+    with torch.no_grad():
+        losses = [made.loss(given)[1][name]]
+        for row in (6, 7):  # what leads over the border is not learnt; what comes after it is
+            other = given | {"actions": given["actions"].clone()}
+            other["actions"][row] += 5.0
+            losses.append(made.loss(other)[1][name])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_what_comes_after_an_instruction_that_was_left_is_not_known() -> None:
+    """The labels there are of its last frame, while the recorded arm went on under the next one."""
+    for name in ("masked_trajectory", "forecasting"):
+        made, given = policy(name), batch()
+        objective = made.objectives[name]
+        shape = (PARTS, len(SPEC.state)) if name == "masked_trajectory" else (sum(objective.sizes),)
+        given[name] = torch.rand(10, *shape)
+        left = given | {"mask": given["mask"].clone()}
+        left["mask"][3, SPEC.horizon // 2 :] = False
+        for learnt, then in ((True, given), (False, left)):
+            losses = []
+            for label in (then[name], 1 - then[name]):
+                other = then[name].clone()
+                places = (3, slice(PARTS // 2, None)) if name == "masked_trajectory" else (3,)
+                other[places] = label[places]
+                torch.manual_seed(0)
+                losses.append(made.loss(then | {name: other})[1][name].item())
+            assert (losses[0] != losses[1]) == learnt, name
+
+
+def test_heads_do_not_read_targets_that_are_not_learnt() -> None:
+    """Of their neighbours: what lies there is what was done under the next instruction."""
+    for name, kind in HEADS.items():
+        torch.manual_seed(0)
+        head = kind(kind.Settings(hidden=16), 8, 4, 2)
+        features, target, mask = torch.randn(6, 8), torch.randn(6, 4, 2), torch.ones(6, 4, dtype=torch.bool)
+        head.prepare(torch.randn(100, 4, 2))
+        mask[:, 2:] = False
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter += 0.2 * torch.randn_like(parameter)
+        losses = []
+        for further in (0.0, 3.0):
+            torch.manual_seed(1)
+            other = target.clone()
+            other[:, 2:] += further
+            losses.append(head.loss(features, other, mask, None).item())
+        assert losses[0] == losses[1], name
 
 
 @pytest.mark.slow
@@ -170,7 +247,8 @@ def test_masked_trajectories_fill_in_what_is_hidden_from_what_is_known() -> None
     torch.manual_seed(0)
     value, features = torch.randn(64, 1, 1), torch.zeros(64, 16)
     chunk, states = value.expand(-1, SPEC.horizon, len(SPEC.action)), value.expand(-1, PARTS, len(SPEC.state))
-    given = {"target": chunk, "learnt": torch.ones(64, SPEC.horizon, dtype=torch.bool), "masked_trajectory": states}
+    whole = torch.ones(64, SPEC.horizon, dtype=torch.bool)
+    given = {"target": chunk, "learnt": whole, "mask": whole, "masked_trajectory": states}
     optimizer = torch.optim.Adam([*made.head.parameters(), *objective.parameters()], 1e-2)
     for _ in range(150):
         loss = objective(Features({}, features, features), given, made)
@@ -262,6 +340,7 @@ def test_a_goal_that_is_not_read_or_does_not_fit_is_refused() -> None:
         ({"memory": {"name": "xlstm", "frames": 4, "stride": 1, "scalar": 3}}, "3 scalar of 2 layers"),
         ({"memory": {"name": "convolution", "frames": 4, "stride": 1, "taps": 1}}, "at least 2 frames"),
         ({"head": {"name": "retrieval", "entries": 0}}, "entries 0"),
+        ({"head": {"name": "retrieval"}, "objectives": {"self_evolution": 1.0}}, "has none before export"),
     ],
 )
 def test_a_recipe_whose_parts_do_not_go_together_is_refused(change: dict, expected: str) -> None:

@@ -80,6 +80,21 @@ def test_frames_that_an_objective_compares_are_a_stride_apart(tmp_path: Path, me
     assert set(np.diff(rows[0].reshape(-1, 4), axis=1)[windows].tolist()) == {4}
 
 
+def test_a_frame_that_was_lost_is_no_neighbour(tmp_path: Path) -> None:
+    """A window has the nearest frame in its place, which is not a stride away from the others."""
+    items = [item for item in demo_bag.demonstration(60, seed=7) if not 31 <= (item.receive - START) // STEP <= 41]
+    demo_bag.write(tmp_path / "bag", items)
+    raw = small.objective("inverse_dynamics")
+    raw |= {"memory": {"name": "none", "frames": 4, "stride": 4}, "training": SMALL["training"] | {"batch_size": 80}}
+    batches, rows = Batches(open_cache(tmp_path, CONTRACT, processes=1), recipe.parse(raw)), []
+    make, stamps = batches._make, batches.cache.stamps
+    batches._make = lambda chosen, *rest: (rows.append(chosen), make(chosen, *rest))[1]  # type: ignore[assignment]
+    neighbours = np.concatenate([~batches.at(i)["is_first"].numpy()[:, 1:] for i in range(20)])
+    apart = np.diff(stamps[np.concatenate(rows).reshape(-1, 4)], axis=1)
+    assert np.diff(stamps).max() > 10 * STEP and neighbours.any() and (~neighbours).any()
+    assert (np.abs(apart[neighbours] - 4 * STEP) <= STEP // 2).all()
+
+
 @pytest.mark.parametrize("between", [False, True])
 def test_what_was_done_before_the_next_instruction_was_done(tmp_path: Path, between: bool) -> None:
     """One long recording: the arm has rested for two seconds when the next instruction comes, at once or after none."""

@@ -148,7 +148,7 @@ class Batches:
         grid = rng.integers(first, self.stride + 1, (len(last), 1)) + self.stride * np.arange(self.frames - 2, -1, -1)
         steps = np.concatenate([grid, np.zeros((len(last), 1), np.int64)], 1)[:, -self.frames :]
         rows, there = self.windows.before(last, steps)
-        is_first = np.concatenate([np.ones((len(last), 1), bool), ~there[:, :-1]], 1)
+        is_first = np.concatenate([np.ones((len(last), 1), bool), ~there[:, :-1]], 1) | ~there
         return self._tensors(self._make(rows.reshape(-1), rng, shift, self.frames) | {"is_first": is_first})
 
     def _make(self, rows: np.ndarray, rng: np.random.Generator, shift: int, frames: int) -> dict[str, np.ndarray]:

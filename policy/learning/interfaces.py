@@ -44,6 +44,9 @@ class Trained(Protocol):
     def predict(self, batch: dict[str, Tensor]) -> Tensor:
         """The chunk (B, H, A), normalised, of a batch as `Policy.loss` gets it."""
 
+    def prefix(self, named: dict[str, Tensor]) -> "Prefix | None":
+        """What is committed of the chunks of a batch; None where the policy does not read it."""
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """As of every module."""
 

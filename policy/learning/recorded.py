@@ -26,6 +26,12 @@ def later(cache: Recorded, steps: int) -> np.ndarray:
     return frames
 
 
+def same_episode(episode: Tensor, is_first: Tensor) -> Tensor:
+    """Which neighbours (B, T - 1) are of one episode (B * T,), so that the set-points lead from one to the other."""
+    now, following, valid = neighbours(episode, is_first)
+    return valid & (now == following)
+
+
 def neighbours(x: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """x (B * T, ...) of windows with is_first (B, T) as now and next (B, T - 1, ...), and where they are neighbours."""
     windows = x.view(*is_first.shape, *x.shape[1:])

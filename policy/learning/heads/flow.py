@@ -19,6 +19,7 @@ class Flow(ChunkDenoiser):
 
     def loss(self, features: Tensor, target: Tensor, mask: Tensor, prefix: Prefix | None) -> Tensor:
         """Mean squared error of the velocity at a random time, over the steps that the mask (B, H) marks."""
+        target = torch.where(mask[..., None], target, 0.0)  # what is not learnt is not read by its neighbours
         noise = torch.randn_like(target)
         time = torch.rand(len(target), 1, device=target.device).expand(-1, target.shape[1])
         x, time = committed(noise + time[..., None] * (target - noise), time, prefix, 1.0)

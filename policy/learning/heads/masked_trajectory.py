@@ -126,7 +126,9 @@ class MaskedTrajectoryObjective(Objective):
         chunk, states = self.filled(features.mixed, batch["target"], self.normalised(batch), known, policy)
         learnt = batch["learnt"] & ~known[0].repeat_interleave(batch["learnt"].shape[1] // PARTS, 1)
         error = (states - self.normalised(batch)).abs().mean(-1)
-        return masked_mean((chunk - batch["target"]).abs().mean(-1), learnt) + masked_mean(error, ~known[1])
+        part = learnt.shape[1] // PARTS
+        seen = batch["mask"][:, part - 1 :: part][:, :PARTS]  # after an instruction that was left, no state is its own
+        return masked_mean((chunk - batch["target"]).abs().mean(-1), learnt) + masked_mean(error, ~known[1] & seen)
 
     def known(self, count: int, device: torch.device) -> Tensor:
         """Masks (2, count, K): which parts of the actions and which states may be read."""

@@ -13,6 +13,8 @@ from policy.errors import InputError
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Head, Prefix
 
+FAR = 1e6  # a distance at which nothing is weighed
+
 
 class Retrieval(Head):
     """The index, features and chunks of frames of the recordings, is part of the graph, and is made at export.
@@ -22,6 +24,7 @@ class Retrieval(Head):
 
     keys: Tensor  # (N, width)
     chunks: Tensor  # (N, H, A)
+    absent: Tensor  # (N,) what is added to the distance: FAR of entries that there is no frame for
 
     @dataclass(frozen=True)
     class Settings:
@@ -43,6 +46,7 @@ class Retrieval(Head):
         )
         self.register_buffer("keys", torch.zeros(settings.entries, width))
         self.register_buffer("chunks", torch.zeros(settings.entries, horizon, actions))
+        self.register_buffer("absent", torch.zeros(settings.entries))
 
     def loss(self, features: Tensor, target: Tensor, mask: Tensor, prefix: Prefix | None) -> Tensor:
         """Mean absolute error of a regression, over the steps that the mask (B, H) marks."""
@@ -50,8 +54,9 @@ class Retrieval(Head):
         return masked_mean((chunk - target).abs().mean(-1), mask)
 
     def index(self, features: Tensor, targets: Tensor) -> None:
-        """Features (N, width) and chunks (N, H, A), repeated where there are fewer than `entries`."""
+        """Features (N, width) and chunks (N, H, A), at most `entries`; the other entries are absent."""
         rows = torch.arange(len(self.keys)) % len(features)
+        self.absent.copy_((torch.arange(len(self.keys)) >= len(features)) * FAR)
         others = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
         self.keys.copy_(features[rows])
         self.chunks.copy_(targets[others[rows]] if self.settings.shuffled else targets[rows])
@@ -62,6 +67,7 @@ class Retrieval(Head):
         if prefix is not None:  # a chunk far from what is committed does not continue it
             other = (prefix.chunk[:, None] - self.chunks).square().mean(-1) * prefix.mask[:, None]
             away = away + other.sum(-1)
+        away = away + self.absent
         weights = (-away / self.settings.temperature).softmax(-1)
         chunk: Tensor = weights @ self.chunks.flatten(1)
         return chunk.view(-1, *self.shape)

@@ -64,9 +64,11 @@ class Forecasting(Objective):
         queries = features.tokens["world_queries"]
         moving, then, contact = (out(queries[:, i]).float() for i, out in enumerate(self.out))
         moved, state, touched = torch.split(self.label(batch), self.sizes, 1)
-        error = (then - (state - self.mean) / self.std).abs().mean()
-        binary = F.binary_cross_entropy_with_logits
-        loss: Tensor = binary(moving, moved) + error + binary(contact, touched)
+        error = (then - (state - self.mean) / self.std).abs().mean(1)
+        for logits, truth in ((moving, moved), (contact, touched)):
+            error = error + F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
+        seen = batch["mask"][:, -1]  # where another instruction came before the chunk was over, it is not known
+        loss: Tensor = (error * seen).sum() / seen.sum().clamp(min=1)
         return loss
 
     def label(self, batch: dict[str, Tensor]) -> Tensor:

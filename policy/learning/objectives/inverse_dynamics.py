@@ -5,12 +5,13 @@ Inverse Dynamics Pretraining Learns Good Representations for Multitask Imitation
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from policy.learning.interfaces import Features, Objective, Trained
 from policy.learning.normalization import Statistics
-from policy.learning.recorded import neighbours
+from policy.learning.recorded import Recorded, neighbours, same_episode
 from policy.spec import Spec
 
 
@@ -27,11 +28,17 @@ class InverseDynamics(Objective):
             nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, self.steps * len(spec.action))
         )
 
+    @staticmethod
+    def labels(cache: Recorded) -> np.ndarray:
+        """The episode (N,) of each frame."""
+        return cache.episode
+
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Mean absolute error of the normalised set-points, over frames that have a next one."""
-        now, following, valid = neighbours(features.frame, batch["is_first"])
+        now, following, _ = neighbours(features.frame, batch["is_first"])
         target, _, _ = neighbours(batch["target"][:, : self.steps], batch["is_first"])
         predicted = self.layers(torch.cat([now, following], -1)).float().unflatten(-1, self.shape)
+        valid = same_episode(batch["inverse_dynamics"], batch["is_first"])
         valid = valid & neighbours(batch["learnt"][:, : self.steps].all(1), batch["is_first"])[0]
         error = (predicted - target).abs().mean((-1, -2)) * valid
         total: Tensor = error.sum() / valid.sum().clamp(min=1)

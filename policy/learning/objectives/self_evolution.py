@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from policy.errors import InputError
 from policy.learning.interfaces import Features, Objective, Trained
 from policy.learning.normalization import Statistics
 from policy.spec import Spec
@@ -34,14 +35,20 @@ class SelfEvolution(Objective):
         self.register_buffer("steps", torch.zeros(()))
 
     def begin(self, policy: Trained) -> None:
-        """The past self begins as the policy does."""
+        """Make place for the past self; `InputError` with a head whose prediction is made at export."""
+        if policy.head.indexed:
+            raise InputError(
+                "objectives: self_evolution refines labels by what the policy predicts, and a head that searches an "
+                "index has none before export; take another head"
+            )
         self.register_buffer("past", _vector(policy))
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """The head's loss towards the refined label."""
         if self.training:
             with torch.no_grad():
-                self.past.lerp_(_vector(policy), PACE)
+                # the first time it is the policy, whatever weights that began with
+                self.past.lerp_(_vector(policy), PACE if self.steps > 0 else 1.0)
                 self.steps += 1
         named, begin = {}, 0
         for name, parameter in _own(policy).items():
@@ -50,7 +57,7 @@ class SelfEvolution(Objective):
         with torch.no_grad():
             chunk = functional_call(_Prediction(policy), named, (batch,))
         refined = torch.lerp(batch["target"], chunk.detach(), SHARE * (self.steps / RAMP).clamp(max=1.0))
-        return policy.head.loss(features.mixed, refined, batch["learnt"], None)
+        return policy.head.loss(features.mixed, refined, batch["learnt"], policy.prefix(batch))
 
 
 class _Prediction(nn.Module):
