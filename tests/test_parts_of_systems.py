@@ -218,6 +218,20 @@ def test_what_comes_after_an_instruction_that_was_left_is_not_known() -> None:
             assert (losses[0] != losses[1]) == learnt, name
 
 
+def test_frames_of_which_nothing_is_learnt_lead_to_no_keyframe() -> None:
+    """Those before a correction, in a window that ends in it."""
+    made, given = policy("keyframe").eval(), batch()
+    given["mask"][2] = False
+    given["keyframe"] = torch.randn(10, len(SPEC.state))
+    other = given["keyframe"].clone()
+    other[2] += 1.0
+    learnt = given["keyframe"].clone()
+    learnt[3] += 1.0
+    with torch.no_grad():
+        losses = [made.loss(given | {"keyframe": label})[1]["keyframe"] for label in (given["keyframe"], other, learnt)]
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_heads_do_not_read_targets_that_are_not_learnt() -> None:
     """Of their neighbours: what lies there is what was done under the next instruction."""
     for name, kind in HEADS.items():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from policy.data.pictures import Pictures
 from policy.learning import recorded
 from policy.learning.encoders.world_queries import QUERIES
+from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Features, Objective, Trained
 from policy.learning.normalization import STD_FLOOR, Statistics, mean_tensor, std_tensor
 from policy.spec import Spec
@@ -68,8 +69,7 @@ class Forecasting(Objective):
         for logits, truth in ((moving, moved), (contact, touched)):
             error = error + F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
         seen = batch["mask"][:, -1]  # where another instruction came before the chunk was over, it is not known
-        loss: Tensor = (error * seen).sum() / seen.sum().clamp(min=1)
-        return loss
+        return masked_mean(error, seen)
 
     def label(self, batch: dict[str, Tensor]) -> Tensor:
         """The labels of a batch."""

@@ -3,6 +3,7 @@
 import numpy as np
 from torch import Tensor, nn
 
+from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Features, Objective, Trained
 from policy.learning.normalization import Statistics, mean_tensor, std_tensor
 from policy.learning.recorded import Recorded
@@ -37,6 +38,7 @@ class Keyframe(Objective):
         return labels
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
-        """Mean absolute error of the normalised state."""
+        """Mean absolute error of the normalised state, over the frames of which anything is learnt."""
         predicted: Tensor = self.out(features.mixed).float()
-        return (predicted - (batch["keyframe"] - self.mean) / self.std).abs().mean()
+        error = (predicted - (batch["keyframe"] - self.mean) / self.std).abs().mean(1)
+        return masked_mean(error, batch["mask"].any(1))
