@@ -5,7 +5,8 @@
 Stop it at any time: the same command goes on where it stopped. `plain` is the policy that the baselines drive: the same
 network, words and budget, without what only switches teach; it learns from the demonstrations alone. Both begin with
 the weights that a first training learns from the demonstrations.
-Evaluation seeds from 2,000,000 on are used here and nowhere else.
+Evaluation seeds from 2,500,000 on are used here and nowhere else; those from 2,000,000 on were, for a policy that did
+not ship.
 
     demonstrations --> first --+--> plain ----+
           |                    |              +--> evaluations --> card
@@ -27,7 +28,7 @@ from policy.errors import exit_code
 from policy.learning.recipe import path_of
 
 PRECISE = ("stack_red_on_blue", "stack_blue_on_red", "lamp_on")  # a centimetre beside it is a failure
-SEED = 2_000_000
+SEED = 2_500_000
 APART = 100_000  # between the seeds of two evaluations
 
 
