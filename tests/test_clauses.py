@@ -36,6 +36,10 @@ TASKS = {
     "press the button": "lamp",
     "the light goes off": "dark",
     "press the button, the light goes off": "dark",
+    "lamp on once more": "lamp",
+    "lamp on once and for all": "lamp",
+    "at once, lamp on": "lamp",
+    "lamp, go on": "lamp",
 }
 DOUBTFUL = {"off", "blue below", "red on top"}
 CERTAIN = {"press the button, the light goes off"}
@@ -75,11 +79,26 @@ def read(text: str) -> Sentence:
         ("it is dark here, lamp on", ["lamp"]),
         ("press the button and the light goes off", ["lamp", "dark"]),
         ("open the drawer and pull it out", ["open"]),
+        ("turn on the lamp, but open the drawer first", ["open", "lamp"]),
+        ("turn on the lamp. First open the drawer.", ["open", "lamp"]),
+        ("turn on the lamp, before that open the drawer", ["open", "lamp"]),
+        ("turn on the lamp and before that open the drawer", ["open", "lamp"]),
+        ("open the drawer first, then turn on the lamp", ["open", "lamp"]),
+        ("first of all open the drawer, then turn on the lamp", ["open", "lamp"]),
+        ("lamp on once more", ["lamp"]),
+        ("lamp on once and for all", ["lamp"]),
+        ("at once, lamp on", ["lamp"]),
+        ("lamp on once you have opened the drawer", ["open", "lamp"]),
         ("pick up the block and put it in the bowl and lamp on as well", ["put", "lamp"]),
     ],
 )
 def test_what_a_text_names(text: str, tasks: list[str]) -> None:
     assert [one.task for one in steps(text, read)] == tasks
+
+
+def test_a_taught_sentence_is_one_task_also_as_a_part() -> None:
+    text = "lamp, go on, then open the drawer"
+    assert [one.task for one in steps(text, read, lambda part: part == "lamp, go on")] == ["lamp", "open"]
 
 
 @pytest.mark.parametrize(

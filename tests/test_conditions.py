@@ -161,6 +161,23 @@ def test_conditions_stay_with_their_instruction(model: Path) -> None:
     assert carry_out(loop)["return_to_go_present"] and loop.text == "close it"
 
 
+def test_to_continue_twice_is_to_continue(model: Path) -> None:
+    loop = InferenceLoop(Session(model), frame)
+    wanted = Conditions(goal(1), return_to_go=0.5)
+    loop.instruct("", 0, wanted)
+    carry_out(loop)
+    loop.instruct("open it", 0)
+    carry_out(loop)
+    for _ in range(2):
+        loop.instruct("continue", 0)
+        while work := loop.begin(0):
+            work.run()
+            loop.finish(work, 0, 0.0)
+            if isinstance(work, Inference):
+                break
+        assert loop.text == GOAL_IMAGE and loop.tracker.conditions is wanted
+
+
 def test_latched_pictures_go_with_the_next_instruction_and_no_other(model: Path) -> None:
     contract, spec = load("tabletop"), Session(model).spec
     goals = GoalImages(contract, spec)

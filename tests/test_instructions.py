@@ -24,6 +24,23 @@ def test_an_instruction_that_names_a_task_is_not_continue(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        *(
+            "no, stop!",
+            "wait, stop!",
+            "stop, wait",
+            "hold on, stop",
+            "stop, hold still",
+            "stop right away",
+            "no. Halt.",
+        ),
+        *(
+            "stop the motion",
+            "do not move anymore",
+            "don\u00b4t move",
+            "stop and wait",
+            "stop - stop",
+            "No, no, please stop",
+        ),
         *("stop", "Stop!", "STOP STOP STOP", "stop, please", "stop right there", "stop moving", "could you stop"),
         *("wait", "wait a moment", "wait for a second", "hold", "hold on", "Hold it!", "hold still", "halt", "pause"),
         *(

@@ -13,7 +13,9 @@ from policy.learning import instruction_classifier
 from policy.learning.sentence_variants import Variants
 from policy.running.clauses import steps
 from policy.running.known_instructions import FILE, KnownInstructions
+from policy.running.negation import negations
 from policy.running.text import WIDTH, Sentence, Text
+from tests import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +116,20 @@ def test_a_refusal_names_what_is_near(known: KnownInstructions, text: Text) -> N
         known.read(text.read("put the yellow block in the bowl"))
     with pytest.raises(InputError, match=r"forbids something \('do not'\)"):
         known.read(text.read("don't open the drawer"))
+
+
+def test_a_word_that_negates_is_allowed_only_as_it_was_taught() -> None:
+    """What one sentence says of the lamp forbids in another."""
+    known = KnownInstructions.__new__(KnownInstructions)
+    known.taught = [("lamp_off", "get the lamp to stop shining"), ("lamp_off", "leave the lamp off")]
+    known.tasks, known._exact = ["lamp_off"], {}
+    known._negations = {"lamp_off": frozenset(n for _, text in known.taught for n in negations(text))}
+    known.probabilities = lambda _: np.array([1.0, 0.0])  # type: ignore[method-assign]
+    known._w, known._least = {"instructions": np.ones((1, 2), np.float32)}, 0.0
+    assert known.read(tiny.sentence("please get the lamp to stop shining", np.ones(2, np.float32))).task == "lamp_off"
+    assert known.read(tiny.sentence("leave that lamp off", np.ones(2, np.float32))).task == "lamp_off"
+    with pytest.raises(InputError, match=r"forbids something \('stop'\)"):
+        known.read(tiny.sentence("stop turning off the lamp", np.ones(2, np.float32)))
 
 
 def test_it_is_what_was_trained(text: Text) -> None:

@@ -1,10 +1,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
+import yaml
 
-from policy.robot.contract import load
+from policy.robot.contract import FOLDER, build, load
 from policy.robot.live_observations import LiveObservations
 from policy.robot.streams import Streams
+from policy.spec import Frame
+from tests import demo_bag
 from tests.demo_bag import demonstration
 
 CONTRACT = load("tabletop")
@@ -70,3 +74,28 @@ def test_without_a_clock_nothing_is_taken() -> None:
     intake.push(topic, message, 0, 0)
     assert "use_sim_time" in intake.fault(10**9) or "silent" in intake.fault(10**9)
     assert any("no clock" in reason for reason in intake.dropped)
+
+
+@pytest.mark.parametrize(("back", "kept"), [(2 * MS, True), (5000 * MS, False)])
+def test_what_nobody_measures_stays_where_it_was_commanded_when_the_clock_steps_back_a_little(
+    back: int, kept: bool
+) -> None:
+    """A held position is not commanded again; a simulation, whose clock goes back further, begins anew."""
+    raw = yaml.safe_load((FOLDER / "tabletop.yaml").read_text())
+    raw["state"] = raw["state"][:1]
+    raw["action"][1] |= {"topic": "gripper/commands", "type": "std_msgs/msg/Float64MultiArray", "initial": [0.08]}
+    raw["action"][1].pop("scale")
+    intake = LiveObservations(build(raw, "unmeasured"), 1.0, 0)
+    messages = observed(40)
+    half, begin = messages[len(messages) // 2][2], messages[0][2]
+    layout = demo_bag.make("MultiArrayLayout", [], 0)
+    command = demo_bag.make("Float64MultiArray", layout, np.array([0.0]))
+    intake.push("gripper/commands", command, begin, 0)
+    frames: list[Frame] = []
+    for topic, message, at in messages:
+        behind = back if at > half else 0
+        if behind:
+            message.header.stamp = demo_bag.header(stamp_of(message) - behind).stamp
+        seen = intake.push(topic, message, at - behind, at)
+        frames += seen if behind else []
+    assert len(frames) > 5 and {float(frame.state[-1]) for frame in frames} == {np.float32(0.0 if kept else 0.08)}

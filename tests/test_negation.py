@@ -23,6 +23,11 @@ from policy.running.negation import negations
             "close it without touching the lamp",
             "forget the drawer",
             "any block but the red one",
+            "never mind about opening the drawer",
+            "never mind that drawer",
+            "it is too late to open the drawer",
+            "postpone opening the drawer",
+            "delay opening the drawer",
         ),
     ],
 )
@@ -42,6 +47,7 @@ def test_a_sentence_that_forbids(text: str) -> None:
         *("can't you open the drawer", "if you don't mind, open the drawer", "without delay open the drawer"),
         *("don't hesitate to open the drawer", "do not stop until the drawer is open", "put the note in the knot", ""),
         *("the lamp is not on yet, turn it on", "push the button on the noisy box"),
+        *("never mind the mess, open the drawer", "never mind that, open the drawer", "don't delay, open the drawer"),
     ],
 )
 def test_a_sentence_that_asks(text: str) -> None:
@@ -49,5 +55,6 @@ def test_a_sentence_that_asks(text: str) -> None:
 
 
 def test_the_word_that_negates_is_named_alike_in_its_forms() -> None:
-    assert negations("don't open it") == negations("do not open it") == {"do not"}
-    assert negations("no more light please") == {"no"}
+    assert negations("don't open it") == negations("do not open it") == {("do not", "open")}
+    assert negations("no more light please") == {("no", "more")}
+    assert negations("leave the lamp on") == negations("leave it") == {("leave", "")}, "whatever follows"

@@ -26,6 +26,15 @@ ORDERS = [
         "whenever it gets dark turn on the lamp",
         "turn on the lamp in case it is dark",
         "open the drawer unless it is open",
+        "should I put the red block in the bowl?",
+        "have you put the red block in the bowl?",
+        "has the red block been put in the bowl",
+        "has the drawer been opened?",
+        "how do I open the drawer?",
+        "why is the drawer open?",
+        "please, is the drawer open?",
+        "hey robot, is the drawer open?",
+        "tell me whether the drawer is open",
     ],
 )
 def test_a_question_and_a_condition_are_told(text: str) -> None:
@@ -45,6 +54,9 @@ def test_a_question_and_a_condition_are_told(text: str) -> None:
         "is it possible to open the drawer?",
         "are you able to open the drawer?",
         "can you see to it that the drawer is open?",
+        "have the drawer pulled out",
+        "why don't you open the drawer?",
+        "why not open the drawer?",
     ],
 )
 def test_an_order_is_none(text: str) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from policy.running.schedule import Schedule
+from policy.running.schedule import Ensemble, Schedule
 from policy.spec import Chunk
 
 DT = 50_000_000
@@ -79,3 +79,12 @@ def test_rest_is_the_set_point_of_its_time_and_nothing_after_it(schedule: Schedu
     assert ahead(schedule, 4 * DT) == {}
     schedule.rest(5 * DT, 6 * DT)
     assert ahead(schedule, 0) == {}, "past the end there is none"
+
+
+def test_of_what_is_done_nothing_is_averaged_with_the_rest_that_follows() -> None:
+    ensemble = Ensemble()
+    ensemble.switch(1, 0)
+    ensemble.add(chunk(0, [2.0] * 8), 0)
+    ensemble.finish()
+    ensemble.add(chunk(2 * DT, [0.0] * 8), 2 * DT)
+    assert set(ahead(ensemble, 2 * DT).values()) == {0.0}

@@ -227,6 +227,38 @@ def test_what_a_client_of_others_sends(served: Serving, folder: Path) -> None:
         assert reply(good)["actions"].shape == (16, 8)
 
 
+def test_a_robot_that_begins_anew_is_a_new_one_for_the_server(
+    folder: Path, served: Serving, contract: Contract, tmp_path: Path
+) -> None:
+    """After a reset, as in a new loop: nothing is in contact, and what was done before is not remembered."""
+    for session in (Session(folder, 1, "cpu"), RemoteSession(served.url, contract, timeout_s=PATIENT)):
+        tracker = Tracker(session)
+        spec = tracker.session.spec
+        seen, told = frame(spec, 200, contact=1.0, mode="rollback"), []
+        for text, shown in ((TAUGHT[0], seen), (TAUGHT[1], seen), (None, frame(spec, 200, contact=0.0))):
+            if text is not None:
+                tracker.instruct(text)
+            shown.stamp = seen.stamp = seen.stamp + spec.dt_ns
+            told.append(tracker.infer(shown))
+        for begin in (tracker.reset, lambda session=session: Tracker(session)):
+            other = begin() or tracker
+            other.instruct(TAUGHT[1])
+            fresh = frame(spec, 200, contact=1.0)
+            fresh.stamp = seen.stamp + 400 * spec.dt_ns
+            expected = Tracker(Session(folder, 1, "cpu"))
+            expected.instruct(TAUGHT[1])
+            assert np.array_equal(other.infer(fresh).actions, expected.infer(fresh).actions)
+            assert other.unfinished == ""
+            seen.stamp = fresh.stamp
+
+
+def test_a_question_is_no_order_for_a_served_policy_either(served: Serving, contract: Contract) -> None:
+    tracker = Tracker(RemoteSession(served.url, contract, timeout_s=PATIENT))
+    tracker.instruct("is the drawer open?")
+    with pytest.raises(InputError, match="asks something"):
+        tracker.infer(frame(tracker.session.spec))
+
+
 def test_what_a_served_policy_was_taught(served: Serving, contract: Contract, folder: Path, mapping: Path) -> None:
     """As the policy itself says; a server of others need not say, and what it says otherwise is refused."""
     here, there = Session(folder, 1, "cpu"), RemoteSession(served.url, contract)

@@ -151,7 +151,7 @@ def test_a_switching_policy_needs_the_sentences_it_was_taught(tmp_path: Path) ->
 
 def test_a_taught_sentence_is_never_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session("tabletop", provider="cpu")
-    monkeypatch.setattr("policy.running.session.steps", lambda text, read: ())
+    monkeypatch.setattr("policy.running.session.steps", lambda *_: ())
     assert [one.task for one in session.steps("open the drawer")] == ["open_drawer"]
     assert session.steps("open the drawer, then lamp on") == ()
 

@@ -8,20 +8,23 @@ a all an arm at can could everything for hey here immediately instantly it just 
 moving now oh ok okay once please quickly right robot sec second seconds secs that the there this while will would you
 """
 _FILLERS = frozenset(FILLERS.split())
+APOSTROPHES = "[\u2019\u2018\u00b4\u02bc`]"
+PARTS = r"[,.;:!?\n]|\s-+\s|\band\b"
 LONGEST = 1000  # characters of an instruction; the sentence encoder reads about as many
 CONTINUE = "continue; resume; go on; carry on; keep going"
 STOP = """
 stop; wait; hold; halt; pause; freeze; stay; abort; cancel; cease; quit; enough; no; whoa; hold on; hang on; hold off;
 hold still; keep still; be still; stand still; stay still; stay put; stand by; stay where you are; hold position; hold
 your position; wait a bit; stop what you are doing; stop what you're doing; stop doing that; stop working; stop your
-motion; don't move; do not move; dont move; do not move any more; don't move any further; not another step; no more;
+motion; stop the motion; stop right away; don't move; do not move; dont move; do not move any more; do not move anymore;
+don't move anymore; don't move any further; not another step; no more;
 emergency stop; that is enough; that's enough
 """
 
 
 def _words(text: str) -> str:
     """The words of a text without fillers and immediate repetitions, in lower case."""
-    words = [w for w in re.findall(r"[a-z0-9']+", text.lower().replace("\u2019", "'")) if w not in _FILLERS]
+    words = [w for w in re.findall(r"[a-z0-9']+", re.sub(APOSTROPHES, "'", text.lower())) if w not in _FILLERS]
     return " ".join(w for w, before in zip(words, ["", *words], strict=False) if w != before)
 
 
@@ -34,5 +37,8 @@ def continues(text: str) -> bool:
 
 
 def stops(text: str) -> bool:
-    """Whether an instruction holds the arm at once, rather than naming a task: "stop!", "wait a moment", "halt"."""
-    return len(text) <= LONGEST and _words(text) in _STOP
+    """Whether an instruction holds the arm at once, rather than naming a task: "stop!", "wait a moment", "no, halt"."""
+    if len(text) > LONGEST:
+        return False
+    parts = [words for part in re.split(PARTS, text) if (words := _words(part))]
+    return _words(text) in _STOP or (bool(parts) and all(part in _STOP for part in parts))

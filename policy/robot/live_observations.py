@@ -16,6 +16,7 @@ from policy.robot.sources import Camera, Source
 from policy.robot.streams import Streams
 from policy.spec import Frame
 
+ANEW = 1_000_000_000  # ns: a clock that is set back further is that of a simulation or a replay that begins anew
 FUTURE = 200_000_000  # ns that a stamp may be ahead of our clock: two machines, or one tick of a simulation
 
 
@@ -50,7 +51,7 @@ class LiveObservations:
         topic = topic.lstrip("/")
         self.received[topic] += 1
         if now < self._now:  # the clock was set back
-            self._streams.clear()
+            self._streams.clear(self._now if self._now - now < ANEW else None)
             self.clocks.clear()
         self._now = now
         if topic not in self._stamped:  # a command that stands for a state

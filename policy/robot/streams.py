@@ -35,6 +35,7 @@ from policy.robot.sources import Camera, Source
 from policy.robot.stream import JOINTS_KEPT, Stream
 from policy.spec import Frame
 
+BEFORE = -(2**62)  # ns: before any time
 LOG = logging.getLogger("midstream.streams")
 IMAGES_KEPT = 16
 COMMANDS_KEPT = 1  # their set-points are kept in a history
@@ -135,14 +136,20 @@ class Streams:
                 return f"{stream.name}: {_absent(stream)}"
         return ""
 
-    def clear(self) -> None:
-        """Forget all messages, as after a jump of the clock; the counts stay."""
+    def clear(self, hold: int | None = None) -> None:
+        """Forget all messages, as after a jump of the clock; the counts stay.
+
+        With `hold`, a time [ns] before the jump, the set-points of then stay in force: nobody commands them again.
+        """
         for topic in self._topics.values():
             for _, streams in topic:
                 for stream in streams:
                     stream.clear()
         for history in self._commands.values():
+            held = None if hold is None else history.value(hold)
             history.clear()
+            if held is not None:
+                history.hold(BEFORE, held)
         self._ready.clear()
         self._pending = self._due = None
 

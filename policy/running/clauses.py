@@ -22,8 +22,12 @@ THEN = rf"""
       | followed\s+by | as\s+well\s+as | in\s+addition | also | plus
     ) \b \s*,?\s*"""
 BEFORE = r"\s*,?\s* \b before \b \s*,?\s*"
-BUT_FIRST = r"\s*,?\s* \b (?:and|but) \s+ (?:first|before\s+(?:that|this)) \b \s*,?\s*"
-AFTER = r"\s*,?\s* \b (?:only\s+)? (?:after|once|as\s+soon\s+as) \b \s*,?\s*"
+BUT_FIRST = r"""
+    \s*,?\s* \b (?:and|but) \s+ (?:first|before\s+(?:that|this)) \b \s*,?\s*
+  | \s*[,;.]\s* before\s+(?:that|this) \b \s*,?\s*"""
+AFTER = r"""
+    \s*,?\s* \b (?:only\s+)?
+    (?: after | (?<!\bat\s) once (?!\s+(?:more|again|and\s+for\s+all)\b) | as\s+soon\s+as ) \b \s*,?\s*"""
 AND = r"\s*,?\s* \b (?:and|but|while) \b \s*,?\s* | \s*[,:&]\s* | \s+-+\s+"
 MOST = 4  # of AND that are looked at
 SURE = 0.3  # doubt below which what stands beside AND is a task by itself
@@ -31,13 +35,17 @@ WHOLE = 0.1  # doubt below which a text may be one task all the same: "push the 
 OPENING = r"^ (?:first(?:ly|\s+of\s+all)? | to\s+begin\s+with | begin\s+by | start\s+by | please) \b [\s,:]*"
 CLOSING = r"\b (?:first | too | as\s+well | in\s+that\s+order) $"
 ENDS = " .!?,;"
+FIRST = r"^\s* first(?:ly)? \b | \b first \W* $"  # of a part that is not the first: it is done before the others
 
 
-def steps(text: str, read: Read) -> tuple[Sentence, ...]:
-    """The instructions that a text names, in order; `InputError` where it names none, or more than is known."""
+def steps(text: str, read: Read, taught: Callable[[str], bool] = lambda _: False) -> tuple[Sentence, ...]:
+    """The instructions that a text names, in order; `InputError` where it names none, or more than is known.
+
+    `taught` tells of a part whether it is a taught sentence, which is one task whatever is joined in it.
+    """
     for joint in (BUT_FIRST, THEN, BEFORE, AFTER):
-        parts = [bare for part in _split(joint, text) if (bare := _bare(part))]
-        known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
+        parts = _in_order(_split(joint, text))
+        known, unknown = _read_each(parts, read, taught) if len(parts) > 1 else ([], [])
         if known and unknown:
             raise InputError(
                 f"the instruction {text[:80]!r} names several tasks, and of {unknown[0][:80]!r} none is known; "
@@ -47,8 +55,8 @@ def steps(text: str, read: Read) -> tuple[Sentence, ...]:
             return named
     joints = list(_compiled(AND).finditer(text))
     for one in joints if len(joints) <= MOST else []:
-        parts = [bare for part in (text[: one.start()], text[one.end() :]) if (bare := _bare(part))]
-        known, unknown = _read_each(parts, read) if len(parts) > 1 else ([], [])
+        parts = _in_order([text[: one.start()], text[one.end() :]])
+        known, unknown = _read_each(parts, read, taught) if len(parts) > 1 else ([], [])
         if not unknown and (named := _several(known)):
             sure = [one.doubt < SURE for one in named]
             if all(sure) and not _certain(text, read):
@@ -75,12 +83,21 @@ def _several(known: list[tuple[Sentence, ...]]) -> tuple[Sentence, ...]:
     return named if len({one.task for one in named}) > 1 else ()
 
 
-def _read_each(parts: list[str], read: Read) -> tuple[list[tuple[Sentence, ...]], list[str]]:
+def _in_order(parts: list[str]) -> list[str]:
+    """The parts without what counts them; one that says that it comes first does so."""
+    later = [part for i, part in enumerate(parts) if not (i and _compiled(FIRST).search(part))]
+    first = [part for part in parts if part not in later]
+    return [bare for part in (*first, *later) if (bare := _bare(part))]
+
+
+def _read_each(
+    parts: list[str], read: Read, taught: Callable[[str], bool]
+) -> tuple[list[tuple[Sentence, ...]], list[str]]:
     """What each part names, and the parts that name nothing known."""
     known, unknown = [], []
     for part in parts:
         try:
-            known.append(steps(part, read))
+            known.append((read(part),) if taught(part) else steps(part, read, taught))
         except InputError:
             unknown.append(part)
     return known, unknown

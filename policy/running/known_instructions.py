@@ -46,7 +46,7 @@ class KnownInstructions:
         self.tasks = list(dict.fromkeys(task for task, _ in self.taught))
         self._check(path, width)
         self._exact = {_plain(sentence): task for task, sentence in self.taught}
-        self._negations = {task: frozenset[str]() for task in self.tasks}
+        self._negations = {task: frozenset[tuple[str, str]]() for task in self.tasks}
         for task, sentence in self.taught:
             self._negations[task] |= negations(sentence)
 
@@ -60,10 +60,10 @@ class KnownInstructions:
             return replace(sentence, task=task)
         probabilities = self.probabilities(sentence)
         task = self.tasks[int(probabilities[:-1].argmax())]
-        if forbids := negations(sentence.text) - self._negations[task]:
+        if forbids := sorted({word for word, _ in negations(sentence.text) - self._negations[task]}):
             raise InputError(
                 f"the instruction {sentence.text[:LONGEST]!r} forbids something "
-                f"({', '.join(map(repr, sorted(forbids)))}), and a policy can only do what an instruction names; "
+                f"({', '.join(map(repr, forbids))}), and a policy can only do what an instruction names; "
                 "nothing is done: give an instruction that names what is to be done, or 'continue'"
             )
         likeness = float((self._w["instructions"] @ sentence.pooled).max())

@@ -141,6 +141,7 @@ class InferenceLoop:
             check_instruction(text)
         current = self._asked.text if self._asked else self.tracker.text
         same = conditions is (self._asked.conditions if self._asked else self.tracker.conditions)
+        same = same or (continues(text) and conditions is NO_CONDITIONS)  # it resumes what it resumed
         if same and text in (self._words, current) and (self._asked or not self.tracker.finished):
             if text != self._words:
                 self._following.clear()  # it is asked for alone now
@@ -284,6 +285,8 @@ class InferenceLoop:
         self.inference_s.append(took_s)
         if not work.due:
             return
+        if self.tracker.finished:
+            self._schedule.finish()
         added = self._schedule.add(chunk, now)
         self._commitment.measured(now - work.frame.stamp, work.committed, added)
         if not added:

@@ -27,7 +27,7 @@ ASKS = r"""
   | \b (?:can|could|will|would) \s+ not \s+ you \b
   | \b without \s+ (?:any\s+|further\s+|more\s+)? (?:delay|hesitation|hesitating|waiting|fail|ado|haste|hurry|rush) \b
   | \b no \s+ (?:problem|worries|rush|hurry|doubt|matter) \b
-  | \b never \s+ mind \s+ (?:that|about|the\s+mess) \b
+  | \b never \s+ mind \s+ (?: the\s+mess \b | (?:that|about) \b [^,;.]* [,;.] )
   | \b not \s+ only \b | \b nothing \s+ but \b
   | \b (?:is|are) \s+ not \s+ (?:\w+\s+)? yet \b
 """
@@ -38,6 +38,7 @@ NEGATES = r"""
   | avoid\w* | refrain\w* | abstain\w* | refus\w+ | forbid\w* | forbidden | prohibit\w* | prevent\w* | resist\w*
   | desist | stop\w* | quit | cease | halt | cancel\w* | abort\w* | abandon\w* | undo | revert | disregard | decline
   | give\ up
+  | delay\w* | postpon\w+ | omit\w* | neglect\w* | beware | too\ (?:late|early)
   | unless | except\w* | exclud\w+ | instead | rather\ than | other\ than | apart\ from | all\ but | bad\ idea
   | (?: anything | everything | anywhere | any\ \w+ ) \s but | unnecessary | needless | wrong
   | leav\w+ | keep\w* | stay\w* | remain\w* | ignor\w+ | skip\w* | forget | spare | untouched | alone
@@ -45,10 +46,18 @@ NEGATES = r"""
 """
 
 
-def negations(text: str) -> frozenset[str]:
-    """The words of a text that negate it; empty where it asks for what it names."""
+STATES = r"(?:leav|keep|stay|remain)"  # words that negate, and also name a state that is to be: what follows is free
+
+
+def negations(text: str) -> frozenset[tuple[str, str]]:
+    """The words of a text that negate it, each with the word after it; empty where it asks for what it names.
+
+    "get the lamp to stop shining" does not make "stop turning off the lamp" a request. After a word of `STATES`
+    it is "".
+    """
     text = " ".join(text.lower().split())
     for pattern, long in WRITTEN_OUT:
         text = re.sub(pattern, long, text)
     text = re.sub(ASKS, " ", text, flags=re.VERBOSE)
-    return frozenset(re.findall(rf"\b(?:{NEGATES})\b", text, flags=re.VERBOSE))
+    found = re.findall(rf"\b({NEGATES})\b (?= (?:\W+(\w+))? )", text, flags=re.VERBOSE)
+    return frozenset((word, "" if re.match(STATES, word) else after) for word, after in found)

@@ -7,14 +7,17 @@
 import re
 
 QUESTION = r"""
-    ^ (?:please\s+)? (?:
-        (?: is | isn't | are | aren't | was | wasn't | were | weren't | does | doesn't | did | didn't | has | hasn't )
+    ^ (?: (?: please | hey | robot | so | well | and ) \b [\s,]* )* (?:
+        (?: is | isn't | are | aren't | was | wasn't | were | weren't | does | doesn't | did | didn't | has | hasn't
+          | have | haven't | had | hadn't ) 
         \b (?! \s+ (?: it \s+ possible | there \s+ (?:any|a) \s+ (?:chance|way) | you \s+ able | you \s+ willing ) )
       | (?: can | could | do ) \s+ you \s+ (?: see (?! \s+ (?:to|that) \b) | tell | know | think | remember )
-      | where | who | whose | how \s+ (?: many | much | far | long | often )
+      | where | who | whose | how \s+ (?: many | much | far | long | often ) | should \s+ (?:i|we)
+      | how \s+ (?: do | did | can | should ) \s+ (?:i|we|you) | why (?! \s+ (?: don't | not | do \s+ not ) \b )
       | which \s+ \w+ \s+ (?: is | are ) | what \s+ (?: colou?r | time | is | are )
     ) \b .* \? \s* $
-  | ^ (?: is | are | was | were ) \s+ the \b
+  | ^ (?: (?: is | are | was | were | has | did | does ) \s+ the | (?: have | did ) \s+ you ) \b
+  | ^ (?:please\s+)? tell \s+ me \s+ (?: whether | if ) \b
   | ^ (?: can | could | do ) \s+ you \s+ (?: see (?! \s+ (?:to|that) \b) | tell | know | think | remember ) \b
 """
 CONDITION = r"""

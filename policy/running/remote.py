@@ -17,7 +17,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.running import policy_mapping
-from policy.running.policy_client import SCHEMES, PolicyClient, PolicyServerError
+from policy.running.policy_client import OPEN, SCHEMES, PolicyClient, PolicyServerError
 from policy.running.policy_mapping import PolicyMapping
 from policy.running.policy_messages import observation, outputs
 from policy.running.session import Session
@@ -38,6 +38,7 @@ class RemoteSession(Session):
     ) -> None:
         given = policy_mapping.load(mapping, contract) if mapping else None
         self._client, self._lock = PolicyClient(url), Lock()
+        self._used = self._anew = False  # something was asked on this connection; the next is to be another robot's
         try:
             self._client.connect()
         except PolicyServerError as error:
@@ -94,6 +95,10 @@ class RemoteSession(Session):
         `Refused` where the policy does not know the instruction.
         """
         with self._lock:
+            if self._anew:
+                self._client.connect(OPEN)
+                self._anew = False
+            self._used = True
             answer = self._client.infer(observation(self._mapping, self.spec, feed))
             if self._described is not None and self._client.metadata.get("mapping") != self._described:
                 raise PolicyServerError(
@@ -103,6 +108,10 @@ class RemoteSession(Session):
             return outputs(self._mapping, self.spec, answer, feed["state"][0])
         except InputError as error:
             raise PolicyServerError(f"policy server {self.provider}: {error}") from None
+
+    def forget(self) -> None:
+        """A robot begins anew: so does the server, for which a new connection is one."""
+        self._anew, self._used = self._anew or self._used, False
 
     def close(self) -> None:
         """End the connection."""

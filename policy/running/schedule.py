@@ -91,6 +91,9 @@ class Schedule:
         self._times, self._actions, self._newest = np.array([until], np.int64), action[None].copy(), None
         return None
 
+    def finish(self) -> None:
+        """The instruction is done: what was planned for it says nothing of the rest that follows."""
+
     def clear(self) -> None:
         """Forget all points; the instruction stays."""
         self._times, self._actions = self._times[:0], self._actions[:0]
@@ -109,6 +112,10 @@ class Ensemble(Schedule):
     def switch(self, instruction: int, keep_until: int) -> None:
         """As `Schedule.switch`; the chunks of the former instruction are in no mean any more."""
         super().switch(instruction, keep_until)
+        self._chunks = []
+
+    def finish(self) -> None:
+        """As `Schedule.finish`."""
         self._chunks = []
 
     def clear(self) -> None:

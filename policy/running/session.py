@@ -66,8 +66,9 @@ class Session:
         """An instruction as the encoder reads it; about 20 ms for a new sentence, nothing for a recent one.
 
         Raises `InputError` for an empty sentence, a long one, and, with a switching policy, for one that names no task
-        that it was taught, or forbids something; a plain policy cannot know.
+        that it was taught, forbids something, asks or supposes; a plain policy cannot know.
         """
+        self._check_is_asked_for(text)
         sentence = self._sentences.pop(text, None)
         if sentence is None:
             sentence = self._text.read(text)
@@ -76,14 +77,25 @@ class Session:
         self._sentences[text] = sentence
         return sentence if self._known is None else self._known.read(sentence)
 
+    def _taught_as_one(self, text: str) -> bool:
+        """Whether a text is a taught sentence."""
+        return self._known is not None and self._known.taught_as_one(text)
+
+    def _check_is_asked_for(self, text: str) -> None:
+        """`InputError` for a question or a condition, unless it was taught; a plain policy cannot know."""
+        if self._known is not None and not self._known.taught_as_one(text) and (why := asks_or_supposes(text)):
+            raise InputError(f"the instruction {text[:80]!r} {why}; nothing is done: say what is to be done now")
+
+    def forget(self) -> None:
+        """A robot begins anew: nothing is remembered here; what a served policy remembers is (`RemoteSession`)."""
+
     def steps(self, text: str) -> tuple[Sentence, ...]:
         """The instructions that a text names, in their order; questions and conditions are errors, too."""
         text = clean(text)
-        if self._known is not None and self._known.taught_as_one(text):
+        if self._taught_as_one(text):
             return (self.embed(text),)
-        if self._known is not None and (why := asks_or_supposes(text)):
-            raise InputError(f"the instruction {text[:80]!r} {why}; nothing is done: say what is to be done now")
-        return steps(text, self.embed)
+        self._check_is_asked_for(text)
+        return steps(text, self.embed, self._taught_as_one)
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""

@@ -160,6 +160,7 @@ class Tracker:
         self._memory = Memory(self.session.spec.runtime)
         self._left = NO_CONDITIONS  # of the unfinished instruction
         self._carried.reset()
+        self.session.forget()
 
     @property
     def text(self) -> str:
