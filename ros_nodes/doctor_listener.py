@@ -20,7 +20,7 @@ from policy.robot.live_observations import LiveObservations
 from policy.spec import Frame
 from ros_nodes import bridge
 from ros_nodes.bridge import SENSOR_IN
-from ros_nodes.graph import publisher_count
+from ros_nodes.graph import count_publishers
 
 SILENCE = 0.15  # s, the policy node's sensor_timeout unless another is given
 FOUND = 2.0  # s in which nodes find each other
@@ -141,8 +141,7 @@ class Listener(Node):
             self.arrivals[topic].times.append(steady)
         now = int(self.get_clock().now().nanoseconds)
         self.frames = (self.frames + self.observations.push(topic, message, now, steady))[-1000:]
-        for name in self.observations.consistency.publishers:
-            self.observations.consistency.publishers[name] = publisher_count(self, name)
+        count_publishers(self, self.observations.consistency.publishers)
 
     def _look(self) -> None:
         self.looks += 1

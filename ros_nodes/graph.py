@@ -18,6 +18,12 @@ def publisher_count(node: Node, topic: str) -> int:
     return int(node.count_publishers(node.resolve_topic_name(topic)))
 
 
+def count_publishers(node: Node, publishers: dict[str, int]) -> None:
+    """Bring up to date how many publish each topic."""
+    for topic in publishers:
+        publishers[topic] = publisher_count(node, topic)
+
+
 def takers(node: Node, topic: str) -> list[Any]:
     """Who subscribes to a topic, without those who only listen."""
     found = node.get_subscriptions_info_by_topic(node.resolve_topic_name(topic))

@@ -34,7 +34,7 @@ from ros_nodes import bridge, policy_status
 from ros_nodes.autostart import AutostartNode
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LATCHED, LIVING_IN, OVERRIDES, SENSOR_IN, STEADY
 from ros_nodes.goal_images import GoalImages
-from ros_nodes.graph import publisher_count, publishers_fault, unheard
+from ros_nodes.graph import count_publishers, publishers_fault, unheard
 from ros_nodes.instruction_gate import InstructionGate
 from ros_nodes.perform import Performer
 from ros_nodes.qos_events import QosMismatches
@@ -86,7 +86,7 @@ class PolicyNode(AutostartNode):
         self._safety = policy_status.Safety(self._end, self._begin_anew)
         self._failure = ""  # why configuring failed
         self._shown: tuple[object, ...] = ()
-        self._counts: tuple[int, int] = (0, monotonic_ns())  # messages, and when they were counted
+        self._sensors = policy_status.Sensors(monotonic_ns())
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._chunks = self.create_lifecycle_publisher(
@@ -181,7 +181,7 @@ class PolicyNode(AutostartNode):
     def destroy_node(self) -> None:
         """End the inference thread first."""
         self._stop()
-        self._release()
+        self._leave()
         self._performer.close()
         super().destroy_node()  # type: ignore[no-untyped-call]  # of rclpy
 
@@ -196,9 +196,6 @@ class PolicyNode(AutostartNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs, self._observations = [], None
-        self._release()
-
-    def _release(self) -> None:
         if self.session is not None:
             self.session.close()
             self.session = None
@@ -286,8 +283,7 @@ class PolicyNode(AutostartNode):
         """Who hears us, who lets nothing pass, and who else there is."""
         self._blocked = self._safety.fault() or unheard(self, ACTION_CHUNK) or publishers_fault(self, ACTION_CHUNK, 1)
         if self._observations is not None:
-            for topic in self._observations.consistency.publishers:
-                self._observations.consistency.publishers[topic] = publisher_count(self, topic)
+            count_publishers(self, self._observations.consistency.publishers)
 
     def _watch(self) -> None:
         fault = self._observations.fault(monotonic_ns()) if self._observations is not None else ""
@@ -334,23 +330,15 @@ class PolicyNode(AutostartNode):
             self._status.publish(bridge.status(level, "policy_node: status", text, values))
 
     def _diagnose(self) -> None:
-        observations = self._observations
-        if self.live is None or observations is None or self.session is None:
-            level, text = ("error", self._failure) if self._failure else ("warn", "not active")
-            status = bridge.status(level, "policy_node: inference", text, {"model": self._model})
-            self._diagnostics.publish(bridge.diagnostics(self, status))
-            return
-        count, now = sum(observations.received.values()), monotonic_ns()
-        rate = (count - self._counts[0]) / ((now - self._counts[1]) * 1e-9)
-        self._counts = count, now
-        figures = {"model": self._model, "provider": self.session.provider}
-        self._diagnostics.publish(
-            bridge.diagnostics(
-                self,
+        if self.live is None or self._observations is None or self.session is None:
+            found = [policy_status.inactive(self._failure, self._model)]
+        else:
+            figures = {"model": self._model, "provider": self.session.provider}
+            found = [
                 policy_status.inference(self.live.loop, figures),
-                policy_status.sensors(observations, rate, now, self._mismatches.fault()),
-            )
-        )
+                self._sensors.status(self._observations, monotonic_ns(), self._mismatches.fault()),
+            ]
+        self._diagnostics.publish(bridge.diagnostics(self, *found))
 
 
 def main() -> int:

@@ -84,21 +84,35 @@ def inference(loop: InferenceLoop, figures: dict[str, object]) -> DiagnosticStat
     )
 
 
-def sensors(observations: LiveObservations, rate: float, steady: int, mismatch: str) -> DiagnosticStatus:
-    """A diagnostic with what arrived, what was dropped and why."""
-    fault = observations.fault(steady)
-    text = "; ".join(filter(None, (fault, observations.clocks.fault(), mismatch)))
-    return bridge.status(
-        "warn" if text else "ok",
-        "policy_node: sensors",
-        text or "all sensors publish",
-        {
-            "messages per s": f"{rate:.1f}",
-            "skew p50 / p99 ms": bridge.percentiles(observations.skew),
-            **{f"received, {topic}": count for topic, count in observations.received.items()},
-            **{f"dropped, {reason}": count for reason, count in observations.dropped.items()},
-        },
-    )
+def inactive(failure: str, model: str) -> DiagnosticStatus:
+    """A diagnostic of a node that does not infer, and why."""
+    level, text = ("error", failure) if failure else ("warn", "not active")
+    return bridge.status(level, "policy_node: inference", text, {"model": model})
+
+
+class Sensors:
+    """What arrives, and how much of it; times are steady, in ns."""
+
+    def __init__(self, steady: int) -> None:
+        self._counts = 0, steady  # messages, and when they were counted
+
+    def status(self, observations: LiveObservations, steady: int, mismatch: str) -> DiagnosticStatus:
+        """A diagnostic with what arrived, what was dropped and why."""
+        count = sum(observations.received.values())
+        rate = (count - self._counts[0]) / ((steady - self._counts[1]) * 1e-9)
+        self._counts = count, steady
+        text = "; ".join(filter(None, (observations.fault(steady), observations.clocks.fault(), mismatch)))
+        return bridge.status(
+            "warn" if text else "ok",
+            "policy_node: sensors",
+            text or "all sensors publish",
+            {
+                "messages per s": f"{rate:.1f}",
+                "skew p50 / p99 ms": bridge.percentiles(observations.skew),
+                **{f"received, {topic}": count for topic, count in observations.received.items()},
+                **{f"dropped, {reason}": count for reason, count in observations.dropped.items()},
+            },
+        )
 
 
 def doing(loop: InferenceLoop) -> str:

@@ -27,7 +27,7 @@ from policy.running.plan import Plan
 from policy.running.safety import SafetyMonitor
 from ros_nodes import bridge, outputs
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND, LIVING_OUT, OPERATOR_COMMAND, OVERRIDES, SENSOR_IN, STEADY
-from ros_nodes.graph import publisher_count, publishers_fault
+from ros_nodes.graph import count_publishers, publishers_fault
 from ros_nodes.qos_events import QosMismatches
 from ros_nodes.stop_file import StopFile, default_path
 
@@ -199,8 +199,7 @@ class SafetyNode(Node):
         for output in self._outputs.values():
             fault = fault or output.fault()
         self._send(self._monitor.report("graph", fault, self._now()))
-        for topic in self._consistency.publishers:
-            self._consistency.publishers[topic] = publisher_count(self, topic)
+        count_publishers(self, self._consistency.publishers)
 
     def _save(self) -> None:
         state = self._monitor.stopped, self._monitor.estopped

@@ -35,6 +35,9 @@ class ScriptedSession:
         self.instructions.append(text)
         return sentence(text, np.array([len(self.instructions)], np.float32))
 
+    def forget(self) -> None:
+        """It remembers nothing of a robot."""
+
     def steps(self, text: str) -> tuple[Sentence, ...]:
         return (self.embed(text),)
 
