@@ -7,7 +7,8 @@
 
 Training imitates the corrections alone (HG-DAgger, Kelly et al. 2019), beside what the policy is not to forget:
 `python -m policy.train --weights models/tabletop --bags data/corrections --keep data/tabletop ...`. Episodes in which
-the policy succeeds leave nothing. Existing bags are kept, and the same command continues.
+the policy succeeds leave nothing. They begin where those of evaluations do. Existing bags are kept, and the same
+command continues.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from policy.running.session import Session
 from sim import headless
 from sim.demonstration import demonstrate
 from sim.demonstration_writer import DemonstrationWriter, recorded_channels
+from sim.evaluation_jobs import start_of
 from sim.evaluation_run import fingerprint
 from sim.fitting import require_robot
 from sim.initial_states import start
@@ -54,6 +56,7 @@ class CorrectionJob(NamedTuple):
     world: str
     task: str
     seed: int
+    start: str
     bag: Path
 
 
@@ -63,12 +66,18 @@ def correct(job: CorrectionJob) -> bool:
         return True
     world, session = _world(job.world), _session(job.model)
     task = world.every_task()[job.task]
-    start(world, task, job.seed, "home")
+    start(world, task, job.seed, job.start)
     needed = next((step for step, held in enumerate(demonstrate(world, task), 1) if held), None)
     if needed is None:
         return False  # the expert fails here, too
-    start(world, task, job.seed, "home")
-    custom = {"task": task.name, "seed": str(job.seed), "corrected": Path(job.model).name, "policy": job.policy}
+    start(world, task, job.seed, job.start)
+    custom = {
+        "task": task.name,
+        "seed": str(job.seed),
+        "start": job.start,
+        "corrected": Path(job.model).name,
+        "policy": job.policy,
+    }
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             _play(DemonstrationWriter(bag, world.contract(), world), world, session, task, job.seed, needed)
@@ -153,9 +162,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     played, made = 0, 0
     jobs = (
-        CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, args.out / f"{task}_{i:05d}")
+        CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, begin, args.out / f"{task}_{i:05d}")
         for i in count()
         for task in tasks
+        for begin in [start_of(task, load(args.world), i)]
     )
     with workers(args.processes) as pool, tqdm(total=args.corrections, unit="correction") as bar:
         while made < args.corrections:
