@@ -10,7 +10,7 @@ from policy import train
 from policy.data.cache import open_cache
 from policy.errors import InputError
 from policy.export import export
-from policy.learning import checkpoint, exported_weights, instruction_classifier, recipe
+from policy.learning import checkpoint, exported_weights, instruction_classifier, recipe, sentence_variants
 from policy.learning.batches import Batches
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
@@ -95,6 +95,7 @@ def test_the_graph_holds_all_that_it_reads_under_its_name(name: str, tmp_path: P
 def test_the_exported_policy_knows_what_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it would refuse every instruction of before."""
     monkeypatch.setattr(instruction_classifier, "EPOCHS", 1)  # what else it refuses is not looked at
+    monkeypatch.setattr(sentence_variants, "ROUNDS", 1)
     old, new, kept = small.switches(tmp_path / "old"), tmp_path / "new", tmp_path / "kept"
     for i in range(2):
         lamp = demo_bag.demonstration(20, seed=i, text="turn the lamp on", task="lamp_on")
