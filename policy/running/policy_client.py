@@ -93,6 +93,11 @@ class PolicyClient:
         except (OSError, WebSocketException) as error:
             raise self._failed(_described(error)) from None
 
+    def renew(self) -> None:
+        """End the connection; the next inference makes another at once."""
+        self.close()
+        self._tried = -RETRY
+
     def close(self) -> None:
         """End the connection; the next inference makes another."""
         self._connection = None

@@ -17,7 +17,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.running import policy_mapping
-from policy.running.policy_client import OPEN, SCHEMES, PolicyClient, PolicyServerError
+from policy.running.policy_client import SCHEMES, PolicyClient, PolicyServerError
 from policy.running.policy_mapping import PolicyMapping
 from policy.running.policy_messages import observation, outputs
 from policy.running.session import Session
@@ -96,7 +96,7 @@ class RemoteSession(Session):
         """
         with self._lock:
             if self._anew:
-                self._client.connect(OPEN)
+                self._client.renew()
                 self._anew = False
             self._used = True
             answer = self._client.infer(observation(self._mapping, self.spec, feed))
