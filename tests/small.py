@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from policy.learning import recipe
 from policy.learning.objectives import OBJECTIVES
+from policy.spec import Spec
 from tests import demo_bag
 
 INSTRUCTIONS = (
@@ -73,3 +75,14 @@ def write(path: Path, raw: dict[str, Any]) -> Path:
     """Write a recipe as a file."""
     path.write_text(yaml.safe_dump(raw))
     return path
+
+
+def batch(spec: Spec, frames: int = 10) -> dict[str, torch.Tensor]:
+    """Two windows, as `Policy.loss` gets them."""
+    return {
+        "state": torch.randn(frames, len(spec.state)),
+        "instruction": torch.randn(frames, spec.text),
+        "actions": torch.randn(frames, spec.horizon, len(spec.action)),
+        "mask": torch.ones(frames, spec.horizon, dtype=torch.bool),
+        "is_first": torch.eye(2, frames // 2, dtype=torch.bool),
+    }

@@ -12,10 +12,7 @@ from policy.data.cache import open_cache
 from policy.errors import InputError
 from policy.learning import checkpoint, recipe
 from policy.learning.batches import Batches
-from policy.learning.heads import HEADS
-from policy.learning.heads.diffusion import Diffusion
 from policy.learning.heads.masked_trajectory import PARTS, MaskedTrajectoryObjective
-from policy.learning.heads.retrieval import Retrieval
 from policy.learning.interfaces import Features
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
@@ -34,104 +31,9 @@ def policy(name: str) -> Policy:
     return Policy(recipe.parse(small.objective(name)), SPEC, identity_statistics(SPEC))
 
 
-def batch(frames: int = 10) -> dict[str, torch.Tensor]:
-    """Two windows, as `Policy.loss` gets them."""
-    return {
-        "state": torch.randn(frames, len(SPEC.state)),
-        "instruction": torch.randn(frames, SPEC.text),
-        "actions": torch.randn(frames, SPEC.horizon, len(SPEC.action)),
-        "mask": torch.ones(frames, SPEC.horizon, dtype=torch.bool),
-        "is_first": torch.eye(2, frames // 2, dtype=torch.bool),
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("sampler", "steps"), [("ddim", 3), ("heun", 8)])
-def test_diffusion_gives_the_same_at_few_steps_and_at_many(sampler: str, steps: int) -> None:
-    """Of a distribution that is one chunk for each feature, which a trained network knows at any noise."""
-    torch.manual_seed(0)
-    few = Diffusion(Diffusion.Settings(hidden=32, layers=1, sampler=sampler, steps=steps), 8, 4, 2)
-    many = Diffusion(Diffusion.Settings(hidden=32, layers=1, sampler=sampler, steps=30), 8, 4, 2)
-    features, target, mask = torch.randn(6, 8), torch.randn(6, 4, 2), torch.ones(48, 4, dtype=torch.bool)
-    optimizer = torch.optim.Adam(few.parameters(), 5e-3)
-    for _ in range(300):
-        loss = few.loss(features.repeat(8, 1), target.repeat(8, 1, 1), mask, None)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    many.load_state_dict(few.state_dict())
-    noise = torch.randn(6, 4, 2)
-    with torch.no_grad():
-        chunks = [head.sample(features, noise, None) for head in (few, many)]
-    assert (chunks[0] - chunks[1]).abs().mean() < 0.15 and (chunks[0] - target).abs().mean() < 0.2
-
-
-def test_guidance_leads_from_what_is_done_without_conditions_to_what_is_done_with_them_and_beyond() -> None:
-    torch.manual_seed(0)
-    heads = {
-        g: Diffusion(Diffusion.Settings(hidden=16, layers=1, steps=1, guidance=g), 8, 4, 2) for g in (0.0, 1.0, 2.0)
-    }
-    assert [head.guided for head in heads.values()] == [True, False, True]
-    with torch.no_grad():
-        for parameter in heads[1.0].parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    for head in heads.values():
-        head.load_state_dict(heads[1.0].state_dict())
-    features, absent, noise = torch.randn(3, 8), torch.randn(3, 8), torch.randn(3, 4, 2)
-    with torch.no_grad():
-        with_them, without = (heads[1.0].sample(f, noise, None) for f in (features, absent))
-        torch.testing.assert_close(heads[0.0].sample_guided(features, absent, noise, None), without)
-        beyond = heads[2.0].sample_guided(features, absent, noise, None)
-    assert (with_them - without).abs().max() > 1e-3
-    torch.testing.assert_close(beyond, without + 2 * (with_them - without), atol=1e-4, rtol=1e-4)
-
-
-def test_a_guided_policy_reads_its_conditions_and_at_guidance_0_ignores_them() -> None:
-    raw = recipe.dump(recipe.load("systems/beso")) | {"width": 16}
-    raw["head"] |= {"hidden": 16, "layers": 1}
-    made = {}
-    for guidance in (0.0, 2.0):
-        raw["head"]["guidance"] = guidance
-        made[guidance] = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC)).eval()
-    with torch.no_grad():
-        for parameter in made[2.0].parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-    made[0.0].load_state_dict(made[2.0].state_dict())
-    given = {name: torch.randn(2, *shape) for name, (_, shape) in made[2.0].spec.inputs().items()}
-    given["goal_present"] = torch.ones(2, dtype=torch.bool)
-    other = given | {"goal_state": given["goal_state"] + 1}
-    with torch.no_grad():
-        changed = {g: (p(*given.values())[0] - p(*other.values())[0]).abs().max() for g, p in made.items()}
-    assert changed[0.0] == 0 and changed[2.0] > 1e-3
-
-
-def test_retrieval_gives_the_chunk_of_the_nearest_frame_and_a_shuffled_index_that_of_another() -> None:
-    keys, chunks = 3 * torch.randn(20, 8), torch.randn(20, 4, 2)
-    found = Retrieval(Retrieval.Settings(hidden=8, entries=50), 8, 4, 2)
-    found.index(keys, chunks)
-    torch.testing.assert_close(found.sample(keys + 0.01, None, None), chunks, atol=1e-2, rtol=0)
-    other = Retrieval(Retrieval.Settings(hidden=8, entries=40, shuffled=True), 8, 4, 2)
-    other.index(keys, chunks)
-    assert (other.sample(keys, None, None) - chunks).abs().mean() > 0.3
-    between = Retrieval(Retrieval.Settings(hidden=8, entries=3), 8, 4, 2)
-    between.index(torch.tensor([-1.0, 1.0])[:, None].expand(2, 8), chunks[:2])
-    torch.testing.assert_close(between.sample(torch.zeros(1, 8), None, None)[0], chunks[:2].mean(0))
-
-
-def test_the_same_weights_with_the_index_of_other_recordings_do_another_thing() -> None:
-    made = Policy(recipe.parse(small.shrink("systems/bc_by_search")), SPEC, identity_statistics(SPEC)).eval()
-    given, chunks = batch(), []
-    given.pop("is_first")
-    with torch.no_grad():
-        for further in (0.0, 1.0):
-            made.index(given | {"actions": given["actions"] + further})
-            chunks.append(made(*(given[name] for name in made.inputs))[0])
-    torch.testing.assert_close(chunks[1], chunks[0] + 1.0, atol=1e-4, rtol=0)
-
-
 def test_world_queries_read_the_observation_and_not_each_other() -> None:
     made = policy("forecasting").eval()
-    given = batch()
+    given = small.batch(SPEC)
     queries = made.encoders["world_queries"].queries
     for reader in range(3):
         made.zero_grad()
@@ -145,7 +47,7 @@ def test_world_queries_read_the_observation_and_not_each_other() -> None:
 
 def test_the_past_self_follows_slowly_and_refines_the_label() -> None:
     made = policy("self_evolution")
-    objective, given = made.objectives["self_evolution"], batch()
+    objective, given = made.objectives["self_evolution"], small.batch(SPEC)
     assert isinstance(objective, SelfEvolution)
 
     def present() -> torch.Tensor:
@@ -177,7 +79,7 @@ def test_refined_labels_are_learnt_with_what_is_committed() -> None:
     raw = small.objective("self_evolution")
     raw["encoders"]["committed"] = {}
     made = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC))
-    given, prefixes, loss = batch(), list[object](), made.head.loss
+    given, prefixes, loss = small.batch(SPEC), list[object](), made.head.loss
     given |= {"committed": given["actions"], "committed_steps": torch.full((10,), 3)}
     made.head.loss = lambda f, t, m, prefix: (prefixes.append(prefix), loss(f, t, m, prefix))[1]  # type: ignore
     made.loss(given)
@@ -186,7 +88,7 @@ def test_refined_labels_are_learnt_with_what_is_committed() -> None:
 
 @pytest.mark.parametrize("name", ["inverse_dynamics", "forward_prediction"])
 def test_set_points_lead_to_no_frame_of_another_instruction(name: str) -> None:
-    made, given = policy(name).eval(), batch()
+    made, given = policy(name).eval(), small.batch(SPEC)
     given[name] = torch.zeros(10, dtype=torch.int64)
     given[name][7:] = 1  # frames 6 and 7 are neighbours of two episodes
     with torch.no_grad():
@@ -201,7 +103,7 @@ def test_set_points_lead_to_no_frame_of_another_instruction(name: str) -> None:
 def test_what_comes_after_an_instruction_that_was_left_is_not_known() -> None:
     """The labels there are of its last frame, while the recorded arm went on under the next one."""
     for name in ("masked_trajectory", "forecasting"):
-        made, given = policy(name), batch()
+        made, given = policy(name), small.batch(SPEC)
         objective = made.objectives[name]
         shape = (PARTS, len(SPEC.state)) if name == "masked_trajectory" else (sum(objective.sizes),)
         given[name] = torch.rand(10, *shape)
@@ -220,7 +122,7 @@ def test_what_comes_after_an_instruction_that_was_left_is_not_known() -> None:
 
 def test_frames_of_which_nothing_is_learnt_lead_to_no_keyframe() -> None:
     """Those before a correction, in a window that ends in it."""
-    made, given = policy("keyframe").eval(), batch()
+    made, given = policy("keyframe").eval(), small.batch(SPEC)
     given["mask"][2] = False
     given["keyframe"] = torch.randn(10, len(SPEC.state))
     other = given["keyframe"].clone()
@@ -230,26 +132,6 @@ def test_frames_of_which_nothing_is_learnt_lead_to_no_keyframe() -> None:
     with torch.no_grad():
         losses = [made.loss(given | {"keyframe": label})[1]["keyframe"] for label in (given["keyframe"], other, learnt)]
     assert losses[0] == losses[1] != losses[2]
-
-
-def test_heads_do_not_read_targets_that_are_not_learnt() -> None:
-    """Of their neighbours: what lies there is what was done under the next instruction."""
-    for name, kind in HEADS.items():
-        torch.manual_seed(0)
-        head = kind(kind.Settings(hidden=16), 8, 4, 2)
-        features, target, mask = torch.randn(6, 8), torch.randn(6, 4, 2), torch.ones(6, 4, dtype=torch.bool)
-        head.prepare(torch.randn(100, 4, 2))
-        mask[:, 2:] = False
-        with torch.no_grad():
-            for parameter in head.parameters():
-                parameter += 0.2 * torch.randn_like(parameter)
-        losses = []
-        for further in (0.0, 3.0):
-            torch.manual_seed(1)
-            other = target.clone()
-            other[:, 2:] += further
-            losses.append(head.loss(features, other, mask, None).item())
-        assert losses[0] == losses[1], name
 
 
 @pytest.mark.slow
@@ -360,10 +242,3 @@ def test_a_goal_that_is_not_read_or_does_not_fit_is_refused() -> None:
 def test_a_recipe_whose_parts_do_not_go_together_is_refused(change: dict, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         Policy(recipe.parse(small.shrink("chunk") | change), SPEC, identity_statistics(SPEC))
-
-
-def test_heads_are_asked_for_what_they_declare() -> None:
-    """So that nobody asks which head it is."""
-    made = {name: HEADS[name](HEADS[name].Settings(), 16, 4, 2) for name in HEADS}
-    assert {name for name, head in made.items() if head.indexed} == {"retrieval"}
-    assert not any(head.guided for head in made.values())
