@@ -96,7 +96,7 @@ def test_imports_run_one_way(module: str) -> None:
         assert there in allowed or there.split(".")[0] in allowed, f"{module} imports {imported}"
 
 
-SHARED = ("sim.worlds.interface", "sim.worlds.film", "sim.worlds.fast_renderer")  # what worlds have in common
+SHARED = ("sim.worlds.interface", "sim.worlds.cameras", "sim.worlds.film")  # what worlds have in common
 
 
 @pytest.mark.parametrize("module", FILES)

@@ -1,6 +1,5 @@
 """A small arm on a desk: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
-import atexit
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,9 +7,9 @@ import mujoco
 import numpy as np
 
 from policy.spec import Frame
+from sim.worlds.cameras import Cameras
 from sim.worlds.desk_arm.kinematics import ARM, solve
 from sim.worlds.desk_arm.touch import CLOSED, TASKS, TOP
-from sim.worlds.film import FilmCamera
 from sim.worlds.interface import JointReading, Task, World
 
 SCENE = Path(__file__).parent / "assets" / "desk_arm.xml"
@@ -40,8 +39,7 @@ class DeskArm(World):
         joints = [self.model.joint(name) for name in ARM]
         self._qpos, self._dof = (np.array([getattr(j, a)[0] for j in joints]) for a in ("qposadr", "dofadr"))
         self._fingers = [self.model.geom(name).id for name in FINGERS]
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        self._cameras = Cameras(self.model)
         self._touching = 0
         self.joints = []
 
@@ -94,18 +92,11 @@ class DeskArm(World):
         return Frame(self.time_ns, {c: self.filtered(self.render(c, SIZE, SIZE)) for c in cameras}, self.state())
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
-        if (height, width) not in self._renderers:
-            renderer = mujoco.Renderer(self.model, height, width)
-            atexit.register(renderer.close)  # later, EGL is gone already and complains
-            self._renderers[height, width] = renderer
-        self._renderers[height, width].update_scene(self.data, camera, _OPTIONS)
-        return np.asarray(self._renderers[height, width].render())
+        return self._cameras.render(self.data, camera, height, width)
 
     def film(self, height: int, width: int) -> np.ndarray:
         """From the show camera, antialiased and with shadows."""
-        if (height, width) not in self._film_cameras:
-            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
-        return self._film_cameras[height, width].shoot(self.data, self.show_camera, _OPTIONS)
+        return self._cameras.film(self.data, self.show_camera, height, width)
 
     # -- ground truth
 
@@ -135,7 +126,3 @@ class DeskArm(World):
     def _read(self) -> JointReading:
         d = self.data
         return JointReading(self.time_ns, d.qpos[self._qpos], d.qvel[self._dof], d.qfrc_actuator[self._dof])
-
-
-_OPTIONS = mujoco.MjvOption()
-_OPTIONS.sitegroup[:] = 0

@@ -9,8 +9,7 @@ import mujoco
 import numpy as np
 
 from policy.errors import InputError
-from sim.worlds.fast_renderer import fast_renderer
-from sim.worlds.film import FilmCamera
+from sim.worlds.cameras import MARKS, Cameras
 
 
 class Views:
@@ -18,30 +17,24 @@ class Views:
 
     def __init__(self, environment: gymnasium.Env[Any, Any], views: Mapping[str, Any]) -> None:
         self._environment, self._views = environment, views
-        self._model, self._data = (getattr(environment.unwrapped, name, None) for name in ("model", "data"))
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        model, self._data = (getattr(environment.unwrapped, name, None) for name in ("model", "data"))
+        self._cameras = Cameras(model)
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3)."""
         view = self._views.get(camera, next(iter(self._views.values())))
         if view is None:
             return self._own(height, width)
-        if (height, width) not in self._renderers:
-            self._renderers[height, width] = fast_renderer(self._model, height, width)
         self._prepare()
-        self._renderers[height, width].update_scene(self._data, _camera(view))
-        return np.asarray(self._renderers[height, width].render())
+        return self._cameras.render(self._data, _camera(view), height, width, MARKS)
 
     def film(self, height: int, width: int) -> np.ndarray:
         """The first camera's picture, antialiased and with shadows where the scene is MuJoCo's."""
         view = next(iter(self._views.values()))
         if view is None:
             return self._own(height, width)
-        if (height, width) not in self._film_cameras:
-            self._film_cameras[height, width] = FilmCamera(self._model, height, width)
         self._prepare()
-        return self._film_cameras[height, width].shoot(self._data, _camera(view), mujoco.MjvOption())
+        return self._cameras.film(self._data, _camera(view), height, width, MARKS)
 
     def _prepare(self) -> None:
         """Environments of gymnasium-robotics move their goals' marks here."""

@@ -7,8 +7,7 @@ import numpy as np
 
 from policy.robot import rotation
 from policy.spec import Frame
-from sim.worlds.fast_renderer import fast_renderer
-from sim.worlds.film import FilmCamera
+from sim.worlds.cameras import Cameras
 from sim.worlds.interface import JointReading, World
 from sim.worlds.libero_goal.benchmark import SUITE, Benchmark
 from sim.worlds.libero_goal.looks import fast, visible
@@ -34,8 +33,6 @@ class LiberoTable(World):
 
     def __init__(self) -> None:
         self.benchmark = Benchmark(self.suite)
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._take()
 
     def _take(self) -> None:
@@ -57,10 +54,7 @@ class LiberoTable(World):
         buttons = np.array([body.endswith("_stove_1_button") for body in bodies])
         self._root = np.where(drawers[of], of, root)
         self._movable = objects[root] | drawers[of] | buttons[of]
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
-        self._film_cameras.clear()
+        self._cameras = Cameras(self.model)
         self._touching = 0
         self.joints = []
         fast(self.model)
@@ -77,6 +71,7 @@ class LiberoTable(World):
         if start != OFFICIAL:
             raise ValueError(start)
         if not self.one_scene and self.benchmark.enter(task):
+            self._cameras.close()
             self._take()
         self.benchmark.reset(int(rng.integers(2**32)))
         states = self.benchmark.initial_states(task)
@@ -147,18 +142,13 @@ class LiberoTable(World):
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3), upright; "show" is the front camera."""
-        if (height, width) not in self._renderers:
-            self._renderers[height, width] = fast_renderer(self.model, height, width)
-        renderer, name = self._renderers[height, width], CAMERAS.get(camera, CAMERAS["front"])
-        renderer.update_scene(self.data, name, visible(name))
-        return np.asarray(renderer.render())
+        name = CAMERAS.get(camera, CAMERAS["front"])
+        return self._cameras.render(self.data, name, height, width, visible(name))
 
     def film(self, height: int, width: int) -> np.ndarray:
         """From the front camera, antialiased and with shadows."""
-        if (height, width) not in self._film_cameras:
-            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
         name = CAMERAS["front"]
-        return self._film_cameras[height, width].shoot(self.data, name, visible(name))
+        return self._cameras.film(self.data, name, height, width, visible(name))
 
     # -- ground truth: for success tests and experts, never for a policy
 

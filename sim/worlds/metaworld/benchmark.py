@@ -3,18 +3,15 @@
 Each task has a scene, which is loaded when it is first asked for; the last few stay loaded.
 """
 
-import atexit
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from policy.errors import InputError
-from sim.worlds.fast_renderer import fast_renderer
-from sim.worlds.film import FilmCamera
+from sim.worlds.cameras import MARKS, Cameras
 
 SUFFIX = "-v3"
 LOADED = 4  # scenes; one with its renderers takes 150 MB
@@ -36,8 +33,7 @@ class Scene:
         self.model, self.data = self.env.model, self.env.data
         self.model.vis.quality.offsamples = 0
         self.model.cam_pos[self.model.camera(CAMERA).id] = PLACE
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        self._cameras = Cameras(self.model)
         robot = self.model.body_rootid == self.model.body(ROBOT).id
         parts = [self.model.body(i).name.endswith(("claw", "pad")) for i in range(self.model.nbody)]
         self._fingers = np.array(parts)[self.model.geom_bodyid]
@@ -51,18 +47,13 @@ class Scene:
 
     def render(self, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3), with the goals where the benchmark draws them as dots."""
-        if (height, width) not in self._renderers:
-            self._renderers[height, width] = fast_renderer(self.model, height, width)
         self._place_goals()
-        self._renderers[height, width].update_scene(self.data, CAMERA)
-        return np.asarray(self._renderers[height, width].render())
+        return self._cameras.render(self.data, CAMERA, height, width, MARKS)
 
     def film(self, height: int, width: int) -> np.ndarray:
         """The same, antialiased and with shadows."""
-        if (height, width) not in self._film_cameras:
-            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
         self._place_goals()
-        return self._film_cameras[height, width].shoot(self.data, CAMERA, mujoco.MjvOption())
+        return self._cameras.film(self.data, CAMERA, height, width, MARKS)
 
     def _place_goals(self) -> None:
         """The benchmark's own step computes them anew, and loses where they were put."""
@@ -77,11 +68,7 @@ class Scene:
 
     def close(self) -> None:
         """Give the renderers back."""
-        for renderer in self._renderers.values():
-            atexit.unregister(renderer.close)
-            renderer.close()
-        for camera in self._film_cameras.values():
-            camera.close()
+        self._cameras.close()
 
 
 class Scenes:

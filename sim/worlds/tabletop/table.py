@@ -1,6 +1,5 @@
 """The physics of the table: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
-import atexit
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -9,7 +8,7 @@ import mujoco
 import numpy as np
 
 from policy.spec import Frame
-from sim.worlds.film import FilmCamera
+from sim.worlds.cameras import Cameras
 from sim.worlds.interface import JointReading, World
 from sim.worlds.tabletop import layout
 from sim.worlds.tabletop.appearance import CAMERAS, SHIFTS, Appearance
@@ -42,8 +41,7 @@ class Table(World):
         self._finger = np.isin(body, list(finger_bodies))
         self._touching_pairs = self._pairs(np.isin(body, [self.model.body(b).id for b in movable]))
         self._button = self.model.joint("button").qposadr[0]
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        self._cameras = Cameras(self.model)
         self._touching = 0
         self.look = Appearance(self.model, self.data)
         self.lamp = False
@@ -128,17 +126,11 @@ class Table(World):
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
         """RGB uint8 (height, width, 3)."""
-        if (height, width) not in self._renderers:
-            self._renderers[height, width] = _renderer(self.model, height, width)
-        renderer = self._renderers[height, width]
-        renderer.update_scene(self.data, camera, _OPTIONS)
-        return np.asarray(renderer.render())
+        return self._cameras.render(self.data, camera, height, width)
 
     def film(self, height: int, width: int) -> np.ndarray:
         """From the show camera, antialiased and with shadows."""
-        if (height, width) not in self._film_cameras:
-            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
-        return self._film_cameras[height, width].shoot(self.data, self.show_camera, _OPTIONS)
+        return self._cameras.film(self.data, self.show_camera, height, width)
 
     def hand_path(self, camera: str, actions: np.ndarray) -> np.ndarray:
         """Where set-points (N, A) put the finger tips in a picture, (N, 2) as `projection.project`."""
@@ -235,16 +227,3 @@ class Table(World):
             d.qvel[self._dof],
             d.qfrc_actuator[self._dof],  # indexing copies
         )
-
-
-_OPTIONS = mujoco.MjvOption()
-_OPTIONS.sitegroup[:] = 0
-
-
-def _renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
-    renderer = mujoco.Renderer(model, height, width)
-    atexit.register(renderer.close)  # later, EGL is gone already and complains
-    flag = mujoco.mjtRndFlag
-    for off in (flag.mjRND_SHADOW, flag.mjRND_REFLECTION, flag.mjRND_SKYBOX, flag.mjRND_HAZE, flag.mjRND_FOG):
-        renderer.scene.flags[off] = 0
-    return renderer

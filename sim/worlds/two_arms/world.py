@@ -1,13 +1,12 @@
 """Two arms at one table: reset, step at 20 Hz, observe; a picture is rendered only on request."""
 
-import atexit
 from typing import ClassVar
 
 import mujoco
 import numpy as np
 
 from policy.spec import Frame
-from sim.worlds.film import FilmCamera
+from sim.worlds.cameras import Cameras
 from sim.worlds.interface import JointReading, Task, World
 from sim.worlds.two_arms.kinematics import solve
 from sim.worlds.two_arms.lift import TASKS
@@ -46,8 +45,7 @@ class TwoArms(World):
         self._scale = np.where(self.grippers, 2.0, 1.0)  # an opening is twice a finger's distance
         body, name = self.model.geom_bodyid, self.model.body
         self._fingers = {side: [body == name(f"{side}_{f}_link").id for f in FINGERS] for side in SIDES}
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._film_cameras: dict[tuple[int, int], FilmCamera] = {}
+        self._cameras = Cameras(self.model)
         self._touching = 0
         self.joints = []
 
@@ -96,18 +94,11 @@ class TwoArms(World):
         return Frame(self.time_ns, {c: self.filtered(self.render(c, SIZE, SIZE)) for c in cameras}, self.state())
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray:
-        if (height, width) not in self._renderers:
-            renderer = mujoco.Renderer(self.model, height, width)
-            atexit.register(renderer.close)  # later, EGL is gone already and complains
-            self._renderers[height, width] = renderer
-        self._renderers[height, width].update_scene(self.data, camera, _OPTIONS)
-        return np.asarray(self._renderers[height, width].render())
+        return self._cameras.render(self.data, camera, height, width)
 
     def film(self, height: int, width: int) -> np.ndarray:
         """From the show camera, antialiased and with shadows."""
-        if (height, width) not in self._film_cameras:
-            self._film_cameras[height, width] = FilmCamera(self.model, height, width)
-        return self._film_cameras[height, width].shoot(self.data, self.show_camera, _OPTIONS)
+        return self._cameras.film(self.data, self.show_camera, height, width)
 
     # -- ground truth
 
@@ -155,7 +146,3 @@ class TwoArms(World):
         return JointReading(
             self.time_ns, d.qpos[self._qpos] * sign, d.qvel[self._dof] * sign, d.qfrc_actuator[self._dof] * sign
         )
-
-
-_OPTIONS = mujoco.MjvOption()
-_OPTIONS.sitegroup[:] = 0
