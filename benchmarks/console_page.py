@@ -9,6 +9,7 @@ Yardstick, of the same run: what simulation and inference take of a core while n
 import argparse
 import os
 import resource
+import sys
 import threading
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from console.backend import State
 from console.scene import Scene
 from console.server import ConsoleServer
 from console.simulation import Simulation
+from policy.errors import exit_code
 from policy.running.session import Session
 
 MOTION = 1e-3  # rad: an arm that has moved so far moves
@@ -199,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

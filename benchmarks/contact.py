@@ -7,6 +7,7 @@ false contacts, those estimated where no labelled one is near.
 """
 
 import argparse
+import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from policy.data.bag_files import find_bags
 from policy.data.episodes import read_episodes
+from policy.errors import exit_code
 from policy.robot import contract as contracts
 from policy.spec import Episode
 from policy.switching.demonstration import fill_gaps
@@ -82,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -4,11 +4,13 @@ python -m benchmarks.experts --episodes 100
 """
 
 import argparse
+import sys
 from functools import cache
 
 from tqdm import tqdm
 
 from policy.data.workers import pool as new_pool
+from policy.errors import InputError, exit_code
 from sim.demonstration import demonstrate
 from sim.initial_states import start
 from sim.success_rate import wilson_interval
@@ -37,6 +39,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     args = parser.parse_args()
+    if args.episodes < 1:
+        raise InputError(f"--episodes {args.episodes}: expected a whole number of at least 1")
     tasks = load(args.world).tasks
     jobs = [(args.world, name, i) for name in tasks for i in range(args.episodes)]
     successes = dict.fromkeys(tasks, 0)
@@ -49,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -10,6 +10,7 @@ step     One step of the exported graph after 64 and after 4096 frames of past, 
 import argparse
 import json
 import logging
+import sys
 import tempfile
 import time
 import warnings
@@ -21,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from policy.errors import exit_code
 from policy.learning.interfaces import SequenceMixer
 from policy.learning.sequence_mixers import SEQUENCE_MIXERS
 from sim.success_rate import success_rate
@@ -139,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -5,6 +5,8 @@ python -m benchmarks.rendering
 
 import sim.headless  # noqa: F401, I001  first: it chooses how MuJoCo renders
 
+import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
+from policy.errors import exit_code
 from sim.worlds.tabletop.appearance import CAMERAS
 from sim.worlds.tabletop.table import SIZE
 from sim.worlds.tabletop.world import Tabletop
@@ -32,6 +35,9 @@ def rate(draw: Callable[[str], object]) -> list[float]:
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.rendering", description=(__doc__ or "").splitlines()[0]
+    ).parse_args()
     world = Tabletop()
     world.reset(np.random.default_rng(0))
     ours = rate(lambda camera: world.render(camera, SIZE, SIZE))
@@ -59,4 +65,4 @@ def _default_quality(model: mujoco.MjModel, path: str) -> mujoco.MjModel:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -13,7 +13,6 @@ from sim.worlds import WORLDS, load
 from sim.worlds.interface import World
 
 MOST_LATENCY = 2000.0  # ms
-MOST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,7 @@ class Scene:
         check_robot(kind.contract().spec, session.spec, f"the world {self.world} is another robot", "take another")
         if self.task and self.task not in kind.tasks:
             raise unknown("task", self.task, kind.tasks)
-        if not 0 <= self.seed <= MOST_SEED:
-            raise InputError(f"got the seed {self.seed}, expected 0 to {MOST_SEED}")
+        initial_states.check_seed(self.seed)
         if not 0 <= self.latency_ms <= MOST_LATENCY:
             raise InputError(f"got a latency of {self.latency_ms:g} ms, expected 0 to {MOST_LATENCY:g}")
         choose(self.schedule or None, session.spec)
@@ -68,4 +66,9 @@ def choices(session: Session) -> dict[str, Any]:
     if not found:
         raise InputError(f"no world of {', '.join(WORLDS)} is the robot of this policy; the console cannot simulate it")
     schedules = [name for name in STRATEGIES if name != "rtc" or "committed" in session.spec.reads]
-    return {"worlds": found, "schedules": schedules, "most_latency_ms": MOST_LATENCY, "most_seed": MOST_SEED}
+    return {
+        "worlds": found,
+        "schedules": schedules,
+        "most_latency_ms": MOST_LATENCY,
+        "most_seed": initial_states.MOST_SEED,
+    }

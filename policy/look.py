@@ -17,6 +17,7 @@ from policy.looking import rerun_stream
 from policy.looking.page import write
 from policy.looking.quality import rate
 from policy.looking.recording import LookedRecording, look_at
+from policy.output_folder import page_folder
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 
@@ -30,9 +31,8 @@ def look(recordings: Path, contract: Contract, out: Path) -> Path:
             looked.append(look_at(one, contract))
     episodes = [episode for recording in looked for episode in recording.episodes]
     qualities = rate(episodes, contract.spec.action_base)
-    path = out / "index.html"
+    path = page_folder(out) / "index.html"
     try:
-        out.mkdir(parents=True, exist_ok=True)
         write(path, str(recordings), contract, looked, qualities, passed_over(recordings))
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror or error}); free space or give another --out") from None

@@ -29,6 +29,7 @@ from policy.data.message_writer import MessageWriter
 from policy.data.sources import find, passed_over
 from policy.data.stored import StoredRecording
 from policy.errors import InputError, exit_code
+from policy.output_folder import output_folder
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.spec import MODES, Episode
@@ -57,7 +58,7 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
         )
     for finding in passed_over(bags):
         tqdm.write(f"{finding.severity}: {finding}", file=sys.stderr)
-    out.mkdir(parents=True, exist_ok=True)
+    output_folder(out)
     planned = _plan(recordings, out, contract, counts)
     for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):
         episodes = read_episodes(stored[name], contract)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from policy.errors import InputError, exit_code
+from policy.output_folder import page_folder
 from sim.compare_view import Pair, apart, counted, view
 from sim.evaluation_kinds import kind_of
 from sim.evaluation_page import curve_files, page
@@ -52,10 +53,10 @@ def compare(first: Path, second: Path, out: Path) -> list[Pair]:
     keys = [key for key in a.rows if key in b.rows]
     if not keys:
         raise InputError(f"{first} and {second} have no episode in common: give both the same --seed")
+    page_folder(out)
     pairs = [Pair(a.rows[key][1], b.rows[key][1]) for key in keys]
     order = sorted(range(len(keys)), key=lambda i: pairs[i].a.success == pairs[i].b.success)  # what differs first
     with write_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
         films, drawn = [], []
         for end, one in zip(FOLDERS, both, strict=True):
             numbers, rows = zip(*(one.rows[key] for key in keys), strict=True)
@@ -63,7 +64,7 @@ def compare(first: Path, second: Path, out: Path) -> list[Pair]:
             films.append(_films(out / f"{page.VIDEOS}-{end}", one.folder, rows, order))
         page.write(
             out / PAGE,
-            view(first.name, second.name, pairs, (len(a.rows), len(b.rows))),
+            view(*_names(first, second), pairs, (len(a.rows), len(b.rows))),
             f"A: {first}, {a.settings['policy']}; B: {second}, {b.settings['policy']}",
             shlex.join(["python", "-m", "sim.compare", str(first), str(second), "--out", str(out)]),
             a.settings["world"],
@@ -75,6 +76,13 @@ def compare(first: Path, second: Path, out: Path) -> list[Pair]:
             "",
         )
     return pairs
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """The ends of both paths that tell them apart."""
+    a, b = first.resolve().parts, second.resolve().parts
+    count = next((n for n in range(1, min(len(a), len(b))) if a[-n] != b[-n]), 1)
+    return str(Path(*a[-count:])), str(Path(*b[-count:]))
 
 
 def _curves(folder: Path, source: Path, numbers: Sequence[int], order: Sequence[int]) -> set[int]:

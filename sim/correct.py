@@ -26,6 +26,7 @@ from tqdm import tqdm
 from policy.data.bag_files import bags_in, metadata
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
+from policy.output_folder import output_folder
 from policy.running.models import find_model
 from policy.running.session import Session
 from sim import headless
@@ -159,7 +160,7 @@ def main() -> None:
                 f"{bag} is not a correction of this policy ({of or 'no policy is noted'}; {args.model} is {policy}): "
                 "give each policy a folder of its own, another --out"
             )
-    args.out.mkdir(parents=True, exist_ok=True)
+    output_folder(args.out)
     played, made = 0, 0
     jobs = (
         CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, begin, args.out / f"{task}_{i:05d}")

@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from policy.errors import InputError, exit_code
+from policy.output_folder import page_folder
 from policy.running.session import Session
 from sim import headless
 from sim import html_page as page
 from sim.demo_stage import DemoStage, Step, after
 from sim.fitting import require_robot
+from sim.initial_states import check_seed
 from sim.nearest_task import nearest_task
 from sim.taught_tasks import taught
 from sim.video import Video
@@ -95,6 +97,8 @@ def main() -> None:
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
     parser.add_argument("--out", type=Path, default="out/demo")
     args = parser.parse_args()
+    if args.seed is not None:
+        check_seed(args.seed)
     kind = load(args.world)
     if args.say is not None and not args.say.strip():
         examples = ", ".join(f'"{task.phrasings[0]}"' for task in list(kind.tasks.values())[:EXAMPLES])
@@ -122,7 +126,7 @@ def main() -> None:
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = _repeated(args, seed)
     console.print(f"seed {seed} (to repeat it: {escape(command)})")
-    out.mkdir(parents=True, exist_ok=True)
+    page_folder(out)
     with Video(out / "video.mp4") as film:
         stage = DemoStage(world, session, film, console)
         if args.say is not None:

@@ -21,11 +21,27 @@ from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.cluster import add_argument
 from sim.evaluation_page.row import MOST_FILMS
 from sim.evaluation_run import asked_tasks, command, common_settings, run_evaluation
+from sim.initial_states import check_seed
 from sim.plain_report import KIND, summarise
 from sim.switch_evaluation import evaluate_switches
 from sim.worlds import DEFAULT, load
 
 FIRST_SEED = 1_000_000  # seeds below are for training and tuning
+KINDS = {
+    "eval": "a plain evaluation",
+    "switch": "--switch",
+    "shift": "--shift",
+    "latency": "--latency-ms and --schedule",
+    "words": "--words",
+}
+READ_BY = {  # option -> the kinds of evaluation that read it; the others are read by all
+    "tasks": ("eval", "shift", "latency"),
+    "chains": ("eval",),
+    "provider": ("eval",),
+    "robots": ("eval", "shift", "latency", "words"),
+    "pairs": ("switch",),
+    "baseline": ("switch",),
+}
 EPISODES = {"eval": 100, "latency": 10, "shift": 10, "switch": 200, "words": 100}  # by default
 
 
@@ -37,7 +53,8 @@ def main() -> None:
             f"--seed {args.seed} is a training seed; evaluation seeds start at {FIRST_SEED}: "
             f"give --seed {FIRST_SEED} or more"
         )
-    for name, least in (("episodes", 1), ("chains", 0), ("films", 0)):
+    check_seed(args.seed)
+    for name, least in (("episodes", 1), ("chains", 0), ("films", 0), ("robots", 1), ("processes", 1)):
         if getattr(args, name) < least:
             raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()
@@ -79,11 +96,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--films", type=int, default=MOST_FILMS, help="at most so many: one success a task, failures")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
-    parser.add_argument("--chains", type=int, default=50, help="not with --switch")
+    parser.add_argument("--chains", type=int, default=50, help="of tasks in a row; plain evaluation")
     parser.add_argument(
         "--tasks",
         default="all",
-        help="all (that it was taught), a suite such as memory, or names with commas; not with --switch",
+        help="all (that it was taught), a suite such as memory, or names with commas; not with --switch or --words",
     )
     parser.add_argument("--words", help="all, or some of order,negated,under_way,near_misses,pairs: frozen sentences")
     parser.add_argument("--latency-ms", help=f"times of one inference, default {latency_evaluation.LATENCIES}")
@@ -92,24 +109,25 @@ def _arguments() -> argparse.Namespace:
     add_argument(parser)
     evaluate_switches.add_arguments(parser.add_argument_group("a change of the instruction mid-execution"))
     args = parser.parse_args()
-    for name in ("pairs", "baseline"):
-        if args.switch is None and getattr(args, name) != parser.get_default(name):
-            raise InputError(f"--{name} is only for changes of the instruction: give --switch early,mid,late as well")
     asked = {name: getattr(args, name) for name in ("switch", "shift", "words")}
     asked["latency"] = args.latency_ms if args.latency_ms is not None else args.schedule
     kinds = [name for name, value in asked.items() if value is not None] or ["eval"]
     if len(kinds) > 1:
         raise InputError(f"{' and '.join(f'--{name}' for name in kinds)} are two evaluations: give one of them")
     kind = kinds[0]
+    for name, readers in READ_BY.items():
+        if kind not in readers and getattr(args, name) != parser.get_default(name):
+            others = ", ".join(KINDS[reader] for reader in readers)
+            raise InputError(f"--{name} is for {others}; {KINDS[kind]} does not read it: leave it out")
     if args.ray and (args.robots > 1 or args.model.startswith(SCHEMES)):
         raise InputError(
             f"--ray {args.ray}: neither --robots nor a served policy is for a cluster; leave one of them out"
         )
-    if args.robots > 1 and (kind == "switch" or args.model.startswith(SCHEMES)):
-        raise InputError(f"--robots {args.robots}: neither a served policy nor --switch is for several robots at once")
+    if args.robots > 1 and args.model.startswith(SCHEMES):
+        raise InputError(f"--robots {args.robots}: a served policy is for one robot at a time; leave it out")
     candidates(args.provider)  # an unknown one is an error now
-    if args.provider != "cpu" and (kind != "eval" or args.model.startswith(SCHEMES)):
-        raise InputError(f"--provider {args.provider} is for plain evaluations of a model folder; leave it out")
+    if args.provider != "cpu" and args.model.startswith(SCHEMES):
+        raise InputError(f"--provider {args.provider} is for a model folder, not for a served policy; leave it out")
     args.episodes = args.episodes if args.episodes is not None else EPISODES[kind]
     args.out = args.out or f"out/{kind}"
     return args

@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
@@ -22,7 +22,17 @@ from sim.cluster import cluster
 from sim.evaluation_films import film_missing
 from sim.evaluation_page.curve_files import CurveFiles
 from sim.evaluation_page.view import Kind
-from sim.evaluation_page.written import LOG, REPORT, SETTINGS, write_errors, write_json, write_page, write_text
+from sim.evaluation_page.written import (
+    LOG,
+    REPORT,
+    SETTINGS,
+    read_lines,
+    read_settings,
+    write_errors,
+    write_json,
+    write_page,
+    write_text,
+)
 from sim.fitting import require_robot
 from sim.job_queue import robots, workers
 from sim.taught_tasks import asked
@@ -138,11 +148,11 @@ def fingerprint(model: Path) -> str:
     return made.hexdigest()
 
 
-def _resume(out: Path, settings: Record) -> Iterator[Record]:
+def _resume(out: Path, settings: Record) -> list[Record]:
     """The records of a stopped run with the same settings; `InputError` if the settings differ."""
     log, file = out / LOG, out / SETTINGS
     if file.exists():
-        earlier = json.loads(file.read_text())
+        earlier = read_settings(out)
         if earlier != settings:
             differ = ", ".join(
                 f"{k} {earlier.get(k)!r} there, {settings.get(k)!r} asked for"
@@ -157,4 +167,4 @@ def _resume(out: Path, settings: Record) -> Iterator[Record]:
     whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one short
     if whole != lines:
         write_text(log, "".join(whole))
-    return map(json.loads, whole)
+    return read_lines(log, whole)

@@ -22,6 +22,7 @@ from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record
 from sim.evaluation_page.written import read_records, read_settings, write_errors, write_page
 from sim.evaluation_run import fingerprint
+from sim.initial_states import check_seed
 
 Played = list[tuple[Row, Any]]  # rows with their jobs
 
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--condition", help="a run, phase, shift or latency, as the page names it; default: all")
     parser.add_argument("--task", help="a task, as the page names it; needed for a seed that was not played")
     args = parser.parse_args()
+    check_seed(args.seed)
     headless.require()
     for path in film(args.folder, args.seed, args.condition, args.task):
         print(path)

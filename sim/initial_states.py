@@ -4,12 +4,20 @@ from copy import deepcopy
 
 import numpy as np
 
+from policy.errors import InputError
 from sim.demonstration import demonstrate
 from sim.worlds.interface import Task, World
 
 KINDS = ("home", "other", "near_miss", "undecided")
 MISSED = (2, 25)  # control steps before success at which the expert lets go
+MOST_SEED = 2**31 - 1
 LEAVING = (14, 30)  # control steps for which the open hand then rises: at the block it would learn to turn away
+
+
+def check_seed(seed: int) -> None:
+    """`InputError` for what is no seed of a layout."""
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"got the seed {seed}, expected 0 to {MOST_SEED}")
 
 
 def start(world: World, task: Task, seed: int, kind: str) -> None:

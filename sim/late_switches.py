@@ -33,6 +33,7 @@ def keep_by_experts(
     if bag.exists():
         return outcome
     custom = {"task": pair[1], "before": pair[0], "seed": str(seed), "switch": "late", "pushed": "False", "from": shown}
+    custom |= {"world": world.name, "varied": str(varied)}
     try:
         custom["look"], asked_at = _perform(world, pair, seed, bag.name, varied)
         with EpisodeWriter(bag, channels(contract), custom) as file:

@@ -20,6 +20,7 @@ import numpy as np
 from policy.data.bag_files import metadata
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
+from policy.output_folder import output_folder
 from sim import headless
 from sim.cluster import add_argument
 from sim.demonstration import demonstrate
@@ -76,8 +77,7 @@ def _attempt(world: World, job: RecordingJob, seed: int) -> bool:
     disturbance = Disturbance(rng, world.grippers) if job.pushed else lambda: None
     stages = [stage for stage in (task, task.first(world)) if stage is not None]
     asked = [(stage, stage.phrasings[rng.integers(len(stage.phrasings))]) for stage in stages]
-    custom = {"task": task.name, "seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}
-    custom["world"] = job.world
+    custom = _noted(job) | {"seed": str(seed), "start": job.start, "pushed": str(job.pushed), "look": look}
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:
             writer = DemonstrationWriter(bag, contract, world)
@@ -126,12 +126,24 @@ def layout_seeds(i: int, world: str = DEFAULT) -> dict[str, int]:
     return shared | {name: i for tasks in load(world).suites.values() for name in tasks}
 
 
-def refuse_another_world(out: Path, existing: list[RecordingJob]) -> None:
-    """`InputError` where a folder holds recordings of another world under the names of those that are asked for."""
+def refuse_others(out: Path, existing: list[RecordingJob]) -> None:
+    """`InputError` where a folder holds other recordings under the names of those that are asked for.
+
+    Those of another task or world, or with another choice of `--plain`; of each task the last one is looked at.
+    """
     for job in {job.task: job for job in existing}.values():
-        world = (metadata(job.bag).get("custom_data") or {}).get("world", job.world)
-        if world != job.world:
-            raise InputError(f"{job.bag} is of the world {world}, not of {job.world}; give another folder than {out}")
+        noted = metadata(job.bag).get("custom_data") or {}
+        for what, wanted in _noted(job).items():
+            if noted.get(what, wanted) != wanted:
+                raise InputError(
+                    f"{job.bag} was recorded with {what} {noted[what]}, and {what} {wanted} is asked for; "
+                    f"give another folder than {out}"
+                )
+
+
+def _noted(job: RecordingJob) -> dict[str, str]:
+    """What a bag says of how it was recorded, beside its layout."""
+    return {"task": job.task, "world": job.world, "varied": str(job.varied)}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -151,12 +163,12 @@ def main(argv: list[str] | None = None) -> None:
     if not 1 <= args.episodes <= most:
         raise InputError(f"--episodes {args.episodes}: expected 1 to {most}, so that all seeds are training seeds")
     jobs = plan(names, args.episodes, args.out, args.world, not args.plain)
-    refuse_another_world(args.out, [job for job in jobs if job.bag.exists()])
+    refuse_others(args.out, [job for job in jobs if job.bag.exists()])
     jobs = [job for job in jobs if not job.bag.exists()]
     if not load(args.world).one_scene:
         jobs.sort(key=lambda job: job.task)  # so that few scenes are loaded at a time
+    output_folder(args.out)
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
-    args.out.mkdir(parents=True, exist_ok=True)
     if text := load(args.world).contract_text:
         if not (args.out / "contract.yaml").exists():  # one that is there may have been edited
             (args.out / "contract.yaml").write_text(text)

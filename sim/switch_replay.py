@@ -39,6 +39,8 @@ def keep(
         "delay": str(candidate.delay),
         "pushed": str(bool(number % 2)),
         "from": ",".join(candidate.bags),
+        "world": world.name,
+        "varied": str(varied),
     }
     try:
         custom["look"] = replay(world, seed, candidate, number, varied=varied)

@@ -24,8 +24,9 @@ from zlib import crc32
 import numpy as np
 import yaml
 
-from policy.data.bag_files import find_bags
+from policy.data.bag_files import bags_in, find_bags
 from policy.errors import InputError, exit_code
+from policy.output_folder import output_folder
 from policy.robot.contract import Contract
 from policy.switching.stitching import SwitchStitcher
 from sim import headless
@@ -142,6 +143,18 @@ def plan(
     return [job for job in jobs if len(job.shown) > 1 or job.opposites]
 
 
+def refuse_others(out: Path, world: str, varied: bool) -> None:
+    """`InputError` where a folder holds switches of another world, or with another choice of `--plain`."""
+    for bag in bags_in(out):
+        noted = _custom_data(bag)
+        for what, wanted in (("world", world), ("varied", str(varied))):
+            if noted.get(what, wanted) != wanted:
+                raise InputError(
+                    f"{bag} was made with {what} {noted[what]}, and {what} {wanted} is asked for; "
+                    f"give another folder than {out}"
+                )
+
+
 def _custom_data(bag: Path) -> dict[str, str]:
     """What sim.record noted about a bag; empty for a bag of another origin."""
     metadata = bag / "metadata.yaml"
@@ -166,13 +179,15 @@ def main() -> None:
     args = parser.parse_args()
     headless.require()
     load(args.world).require_several_tasks()
+    refuse_others(args.out, load(args.world).name, not args.plain)
     jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world, not args.plain)
     if not jobs:
         raise InputError(
             f"no layout in {args.demonstrations} has undisturbed demonstrations of two tasks from home; "
-            "record some with `python -m sim.record --tasks all --episodes 12`"
+            f"record some with `python -m sim.record --world {args.world} --tasks all --episodes 12 "
+            f"--out {args.demonstrations}`"
         )
-    args.out.mkdir(parents=True, exist_ok=True)
+    output_folder(args.out)
     counts = sum(run_jobs(make, jobs, args.processes, "layout", args.ray), Counter[str]())
     for outcome, count in sorted(counts.items()):
         print(f"{count:6d}  {outcome}")

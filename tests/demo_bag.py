@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from rosbags.rosbag2 import Reader
 
 from policy.data.bag_writer import Channel, EpisodeWriter, channels
@@ -162,3 +163,11 @@ def custom(bag: Path) -> dict[str, str]:
     """What was noted of a bag when it was recorded."""
     with Reader(bag) as reader:
         return dict(reader.storage.metadata.custom or {})
+
+
+def pretend(folder: Path, name: str, **tags: str) -> None:
+    """A bag of which only the tags are read."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / f"{name}.mcap").touch()
+    metadata = {"rosbag2_bagfile_information": {"custom_data": tags}}
+    (folder / name / "metadata.yaml").write_text(yaml.safe_dump(metadata))

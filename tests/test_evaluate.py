@@ -94,6 +94,10 @@ def test_it_reports_and_films_and_a_killed_run_continues(
         (["--seed", "999999"], "training seed"),
         (["--tasks", "lamp_onn"], "did you mean 'lamp_on'"),
         (["--episodes", "0"], "at least 1"),
+        (["--robots", "-3"], "--robots -3: expected a whole number of at least 1"),
+        (["--words", "pairs", "--tasks", "put_rde"], "--tasks is for a plain evaluation, --shift, --latency-ms"),
+        (["--switch", "early", "--chains", "7"], "--chains is for a plain evaluation; --switch does not read it"),
+        (["--shift", "noise", "--pairs", "3"], "--pairs is for --switch; --shift does not read it"),
     ],
 )
 def test_a_wrong_argument_is_an_error_and_nothing_is_written(

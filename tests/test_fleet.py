@@ -43,10 +43,13 @@ def test_a_fleet_plays_the_episodes_that_single_robots_play(
 def test_what_is_for_one_robot_alone_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for model, more in ((str(tmp_path), ["--switch", "mid"]), ("ws://127.0.0.1:1", [])):
+    for model, more, why in (
+        (str(tmp_path), ["--switch", "mid"], "--switch does not read it"),
+        ("ws://127.0.0.1:1", [], "a served policy is for one robot at a time"),
+    ):
         monkeypatch.setattr(sys, "argv", ["evaluate", model, "--robots", "2", *more])
         assert exit_code(evaluate.main) == 2
-        assert "neither a served policy nor --switch is for several robots" in capsys.readouterr().err
+        assert why in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["evaluate", str(tmp_path), "--provider", "cuda", "--words", "all"])
     assert exit_code(evaluate.main) == 2
-    assert "--provider cuda is for plain evaluations" in capsys.readouterr().err
+    assert "--provider is for a plain evaluation; --words does not read it" in capsys.readouterr().err

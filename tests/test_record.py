@@ -81,7 +81,7 @@ def test_a_folder_of_another_world_is_refused_and_its_contract_stays(
         assert "world: tabletop\n" in text
         (bag / "metadata.yaml").write_text(text.replace("world: tabletop\n", "world: desk_arm\n"))
     (folder / "contract.yaml").write_text("mine")
-    with pytest.raises(InputError, match="is of the world desk_arm, not of tabletop; give another folder"):
+    with pytest.raises(InputError, match="with world desk_arm, and world tabletop is asked for; give another folder"):
         main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(folder)])
     assert (folder / "contract.yaml").read_text() == "mine"
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from policy.data.bag_files import find_bags
 from policy.data.episodes import read_episodes
@@ -24,7 +23,7 @@ from sim.switches import LayoutJob, plan
 from sim.worlds.interface import SUCCESS_STEPS
 from sim.worlds.tabletop.tasks import TASKS
 from sim.worlds.tabletop.world import Tabletop
-from tests.demo_bag import CONTRACT, custom
+from tests.demo_bag import CONTRACT, custom, pretend
 
 pytestmark = pytest.mark.slow
 
@@ -226,14 +225,6 @@ def test_a_held_object_must_be_put_back_and_a_released_one_stays(
         begin, end = c.switch_step, c.switch_step + c.delay
         assert c.delay == DELAYS - 1 and np.array_equal(c.actions[:end], own[:end])
         assert (c.mode[begin:end] != FORWARD).all() and c.mode[begin - 1] == FORWARD
-
-
-def pretend(folder: Path, name: str, **tags: str) -> None:
-    """A bag of which only the tags are read."""
-    (folder / name).mkdir(parents=True)
-    (folder / name / f"{name}.mcap").touch()
-    metadata = {"rosbag2_bagfile_information": {"custom_data": tags}}
-    (folder / name / "metadata.yaml").write_text(yaml.safe_dump(metadata))
 
 
 def test_only_undisturbed_demonstrations_from_home_in_one_layout_are_paired(tmp_path: Path) -> None:

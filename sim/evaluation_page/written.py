@@ -1,7 +1,7 @@
 """What the folder of an evaluation holds: settings, records and report; the page is written from them alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -76,6 +76,19 @@ def write_text(path: Path, text: str) -> None:
         part = path.with_suffix(path.suffix + ".part")
         part.write_text(text)
         part.replace(path)
+
+
+def read_lines(path: Path, lines: Iterable[str]) -> list[Record]:
+    """The records of a log, one a line; `InputError` names the line that cannot be read."""
+    records: list[Record] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise InputError(
+                f"{path}, line {number}, cannot be read ({error}); remove that line to play its episode again"
+            ) from None
+    return records
 
 
 @contextmanager

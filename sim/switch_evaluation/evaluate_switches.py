@@ -57,6 +57,11 @@ def evaluate(args: argparse.Namespace) -> None:
     for name, model in (("ours", args.model), ("baseline", args.baseline)):
         if model:  # a model that cannot run is an error before anything is written
             with closing(opened(model, args)) as session:
+                if name == "baseline" and session.spec.switches:
+                    raise InputError(
+                        f"--baseline {model} switches by itself; keep, flush and retreat are for a policy that does "
+                        "not, such as one of the recipe `chunk`: give one"
+                    )
                 refusals[name] = refusal_rates(session, tasks)
                 if name == "baseline":
                     settings["baseline_sha256"] = identity(model, session)
