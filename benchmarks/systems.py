@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any
 
 from benchmarks import systems_data
-from benchmarks.study import on_each_core, run_steps
+from benchmarks.study import MADE_BY, on_each_core, run_steps
 from benchmarks.systems_report import compared, draw, read, table
 from benchmarks.systems_rows import Row, Training, Variant, rows
 from policy.errors import exit_code
@@ -47,7 +47,8 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     for seed in range(args.seeds):
         folder = args.out / "rows" / name / str(seed)
         report = folder / "report.json"
-        report.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
+        for kept in (report, folder / MADE_BY):
+            kept.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
         command = ["benchmarks.systems_run", name, "--seed", seed, "--data", args.data, "--out", args.out]
         command += ["--samples", int(args.samples * row.windows), "--episodes", args.episodes, "--report", report]
         reports.append(run_steps(f"{name}, seed {seed}", folder, [command], report))

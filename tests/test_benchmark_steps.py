@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import flagship, libero
+from benchmarks import continual, flagship, libero
 from benchmarks.steps import Step, run_until
+from benchmarks.study import Report, run_steps
+from policy.data.bag_files import find_bags
 from policy.errors import InputError
 from policy.learning import recipe
 from policy.learning.model import Policy
 from policy.robot.contract import load
+from tests.tiny import write_model
 
 
 def test_each_step_is_a_command_and_what_is_made_is_not_made_again(
@@ -31,6 +34,33 @@ def test_each_step_is_a_command_and_what_is_made_is_not_made_again(
         run_until(steps, "")
     with pytest.raises(InputError, match="--until last: expected one of first, second, third"):
         run_until(steps, "last")
+
+
+@pytest.mark.parametrize("changed", ["given.json", "model/policy.onnx", "bags/b.mcap", "--indent"])
+def test_what_was_made_otherwise_is_refused_and_not_taken_for_what_is_asked(tmp_path: Path, changed: str) -> None:
+    """By other options, from another model, or from other recordings."""
+    (given := tmp_path / "given.json").write_text("{}")
+    write_model(model := tmp_path / "model")
+    (bags := tmp_path / "bags").mkdir()
+    (bags / "a.mcap").touch()
+
+    def make(indent: int) -> Report:
+        report = tmp_path / "out" / "eval.json"
+        step = ["json.tool", given, str(report), "--indent", indent]
+        return run_steps("it", report.parent, [step], report, inputs=[model, bags])
+
+    assert make(1) == {} == make(1)
+    (tmp_path / changed).write_text("[]")
+    with pytest.raises(InputError, match=rf"{changed.split('/')[0]}: .* there, .* asked for.*another --out"):
+        make(2 if changed == "--indent" else 1)
+
+
+def test_of_recordings_as_many_are_taken_as_are_asked_for(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "data" / "lamp_on" / name).mkdir(parents=True)
+        (tmp_path / "data" / "lamp_on" / name / f"{name}.mcap").touch()
+    for count in (3, 2):
+        assert len(find_bags(continual.chosen(("lamp_on",), count, tmp_path / "data", tmp_path / "keep"))) == count
 
 
 def test_libero_is_simulated_in_its_own_environment_and_trained_in_this_one(

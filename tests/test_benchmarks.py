@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import growth, results
+from benchmarks import growth, made_by, results
+from policy.errors import InputError
 
 
 def test_a_result_replaces_its_own_and_leaves_the_others(tmp_path: Path) -> None:
@@ -30,8 +32,19 @@ def test_the_page_is_the_one_that_the_results_make(tmp_path: Path) -> None:
 
 def test_what_is_done_is_not_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "inference.json").write_text(json.dumps({}))
+    made_by.write(tmp_path / "inference.made_by.json", made_by.record_of([["benchmarks.inference"]]))
     bench.measure("inference", tmp_path)
     assert capsys.readouterr().out == "inference: done already\n"
+
+
+def test_what_was_measured_with_other_options_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inference.json").write_text(json.dumps({}))
+    made_by.write(tmp_path / "inference.made_by.json", made_by.record_of([["benchmarks.inference", "--rounds", 2]]))
+    monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    with pytest.raises(InputError, match="inference failed"):
+        bench.measure("inference", tmp_path)
 
 
 @pytest.mark.parametrize(
