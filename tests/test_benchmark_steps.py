@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import continual, flagship, libero
-from benchmarks.steps import Step, run_until
+from benchmarks.made_by import content, record_of, write
+from benchmarks.steps import Step, kept, run_until
 from benchmarks.study import Report, run_steps
 from policy.data.bag_files import find_bags
 from policy.errors import InputError
@@ -20,11 +21,13 @@ from tests.tiny import write_model
 def test_each_step_is_a_command_and_what_is_made_is_not_made_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    made = tmp_path / "made"
+    made, second = tmp_path / "folder" / "made", ["no.such.module"]
+    write(kept(made), record_of([second]))
+    made.parent.mkdir()
     made.touch()
     steps = [
         Step("first", ["calendar", "2026", "11"]),
-        Step("second", ["no.such.module"], made),
+        Step("second", second, made),
         Step("third", ["no.such.module"]),
     ]
     run_until(steps, "second")
@@ -34,6 +37,23 @@ def test_each_step_is_a_command_and_what_is_made_is_not_made_again(
         run_until(steps, "")
     with pytest.raises(InputError, match="--until last: expected one of first, second, third"):
         run_until(steps, "last")
+
+
+def test_what_is_made_of_a_training_that_went_on_is_made_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained, made = tmp_path / "run" / "checkpoint-1" / "ema.safetensors", tmp_path / "model" / "policy.json"
+    for folder in (trained.parent, made.parent):
+        folder.mkdir(parents=True)
+
+    def export(weights: str, *options: str) -> bool:
+        trained.write_text(weights)
+        run_until([Step("export", ["json.tool", trained, str(made), *options], made)], "")
+        return "done already" not in capfd.readouterr().out
+
+    assert export("[1]") and not export("[1]")
+    assert export("[2]") and made.read_text().split() == ["[", "2", "]"]
+    assert export("[2]", "--compact") and content(tmp_path / "run") == content(trained)
 
 
 @pytest.mark.parametrize("changed", ["given.json", "model/policy.onnx", "bags/b.mcap", "--indent"])
