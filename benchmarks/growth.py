@@ -102,11 +102,13 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def bend(values: list[int], times: list[float]) -> str:
-    """From where on the cost doubles at least as fast as what grows."""
-    for (a, b), (x, y) in zip(pairwise(values), pairwise(times), strict=True):
-        if np.log(y / x) >= np.log(b / a):
-            return f"from {a} on in proportion or worse"
-    return "always less than in proportion"
+    """From where on the cost doubles at least as fast as what grows, up to the largest value."""
+    steep = [np.log(y / x) >= np.log(b / a) for (a, b), (x, y) in zip(pairwise(values), pairwise(times), strict=True)]
+    gentle = [i for i, as_steep in enumerate(steep) if not as_steep]
+    begins = gentle[-1] + 1 if gentle else 0
+    if begins < len(steep):
+        return f"from {values[begins]} on in proportion or worse"
+    return "always less than in proportion" if not any(steep) else "less than in proportion at the end"
 
 
 def table(figures: dict[str, Any]) -> list[str]:

@@ -1,14 +1,17 @@
 """What benchmarks measured: kept one by one, and the page that is made of it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import growth, made_by, results
+from benchmarks import conditions, growth, made_by, results
 from policy.errors import InputError
+from tests.tiny import write_model
 
 
 def test_a_result_replaces_its_own_and_leaves_the_others(tmp_path: Path) -> None:
@@ -47,9 +50,37 @@ def test_what_was_measured_with_other_options_is_measured_again(
         bench.measure("inference", tmp_path)
 
 
+def test_conditions_keep_the_episodes_of_one_policy_and_show_those_that_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, played = conditions.STUDIES["states"], []
+
+    def play(world: object, sessions: object, job: conditions.Job) -> dict[str, Any]:
+        played.append(job)
+        return asdict(job) | {"task": "lamp_on", "success": True}
+
+    monkeypatch.setattr(conditions, "play", play)
+    for name in ("load", "Session", "Wordless"):
+        monkeypatch.setattr(conditions, name, lambda *_: object)
+    models = [tmp_path / name for name in ("one", "two")]
+    for ramp, model in enumerate(models):
+        write_model(model, ramp=0.01 * ramp)
+    assert len(conditions.evaluate(study, models[0], 2, tmp_path)) == len(played) == 18
+    (tmp_path / "episodes.jsonl").write_text((tmp_path / "episodes.jsonl").read_text()[:-10])  # as a kill leaves it
+    few = conditions.evaluate(study, models[0], 1, tmp_path)
+    assert {record["seed"] for record in few} == {conditions.SEED} and len(few) == 9
+    with pytest.raises(InputError, match=r"holds another evaluation .*sha256"):
+        conditions.evaluate(study, models[1], 2, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("times", "said"),
-    [([1.0, 1.5, 2.0], "always less"), ([1.0, 1.2, 2.4], "from 2 on"), ([1.0, 3.0, 3.1], "from 1 on")],
+    [
+        ([1.0, 1.5, 2.0], "always less"),
+        ([1.0, 1.2, 2.4], "from 2 on"),
+        ([1.0, 3.0, 3.1], "less than in proportion at the end"),
+        ([1.0, 3.0, 9.0], "from 1 on"),
+    ],
 )
 def test_where_a_curve_bends(times: list[float], said: str) -> None:
     assert growth.bend([1, 2, 4], times).startswith(said)
