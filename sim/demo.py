@@ -124,7 +124,7 @@ def main() -> None:
     console.print(f"seed {seed} (to repeat it: {escape(command)})")
     out.mkdir(parents=True, exist_ok=True)
     with Video(out / "video.mp4") as film:
-        stage = DemoStage(world, session, film, console)
+        stage = DemoStage(world, session, film, console, seed)
         if args.say is not None:
             steps = [stage.perform(args.say, task, "1/1")]
         else:

@@ -72,7 +72,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     _lay_out(job, tasks, world)
     watched = _watched(job, tasks, world)
     before = _until_under_way(job, tasks, world, session) if job.run == "under_way" else 0
-    robot = SimulatedLoop(world, session)
+    robot = SimulatedLoop(world, session, seed=job.seed)
     trace = Trace(robot)
 
     def step() -> None:
@@ -114,7 +114,7 @@ def _until_under_way(job: WordsJob, tasks: Sequence[Task], world: World, session
     """Control steps after which a task is under way and not done: until the hand touches something, less where a touch
     is nearly all that it takes, as of a button. The layout is the same again afterwards.
     """
-    robot = SimulatedLoop(world, session)
+    robot = SimulatedLoop(world, session, seed=job.seed)
     _begin(robot, tasks[0], job.seed)
     touched = UNDER_WAY
     for step in range(1, UNDER_WAY + BEFORE):

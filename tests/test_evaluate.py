@@ -140,6 +140,8 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
         record("new_words", "b", False),
         record("shuffled", "a", False),
         record("shuffled", "b", False),
+        {"run": "chain", "completed": 1, "out_of_tasks": True},
+        {"run": "shuffled", "task": "a", "skipped": True},
         {"run": "chain", "completed": 5},
         {"run": "chain", "completed": 2},
     ]
@@ -154,7 +156,7 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
     assert (
         unasked["held_out_phrasings"]["new_words"]["mean"] is unasked["control"]["shuffled_instruction"]["mean"] is None
     )
-    assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1]}
+    assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1], "out_of_tasks": 1}
     assert made["safety_monitor"] == {"control_steps": 40, "interventions": {"x": 8}}
 
 
