@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.feed import zeros
 from benchmarks.inference import SPEC, THREADS, milliseconds, session
 from benchmarks.results import show
 from policy.errors import exit_code
@@ -70,18 +71,13 @@ GROWS: dict[str, tuple[Callable[[Raw, int], tuple[Raw, Spec]], tuple[int, ...]]]
 }
 
 
-def feed_of(spec: Spec) -> dict[str, np.ndarray]:
-    """One frame of zeros."""
-    return {name: np.zeros((1, *shape), kind) for name, (kind, shape) in spec.inputs().items()}
-
-
 def built(grow: Callable[[Raw, int], tuple[Raw, Spec]], value: int, folder: Path) -> Callable[[], Any]:
     """One inference of the recipe, grown."""
     raw, spec = grow(recipe.dump(recipe.load(RECIPE)), value)
     policy = Policy(recipe.parse(raw), spec, identity_statistics(spec)).eval()
     path = folder / f"{grow.__name__}_{value}.onnx"
     write_graph(policy, path)
-    graph, feed = session(path, THREADS), feed_of(policy.spec)
+    graph, feed = session(path, THREADS), zeros(policy.spec)
     return lambda: graph.run(None, feed)
 
 

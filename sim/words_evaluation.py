@@ -58,6 +58,11 @@ class Held:
         self._steps = dict.fromkeys(tasks, 0)
         self.done: set[str] = set()
 
+    @property
+    def undecided(self) -> bool:
+        """Whether a success is there that has not held for long enough yet."""
+        return any(0 < steps < self._world.success_steps for steps in self._steps.values())
+
     def step(self) -> None:
         """After a control step."""
         for name, task in self._tasks.items():
@@ -91,7 +96,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     for _ in range(most):
         step()
         held.step()
-        if robot.refused and not robot.scheduled:
+        if robot.refused and not robot.scheduled and not held.undecided:
             break
         if job.run in ("order", "negated", "under_way") and job.tasks[0] in held.done - already:
             break

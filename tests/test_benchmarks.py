@@ -1,15 +1,16 @@
 """What benchmarks measured: kept one by one, and the page that is made of it."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import conditions, growth, made_by, results
+from benchmarks import ablations, conditions, growth, latency, made_by, results, startup
 from policy.errors import InputError
 from tests.tiny import write_model
 
@@ -48,6 +49,40 @@ def test_what_was_measured_with_other_options_is_measured_again(
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
     with pytest.raises(InputError, match="inference failed"):
         bench.measure("inference", tmp_path)
+
+
+def test_an_inference_is_timed_with_inputs_of_the_types_that_a_policy_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write_model(model := tmp_path / "model")
+    graph = onnx.load(model / "policy.onnx")
+    words = onnx.helper.make_tensor_value_info("instruction_mask", onnx.TensorProto.BOOL, ["B", spec.tokens])
+    graph.graph.input.append(words)
+    onnx.save(graph, model / "policy.onnx")
+    replace(spec, reads=(*spec.reads, "instruction_mask")).save(model / "spec.json")
+    monkeypatch.setattr(latency, "ROUNDS", 1)
+    monkeypatch.setattr("sys.argv", ["latency", str(model)])
+    latency.main()
+    assert "ratio of the medians" in capsys.readouterr().out
+    assert startup.seconds(startup.WAYS["start to first run, bare"], model) > 0
+
+
+def test_the_plain_policy_is_evaluated_beside_a_reference_that_has_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demos").mkdir()
+    command = ["ablations", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--weights", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*command, "--only", "reference", "plain"])
+    monkeypatch.setattr(ablations, "on_each_core", lambda names, work: [work(name) for name in reversed(names)])
+    ran: list[str] = []
+
+    def run_steps(name: str, folder: Path, steps: list[list[Any]], report: Path) -> None:
+        ran.extend(f"{name}: {module}" for module, *_ in steps)
+
+    monkeypatch.setattr(ablations, "run_steps", run_steps)
+    monkeypatch.setattr(ablations, "rows", lambda *_: [])
+    ablations.main()
+    assert ran.index("plain: sim.evaluate") > ran.index("reference: policy.export")
 
 
 def test_conditions_keep_the_episodes_of_one_policy_and_show_those_that_are_asked_for(
