@@ -40,9 +40,10 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 
 def learn(name: str, args: argparse.Namespace) -> None:
     """Train and export one variant, unless that is done."""
-    used: str | Path = "chunk"
-    folder, bags = args.out / name, args.data / "demos"
+    folder = args.out / name
     folder.mkdir(parents=True, exist_ok=True)
+    bags: Path = args.data / "demos"
+    used: Any = "chunk"
     if name != "plain":
         used = folder / "recipe.yaml"
         bags = args.out / "no_shared_grasp" if name == "shared_grasp" else args.data

@@ -124,11 +124,11 @@ def main() -> None:
         bags, data = args.data / kind / "bags", args.data / kind / "lerobot"
         command = ["sim.record", "--tasks", tasks, "--episodes", str(count), "--out", str(bags), "--plain"]
         subprocess.run([sys.executable, "-m", *command], check=True)
-        converted, of = data.with_name("lerobot.json"), record_of([["policy.convert", bags]])
-        if not data.exists() or read(converted) != of:
+        converted, made = data.with_name("lerobot.json"), record_of([["policy.convert", bags]])
+        if not data.exists() or read(converted) != made:
             shutil.rmtree(data, ignore_errors=True)
             convert(bags, data, load("tabletop"))
-            write(converted, of)
+            write(converted, made)
         reports = [ours(kind, bags, args), *(act(name, kind, data, args) for name in RATES)]
         cells = []
         for report in reports:

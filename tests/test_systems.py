@@ -184,16 +184,15 @@ def test_a_row_says_what_its_policies_learnt_from_and_from_how_much(
     assert all(", then ".join(learnt) in table([made]) for learnt in (system, reference))
 
 
-def test_an_inference_is_timed_on_the_cores_of_the_command_that_pinned_its_process_to_one() -> None:
-    every = os.sched_getaffinity(os.getppid())
-    pinned = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(pinned)})
-    try:
-        with systems_run._every_core() as cores:
-            assert os.sched_getaffinity(0) == every and cores == len(every)
-        assert os.sched_getaffinity(0) == {min(pinned)}
-    finally:
-        os.sched_setaffinity(0, pinned)
+def test_an_inference_is_timed_on_the_cores_of_the_command_that_pinned_its_process_to_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cores = {0: {3}, os.getppid(): {1, 2, 3}}
+    monkeypatch.setattr(systems_run.os, "sched_getaffinity", cores.__getitem__)
+    monkeypatch.setattr(systems_run.os, "sched_setaffinity", cores.__setitem__)
+    with systems_run._every_core() as many:
+        assert cores[0] == {1, 2, 3} and many == 3
+    assert cores[0] == {3}
 
 
 def test_the_difference_of_two_rates_has_newcombes_interval() -> None:
