@@ -13,7 +13,6 @@ results are kept, and the same command continues.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -45,12 +44,12 @@ def record(args: argparse.Namespace) -> None:
 
 
 def chosen(tasks: Sequence[str], count: int, data: Path, folder: Path) -> Path:
-    """A folder with as many recordings of each task, its first ones; they take no room of their own."""
+    """A folder with as many recordings of each task, its first ones."""
     for task in tasks:
         for bag in find_bags(data / task)[:count]:
             target = folder / str(count) / task / bag.name
             if not target.exists():
-                shutil.copytree(bag, target, copy_function=os.link)
+                shutil.copytree(bag, target)
     return folder / str(count)
 
 
