@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from benchmarks import results
+from benchmarks.made_by import read, record_of, write
 from policy.errors import InputError, exit_code
 
 PAGE = results.ROOT / "docs" / "results" / "benchmarks.md"
@@ -49,16 +50,17 @@ def module(name: str) -> ModuleType:
 
 def measure(name: str, folder: Path) -> None:
     """Run one, unless its figures are there, and put them into results.json; `InputError` where it fails."""
-    out = folder / f"{name}.json"
-    if out.exists():
+    out, command = folder / f"{name}.json", [f"benchmarks.{name}", *BENCHMARKS[name].options]
+    kept, asked = folder / f"{name}.made_by.json", record_of([command])
+    if out.exists() and read(kept) == asked:
         print(f"{name}: done already", flush=True)
         return
-    command = [f"benchmarks.{name}", *BENCHMARKS[name].options]
     print(f"{name}: python -m {shlex.join(command)}", flush=True)
     began, aside = time.monotonic(), out.with_suffix(".part")
     if subprocess.run([sys.executable, "-m", *command, "--out", str(aside)], cwd=results.ROOT).returncode:
         raise InputError(f"{name} failed; correct what it says, and give the same command again to go on")
     results.keep(name, f"python -m {shlex.join(command)}", json.loads(aside.read_text()))
+    write(kept, asked)
     aside.rename(out)
     print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
 

@@ -38,24 +38,31 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def measure(name: str, args: argparse.Namespace) -> Report:
-    """The report of one variant: trained, exported and evaluated, unless it exists."""
+def learn(name: str, args: argparse.Namespace) -> None:
+    """Train and export one variant, unless that is done."""
     folder = args.out / name
     folder.mkdir(parents=True, exist_ok=True)
-    return run_steps(name, folder, commands(name, folder, args), folder / "eval" / "report.json")
-
-
-def commands(name: str, folder: Path, args: argparse.Namespace) -> list[list[Any]]:
-    """Module and arguments of each step: training, export, evaluation."""
-    used: str | Path = "chunk"
-    bags = args.data / "demos"
-    models = [args.out / "reference" / "model", "--baseline", folder / "model"]
+    bags: Path = args.data / "demos"
+    used: Any = "chunk"
     if name != "plain":
-        used, models = folder / "recipe.yaml", [folder / "model"]
+        used = folder / "recipe.yaml"
         bags = args.out / "no_shared_grasp" if name == "shared_grasp" else args.data
         used.write_text(yaml.safe_dump(changed(VARIANTS[name]), sort_keys=False))
     train = ["--recipe", used, "--bags", bags, "--weights", args.weights, "--minutes", args.minutes]
-    evaluation = [
+    steps = [
+        ["policy.train", *train, "--out", folder / "run"],
+        ["policy.export", folder / "run", "--out", folder / "model"],
+    ]
+    run_steps(name, folder, steps, folder / "model" / "spec.json")
+
+
+def evaluate(name: str, args: argparse.Namespace) -> Report:
+    """The report of one variant, unless it exists; `plain` drives the baselines beside the reference."""
+    folder = args.out / name
+    models = [folder / "model"]
+    if name == "plain":
+        models = [args.out / "reference" / "model", "--baseline", folder / "model"]
+    options = [
         "--switch",
         "early,mid,late",
         "--episodes",
@@ -67,11 +74,8 @@ def commands(name: str, folder: Path, args: argparse.Namespace) -> list[list[Any
         "--films",
         0,
     ]
-    return [
-        ["policy.train", *train, "--out", folder / "run"],
-        ["policy.export", folder / "run", "--out", folder / "model"],
-        ["sim.evaluate", *models, *evaluation, "--out", folder / "eval"],
-    ]
+    step, out = ["sim.evaluate", *models, *options, "--out", folder / "eval"], folder / "eval"
+    return run_steps(name, out, [step], out / "report.json")
 
 
 def changed(change: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -126,7 +130,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1_700_000)
     parser.add_argument("--only", nargs="+", choices=[*VARIANTS, "plain"], default=[*VARIANTS, "plain"])
     args = parser.parse_args()
-    names = [name for name in [*VARIANTS, "plain"] if name in args.only]  # the plain policy after the reference
+    names = [name for name in [*VARIANTS, "plain"] if name in args.only]
     if not (args.data / "demos").is_dir():
         raise InputError(
             f"no folder {args.data / 'demos'}; make it with `python -m sim.record` and `python -m sim.switches`"
@@ -137,7 +141,8 @@ def main() -> None:
         raise InputError(
             "the plain policy is evaluated beside the reference, which does not exist yet: give --only reference plain"
         )
-    reports = on_each_core(names, lambda name: measure(name, args))
+    on_each_core(names, lambda name: learn(name, args))
+    reports = on_each_core(names, lambda name: evaluate(name, args))
     lines = [
         "| | early % | mid % | late % | object safety % | A resumed % | no switch % | time to B s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -12,6 +12,7 @@ train one policy at a time, for `--minutes`. Existing results are kept, and the 
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.made_by import read, record_of, require_same, write
 from benchmarks.peer import ROOT, python
 from benchmarks.study import run_steps
 from policy.convert import convert
@@ -34,7 +36,7 @@ SETS = {
     "all": ("open_drawer,close_drawer,slider_left,slider_right,lamp_on,lamp_off,put_red,put_blue", 25),
 }
 RATES = {"act_1e-5": 1e-5, "act_1e-4": 1e-4}
-TRAINED = "done.txt"
+TRAINED, WEIGHTS, DESCRIBED = "done.txt", "model.safetensors", Path("meta", "stats.json")
 
 
 def mapping(path: Path) -> Path:
@@ -81,20 +83,21 @@ def act(name: str, kind: str, data: Path, args: argparse.Namespace) -> dict[str,
     folder = args.out / f"{kind}_{name}"
     folder.mkdir(parents=True, exist_ok=True)
     trained = folder / "trained"
+    training = ["train", data, str(trained), "--minutes", args.minutes, "--rate", RATES[name]]
+    training += ["--threads", args.threads, "--chunk", load("tabletop").spec.horizon]
+    require_same(folder / "training.json", record_of([training], [data / DESCRIBED]), folder / TRAINED)
     if not (folder / TRAINED).exists():
         print(f"{name}, {kind}: trains, see {folder / TRAINED}", flush=True)
         aside = folder / f"{TRAINED}.part"
-        command = [python(), ROOT / "benchmarks" / "lerobot_act.py", "train", data, trained, "--minutes", args.minutes]
-        command += ["--rate", RATES[name], "--threads", args.threads, "--chunk", load("tabletop").spec.horizon]
+        command = [python(), ROOT / "benchmarks" / "lerobot_act.py", *training]
         with aside.open("w") as log:
             if subprocess.run([*map(str, command)], stdout=log, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode:
                 raise InputError(f"the training of {name} failed; see what it printed")
         aside.rename(folder / TRAINED)
     with served(data, trained) as address:
         options = ["--mapping", mapping(folder / "mapping.yaml"), *evaluation(kind, folder, args)]
-        return run_steps(
-            f"{name}, {kind}", folder, [["sim.evaluate", address, *options]], folder / "eval" / "report.json"
-        )
+        steps, report = [["sim.evaluate", address, *options]], folder / "eval" / "report.json"
+        return run_steps(f"{name}, {kind}", folder, steps, report, inputs=[trained / WEIGHTS, data / DESCRIBED])
 
 
 def evaluation(kind: str, folder: Path, args: argparse.Namespace) -> list[Any]:
@@ -121,8 +124,11 @@ def main() -> None:
         bags, data = args.data / kind / "bags", args.data / kind / "lerobot"
         command = ["sim.record", "--tasks", tasks, "--episodes", str(count), "--out", str(bags), "--plain"]
         subprocess.run([sys.executable, "-m", *command], check=True)
-        if not data.exists():
+        converted, made = data.with_name("lerobot.json"), record_of([["policy.convert", bags]])
+        if not data.exists() or read(converted) != made:
+            shutil.rmtree(data, ignore_errors=True)
             convert(bags, data, load("tabletop"))
+            write(converted, made)
         reports = [ours(kind, bags, args), *(act(name, kind, data, args) for name in RATES)]
         cells = []
         for report in reports:

@@ -14,10 +14,12 @@ starts; results are kept, and the same command continues.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.running.session import Session
 from sim import record
 from sim.demonstration import demonstrate
+from sim.evaluation_run import fingerprint, play_all
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop, steps_until_success
 from sim.success_rate import success_rate
@@ -121,34 +124,47 @@ def question(
     return "", goal, True
 
 
-def play(world: World, sessions: tuple[Session, Session], condition: str, state: str, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
     """One episode."""
-    rng = np.random.default_rng([seed, 1])
+
+    condition: str
+    state: str  # one of STATES
+    seed: int
+
+
+def play(world: World, sessions: tuple[Session, Session], job: Job) -> dict[str, Any]:
+    """One episode."""
+    seed, rng = job.seed, np.random.default_rng([job.seed, 1])
     task = world.tasks[TASKS[seed % len(TASKS)]]
     start(world, task, seed, "undecided")
     others = [world.tasks[name] for name in TASKS if name != task.name and world.tasks[name].possible(world)]
     other = others[rng.integers(len(others))]
-    text, conditions, read = question(world, task, other, condition, state, seed)
+    text, conditions, read = question(world, task, other, job.condition, job.state, seed)
     robot = SimulatedLoop(world, sessions[0] if read else sessions[1], seed=seed)
     robot.loop.instruct(text, world.time_ns, conditions)
     steps = steps_until_success(task, world, robot.step, task.steps)
-    return {"condition": condition, "state": state, "seed": seed, "task": task.name, "success": steps is not None}
+    return asdict(job) | {"task": task.name, "success": steps is not None}
 
 
 def evaluate(study: Study, model: Path, episodes: int, out: Path) -> list[dict[str, Any]]:
-    """All episodes, of which those that are written already are not played again."""
-    world, sessions = load(study.world)(), (Session(model, 1, "cpu"), Wordless(model, 1, "cpu"))
-    path = out / "episodes.jsonl"
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {(r["condition"], r["state"], r["seed"]) for r in records}
-    with path.open("a") as file:
-        for condition in study.conditions:
-            for state in STATES:
-                for seed in range(SEED, SEED + episodes):
-                    if (condition, state, seed) not in done:
-                        records.append(play(world, sessions, condition, state, seed))
-                        print(json.dumps(records[-1]), file=file, flush=True)
-    return records
+    """The episodes of each question, of which those that are written already are not played again.
+
+    `InputError` where those in `out` are another policy's.
+    """
+    sessions = Session(model, 1, "cpu"), Wordless(model, 1, "cpu")
+    asked = product(study.conditions, STATES, range(SEED, SEED + episodes))
+    settings = {"policy": str(model), "sha256": fingerprint(model), "world": study.world}
+    with ThreadPoolExecutor(1) as pool:
+        world = pool.submit(load(study.world)).result()  # the thread that plays in it also draws it
+        return play_all(
+            pool,
+            partial(play, world, sessions),
+            [Job(*one) for one in asked],
+            out,
+            settings,
+            ("condition", "state", "seed"),
+        )
 
 
 def table(study: Study, records: list[dict[str, Any]]) -> list[str]:

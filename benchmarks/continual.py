@@ -43,14 +43,14 @@ def record(args: argparse.Namespace) -> None:
         subprocess.run([sys.executable, "-m", *command, "--plain"], check=True)
 
 
-def rehearsal(tasks: Sequence[str], count: int, data: Path, folder: Path) -> Path:
-    """A folder with the first recordings of each task."""
+def chosen(tasks: Sequence[str], count: int, data: Path, folder: Path) -> Path:
+    """A folder with as many recordings of each task, its first ones."""
     for task in tasks:
         for bag in find_bags(data / task)[:count]:
-            target = folder / task / bag.name
+            target = folder / str(count) / task / bag.name
             if not target.exists():
                 shutil.copytree(bag, target)
-    return folder
+    return folder / str(count)
 
 
 def learn(chain: Chain, args: argparse.Namespace) -> np.ndarray:
@@ -69,13 +69,12 @@ def learn(chain: Chain, args: argparse.Namespace) -> np.ndarray:
         if way == "anew" and not last:
             continue
         stage = folder / f"{i}_{task}"
-        bags, samples = args.data / task, args.samples
-        if way == "anew":
-            bags, samples = rehearsal(tasks, args.recordings, args.data, stage / "bags"), args.samples * len(tasks)
+        together = tasks if way == "anew" else (task,)
+        bags, samples = chosen(together, args.recordings, args.data, stage / "bags"), args.samples * len(together)
         training = ["policy.train", "--recipe", recipe, "--bags", bags, "--samples", samples, "--out", stage / "run"]
         training += ["--weights", before] if before else []
         if way == "keep" and before:
-            training += ["--keep", rehearsal(tasks[:i], args.rehearsal, args.data, stage / "keep")]
+            training += ["--keep", chosen(tasks[:i], args.rehearsal, args.data, stage / "keep")]
         model, out = stage / "model", stage / "eval"
         evaluation = ["--tasks", ",".join(tasks[: i + 1]), "--chains", 0, "--episodes", args.episodes]
         steps: list[list[Any]] = [

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.feed import zeros
 from benchmarks.inference import SPEC, THREADS, milliseconds, session
 from benchmarks.results import show
 from policy.errors import exit_code
@@ -70,18 +71,13 @@ GROWS: dict[str, tuple[Callable[[Raw, int], tuple[Raw, Spec]], tuple[int, ...]]]
 }
 
 
-def feed_of(spec: Spec) -> dict[str, np.ndarray]:
-    """One frame of zeros."""
-    return {name: np.zeros((1, *shape), kind) for name, (kind, shape) in spec.inputs().items()}
-
-
 def built(grow: Callable[[Raw, int], tuple[Raw, Spec]], value: int, folder: Path) -> Callable[[], Any]:
     """One inference of the recipe, grown."""
     raw, spec = grow(recipe.dump(recipe.load(RECIPE)), value)
     policy = Policy(recipe.parse(raw), spec, identity_statistics(spec)).eval()
     path = folder / f"{grow.__name__}_{value}.onnx"
     write_graph(policy, path)
-    graph, feed = session(path, THREADS), feed_of(policy.spec)
+    graph, feed = session(path, THREADS), zeros(policy.spec)
     return lambda: graph.run(None, feed)
 
 
@@ -102,11 +98,13 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def bend(values: list[int], times: list[float]) -> str:
-    """From where on the cost doubles at least as fast as what grows."""
-    for (a, b), (x, y) in zip(pairwise(values), pairwise(times), strict=True):
-        if np.log(y / x) >= np.log(b / a):
-            return f"from {a} on in proportion or worse"
-    return "always less than in proportion"
+    """From where on the cost doubles at least as fast as what grows, up to the largest value."""
+    steep = [np.log(y / x) >= np.log(b / a) for (a, b), (x, y) in zip(pairwise(values), pairwise(times), strict=True)]
+    gentle = [i for i, as_steep in enumerate(steep) if not as_steep]
+    begins = gentle[-1] + 1 if gentle else 0
+    if begins < len(steep):
+        return f"from {values[begins]} on in proportion or worse"
+    return "always less than in proportion" if not any(steep) else "less than in proportion at the end"
 
 
 def table(figures: dict[str, Any]) -> list[str]:

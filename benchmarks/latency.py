@@ -13,6 +13,7 @@ from time import perf_counter_ns
 import numpy as np
 import onnxruntime as ort
 
+from benchmarks.feed import zeros
 from policy.errors import exit_code
 from policy.running.models import find_model
 from policy.running.session import Session
@@ -47,8 +48,7 @@ def main() -> None:
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
     bare = ort.InferenceSession(str(folder / "policy.onnx"), options, providers=["CPUExecutionProvider"])
-    feed = {node.name: np.zeros([1, *node.shape[1:]], np.float32) for node in bare.get_inputs()}
-    feed |= {f"image_{n}": image[None] for n, image in frame.images.items()}
+    feed = zeros(spec) | {f"image_{n}": image[None] for n, image in frame.images.items()}
     calls = {"Tracker.infer": lambda: tracker.infer(frame), "bare session": lambda: bare.run(None, feed)}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(WARM_UP + ROUNDS):

@@ -6,6 +6,7 @@ python lerobot_act.py serve DATA OUT                  over openpi's websocket pr
 """
 
 import argparse
+import hashlib
 import sys
 import time
 from contextlib import redirect_stdout
@@ -88,6 +89,8 @@ class Served:
         self.policy = ACTPolicy.from_pretrained(out).eval()
         stats = LeRobotDatasetMetadata(NAME, root=data).stats
         self.normalise, self.unnormalise = make_act_pre_post_processors(self.policy.config, stats)
+        learnt = [*sorted(path for path in out.iterdir() if path.is_file()), data / "meta" / "stats.json"]
+        self.sha256 = hashlib.sha256(b"".join(path.read_bytes() for path in learnt)).hexdigest()
 
     def answer(self, observation: dict[str, Any]) -> np.ndarray:
         """Actions (H, A) for pictures (h, w, 3) uint8 and a state."""
@@ -101,7 +104,7 @@ class Served:
 
     def connection(self, connection: ServerConnection) -> None:
         """One robot."""
-        connection.send(msgpack.packb({}))
+        connection.send(msgpack.packb({"sha256": self.sha256}))  # two trainings are two policies
         for message in connection:
             actions = np.ascontiguousarray(self.answer(msgpack.unpackb(message, object_hook=array)), np.float32)
             packed = {b"__ndarray__": True, b"data": actions.tobytes(), b"dtype": "<f4", b"shape": actions.shape}

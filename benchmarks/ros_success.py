@@ -111,7 +111,7 @@ def main() -> None:
         jobs = [(task, SEED + i) for i in range(args.episodes) for task in world.tasks.values()]
         for task, seed in tqdm(jobs, unit="episode"):
             start(world, task, seed, "home")
-            in_process = SimulatedLoop(world, session).perform(task.phrasings[0], task).success
+            in_process = SimulatedLoop(world, session, seed=seed).perform(task.phrasings[0], task).success
             rows.append((task.name, in_process, stack.perform(task, seed)))
     finally:
         stack.close()

@@ -2,7 +2,7 @@
 
     python -m benchmarks.simulation
 
-    pictures   96x96, of one camera after the other; the arm moves between them
+    pictures   96x96, of one camera after the other, with a control step of the resting arm after every ten
     physics    simulated seconds a second, without pictures: control steps of 50 ms here, of 80 ms there
 
 With one process and with two at once, whose rates are added up; the two worlds take turns.

@@ -22,8 +22,10 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from benchmarks.feed import zeros
 from policy.errors import exit_code
 from policy.running.models import find_model
+from policy.spec import Spec
 
 STARTS = 7
 ROBOT = ("midstream", {"cpu"})
@@ -45,11 +47,10 @@ images = {name: np.zeros((*size, 3), np.uint8) for name, size in session.spec.ca
 tracker.infer(Frame(0, images, np.zeros(len(session.spec.state), np.float32)))
 """,
     "start to first run, bare": """
-import sys
+import json, sys
 import numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1] + "/policy.onnx", providers=["CPUExecutionProvider"])
-types = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(bool)": "bool", "tensor(int64)": "int64"}
-session.run(None, {i.name: numpy.zeros([1, *i.shape[1:]], types[i.type]) for i in session.get_inputs()})
+session.run(None, {name: numpy.zeros(shape, kind) for name, (kind, shape) in json.loads(sys.argv[2]).items()})
 """,
     "start of Python": "",
 }
@@ -57,8 +58,10 @@ session.run(None, {i.name: numpy.zeros([1, *i.shape[1:]], types[i.type]) for i i
 
 def seconds(code: str, model: Path) -> float:
     """How long a fresh process takes."""
+    read = {name: (str(value.dtype), value.shape) for name, value in zeros(Spec.load(model / "spec.json")).items()}
+    command = [sys.executable, "-c", code, str(model), json.dumps(read)]
     began = perf_counter()
-    subprocess.run([sys.executable, "-c", code, str(model)], check=True)
+    subprocess.run(command, check=True)
     return perf_counter() - began
 
 

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.made_by import read, record_of, write
 from policy.errors import InputError
 
 
 class Step(NamedTuple):
-    """One command; what it makes, where making it again would be refused or cost time."""
+    """One command; what it makes, where making it again would be refused or cost time.
+
+    It is made again by another command, or from other inputs; an evaluation refuses that and says what to do.
+    """
 
     name: str
     arguments: Sequence[Any]
@@ -22,8 +26,9 @@ class Step(NamedTuple):
 
 
 def run(step: Step) -> None:
-    """Run a step, unless what it makes is there; `InputError` where it fails."""
-    if step.makes is not None and step.makes.exists():
+    """Run a step, unless what it makes is there, by this command from these inputs; `InputError` where it fails."""
+    asked = record_of([step.arguments])
+    if step.makes is not None and step.makes.exists() and read(kept(step.makes)) == asked:
         print(f"{step.name}: done already", flush=True)
         return
     module, *arguments = map(str, step.arguments)
@@ -33,7 +38,14 @@ def run(step: Step) -> None:
     began = time.monotonic()
     if subprocess.run(command).returncode:
         raise InputError(f"{step.name} failed; correct what it says, and give the same command again to go on")
+    if step.makes is not None:
+        write(kept(step.makes), asked)
     print(f"{step.name}: {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
+
+
+def kept(makes: Path) -> Path:
+    """Where it is kept by what a step's folder was made: beside the folder, which an export replaces."""
+    return makes.parent.with_name(f"{makes.parent.name}.made_by.json")
 
 
 def run_until(steps: Sequence[Step], last: str) -> None:

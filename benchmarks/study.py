@@ -10,16 +10,29 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, TypeVar
 
+from benchmarks.made_by import Command, record_of, require_same
 from policy.errors import InputError
 
 Report = dict[str, Any]
 Result = TypeVar("Result")
+MADE_BY = "made_by.json"  # in the folder of a report
 
 
-def run_steps(name: str, folder: Path, steps: Sequence[Sequence[Any]], report: Path, threads: int = 1) -> Report:
-    """The report that the steps make, module and arguments each, unless it exists; their output is in log.txt."""
+def run_steps(
+    name: str,
+    folder: Path,
+    steps: Sequence[Command],
+    report: Path,
+    threads: int = 1,
+    inputs: Sequence[Path] = (),
+) -> Report:
+    """The report that the steps make, unless it exists; their output is in log.txt.
+
+    `inputs` is what they read beside the paths among their arguments. `InputError` where a step fails, or where
+    `folder` was begun by other steps or from other inputs.
+    """
+    require_same(folder / MADE_BY, record_of(steps, inputs), report)
     if not report.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "log.txt").open("a") as log:
             for module, *arguments in steps:
                 print(f"{name}: {module}, see {folder / 'log.txt'}", flush=True)

@@ -2,10 +2,11 @@
 
     python -m benchmarks.systems --data data/systems --out out/systems [--only rt1 s4 ...] [--seeds 3] [--samples N]
 
-Recordings are made where they are missing (benchmarks.systems_data). Two rows are trained at a time, one on each core;
-every training of a row sees as many windows: `--samples`, three times as many where memory is trained on windows of
-many frames, a quarter where all learns from pictures. What is done is kept, and the same command continues. Each
-finished row is appended to docs/results/systems.json, from which docs/results/systems.md and its plot are made.
+Recordings are made where they are missing (benchmarks.systems_data). One row is trained on each core, and an inference
+is timed on all of them, beside what trains there. Every training of a row sees as many windows: `--samples`, three
+times as many where memory is trained on windows of many frames, a quarter where all learns from pictures. What is done
+is kept, and the same command continues. Each finished row is appended to docs/results/systems.json, from which
+docs/results/systems.md and its plot are made.
 """
 
 import argparse
@@ -19,9 +20,9 @@ from threading import Lock
 from typing import Any
 
 from benchmarks import systems_data
-from benchmarks.study import on_each_core, run_steps
+from benchmarks.study import MADE_BY, on_each_core, run_steps
 from benchmarks.systems_report import compared, draw, read, table
-from benchmarks.systems_rows import Row, Training, Variant, rows
+from benchmarks.systems_rows import Row, Variant, rows
 from policy.errors import exit_code
 from sim.cluster import add_argument, cluster
 
@@ -32,11 +33,8 @@ PROGRESS = Lock()
 def recordings(row: Row) -> set[str]:
     """The kinds of recordings that a row is made of."""
 
-    def of_training(training: Training) -> set[str]:
-        return {training.data} | (of_training(training.begin) if training.begin else set())
-
     def of(variant: Variant) -> set[str]:
-        return of_training(variant.training) | ({variant.index} if variant.index else set())
+        return {training.data for training in variant.training.stages} | ({variant.index} if variant.index else set())
 
     return {kind for variant in row.variants.values() for kind in of(variant)}
 
@@ -47,7 +45,8 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     for seed in range(args.seeds):
         folder = args.out / "rows" / name / str(seed)
         report = folder / "report.json"
-        report.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
+        for kept in (report, folder / MADE_BY):
+            kept.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
         command = ["benchmarks.systems_run", name, "--seed", seed, "--data", args.data, "--out", args.out]
         command += ["--samples", int(args.samples * row.windows), "--episodes", args.episodes, "--report", report]
         reports.append(run_steps(f"{name}, seed {seed}", folder, [command], report))

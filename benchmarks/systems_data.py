@@ -42,6 +42,7 @@ CUE, MODES = "do_what_the_lamp_said", "round_block"
 EPISODES = {"tasks": 120, "few": 15, "held_out": 20, "modes": 200, "cue": 300}  # of each task, by sim.record
 EPISODES |= {PICTURES + "tasks": 60, PICTURES + "few": 15, PICTURES + "held_out": 20}
 MADE = {"mixed": 480, "noisy": 480, "play": 150}  # recordings
+WITH_FAILURES = ("mixed",)  # kinds
 PLAYED = 5  # tasks of a recording of play
 ATTEMPTS = 10
 LEFT_OFF = (0.2, 0.7)  # share of the steps to success after which a recording that fails stands still
@@ -104,14 +105,14 @@ def _attempt(world: World, job: Job, seed: int) -> bool:
     task = world.tasks[TASKS[job.number % len(TASKS)]]
     kind = "undecided" if job.kind != PLAY and job.number % 3 == 0 else "home"
     start(world, task, seed, kind)
-    fails = job.kind == "mixed" and job.number // len(TASKS) % 2 == 1
+    fails = job.kind in WITH_FAILURES and job.number // len(TASKS) % 2 == 1
     needed = next((step for step, held in enumerate(demonstrate(world, task), 1) if held), 0) if fails else 0
     if fails:
         if not needed:
             return False
         start(world, task, seed, kind)
     custom = {"seed": str(seed), "task": job.kind} | (
-        {"success": str(not fails).lower()} if job.kind == "mixed" else {}
+        {"success": str(not fails).lower()} if job.kind in WITH_FAILURES else {}
     )
     try:
         with EpisodeWriter(job.bag, recorded_channels(world), custom) as bag:

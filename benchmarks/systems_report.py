@@ -1,7 +1,7 @@
 """The table of systems: its rows from the episodes of three policies, as JSON, as Markdown and as a plot."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,25 @@ from benchmarks.systems_rows import Row
 from sim.success_rate import success_rate
 
 Report = dict[str, Any]
+PINNED = 1  # core, on which an inference was timed before that was noted
 HEAD = """# Systems
 
-Published systems as recipes over the same seams; those of a row have the same recordings and budget (made by
-`python -m benchmarks.systems`, from `systems.json`; each system has a page in [systems](../systems/index.md)).
+Published systems as recipes over the same seams, made by `python -m benchmarks.systems`, from `systems.json`; each
+system has a page in [systems](../systems/index.md). Each training of a row sees as many windows.
 
 **works**: the lower 95 % bound of the system lies above the upper bound of its negative control. **helps here**: its
-success minus that of the reference, a chunk under a regression loss, with a 95 % interval. **parity** and **ms**: the
-largest difference between torch and ONNX Runtime, as a share of the action range, and the median time of an inference
-(2 threads, batch 1). **minutes**: of a training on one core, by the clock, with what else the machine did meanwhile
-(pauses included). **trainings**: of each policy, from as many seeds; 100 episodes each. No figure is one of a paper:
-tasks, data and sizes are ours.
+success minus that of the reference, a chunk under a regression loss, with a 95 % interval. **parity**: the largest
+difference between torch and ONNX Runtime, as a share of the action range. **ms**: the median time of an inference,
+batch 1, 2 threads on as many cores as stand behind it; another row may train there meanwhile. **recordings**: what
+each policy of the row learns from, one training after the other; – where a row is older than this column. **1000
+windows** and **minutes**: of all its trainings, by the clock, with what else the machine did meanwhile (pauses
+included). **trainings**: of each policy, from as many seeds. **episodes**: of the system, all seeds together
+(`dit`: layouts of six tries). No figure is one of a paper: tasks, data and sizes are ours.
 
 """
 COLUMNS = (
-    *("system", "what is shown", "success", "control", "beside them", "works", "helps here", "parity", "ms"),
-    *("M parameters", "1000 windows", "minutes", "trainings"),
+    *("system", "what is shown", "success", "control", "beside them", "works", "helps here", "parity", "ms, cores"),
+    *("M parameters", "recordings", "1000 windows", "minutes", "trainings", "episodes"),
 )
 
 
@@ -50,14 +53,28 @@ def compared(row: Row, reports: Sequence[Report]) -> Report:
         "exports": {
             "parity": max(f["parity"] for f in figures),
             "step_ms": sorted(f["step_ms"] for f in figures)[len(figures) // 2],
+            "cores": figures[0].get("cores", PINNED),
             "state": figures[0]["state"],
         },
         "others": rates,
         "parameters": figures[0]["parameters"],
-        "minutes": round(sum(f["minutes"] for f in figures) / len(figures), 2),
-        "samples": figures[0]["samples"],
+        "trained": {name: _trained([report[name]["figures"] for report in reports]) for name in row.variants},
         "seeds": len(reports),
     }
+
+
+def _trained(figures: Sequence[Report]) -> Report:
+    """What a policy learnt from and how much, its minutes the mean over seeds."""
+    minutes = sum(f["minutes"] for f in figures) / len(figures)
+    return {"recordings": figures[0]["recordings"], "samples": figures[0]["samples"], "minutes": round(minutes, 2)}
+
+
+def _each(trained: Report, figure: Callable[[Report], str]) -> str:
+    """A figure of a row's policies, by name where they differ."""
+    names: dict[str, list[str]] = {}
+    for name, of in trained.items():
+        names.setdefault(figure(of), []).append(name)
+    return next(iter(names)) if len(names) == 1 else "; ".join(f"{', '.join(of)}: {text}" for text, of in names.items())
 
 
 def difference(a: Report, b: Report) -> Report:
@@ -91,6 +108,7 @@ def table(results: Sequence[Report]) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"]
     for row in results:
         works, helps, exports = row["works"], row["helps"], row["exports"]
+        trained = row.get("trained") or {"system": row | {"recordings": ["–"]}}  # as rows were before
         cells = [
             f"[{row['system']}](../systems/{row['system']}.md)",
             works["test"],
@@ -100,11 +118,13 @@ def table(results: Sequence[Report]) -> str:
             "yes" if works["passed"] else "**no**",
             f"{helps['difference']:+.0%} ({helps['low']:+.0%} to {helps['high']:+.0%})",
             f"{exports['parity']:.0e}",
-            f"{exports['step_ms']:.2f}",
+            f"{exports['step_ms']:.2f}, {exports.get('cores', PINNED)}",
             f"{row['parameters'] / 1e6:.2f}",
-            f"{row['samples'] / 1e3:.0f}",
-            f"{row['minutes']:.1f}",
+            _each(trained, lambda of: ", then ".join(of["recordings"])),
+            _each(trained, lambda of: f"{of['samples'] / 1e3:.0f}"),
+            f"{trained['system']['minutes']:.1f}",
             f"{row['seeds']}",
+            f"{works['system_rate']['episodes']}",
         ]
         lines.append("| " + " | ".join(cells) + " |\n")
     dates = sorted({f"{row['date']}, {row['machine']}" for row in results})

@@ -1,10 +1,13 @@
 """The systems that are compared: what each is trained on, what is asked of it, and the control that must fail.
 
-Of each row three policies are trained and evaluated on the same seeds, windows and episodes:
+Of each row three policies are evaluated on the same seeds and episodes; each training has as many windows:
 
     system       the recipe of the paper
     control      the same without the part that the paper is about
-    reference    a chunk under a regression loss (BAKU's shape), on the same recordings
+    reference    a chunk under a regression loss (BAKU's shape), on the recordings of what is asked for
+
+Where the paper is about a training before (`begin`), or about tasks that are known from an index alone, the system
+learns from recordings that others of its row do not see; the table says what each learnt from, and from how much.
 """
 
 from collections.abc import Mapping
@@ -25,6 +28,11 @@ class Training:
     data: str  # a kind of benchmarks.systems_data
     change: Change = field(default_factory=dict)
     begin: "Training | None" = None  # with the weights of which it begins
+
+    @property
+    def stages(self) -> "tuple[Training, ...]":
+        """What it begins with, and itself."""
+        return (*(self.begin.stages if self.begin else ()), self)
 
 
 @dataclass(frozen=True)

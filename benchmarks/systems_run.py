@@ -8,6 +8,7 @@ import argparse
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.systems_data import world_of
+from benchmarks.systems_data import WITH_FAILURES, world_of
 from benchmarks.systems_rollout import evaluate
 from benchmarks.systems_rows import Change, Training, Variant, rows
 from policy.errors import exit_code
@@ -52,6 +53,17 @@ def recipe_of(training: Training, seed: int) -> dict[str, Any]:
     """The recipe of a training as a mapping."""
     raw = yaml.safe_load((recipe.FOLDER / f"{training.recipe}.yaml").read_text())
     return changed(changed(raw, training.change), {"training": {"seed": seed}})
+
+
+def recordings(variant: Variant) -> list[str]:
+    """The kinds of recordings that a policy learns from, in their order, and what its index is made of."""
+
+    def kind(training: Training) -> str:
+        asks = "return_to_go" in recipe_of(training, 0)["encoders"]  # by which failures are told apart, and kept
+        return f"{training.data}, successes alone" if training.data in WITH_FAILURES and not asks else training.data
+
+    index = [f"{variant.index} as its index"] if variant.index else []
+    return [*map(kind, variant.training.stages), *index]
 
 
 def fingerprint(*parts: object) -> str:
@@ -92,22 +104,32 @@ class Runner:
                 (folder / "episodes.json").write_text(json.dumps(records))
                 (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
             figures = json.loads((folder / "figures.json").read_text())
+        figures |= self._spent(variant, seed)
         return {"figures": figures, "episodes": json.loads((folder / "episodes.json").read_text())}
+
+    def _spent(self, variant: Variant, seed: int) -> dict[str, Any]:
+        """What a policy has learnt from, by kinds of recordings, and windows and minutes of all its trainings."""
+        states = [checkpoint.read_state(_latest(self.trained(one, seed))) for one in variant.training.stages]
+        return {
+            "recordings": recordings(variant),
+            "samples": sum(state["samples"] for state in states),
+            "minutes": sum(state["seconds"] for state in states) / 60,
+        }
 
     def _export(self, run: Path, variant: Variant, folder: Path) -> dict[str, Any]:
         """Write the model folder; what is measured of it."""
         state = checkpoint.read_state(_latest(run))
         if variant.exported:  # the same weights under other settings
             run = _copied(run, folder / "run", variant.exported)
-        made = export(run, folder / "model", self.data / (variant.index or variant.training.data))
+        with _every_core() as cores:  # on which an inference is timed
+            made = export(run, folder / "model", self.data / (variant.index or variant.training.data))
         return {
             "parity": made["difference"],
             "tolerance": TOLERANCE,
             "step_ms": made["latency"],
+            "cores": cores,
             "parameters": made["parameters"],
             "state": {name: list(shape) for name, shape in state["spec"]["memory"].items()},
-            "minutes": state["seconds"] / 60,
-            "samples": state["samples"],
             "machine": state["machine"],
         }
 
@@ -135,6 +157,17 @@ def _copied(run: Path, to: Path, change: Change) -> Path:
     state |= checkpoint.describe(made, Policy.describe(made, robot.spec))
     path.write_text(json.dumps(state))
     return to
+
+
+@contextmanager
+def _every_core() -> Iterator[int]:
+    """On the cores of the command that pinned this process to one; yields how many they are."""
+    pinned, every = os.sched_getaffinity(0), os.sched_getaffinity(os.getppid())
+    os.sched_setaffinity(0, every)
+    try:
+        yield len(every)
+    finally:
+        os.sched_setaffinity(0, pinned)
 
 
 @contextmanager

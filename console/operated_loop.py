@@ -51,7 +51,7 @@ class OperatedLoop(SimulatedLoop):
 
     def __init__(self, world: World, session: Session, delay_ns: int, schedule: str | None, seed: int) -> None:
         self.simulated, self._pushed = world, Pushed(world, np.random.default_rng(seed))
-        super().__init__(cast(World, self._pushed), session, delay_ns, schedule)
+        super().__init__(cast(World, self._pushed), session, delay_ns, schedule, seed=seed)
         self.committed = Committed(len(session.spec.action), session.spec.dt_ns)
         self.inference_s: deque[float] = deque(maxlen=KEPT)  # real seconds, whatever time they take in the simulation
         self._asked = ""  # since the last reset

@@ -92,7 +92,7 @@ def _play(
 ) -> None:
     """The policy, and then the expert until success has held. `_NothingCorrected` where one is not done by either."""
     rng = np.random.default_rng([seed, 8])
-    loop, known = SimulatedLoop(world, session), sentences(task, session)
+    loop, known = SimulatedLoop(world, session, seed=seed), sentences(task, session)
     instruction = known[rng.integers(len(known))]
     writer.instruction(instruction, task.name)
     loop.instruct(instruction)

@@ -128,7 +128,7 @@ def main() -> None:
     console.print(f"seed {seed} (to repeat it: {escape(command)})")
     page_folder(out)
     with Video(out / "video.mp4") as film:
-        stage = DemoStage(world, session, film, console)
+        stage = DemoStage(world, session, film, console, seed)
         if args.say is not None:
             steps = [stage.perform(args.say, task, "1/1")]
         else:

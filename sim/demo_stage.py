@@ -40,9 +40,9 @@ def after(step: Step) -> str:
 class DemoStage:
     """Executes instructions, one after the other, films them and prints their outcomes."""
 
-    def __init__(self, world: World, session: Session, film: Video, console: Console) -> None:
+    def __init__(self, world: World, session: Session, film: Video, console: Console, seed: int) -> None:
         self._world, self._film, self._console = world, film, console
-        self._robot = SimulatedLoop(world, session)
+        self._robot = SimulatedLoop(world, session, seed=seed)
 
     def sentence(self, task: Task, rng: np.random.Generator) -> str:
         """A sentence for a task, as the policy was taught it."""

@@ -93,11 +93,13 @@ def _single(
     shift(world, job.shift, job.seed)
     if job.run == "shuffled":  # judged by one task, instructed with another
         others = _possible(world, session, but=task)
+        if not others:  # as of a policy that was taught this task alone
+            return {"run": job.run, "task": job.task, "seed": job.seed, "skipped": True}
         instructed = others[rng.integers(len(others))]
     held_out = {"reworded": instructed.reworded, "new_words": instructed.new_words}
     phrasings = held_out.get(job.run) or sentences(instructed, session)
     instruction = phrasings[rng.integers(len(phrasings))]
-    loop = SimulatedLoop(world, session, job.latency_ms * 1_000_000, job.schedule)
+    loop = SimulatedLoop(world, session, job.latency_ms * 1_000_000, job.schedule, seed=job.seed)
     seams, trace = Seams(loop) if job.schedule else None, Trace(loop)
 
     def after() -> None:
@@ -131,10 +133,9 @@ def _single(
 
 
 def _possible(world: World, session: Session, but: Task | None = None) -> list[Task]:
-    """What can be asked for now: of what the policy was taught, else of all."""
-    possible = [task for task in world.tasks.values() if task is not but and task.possible(world)]
-    known = taught(world.tasks, session)
-    return [task for task in possible if task.name in known] or possible
+    """What can be asked for now, of what the policy was taught."""
+    known = [world.tasks[name] for name in taught(world.tasks, session)]
+    return [task for task in known if task is not but and task.possible(world)]
 
 
 def _measured(job: EpisodeJob, seams: Seams, seconds: float) -> Record:
@@ -148,17 +149,21 @@ def _chain(
     rng: np.random.Generator,
     watch: Watch,
 ) -> Record:
-    """Up to CHAIN tasks in one scene, until the first failure."""
+    """Up to CHAIN tasks in one scene, until the first failure, or until nothing that was taught is possible."""
     world.reset(np.random.default_rng(job.seed))
-    robot, subtasks = SimulatedLoop(world, session), list[Record]()
+    robot, subtasks = SimulatedLoop(world, session, seed=job.seed), list[Record]()
     trace = Trace(robot)
 
     def after() -> None:
         trace.step()
         watch(robot)
 
+    out_of_tasks = {}
     while len(subtasks) < CHAIN and all(subtask["success"] for subtask in subtasks):
         possible = _possible(world, session)
+        if not possible:
+            out_of_tasks = {"out_of_tasks": True}
+            break
         task = possible[rng.integers(len(possible))]
         known = sentences(task, session)
         instruction = known[rng.integers(len(known))]
@@ -178,10 +183,12 @@ def _chain(
         "seed": job.seed,
         "completed": completed,
         "subtasks": subtasks,
-        "curves": trace.curves(),
-    }
+        **out_of_tasks,
+    } | ({"curves": trace.curves()} if subtasks else {})
 
 
 def succeeded(record: Record) -> bool:
-    """Whether the episode succeeded; a chain only as a whole."""
-    return bool(record["completed"] == CHAIN if "completed" in record else record["success"])
+    """Whether the episode succeeded; a chain only as a whole, or as far as it could go."""
+    if "completed" not in record:
+        return bool(record["success"])
+    return bool(record["completed"] == len(record["subtasks"]))

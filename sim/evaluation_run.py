@@ -16,6 +16,7 @@ from tqdm import tqdm
 from policy.errors import InputError
 from policy.running import known_instructions
 from policy.running.models import find_model
+from policy.running.policy_client import SCHEMES
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from sim.cluster import cluster
@@ -148,16 +149,21 @@ def fingerprint(model: Path) -> str:
     return made.hexdigest()
 
 
+def _without_addresses(settings: Record) -> Record:
+    """Settings in which a served policy is what it says of itself, wherever it is served."""
+    return {k: "served" if isinstance(v, str) and v.startswith(SCHEMES) else v for k, v in settings.items()}
+
+
 def _resume(out: Path, settings: Record) -> list[Record]:
     """The records of a stopped run with the same settings; `InputError` if the settings differ."""
     log, file = out / LOG, out / SETTINGS
     if file.exists():
-        earlier = read_settings(out)
-        if earlier != settings:
+        earlier, asked = _without_addresses(read_settings(out)), _without_addresses(settings)
+        if earlier != asked:
             differ = ", ".join(
-                f"{k} {earlier.get(k)!r} there, {settings.get(k)!r} asked for"
-                for k in {**settings, **earlier}
-                if earlier.get(k) != settings.get(k)
+                f"{k} {earlier.get(k)!r} there, {asked.get(k)!r} asked for"
+                for k in {**asked, **earlier}
+                if earlier.get(k) != asked.get(k)
             )
             raise InputError(f"{out} holds another evaluation ({differ}); give another --out, or remove that folder")
     elif log.exists():

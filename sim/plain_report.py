@@ -19,7 +19,8 @@ RUNS = ("main", "reworded", "new_words", "shuffled", "chain")
 
 def summarise(settings: Record, records: list[Record]) -> Record:
     """report.json: every figure from the records of the episodes; `mean` is the mean over tasks."""
-    runs: dict[str, list[Record]] = {run: [r for r in records if r["run"] == run] for run in RUNS}
+    played = [record for record in records if not record.get("skipped")]
+    runs: dict[str, list[Record]] = {run: [r for r in played if r["run"] == run] for run in RUNS}
 
     def by_task(run: str) -> Record:
         tasks = {task: success_rate(r for r in runs[run] if r["task"] == task) for task in settings["tasks"]}
@@ -33,7 +34,7 @@ def summarise(settings: Record, records: list[Record]) -> Record:
             interventions[reason] = interventions.get(reason, 0) + steps
     main = by_task("main")
     kinds = dict.fromkeys(r["start"] for r in runs["main"])
-    lengths = [r["completed"] for r in runs["chain"]]
+    lengths = [r["completed"] for r in runs["chain"] if not r.get("out_of_tasks")]
     return {
         "policy": settings["policy"],
         "sha256": settings["sha256"],
@@ -47,6 +48,7 @@ def summarise(settings: Record, records: list[Record]) -> Record:
             "episodes": len(lengths),
             "mean_length": fmean(lengths) if lengths else None,
             "lengths": [lengths.count(n) for n in range(6)],
+            "out_of_tasks": len(runs["chain"]) - len(lengths),  # nothing was left to ask for, and nothing had failed
         },
         "outcomes": _outcomes(runs["main"]),
         "first_part": success_rate({"success": r["first_success"]} for r in runs["main"] if "first" in r),
@@ -136,9 +138,15 @@ def _chart(report: Record) -> str:
     return bars([(*row, "task") for row in tasks] + starts)
 
 
-def _row(record: Record) -> Row:
+def _row(record: Record) -> Row | None:
+    """An episode; None where nothing could be asked for."""
+    if record.get("skipped"):
+        return None
     if record["run"] == "chain":
         parts = record["subtasks"]
+        if not parts:
+            return None
+        ended = "; nothing else that was taught was possible" if record.get("out_of_tasks") else ""
         return Row(
             record["seed"],
             "chain",
@@ -147,7 +155,7 @@ def _row(record: Record) -> Row:
             sum(part["steps"] for part in parts) / RATE,
             " → ".join(part["instruction"] for part in parts),
             "home",
-            note=f"{record['completed']} done in a row",
+            note=f"{record['completed']} done in a row{ended}",
             counted=False,
         )
     return Row(

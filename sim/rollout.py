@@ -35,12 +35,12 @@ class SimulatedLoop:
     """A policy in control of a world; the instruction may change at any time.
 
     An inference takes `delay_ns` of the simulated clock, rounded up to whole control steps; meanwhile the former
-    chunk goes on. As on the robot there is one inference at a time, and it is not aborted. `schedule` and `seed` as in
-    `InferenceLoop`.
+    chunk goes on. As on the robot there is one inference at a time, and it is not aborted. `schedule` as in
+    `InferenceLoop`; `seed`, an episode's own, is that of the noise of a head that samples.
     """
 
     def __init__(
-        self, world: World, session: Session, delay_ns: int = 0, schedule: str | None = None, seed: int = 0
+        self, world: World, session: Session, delay_ns: int = 0, schedule: str | None = None, *, seed: int
     ) -> None:
         self.world, self.session = world, session
         self.loop = InferenceLoop(session, world.frame, schedule=schedule, seed=seed)

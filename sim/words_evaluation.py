@@ -58,6 +58,11 @@ class Held:
         self._steps = dict.fromkeys(tasks, 0)
         self.done: set[str] = set()
 
+    @property
+    def undecided(self) -> bool:
+        """Whether a success is there that has not held for long enough yet."""
+        return any(0 < steps < self._world.success_steps for steps in self._steps.values())
+
     def step(self) -> None:
         """After a control step."""
         for name, task in self._tasks.items():
@@ -72,7 +77,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     _lay_out(job, tasks, world)
     watched = _watched(job, tasks, world)
     before = _until_under_way(job, tasks, world, session) if job.run == "under_way" else 0
-    robot = SimulatedLoop(world, session)
+    robot = SimulatedLoop(world, session, seed=job.seed)
     trace = Trace(robot)
 
     def step() -> None:
@@ -91,7 +96,7 @@ def play(job: WordsJob, world: World, session: Session, watch: Watch = lambda _:
     for _ in range(most):
         step()
         held.step()
-        if robot.refused and not robot.scheduled:
+        if robot.refused and not robot.scheduled and not held.undecided:
             break
         if job.run in ("order", "negated", "under_way") and job.tasks[0] in held.done - already:
             break
@@ -114,7 +119,7 @@ def _until_under_way(job: WordsJob, tasks: Sequence[Task], world: World, session
     """Control steps after which a task is under way and not done: until the hand touches something, less where a touch
     is nearly all that it takes, as of a button. The layout is the same again afterwards.
     """
-    robot = SimulatedLoop(world, session)
+    robot = SimulatedLoop(world, session, seed=job.seed)
     _begin(robot, tasks[0], job.seed)
     touched = UNDER_WAY
     for step in range(1, UNDER_WAY + BEFORE):

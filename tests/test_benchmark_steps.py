@@ -6,22 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import flagship, libero
-from benchmarks.steps import Step, run_until
+from benchmarks import continual, flagship, libero
+from benchmarks.made_by import content, record_of, write
+from benchmarks.steps import Step, kept, run_until
+from benchmarks.study import Report, run_steps
+from policy.data.bag_files import find_bags
 from policy.errors import InputError
 from policy.learning import recipe
 from policy.learning.model import Policy
 from policy.robot.contract import load
+from tests.tiny import write_model
 
 
 def test_each_step_is_a_command_and_what_is_made_is_not_made_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    made = tmp_path / "made"
+    made, second = tmp_path / "folder" / "made", ["no.such.module"]
+    write(kept(made), record_of([second]))
+    made.parent.mkdir()
     made.touch()
     steps = [
         Step("first", ["calendar", "2026", "11"]),
-        Step("second", ["no.such.module"], made),
+        Step("second", second, made),
         Step("third", ["no.such.module"]),
     ]
     run_until(steps, "second")
@@ -31,6 +37,50 @@ def test_each_step_is_a_command_and_what_is_made_is_not_made_again(
         run_until(steps, "")
     with pytest.raises(InputError, match="--until last: expected one of first, second, third"):
         run_until(steps, "last")
+
+
+def test_what_is_made_of_a_training_that_went_on_is_made_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained, made = tmp_path / "run" / "checkpoint-1" / "ema.safetensors", tmp_path / "model" / "policy.json"
+    for folder in (trained.parent, made.parent):
+        folder.mkdir(parents=True)
+
+    def export(weights: str, *options: str) -> bool:
+        trained.write_text(weights)
+        run_until([Step("export", ["json.tool", trained, str(made), *options], made)], "")
+        return "done already" not in capfd.readouterr().out
+
+    assert export("[1]") and not export("[1]")
+    assert export("[2]") and made.read_text().split() == ["[", "2", "]"]
+    assert export("[2]", "--compact") and content(tmp_path / "run") == content(trained)
+
+
+@pytest.mark.parametrize("changed", ["given.json", "model/policy.onnx", "bags/b.mcap", "--indent"])
+def test_what_was_made_otherwise_is_refused_and_not_taken_for_what_is_asked(tmp_path: Path, changed: str) -> None:
+    """By other options, from another model, or from other recordings."""
+    (given := tmp_path / "given.json").write_text("{}")
+    write_model(model := tmp_path / "model")
+    (bags := tmp_path / "bags").mkdir()
+    (bags / "a.mcap").touch()
+
+    def make(indent: int) -> Report:
+        report = tmp_path / "out" / "eval.json"
+        step = ["json.tool", given, str(report), "--indent", indent]
+        return run_steps("it", report.parent, [step], report, inputs=[model, bags])
+
+    assert make(1) == {} == make(1)
+    (tmp_path / changed).write_text("[]")
+    with pytest.raises(InputError, match=rf"{changed.split('/')[0]}: .* there, .* asked for.*another --out"):
+        make(2 if changed == "--indent" else 1)
+
+
+def test_of_recordings_as_many_are_taken_as_are_asked_for(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "data" / "lamp_on" / name).mkdir(parents=True)
+        (tmp_path / "data" / "lamp_on" / name / f"{name}.mcap").touch()
+    for count in (3, 2):
+        assert len(find_bags(continual.chosen(("lamp_on",), count, tmp_path / "data", tmp_path / "keep"))) == count
 
 
 def test_libero_is_simulated_in_its_own_environment_and_trained_in_this_one(

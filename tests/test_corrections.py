@@ -81,7 +81,7 @@ def test_a_person_drives_through_the_safety_monitor_and_gives_back(tmp_path: Pat
     tiny.write_model(tmp_path / "model", ramp=0.0)
     world = load("tabletop")()
     world.reset(np.random.default_rng(0))
-    loop = SimulatedLoop(world, Session(tmp_path / "model"))
+    loop = SimulatedLoop(world, Session(tmp_path / "model"), seed=0)
     loop.instruct("open the drawer")
     for _ in range(10):
         loop.step()

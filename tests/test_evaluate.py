@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ import pytest
 from policy.errors import InputError, exit_code
 from sim import evaluate, plain_report
 from sim.evaluation_page.written import read_report
-from sim.evaluation_run import fingerprint
+from sim.evaluation_run import fingerprint, play_all
 from sim.film import film
 from sim.success_rate import wilson_interval
 from sim.worlds.interface import World
@@ -144,6 +145,8 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
         record("new_words", "b", False),
         record("shuffled", "a", False),
         record("shuffled", "b", False),
+        {"run": "chain", "completed": 1, "out_of_tasks": True},
+        {"run": "shuffled", "task": "a", "skipped": True},
         {"run": "chain", "completed": 5},
         {"run": "chain", "completed": 2},
     ]
@@ -158,7 +161,7 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
     assert (
         unasked["held_out_phrasings"]["new_words"]["mean"] is unasked["control"]["shuffled_instruction"]["mean"] is None
     )
-    assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1]}
+    assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1], "out_of_tasks": 1}
     assert made["safety_monitor"] == {"control_steps": 40, "interventions": {"x": 8}}
 
 
@@ -177,6 +180,17 @@ def test_what_is_evaluated_is_all_that_runs_of_a_folder(tmp_path: Path) -> None:
         seen.add(fingerprint(model))
     (model / "README.md").write_text("a card")
     assert len(seen) == 3 and fingerprint(model) in seen
+
+
+def test_an_evaluation_of_a_served_policy_goes_on_wherever_it_is_served_by_then(tmp_path: Path) -> None:
+    """It is known by what it says of itself; so is that of the baselines."""
+    settings = {"policy": "ws://127.0.0.1:1", "sha256": "a", "baseline": "ws://127.0.0.1:2", "baseline_sha256": "b"}
+    for moved in (settings, settings | {"policy": "ws://other:3", "baseline": "ws://other:4"}):
+        with ThreadPoolExecutor(1) as pool:
+            assert play_all(pool, print, [], tmp_path, moved, ()) == []
+    for other in ({"sha256": "c"}, {"baseline_sha256": "c"}, {"policy": "models/tabletop"}):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(InputError, match="holds another evaluation"):
+            play_all(pool, print, [], tmp_path, settings | other, ())
 
 
 def test_a_task_that_is_named_twice_is_not_counted_twice() -> None:

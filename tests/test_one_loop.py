@@ -84,7 +84,7 @@ class Arm:
 def simulated(session: Session, script: Events) -> np.ndarray:
     """Set-points (STEPS, A) of the simulator's driver."""
     arm = Arm(session, script)
-    driver = SimulatedLoop(arm, session, DELAY * session.spec.dt_ns)  # type: ignore[arg-type]  # it asks for no physics
+    driver = SimulatedLoop(arm, session, DELAY * session.spec.dt_ns, seed=0)  # type: ignore[arg-type]  # it asks for no physics
     sent = []
     for k in range(STEPS):
         if k in script.instructions:

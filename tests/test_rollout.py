@@ -5,9 +5,13 @@ import pytest
 
 from policy.robot.contract import load
 from policy.spec import Frame, RuntimeSettings
+from sim import words_evaluation
 from sim.evaluation_jobs import CHAIN, EpisodeJob, plan, play
 from sim.rollout import SimulatedLoop
+from sim.switch_evaluation import switch_episode
 from sim.switch_evaluation.methods import flush, keep
+from sim.switch_evaluation.scenario import Scenario
+from sim.switch_evaluation.switch_jobs import SwitchJob
 from sim.worlds.tabletop.poses import TabletopPoses
 from sim.worlds.tabletop.tasks import TASKS
 from sim.worlds.tabletop.world import Tabletop
@@ -31,7 +35,7 @@ def without_images(monkeypatch: pytest.MonkeyPatch) -> None:
 def level(world: Tabletop) -> SimulatedLoop:
     """In control with 100 ms for an inference, after two inferences under "one"."""
     world.reset(np.random.default_rng(0))
-    robot = SimulatedLoop(world, LevelSession(), 100_000_000)
+    robot = SimulatedLoop(world, LevelSession(), 100_000_000, seed=0)
     robot.instruct("one")
     for _ in range(REPLAN + 4):
         robot.step()
@@ -87,7 +91,7 @@ def test_the_instruction_of_another_task_does_not_count_as_success(world: Tablet
 def test_a_frame_is_rendered_only_for_an_inference(world: Tabletop) -> None:
     world.reset(np.random.default_rng(0))
     session = ExpertSession(world, runtime=RuntimeSettings())
-    robot = SimulatedLoop(world, session)
+    robot = SimulatedLoop(world, session, seed=0)
     robot.instruct("open the drawer")
     for _ in range(REPLAN * 3):
         robot.step()
@@ -97,6 +101,35 @@ def test_a_frame_is_rendered_only_for_an_inference(world: Tabletop) -> None:
     robot.instruct("switch the lamp off")
     robot.step()
     assert session.frames == 5
+
+
+def test_each_episode_has_noise_of_its_own_and_a_switch_that_of_its_counterfactual(
+    world: Tabletop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a head that samples; played again, an episode has the same."""
+
+    class Begun(Exception):
+        pass
+
+    def begin(*_: object, seed: int, **__: object) -> None:
+        raise Begun(seed)
+
+    monkeypatch.setattr("sim.rollout.InferenceLoop", begin)
+    session, lamp, drawer = ExpertSession(world), TASKS["lamp_on"], TASKS["open_drawer"]
+    switch = Scenario(3, (lamp, drawer), (lamp.phrasings[0], drawer.phrasings[0]), np.random.default_rng(0))
+    job = SwitchJob("ours", "mid", 4, (("lamp_on", "open_drawer"),), ("lamp_on", "open_drawer"))
+    seeds = []
+    for episode in (
+        lambda: play(EpisodeJob("main", "lamp_on", 1, "home"), world, session),
+        lambda: play(EpisodeJob("chain", "", 2, "home"), world, session),
+        lambda: switch_episode._counterfactual("mid", switch, world, session),
+        lambda: switch_episode._measure(job, switch, (1,), None, world, session, None),
+        lambda: words_evaluation.play(words_evaluation.WordsJob("pairs", ("lamp_on",), "", 5), world, session),
+    ):
+        with pytest.raises(Begun) as begun:
+            episode()
+        seeds += begun.value.args
+    assert seeds == [1, 2, 3, 3, 5]
 
 
 def test_the_old_chunk_goes_on_during_the_first_inference_of_a_new_instruction(level: SimulatedLoop) -> None:
@@ -115,7 +148,7 @@ def test_an_inference_in_flight_delays_the_next(level: SimulatedLoop) -> None:
 
 
 def test_a_delay_is_whole_control_steps(world: Tabletop, level: SimulatedLoop) -> None:
-    robot = SimulatedLoop(world, level.session, 60_000_000)
+    robot = SimulatedLoop(world, level.session, 60_000_000, seed=0)
     robot.instruct("one")
     levels(robot, 8)
     robot.instruct("two")
@@ -147,7 +180,7 @@ def test_a_refusal_that_leaves_the_instruction_in_force_changes_nothing(level: S
 
 
 def test_a_new_episode_remembers_nothing_of_the_last(world: Tabletop, level: SimulatedLoop) -> None:
-    robot = SimulatedLoop(world, level.session)
+    robot = SimulatedLoop(world, level.session, seed=0)
     assert robot.loop.text == ""
     robot.step()
     assert robot.interventions == {"no command yet": 1}

@@ -1,13 +1,14 @@
 """The table of systems: its recordings, what is asked of a policy, its controls, and how a row comes about."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import systems, systems_data, systems_rollout
+from benchmarks import systems, systems_data, systems_rollout, systems_run
 from benchmarks.systems_report import compared, difference, read, table
 from benchmarks.systems_rollout import ASKING, Forgetful, every_way, play
 from benchmarks.systems_rows import Asked, Training, Variant, rows
@@ -120,7 +121,8 @@ def test_a_forgetful_session_finds_its_state_zero(tmp_path: Path, monkeypatch: p
 
 
 def reports(system: int, control: int, reference: int) -> list[dict]:
-    figures = {"parity": 1e-6, "step_ms": 1.0, "state": {}, "parameters": 10, "minutes": 1.0, "samples": 5}
+    figures = {"parity": 1e-6, "step_ms": 1.0, "cores": 2, "state": {}, "parameters": 10, "minutes": 1.0}
+    figures |= {"samples": 5000, "recordings": ["tasks"]}
     parts = {"system": system, "control": control, "reference": reference}
     return [
         {name: {"figures": figures, "episodes": [{"success": i < n} for i in range(100)]} for name, n in parts.items()}
@@ -147,6 +149,50 @@ def test_a_row_works_where_the_intervals_of_system_and_control_do_not_meet(tmp_p
     systems.append(made, path)
     assert len(read(path)) == 1 and "**no**" in path.with_suffix(".md").read_text()
     assert path.with_suffix(".svg").exists() and table([]).startswith("# Systems")
+
+
+def test_the_page_is_the_one_that_the_results_make() -> None:
+    page = systems.RESULTS / "systems.md"
+    assert page.read_text() == table(read(page.with_suffix(".json")))
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "reference"),
+    [
+        ("dynamo", ["pictures_tasks", "pictures_held_out"], ["pictures_held_out"]),
+        ("bc_by_search", ["tasks", "held_out as its index"], ["held_out"]),
+        ("decision_transformer", ["mixed"], ["mixed, successes alone"]),
+    ],
+)
+def test_a_row_says_what_its_policies_learnt_from_and_from_how_much(
+    name: str, system: list[str], reference: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all trainings: one may go before another."""
+    row, runner = rows()[name], Runner(tmp_path, tmp_path, samples=400_000, episodes=1)
+    monkeypatch.setattr(Runner, "trained", lambda *_: tmp_path)
+    monkeypatch.setattr(systems_run, "_latest", lambda run: run)
+    monkeypatch.setattr(systems_run.checkpoint, "read_state", lambda _: {"samples": 400_000, "seconds": 60.0})
+    (report,) = reports(60, 30, 50)
+    report |= {other: report["system"] for other in row.others}
+    for other, variant in row.variants.items():
+        report[other] = report[other] | {"figures": report[other]["figures"] | runner._spent(variant, 0)}
+    trained = compared(row, [report])["trained"]
+    assert (trained["system"]["recordings"], trained["reference"]["recordings"]) == (system, reference)
+    assert trained["system"]["samples"] == (800_000 if name == "dynamo" else 400_000)
+    assert trained["system"]["minutes"] == (2 if name == "dynamo" else 1) and trained["reference"]["minutes"] == 1
+    made = {"system": name, "recipe": "", "date": "", "machine": "", **compared(row, [report])}
+    assert all(", then ".join(learnt) in table([made]) for learnt in (system, reference))
+
+
+def test_an_inference_is_timed_on_the_cores_of_the_command_that_pinned_its_process_to_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cores = {0: {3}, os.getppid(): {1, 2, 3}}
+    monkeypatch.setattr(systems_run.os, "sched_getaffinity", cores.__getitem__)
+    monkeypatch.setattr(systems_run.os, "sched_setaffinity", cores.__setitem__)
+    with systems_run._every_core() as many:
+        assert cores[0] == {1, 2, 3} and many == 3
+    assert cores[0] == {3}
 
 
 def test_the_difference_of_two_rates_has_newcombes_interval() -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from policy.errors import InputError
 from policy.running.session import Session
+from policy.spec import Frame
 from sim import correct, demo, evaluate, shift_evaluation, teach
-from sim.evaluation_jobs import EpisodeJob, play, start_of
+from sim.evaluation_jobs import EpisodeJob, play, start_of, succeeded
 from sim.evaluation_page.row import Row
 from sim.initial_states import start
-from sim.plain_report import summarise
+from sim.plain_report import KIND, summarise
 from sim.switch_evaluation import metrics
 from sim.switch_evaluation.methods import ours
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
@@ -44,16 +45,16 @@ def test_one_that_does_not_know_or_has_other_names_is_asked_for_all(tmp_path: Pa
     assert taught(TASKS, Session(tmp_path / "model", 1, "cpu")) == list(TASKS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("known", [("lamp_on",), ("lamp_on", "open_drawer")])
-@pytest.mark.parametrize("run", ["shuffled", "chain"])
-def test_one_that_was_taught_little_is_asked_for_what_else_there_is(known: tuple[str, ...], run: str) -> None:
+def test_one_that_was_taught_little_is_asked_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its chain ends there, which is no failure, and its control is left out."""
+    monkeypatch.setattr(Tabletop, "frame", lambda self: Frame(self.time_ns, {}, self.state()))
     world = Tabletop()
     session = ExpertSession(world)
-    session.tasks = known
-    record = play(EpisodeJob(run, "lamp_on" if run == "shuffled" else "", 1_000_001, "home"), world, session)
-    asked_for = [record["instructed_task"]] if run == "shuffled" else [s["task"] for s in record["subtasks"]]
-    assert asked_for and (run == "chain" or asked_for != ["lamp_on"])
+    session.tasks = ("lamp_on",)
+    chain = play(EpisodeJob("chain", "", 1_000_001, "home"), world, session)
+    assert [part["task"] for part in chain["subtasks"]] == ["lamp_on"] and chain["out_of_tasks"] and succeeded(chain)
+    control = play(EpisodeJob("shuffled", "lamp_on", 1_000_001, "home"), world, session)
+    assert control["skipped"] and KIND.row(control) is None
 
 
 def test_to_change_the_instruction_needs_two_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +89,7 @@ def test_a_task_with_no_other_beside_it_begins_at_home() -> None:
 def test_the_limits_are_those_of_the_actions_whatever_the_state_holds(name: str) -> None:
     world = load(name)()
     start(world, world.tasks["lamp_on"], 0, "home")
-    episode = RecordedEpisode(world, ExpertSession(world), "turn on the lamp", ours)
+    episode = RecordedEpisode(world, ExpertSession(world), "turn on the lamp", ours, 0)
     limits = episode.robot.session.contract.limits
     assert metrics.limit_violations(np.tile(world.setpoint(), (3, 1)), episode.begun_at, limits) == 0
 

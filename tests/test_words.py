@@ -137,6 +137,15 @@ def test_a_task_under_way_is_stopped_or_finished_all_the_same(world: Tabletop, w
     assert stopping["refused"] and not stopping["done"] and world.contact, "it was begun"
 
 
+def test_what_is_done_when_a_refusal_stops_the_arm_counts_where_it_holds(
+    world: Tabletop, without_images: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lamp that goes on with the last set-point before the arm rests stays on."""
+    monkeypatch.setattr(type(TASKS["lamp_on"]), "success", lambda _, world: world.time_ns > 0)
+    record = play(job("negated", "lamp_on"), world, UnderstandingSession(world))
+    assert record["refused"] and record["done"] == ["lamp_on"]
+
+
 def test_a_task_of_a_touch_is_under_way_before_it_is_done(world: Tabletop, without_images: None) -> None:
     """The button has switched the lamp by the time that its touch is seen."""
     begun = dict.fromkeys(TASKS["lamp_on"].phrasings, "lamp_on")

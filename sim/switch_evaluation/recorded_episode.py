@@ -15,7 +15,10 @@ DELAY = 100_000_000  # ns of the simulated clock that an inference takes
 
 
 class RecordedEpisode:
-    """A policy in control, from its first instruction on; `watch(episode)` is called after each control step."""
+    """A policy in control, from its first instruction on; `watch(episode)` is called after each control step.
+
+    `seed` is that of the policy's noise: an episode and its counterfactual share one.
+    """
 
     def __init__(
         self,
@@ -23,9 +26,10 @@ class RecordedEpisode:
         session: Session,
         instruction: str,
         method: Method,
+        seed: int,
         watch: Callable[["RecordedEpisode"], None] | None = None,
     ) -> None:
-        self.world, self.robot = world, SimulatedLoop(world, session, DELAY)
+        self.world, self.robot = world, SimulatedLoop(world, session, DELAY, seed=seed)
         self.instructions = [instruction]
         measured, held = self.robot.session.contract.measured, world.setpoint()
         self.begun_at = np.where(measured < 0, held, world.state()[measured])  # (A,)

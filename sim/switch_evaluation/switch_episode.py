@@ -48,7 +48,7 @@ def play(job: SwitchJob, world: World, session: Session, watch: Watch | None = N
 
 def _counterfactual(run: str, scenario: Scenario, world: World, session: Session) -> Counterfactual:
     """The episode without a switch, by the same policy under the same first instruction."""
-    episode = RecordedEpisode(world, session, scenario.instructions[0], ours)
+    episode = RecordedEpisode(world, session, scenario.instructions[0], ours, scenario.seed)
     return run_counterfactual(episode, scenario.tasks[0], lambda: can_switch(run, scenario, world))
 
 
@@ -67,7 +67,7 @@ def _measure(
     """
     a, last = scenario.tasks[0], scenario.tasks[-1]
     start(world, a, scenario.seed, "home")
-    episode = RecordedEpisode(world, session, scenario.instructions[0], METHODS[job.method], watch)
+    episode = RecordedEpisode(world, session, scenario.instructions[0], METHODS[job.method], scenario.seed, watch)
     for step, instruction in zip(steps, scenario.instructions[1:], strict=True):
         while len(episode.setpoints) < step:
             episode.step()
