@@ -55,7 +55,7 @@ class Batches:
         self.held_out = np.flatnonzero(held_out[cache.episode] & cache.imitated)
         kept = cache.kept[cache.episode[self.train]]
         # what is to be kept has half of each batch, however little of the other there is
-        self._pools = [self.train[~kept], self.train[kept]] if kept.any() else [self.train]
+        self._pools = [self.train[~kept], self.train[kept]] if cache.kept.any() else [self.train]
         self._shuffled: dict[int, tuple[int, np.ndarray]] = {}  # pool -> epoch and its order
         if not all(len(pool) for pool in self._pools):
             which = " in what is to be kept" if len(self._pools[0]) else " but what is kept" if len(self.train) else ""
