@@ -30,7 +30,7 @@ from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
 from policy.data.check_sentences import check_sentences
 from policy.data.findings import Finding
-from policy.data.pictures import Pictures
+from policy.data.pictures import HELD_FILES, Pictures
 from policy.data.recording import FAILED, Recording
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
@@ -139,13 +139,17 @@ def _read(
                 )
             if todo:
                 known |= {name: cached_bag.read(folder / _short(name), contract, size) for name in todo}
+            whole = [bag for bag in known.values() if bag is not None]
+            files = [file for bag in whole for file in bag.pictures.values()]
+            for file in files[:HELD_FILES]:  # before another command may change what is read here
+                file.hold()
     except OSError as error:
         raise InputError(
             f"cannot write the cache of frames in {folder}: {error.strerror or error}; "
             "free space or give a folder that can be written; what is decoded stays"
             + "".join(f"; {others}" for others in [_other_readings(folder)] if others)
         ) from error
-    return [bag for bag in known.values() if bag is not None], refused
+    return whole, refused
 
 
 def _other_readings(folder: Path) -> str:
@@ -217,7 +221,7 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], kept: C
         contract=contract,
         images={
             name: Pictures(
-                [bag.folder / f"image_{name}.bin" for bag, _ in runs],
+                [bag.pictures[name] for bag, _ in runs],
                 [run.pictures for _, run in runs],
                 (size, size, camera.shape[2]) if size else camera.shape,
                 camera.dtype,
