@@ -189,7 +189,7 @@ def test_a_graph_whose_actions_differ_is_not_written(
         policy.delta_mean += 1e-3
 
     monkeypatch.setattr(export, "write_graph", wrong)
-    with pytest.raises(InputError, match=r"differ by .* of the action range .* nothing is written"):
+    with pytest.raises(InputError, match=r"differ by .* of the range of an output .* nothing is written"):
         export.export(run, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
