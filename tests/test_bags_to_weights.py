@@ -126,7 +126,7 @@ def test_a_run_that_was_stopped_before_its_first_row_goes_on(tmp_path: Path) -> 
         assert len((tmp_path / "losses.csv").read_text().splitlines()) == 2
 
 
-def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bags, path = small.bags(tmp_path / "bags"), small.write(tmp_path / "small.yaml", small.shrink("chunk"))
     train.train(str(path), bags, tmp_path / "run", samples=4)
     more = small.bags(tmp_path / "more", 2)
@@ -134,4 +134,6 @@ def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path) -> None:
         train.train(str(path), more, tmp_path / "run", samples=8)
     with pytest.raises(InputError, match=r"--keep \(none\), and --keep .*more"):
         train.train(str(path), bags, tmp_path / "run", samples=8, weights=tmp_path / "run", keep=more)
+    monkeypatch.setattr(checkpoint, "save", lambda *_: pytest.fail("this step is saved"))
+    train.train(str(path), bags, tmp_path / "run", samples=4)
     assert checkpoint.load(tmp_path / "run")[1]["step"] == 1

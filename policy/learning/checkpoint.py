@@ -8,6 +8,7 @@
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from policy.learning.recipe import Recipe
 from policy.spec import Spec
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+NAME = re.compile(r"checkpoint-(\d+)|\.checkpoint-(\d+)\.old")  # the second while another takes its place
 
 
 def save(
@@ -39,8 +41,9 @@ def save(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> None:
-    """Write the checkpoint of a step, then remove the older ones; `InputError` when the disk is full."""
+    """Write the checkpoint of a step, then remove those of earlier steps; `InputError` when the disk is full."""
     final, aside = run / f"checkpoint-{step:08d}", run / ".checkpoint.part"
+    old = run / f".{final.name}.old"
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
@@ -50,8 +53,9 @@ def save(
         for name, values in tensors.items():  # save_file's files can be read by their owner alone
             (aside / f"{name}.safetensors").write_bytes(packed(values))
         (aside / "state.json").write_text(json.dumps(state, indent=1) + "\n")
-        if final.exists():
-            shutil.rmtree(final)
+        if final.exists():  # at every moment one of the two is there
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
         aside.rename(final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -59,14 +63,22 @@ def save(
             f"cannot write {final} ({error}); free space on the disk and run the same command "
             "again: it continues from the last complete checkpoint"
         ) from None
-    for old in run.glob("checkpoint-*"):
-        if old != final:
-            shutil.rmtree(old)
+    for earlier, folder in _found(run):
+        if earlier < step or folder == old:
+            shutil.rmtree(folder)
 
 
 def latest(run: Path) -> Path | None:
     """The newest checkpoint of a run, None if there is none."""
-    return max(run.glob("checkpoint-*"), default=None, key=lambda path: path.name)
+    found = _found(run)
+    return found[-1][1] if found else None
+
+
+def _found(run: Path) -> list[tuple[int, Path]]:
+    """Its checkpoints and their steps, the newest last; other names are the user's own."""
+    matches = [(NAME.fullmatch(path.name), path) for path in (run.iterdir() if run.is_dir() else ())]
+    found = [(int(match[1] or match[2]), match[2] is None, path) for match, path in matches if match and path.is_dir()]
+    return [(step, path) for step, _, path in sorted(found)]
 
 
 def read_state(folder: Path) -> dict[str, Any]:

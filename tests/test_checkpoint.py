@@ -1,0 +1,71 @@
+"""Checkpoints: whole at every moment, of one training alone, and what the weights of another run bring along."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from policy import train
+from policy.errors import InputError
+from policy.learning import checkpoint, recipe
+from policy.learning.model import Policy
+from policy.learning.normalization import identity_statistics
+from policy.robot.contract import load
+from policy.spec import Spec
+from tests import small
+
+SPEC = load("tabletop").spec
+
+
+def policy(spec: Spec = SPEC, **encoders: Any) -> Policy:
+    """A small policy that is trained towards its past self."""
+    raw = small.objective("self_evolution")
+    raw["encoders"] |= encoders
+    return Policy(recipe.parse(raw), spec, identity_statistics(spec))
+
+
+def save(run: Path, step: int, of: Policy, **encoders: Any) -> None:
+    raw = small.objective("self_evolution")
+    raw["encoders"] |= encoders
+    means = {name: value.detach() for name, value in of.named_parameters()}
+    described = checkpoint.describe(recipe.parse(raw), of.spec) | {"step": step}
+    checkpoint.save(run, step, of, means, torch.optim.AdamW(of.parameters()), described)
+
+
+def names(run: Path) -> list[str]:
+    return sorted(path.name for path in run.iterdir())
+
+
+def test_a_run_that_is_killed_while_a_step_is_saved_again_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, rename = policy(), Path.rename
+    save(tmp_path, 5, made)
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.name == ".checkpoint.part":
+            raise SystemExit
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Path, "rename", killed)
+        save(tmp_path, 5, made)
+    assert checkpoint.load(tmp_path)[1]["step"] == 5
+    save(tmp_path, 5, made)
+    assert names(tmp_path) == ["checkpoint-00000005"]
+    (tmp_path / "checkpoint-00000005").rename(tmp_path / ".checkpoint-00000005.old")
+    save(tmp_path, 6, made)
+    assert names(tmp_path) == ["checkpoint-00000006"]
+
+
+def test_a_folder_of_the_users_own_is_no_checkpoint_and_the_newest_has_the_highest_number(tmp_path: Path) -> None:
+    made, own = policy(), tmp_path / "checkpoint-best"
+    own.mkdir()
+    (own / "notes.txt").write_text("mine")
+    assert checkpoint.latest(tmp_path) is None
+    for step in (99_999_999, 100_000_000):  # by name the first is the later one
+        save(tmp_path, step, made)
+        assert checkpoint.load(tmp_path)[1]["step"] == step
+    assert names(tmp_path) == ["checkpoint-100000000", "checkpoint-best"] and (own / "notes.txt").exists()
