@@ -69,3 +69,31 @@ def test_a_folder_of_the_users_own_is_no_checkpoint_and_the_newest_has_the_highe
         save(tmp_path, step, made)
         assert checkpoint.load(tmp_path)[1]["step"] == step
     assert names(tmp_path) == ["checkpoint-100000000", "checkpoint-best"] and (own / "notes.txt").exists()
+
+
+def test_one_training_alone_writes_to_a_run(tmp_path: Path) -> None:
+    path = small.write(tmp_path / "small.yaml", small.shrink("chunk"))
+    run = tmp_path / "run"
+    run.mkdir()
+    with checkpoint.claimed(run), pytest.raises(InputError, match=r"a training is running in .*run.*another --out"):
+        train.train(str(path), tmp_path, run, samples=4)
+    with pytest.raises(InputError, match="no bag in"):  # it is over, and what is wrong is said
+        train.train(str(path), tmp_path, run, samples=4)
+
+
+def test_a_training_that_began_while_this_one_read_its_bags_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bags, path = small.bags(tmp_path / "bags"), small.write(tmp_path / "small.yaml", small.shrink("states"))
+    run, report = tmp_path / "run", train._report
+    monkeypatch.setattr(train, "_report", lambda *given: (save(run, 7, policy()), report(*given))[1])
+    with pytest.raises(InputError, match=r"another training has written to .*run.*give the command again"):
+        train.train(str(path), bags, run, samples=4)
+    assert names(run) == [".lock", "checkpoint-00000007"]
+
+
+def test_a_checkpoint_of_a_later_step_is_not_removed(tmp_path: Path) -> None:
+    made = policy()
+    for step in (100, 300, 200):
+        save(tmp_path, step, made)
+    assert names(tmp_path) == ["checkpoint-00000200", "checkpoint-00000300"]
