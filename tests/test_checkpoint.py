@@ -97,3 +97,14 @@ def test_a_checkpoint_of_a_later_step_is_not_removed(tmp_path: Path) -> None:
     for step in (100, 300, 200):
         save(tmp_path, step, made)
     assert names(tmp_path) == ["checkpoint-00000200", "checkpoint-00000300"]
+
+
+def test_a_past_self_that_does_not_fit_is_not_taken_as_one_that_was_trained(tmp_path: Path) -> None:
+    source = policy()
+    source.objectives["self_evolution"].steps.fill_(5000.0)
+    save(tmp_path, 1, source)
+    same, other = policy(), policy(world_queries={})
+    checkpoint.warm_start(same, tmp_path)
+    assert same.objectives["self_evolution"].steps == 5000
+    checkpoint.warm_start(other, tmp_path)
+    assert other.objectives["self_evolution"].steps == 0, "with its first step it is the policy itself"

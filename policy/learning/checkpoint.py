@@ -194,11 +194,18 @@ def _check_robot(own: Spec, theirs: Spec, source: Path) -> None:
 
 
 def _alike(own: dict[str, Tensor], theirs: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """Of their tensors those that fit."""
+    """Of their tensors those that fit; those of an objective only where all of it does, as they belong together."""
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+    torn = {_objective(name) for name in own if name not in common} - {None}
+    common = {name: value for name, value in common.items() if _objective(name) not in torn}
     if "delta_mean" not in common:
         raise InputError(f"{source} holds a policy of another robot or horizon; start from one of the same contract")
     return common
+
+
+def _objective(name: str) -> str | None:
+    """The objective that a tensor belongs to, None for all others."""
+    return name.split(".")[1] if name.startswith("objectives.") else None
 
 
 def _exported(own: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
