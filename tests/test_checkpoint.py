@@ -108,3 +108,19 @@ def test_a_past_self_that_does_not_fit_is_not_taken_as_one_that_was_trained(tmp_
     assert same.objectives["self_evolution"].steps == 5000
     checkpoint.warm_start(other, tmp_path)
     assert other.objectives["self_evolution"].steps == 0, "with its first step it is the policy itself"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ({"rate": SPEC.rate / 2}, f"its rate is {SPEC.rate / 2:g} Hz, that of the contract {SPEC.rate:g} Hz"),
+        ({"velocities": SPEC.action[:1]}, f"its velocities is {SPEC.action[0]}, that of the contract none"),
+        ({"unmeasured": SPEC.state[:1]}, f"its unmeasured is {SPEC.state[0]}, that of the contract none"),
+    ],
+)
+def test_weights_whose_numbers_mean_something_else_are_refused(
+    theirs: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    save(tmp_path, 1, policy(replace(SPEC, **theirs)))
+    with pytest.raises(InputError, match=said):
+        checkpoint.warm_start(policy(), tmp_path)

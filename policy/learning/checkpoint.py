@@ -183,13 +183,16 @@ def _whole_parts(own: Iterable[str], taken: Iterable[str]) -> set[str]:
 
 
 def _check_robot(own: Spec, theirs: Spec, source: Path) -> None:
-    """`InputError` unless both have the same numbers in the same order: what normalises one of them is kept."""
-    for kind in ("state", "action"):
-        mine, other = getattr(own, kind), getattr(theirs, kind)
+    """`InputError` unless the same numbers in the same order mean the same: what normalises one of them is kept."""
+    for kind in ("state", "action", "velocities", "unmeasured", "rate"):
+        mine, other = (
+            f"{value:g} Hz" if kind == "rate" else ", ".join(value) or "none"
+            for value in (getattr(own, kind), getattr(theirs, kind))
+        )
         if mine != other:
             raise InputError(
-                f"{source} holds a policy of another robot: its {kind} is {', '.join(other)}, that of the contract "
-                f"{', '.join(mine)}; start from one of the same contract"
+                f"{source} holds a policy of another robot: its {kind} is {other}, that of the contract {mine}; start "
+                "from one of the same contract"
             )
 
 
