@@ -124,3 +124,26 @@ def test_weights_whose_numbers_mean_something_else_are_refused(
     save(tmp_path, 1, policy(replace(SPEC, **theirs)))
     with pytest.raises(InputError, match=said):
         checkpoint.warm_start(policy(), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
+def test_the_state_of_an_optimizer_is_where_the_optimizer_wants_it(tmp_path: Path) -> None:
+    """As on a GPU, for which a device without memory stands in."""
+    made = policy()
+    optimizer = torch.optim.AdamW(made.parameters())
+    made.loss(small.batch(SPEC))[0].backward()
+    optimizer.step()
+    described = checkpoint.describe(recipe.parse(small.objective("self_evolution")), SPEC) | {"step": 1}
+    checkpoint.save(tmp_path, 1, made, {}, optimizer, described)
+    with torch.device("meta"):
+        elsewhere = policy()
+    resumed = torch.optim.AdamW(elsewhere.parameters(), capturable=True)
+    checkpoint.resume(tmp_path / "checkpoint-00000001", elsewhere, {}, resumed)
+    assert len(resumed.state) == len(optimizer.state) > 0
+    for parameter, state in resumed.state.items():
+        assert {value.device for value in state.values()} == {parameter.device}
+        assert {value.dtype for value in state.values()} == {torch.float32}
+    again = torch.optim.AdamW(made.parameters())
+    checkpoint.resume(tmp_path / "checkpoint-00000001", made, {}, again)
+    for parameter, state in again.state.items():
+        assert all(torch.equal(value, optimizer.state[parameter][key]) for key, value in state.items())

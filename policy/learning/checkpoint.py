@@ -142,13 +142,16 @@ def resume(folder: Path, policy: Policy, ema: dict[str, Tensor], optimizer: torc
     for name, value in ema.items():
         value.copy_(saved[name])
     moments = _tensors(folder / "optimizer.safetensors")
+    state, parts = {}, optimizer.state_dict()
+    number = {p: i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
     for name, parameter in _trained(policy):
         if f"step.{name}" in moments:
-            optimizer.state[parameter] = {"step": moments[f"step.{name}"]} | {
+            state[number[parameter]] = {"step": moments[f"step.{name}"]} | {
                 # In the parameter's memory layout (channels_last), which the fused step assumes.
                 key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"])
                 for key in ("exp_avg", "exp_avg_sq")
             }
+    optimizer.load_state_dict(parts | {"state": state})  # it knows on which device the fused step wants its count
 
 
 @torch.no_grad()
