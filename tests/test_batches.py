@@ -41,6 +41,29 @@ def test_a_bag_of_two_recordings_is_in_neither_part_where_they_are_in_both() -> 
     assert sorted([held_out.tolist(), trained.tolist()]) == [[False, True, False, False], [True, False, False, True]]
 
 
+@pytest.mark.parametrize("goal_steps", [0, 6])
+def test_what_stays_the_same_on_a_robot_is_drawn_once_a_window(goal_steps: int, tmp_path: Path) -> None:
+    raw = small.objective("keyframe") | {"memory": {"name": "gru", "frames": 4, "stride": 1}}
+    raw["encoders"] = {
+        "instruction": {"optional": True},
+        "goal_image": {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2},
+        "goal_state": {},
+        "proprioception": {},
+    }
+    raw["training"] = {"samples": 64, "batch_size": 64, "held_out": 0.0, "condition_dropout": 0.5}
+    raw["training"] |= {"random_shift": 4, "goal_steps": goal_steps}
+    cache = open_cache(small.bags(tmp_path, 2, 40), CONTRACT, 16, processes=1)
+    batch = Batches(cache, recipe.parse(raw)).at(0)
+    for name in ("goal_front", "goal_wrist", "goal_state", "goal_present", "instruction_present"):
+        windows = batch[name].view(16, 4, -1)
+        assert (windows == windows[:, :1]).all(), name
+        if goal_steps or name != "goal_state":  # all recordings end in the same state
+            assert len(windows[:, 0].unique(dim=0)) > 1, name
+    last = batch["goal_state"].view(16, 4, -1)[:, 3]
+    here = batch["state"].view(16, 4, -1)[:, 3]
+    assert (last >= here).all(), "it lies ahead of the last frame, or is it"
+
+
 def test_key_frames_of_every_gripper_and_of_no_noise() -> None:
     contract = load("aloha2")
     grippers = np.flatnonzero(contract.grippers)

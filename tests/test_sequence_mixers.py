@@ -212,6 +212,16 @@ def test_a_recipe_whose_batch_does_not_divide_into_windows_is_refused() -> None:
         recipe.parse(raw)
 
 
+def test_colours_change_from_window_to_window_and_not_within_one() -> None:
+    raw = without_cameras("gru")
+    raw["encoders"]["cameras"] = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2}
+    policy = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC)).train()
+    frames, cameras = recipe.parse(raw).memory.frames, policy.encoders["cameras"]
+    pixels = torch.full((3 * frames, 16, 16, 3), 128, dtype=torch.uint8)
+    shown = cameras.prepare("image_front", pixels)[:, 0, 0, 0].view(3, frames)
+    assert frames > 1 and (shown == shown[:, :1]).all() and len(shown[:, 0].unique()) == 3
+
+
 def test_a_spec_with_memory_reads_back_as_it_was_saved(tmp_path: Path) -> None:
     spec = Policy.describe(recipe.parse(remembering("state_space")), SPEC)
     spec.save(tmp_path / "spec.json")

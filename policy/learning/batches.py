@@ -29,6 +29,7 @@ class Batches:
     A batch depends on the recipe's seed, the step and the process alone, so that a resumed run sees the same batches.
     It holds the graph's inputs (B, ...), actions (B, H, A), mask (B, H) and the labels of the recipe's objectives. With
     memory its rows are windows of T frames, one after the other, and is_first (windows, T) says where the past ends.
+    What stays the same on a robot while an instruction is followed is drawn once a window.
     """
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
@@ -165,8 +166,8 @@ class Batches:
             steps = rng.integers(0, horizon // 2 + 1, len(rows)) * (rng.random(len(rows)) >= NOTHING_COMMITTED)
             batch |= {"committed": batch["actions"], "committed_steps": steps}
         if "goal_present" in self.reads:
-            goals = self._goals(rows, episode, rng)
-            batch |= self.windows.images("goal", goals, rng, shift) | {"goal_state": self.cache.state[goals]}
+            goals = self._goals(rows, episode, windows, rng)
+            batch |= self.windows.images("goal", goals, rng, shift, frames) | {"goal_state": self.cache.state[goals]}
         returns = self.cache.returns[episode]
         batch["return_to_go"] = np.nan_to_num(returns)[:, None]
         given = {
@@ -175,16 +176,22 @@ class Batches:
             "return_to_go_present": np.isfinite(returns),
         }
         for name in sorted(self.reads & set(given)):
-            batch[name] = given[name] & (rng.random(len(rows)) >= self.recipe.condition_dropout)
+            batch[name] = given[name] & (rng.random(len(rows) // frames) >= self.recipe.condition_dropout)[windows]
         names = self.reads | {"actions", "mask"}
         return {n: v for n, v in batch.items() if n in names} | {n: v[rows] for n, v in self.labels.items()}
 
-    def _goals(self, rows: np.ndarray, episode: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The frames (B,) that are the goals of these."""
+    def _goals(
+        self, rows: np.ndarray, episode: np.ndarray, windows: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The frames (B,) that are the goals of these; those of one window and one episode have the same."""
         end: np.ndarray = self.cache.bounds[episode + 1] - 1
         if not self.recipe.goal_steps:
             return end
-        goals: np.ndarray = np.minimum(rows + rng.integers(1, self.recipe.goal_steps + 1, len(rows)), end)
+        pairs, which = np.unique(np.stack([windows, episode]), axis=1, return_inverse=True)
+        last, which = np.zeros(pairs.shape[1], rows.dtype), which.reshape(-1)
+        np.maximum.at(last, which, rows)
+        ahead = last + rng.integers(1, self.recipe.goal_steps + 1, len(last))
+        goals: np.ndarray = np.minimum(ahead[which], end)
         return goals
 
     @staticmethod
