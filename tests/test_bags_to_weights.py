@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from policy.learning.batches import Batches, picture_size
 from policy.learning.curves import Curves
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
+from policy.learning.trainer import Trainer
 from policy.robot.contract import find, load
 from policy.synthesise import synthesise
 from tests import demo_bag, small
@@ -124,6 +126,14 @@ def test_a_run_that_was_stopped_before_its_first_row_goes_on(tmp_path: Path) -> 
         curves.write(50, 100, 1.0, None)
         curves.draw()
         assert len((tmp_path / "losses.csv").read_text().splitlines()) == 2
+
+
+def test_a_process_that_writes_no_curves_keeps_no_losses(tmp_path: Path) -> None:
+    for main, kept in ((False, 0), (True, 3)):
+        process = SimpleNamespace(accelerator=SimpleNamespace(is_main_process=main), curves=Curves(tmp_path), step=1)
+        for _ in range(3):
+            Trainer._log(process, {"loss": 1.0})  # type: ignore[arg-type]
+        assert len(process.curves.window) == kept
 
 
 def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Batches for training: which windows, in which order, in which phrasings; a pure function of seed and step."""
 
+import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -208,13 +209,20 @@ def picture_size(recipe: Recipe) -> int | None:
 def _split(cache: Cache, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which episodes are held out and which are trained on, (E,) bool each.
 
-    A bag of switches shows the frames of the recordings it was made of: it goes with them, and is in neither part
-    where they are in both.
+    Each recording is held out by its own name, so that one that is added changes nothing for the others; only where
+    that leaves no recording on a side that is to have one, the nearest goes there. A bag of switches shows the frames
+    of the recordings it was made of: it goes with them, and is in neither part where they are in both.
     """
-    sources = sorted({source for of_episode in cache.sources for source in of_episode})
-    order = np.random.default_rng([seed, 0]).permutation(len(sources))
-    held = {sources[i] for i in order[: round(share * len(sources))]}
+    places = {source: _place(source, seed) for of_episode in cache.sources for source in of_episode}
+    order, wanted = sorted(places, key=lambda source: places[source]), round(share * len(places))
+    count = sum(place < share for place in places.values())
+    held = set(order[: min(max(count, min(wanted, 1)), len(order) - min(len(order) - wanted, 1))])
     return (
         np.array([held.issuperset(of_episode) for of_episode in cache.sources]),
         np.array([held.isdisjoint(of_episode) for of_episode in cache.sources]),
     )
+
+
+def _place(source: str, seed: int) -> float:
+    """A number from 0 to 1 for a recording, by its name and the seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {source}".encode()).digest()[:7]) / 256**7

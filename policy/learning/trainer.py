@@ -176,8 +176,10 @@ class Trainer:
         return {"loss": loss.item()} | {name: value.item() for name, value in parts.items()}
 
     def _log(self, losses: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:  # it alone writes them
+            return
         self.curves.add(losses)
-        if self.step % LOG_STEPS == 0 and self.accelerator.is_main_process:
+        if self.step % LOG_STEPS == 0:
             validation = self._validate() if self.step % VALIDATE_STEPS == 0 else None
             self.curves.write(self.step, self.step * self.settings.batch_size, self.record["seconds"], validation)
 
