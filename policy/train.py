@@ -6,6 +6,7 @@ The same command again continues the run. With several processes, each taking it
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def train(
     bags of what these weights do already and are not to forget: half of each batch. `skip_bad` leaves out bags that
     cannot be used or would be learned wrongly (policy.check names them). `compile_model` takes a minute or two at the
     beginning and makes each step shorter. `InputError` for bags, recipe or contract that do not fit, or an `out` that
-    holds another recipe's run.
+    holds another recipe's run or in which another training is running.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
@@ -56,48 +57,60 @@ def train(
         raise InputError(f"--out {out} is a file, expected a folder for the run; give another name")
     # Without this, processes on a machine with CPUs only do not find each other.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    chosen, robot = recipe.load(recipe_name), contract.load(contract_name)
-    _check_shares(chosen, accelerator.num_processes, keep is not None)
-    found, begun_with = checkpoint.latest(out), None
-    if found:
-        _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
-        _check_begun(found, {"bags": bags, "keep": keep, "weights": weights})
-        _check_contract(out / "contract.yaml", robot)
-        begun_with = checkpoint.read_state(found).get("weights")
-    failures = "return_to_go" in chosen.encoders
-    size = picture_size(chosen)
-    cache = open_cache(bags, robot, size, skip_bad=skip_bad, failures=failures, read=Text().read, keep=keep)
-    _report(cache.findings, accelerator.is_main_process)
-    torch.manual_seed(chosen.training.seed)
-    policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)
-    if not found:
-        prepared = batches.targets(PREPARED)
-        policy.prepare(*prepared)
-        if weights is not None and "head" not in checkpoint.warm_start(policy, weights):
-            policy.prepare(*prepared)  # the head is new, and what normalises its targets is that of the weights
-    out.mkdir(parents=True, exist_ok=True)
-    if accelerator.is_main_process:
-        (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
-    trainer = Trainer(accelerator, chosen, policy, batches, out, compile_model)
-    trainer.record |= {
-        "bags": str(bags),
-        "keep": str(keep) if keep else None,
-        "weights": str(weights) if weights else begun_with,
-        "skip_bad": skip_bad,
-        "frames": len(cache.state),
-        "episodes": len(cache.bounds) - 1,
-        "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
-        f"--contract {contract_name}"
-        + (f" --samples {samples}" if samples else "")
-        + (f" --minutes {minutes:g}" if minutes else "")
-        + (f" --weights {weights}" if weights else "")
-        + (f" --keep {keep}" if keep else "")
-        + (" --skip-bad" if skip_bad else "")
-        + (" --compile" if compile_model else ""),
-    }
-    if found:
-        trainer.resume(found)
-    trainer.run(samples or chosen.training.samples, minutes)
+    with ExitStack() as claim:
+        unclaimed = accelerator.is_main_process
+        chosen, robot = recipe.load(recipe_name), contract.load(contract_name)
+        _check_shares(chosen, accelerator.num_processes, keep is not None)
+        if unclaimed and (out / checkpoint.LOCK).exists():  # else a wrong command leaves nothing
+            claim.enter_context(checkpoint.claimed(out))
+            unclaimed = False
+        found, begun_with = checkpoint.latest(out), None
+        if found:
+            _check_same(found, checkpoint.describe(chosen, Policy.describe(chosen, robot.spec)))
+            _check_begun(found, {"bags": bags, "keep": keep, "weights": weights})
+            _check_contract(out / "contract.yaml", robot)
+            begun_with = checkpoint.read_state(found).get("weights")
+        failures = "return_to_go" in chosen.encoders
+        size = picture_size(chosen)
+        cache = open_cache(bags, robot, size, skip_bad=skip_bad, failures=failures, read=Text().read, keep=keep)
+        _report(cache.findings, accelerator.is_main_process)
+        torch.manual_seed(chosen.training.seed)
+        policy, batches = Policy(chosen, robot.spec, statistics(cache)), Batches(cache, chosen)
+        if not found:
+            prepared = batches.targets(PREPARED)
+            policy.prepare(*prepared)
+            if weights is not None and "head" not in checkpoint.warm_start(policy, weights):
+                policy.prepare(*prepared)  # the head is new, and what normalises its targets is that of the weights
+        out.mkdir(parents=True, exist_ok=True)
+        if unclaimed:
+            claim.enter_context(checkpoint.claimed(out))
+            if checkpoint.latest(out) != found:
+                raise InputError(
+                    f"another training has written to {out} since this one began; give the command again, which goes "
+                    "on from there, or give another --out"
+                )
+        if accelerator.is_main_process:
+            (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
+        trainer = Trainer(accelerator, chosen, policy, batches, out, compile_model)
+        trainer.record |= {
+            "bags": str(bags),
+            "keep": str(keep) if keep else None,
+            "weights": str(weights) if weights else begun_with,
+            "skip_bad": skip_bad,
+            "frames": len(cache.state),
+            "episodes": len(cache.bounds) - 1,
+            "command": f"python -m policy.train --recipe {recipe_name} --bags {bags} --out {out} "
+            f"--contract {contract_name}"
+            + (f" --samples {samples}" if samples else "")
+            + (f" --minutes {minutes:g}" if minutes else "")
+            + (f" --weights {weights}" if weights else "")
+            + (f" --keep {keep}" if keep else "")
+            + (" --skip-bad" if skip_bad else "")
+            + (" --compile" if compile_model else ""),
+        }
+        if found:
+            trainer.resume(found)
+        trainer.run(samples or chosen.training.samples, minutes)
 
 
 def _check_shares(chosen: Recipe, processes: int, keeps: bool) -> None:

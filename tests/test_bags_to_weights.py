@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from policy.learning.batches import Batches, picture_size
 from policy.learning.curves import Curves
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
+from policy.learning.trainer import Trainer
 from policy.robot.contract import find, load
 from policy.synthesise import synthesise
 from tests import demo_bag, small
@@ -126,7 +128,15 @@ def test_a_run_that_was_stopped_before_its_first_row_goes_on(tmp_path: Path) -> 
         assert len((tmp_path / "losses.csv").read_text().splitlines()) == 2
 
 
-def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path) -> None:
+def test_a_process_that_writes_no_curves_keeps_no_losses(tmp_path: Path) -> None:
+    for main, kept in ((False, 0), (True, 3)):
+        process = SimpleNamespace(accelerator=SimpleNamespace(is_main_process=main), curves=Curves(tmp_path), step=1)
+        for _ in range(3):
+            Trainer._log(process, {"loss": 1.0})  # type: ignore[arg-type]
+        assert len(process.curves.window) == kept
+
+
+def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bags, path = small.bags(tmp_path / "bags"), small.write(tmp_path / "small.yaml", small.shrink("chunk"))
     train.train(str(path), bags, tmp_path / "run", samples=4)
     more = small.bags(tmp_path / "more", 2)
@@ -134,4 +144,6 @@ def test_a_run_goes_on_with_its_own_bags_alone(tmp_path: Path) -> None:
         train.train(str(path), more, tmp_path / "run", samples=8)
     with pytest.raises(InputError, match=r"--keep \(none\), and --keep .*more"):
         train.train(str(path), bags, tmp_path / "run", samples=8, weights=tmp_path / "run", keep=more)
+    monkeypatch.setattr(checkpoint, "save", lambda *_: pytest.fail("this step is saved"))
+    train.train(str(path), bags, tmp_path / "run", samples=4)
     assert checkpoint.load(tmp_path / "run")[1]["step"] == 1

@@ -29,7 +29,7 @@ def test_switches_are_held_out_with_the_demonstration_they_were_made_of(tmp_path
     batches = Batches(cache, chosen)
     source = [Path(bag).name.split("_")[0] for bag in cache.bags]
     held, trained = ({source[e] for e in cache.episode[rows]} for rows in (batches.held_out, batches.train))
-    assert len(held) == 2 and held.isdisjoint(trained) and held | trained == set(source)
+    assert 0 < len(held) < 6 and held.isdisjoint(trained) and held | trained == set(source)
     assert any(bag.startswith("switches/") and source[e] in held for e, bag in enumerate(cache.bags))
     pixels = [(*cache.state[i].round(5), int(cache.images["front"][i][0, 0, 0])) for i in range(len(cache.state))]
     assert {pixels[i] for i in batches.held_out}.isdisjoint(pixels[i] for i in batches.train)
@@ -39,6 +39,45 @@ def test_a_bag_of_two_recordings_is_in_neither_part_where_they_are_in_both() -> 
     cache = SimpleNamespace(sources=[("a",), ("b",), ("a", "b"), ("a",)])
     held_out, trained = _split(cache, 0.5, 0)
     assert sorted([held_out.tolist(), trained.tolist()]) == [[False, True, False, False], [True, False, False, True]]
+
+
+def test_a_recording_that_is_added_changes_nothing_for_the_others() -> None:
+    def held(count: int, share: float, seed: int) -> list[bool]:
+        held_out, trained = _split(SimpleNamespace(sources=[(f"episode_{i}",) for i in range(count)]), share, seed)
+        assert (held_out != trained).all()
+        return held_out.tolist()
+
+    for seed in range(5):
+        for count in range(100, 200, 7):
+            assert held(count, 0.1, seed) == held(200, 0.1, seed)[:count]
+        assert 0.06 < np.mean(held(1000, 0.1, seed)) < 0.14
+    assert held(200, 0.1, 0) != held(200, 0.1, 1)
+    for seed in range(50):  # few recordings: one on each side
+        assert all(0 < sum(held(count, 0.34, seed)) < count for count in (2, 3, 4))
+    assert not any(held(50, 0.0, 0)) and all(held(50, 1.0, 0))
+
+
+@pytest.mark.parametrize("goal_steps", [0, 6])
+def test_what_stays_the_same_on_a_robot_is_drawn_once_a_window(goal_steps: int, tmp_path: Path) -> None:
+    raw = small.objective("keyframe") | {"memory": {"name": "gru", "frames": 4, "stride": 1}}
+    raw["encoders"] = {
+        "instruction": {"optional": True},
+        "goal_image": {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2},
+        "goal_state": {},
+        "proprioception": {},
+    }
+    raw["training"] = {"samples": 64, "batch_size": 64, "held_out": 0.0, "condition_dropout": 0.5}
+    raw["training"] |= {"random_shift": 4, "goal_steps": goal_steps}
+    cache = open_cache(small.bags(tmp_path, 2, 40), CONTRACT, 16, processes=1)
+    batch = Batches(cache, recipe.parse(raw)).at(0)
+    for name in ("goal_front", "goal_wrist", "goal_state", "goal_present", "instruction_present"):
+        windows = batch[name].view(16, 4, -1)
+        assert (windows == windows[:, :1]).all(), name
+        if goal_steps or name != "goal_state":  # all recordings end in the same state
+            assert len(windows[:, 0].unique(dim=0)) > 1, name
+    last = batch["goal_state"].view(16, 4, -1)[:, 3]
+    here = batch["state"].view(16, 4, -1)[:, 3]
+    assert (last >= here).all(), "it lies ahead of the last frame, or is it"
 
 
 def test_key_frames_of_every_gripper_and_of_no_noise() -> None:

@@ -108,6 +108,31 @@ def test_a_training_goes_on_while_its_bags_are_taken_away_or_recorded_anew(bags)
     assert np.array_equal(training.images["front"][:], shown)
 
 
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+def test_pictures_are_those_of_the_states_though_another_command_comes_between(bags, monkeypatch, held, again):
+    """It changes the cache as soon as this one has read it: pictures that are not mapped by then are refused."""
+    shown, joined = open_cache(bags, CONTRACT).images["front"][:], dataset._joined
+
+    def between(*arguments):
+        monkeypatch.setattr(dataset, "_joined", joined)
+        shutil.rmtree(bags / "bag0")
+        if again:
+            write(bags / "bag0", demonstration(STEPS[0] + 4, seed=5))
+        open_cache(bags, CONTRACT)
+        return joined(*arguments)
+
+    monkeypatch.setattr(dataset, "_joined", between)
+    if not held:
+        monkeypatch.setattr(dataset, "HELD_FILES", 0)
+    cache = open_cache(bags, CONTRACT)
+    if held:
+        assert np.array_equal(cache.images["front"][:], shown)
+    else:
+        with pytest.raises(InputError, match=r"image_front\.bin is not the file .* give this command again"):
+            cache.images["front"][0]
+
+
 def test_interrupted_decoding_goes_on(bags, decoded):
     """As after kill -9 in the middle of a bag: what was written aside, and no whole bag."""
     whole = folder_of(bags, "bag1")

@@ -12,7 +12,7 @@ import torch
 
 from policy import export, train
 from policy.errors import InputError
-from policy.learning import checkpoint
+from policy.learning import checkpoint, model_folder
 from policy.running.known_instructions import KnownInstructions
 from policy.running.session import Session
 from policy.running.text import WIDTH
@@ -189,7 +189,7 @@ def test_a_graph_whose_actions_differ_is_not_written(
         policy.delta_mean += 1e-3
 
     monkeypatch.setattr(export, "write_graph", wrong)
-    with pytest.raises(InputError, match=r"differ by .* of the action range .* nothing is written"):
+    with pytest.raises(InputError, match=r"differ by .* of the range of an output .* nothing is written"):
         export.export(run, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
@@ -246,3 +246,12 @@ def test_a_folder_that_is_no_run_no_report_or_no_model_is_refused(run: Path, tmp
     with pytest.raises(InputError, match=r"not a model folder"):
         export.export(run, tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_model_that_a_killed_command_had_put_aside_is_put_back(tmp_path: Path) -> None:
+    aside = tmp_path / ".model.old"
+    aside.mkdir()
+    (aside / "policy.onnx").write_text("the model")
+    with pytest.raises(InputError, match="refused"), model_folder.new(tmp_path / "model"):
+        raise InputError("refused")
+    assert (tmp_path / "model" / "policy.onnx").read_text() == "the model" and not aside.exists()

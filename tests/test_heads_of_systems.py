@@ -5,6 +5,7 @@ import torch
 
 from policy.learning import recipe
 from policy.learning.heads import HEADS
+from policy.learning.heads.bins_offset import BinsOffset
 from policy.learning.heads.diffusion import Diffusion
 from policy.learning.heads.retrieval import Retrieval
 from policy.learning.model import Policy
@@ -117,6 +118,20 @@ def test_heads_do_not_read_targets_that_are_not_learnt() -> None:
             other[:, 2:] += further
             losses.append(head.loss(features, other, mask, None).item())
         assert losses[0] == losses[1], name
+
+
+def test_a_centre_is_drawn_in_float16_as_in_float32() -> None:
+    """What hardly ever is drawn does not become certain where the numbers from 0 to 1 are coarse."""
+    head = BinsOffset(BinsOffset.Settings(bins=8, hidden=4), 4, 2, 3)
+    with torch.no_grad():
+        head.centres.copy_(torch.arange(8.0)[:, None, None].expand_as(head.centres))
+        head.offsets.weight.zero_(), head.offsets.bias.zero_()
+        head.logits.weight.zero_()
+        head.logits.bias.copy_(torch.tensor([0.0] + [-20.0] * 7))
+        noise = torch.cat([torch.full((1, 8), 6.0), torch.full((1, 8), -6.0), 3 * torch.randn(50, 8)])
+        for kind in (torch.float32, torch.float16):
+            drawn = head.to(kind).sample(torch.zeros(52, 4, dtype=kind), noise.to(kind), None)
+            assert (drawn == 0).all(), kind
 
 
 def test_heads_are_asked_for_what_they_declare() -> None:

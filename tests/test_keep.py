@@ -11,7 +11,7 @@ from policy.data.cache import open_cache
 from policy.errors import InputError
 from policy.export import export
 from policy.learning import checkpoint, exported_weights, instruction_classifier, recipe, sentence_variants
-from policy.learning.batches import Batches
+from policy.learning.batches import Batches, _split
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.onnx_graph import write_graph
@@ -62,6 +62,25 @@ def test_half_of_each_batch_is_of_what_is_kept(old: Path, tmp_path: Path) -> Non
     assert set(everything) == set(batches.train), "all of it is seen in turn"
     alone = Batches(open_cache(new, load("tabletop"), 16), recipe.parse(raw))
     assert len(set(np.concatenate([alone._order(step) for step in range(3)]))) == min(18, len(alone.train))
+
+
+def test_recordings_to_keep_that_give_nothing_to_train_on_are_refused(old: Path, tmp_path: Path) -> None:
+    new, failed = small.bags(tmp_path / "new", 2), small.bags(tmp_path / "failed", 1)
+    cache = open_cache(new, load("tabletop"), 16, keep=failed)
+    raw = small.shrink("chunk")
+    for seed in range(30):
+        raw["training"] |= {"seed": seed, "held_out": 0.3}
+        if not _split(cache, 0.3, seed)[1][cache.kept].any():  # all of it is held out
+            with pytest.raises(InputError, match=r"nothing to train on in what is to be kept.*lower held_out"):
+                Batches(cache, recipe.parse(raw))
+            break
+    else:
+        pytest.fail("no seed holds out what is to be kept")
+    (failed / "bags.yaml").write_text("episode_0: {success: false}\n")
+    with pytest.raises(InputError, match=r"the bags of .*failed hold no whole frame: .*; record others"):
+        open_cache(new, load("tabletop"), 16, keep=failed)
+    with pytest.raises(InputError, match=r"the bags of .*failed hold no whole frame"):
+        open_cache(failed, load("tabletop"), 16, keep=old)
 
 
 def test_an_exported_policy_is_begun_from_as_its_run_is(run: Path, model: Path) -> None:

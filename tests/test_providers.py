@@ -153,6 +153,18 @@ def test_of_eight_bits_more_is_allowed_and_a_file_that_is_cut_short_is_refused(m
         Session(model)
 
 
+@pytest.mark.parametrize("wrong", ["actions", "state_keys_next", "nothing"])
+@pytest.mark.parametrize("precision", reference.TOLERANCE)
+def test_the_output_that_is_farthest_judges_though_memory_is_most_of_the_numbers(wrong: str, precision: str) -> None:
+    """Memory of small numbers, of which an error is a share of them."""
+    rng = np.random.default_rng(0)
+    outputs = {"actions": np.zeros((1, 16, 8)), "state_keys_next": 0.02 * rng.random((1, 2, 7, 256))}
+    saved = Reference({"state": np.zeros((1, 9))}, outputs, np.full(8, 2.0), precision)
+    off = {"actions": 2.0, "state_keys_next": 0.02, "nothing": 0.0}[wrong] * 3 * reference.TOLERANCE[precision][1]
+    parity = saved.compare(lambda _: {name: value + off * (name == wrong) for name, value in outputs.items()})
+    assert parity.passed == (wrong == "nothing")
+
+
 def test_memory_stays_on_the_device_and_other_inputs_are_bound_once(tmp_path: Path) -> None:
     tensor = helper.make_tensor_value_info
     x, h = (tensor(name, TensorProto.FLOAT, ["B", 2]) for name in ("x", "state_h"))

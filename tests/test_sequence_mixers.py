@@ -1,21 +1,24 @@
 """Every sequence mixer: its window form equals its step form equals the exported graph, also across a boundary."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 
 from policy import train
 from policy.data.cache import open_cache
+from policy.errors import InputError
 from policy.learning import checkpoint, recipe
 from policy.learning.batches import Batches
 from policy.learning.interfaces import SequenceMixer
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
-from policy.learning.onnx_graph import DTYPES, write_graph
+from policy.learning.onnx_graph import DTYPES, check_parity, write_graph
 from policy.learning.sequence_mixers import SEQUENCE_MIXERS
 from policy.robot.contract import load
 from policy.running.carried_state import CarriedState
@@ -116,6 +119,34 @@ def test_the_exported_graph_equals_the_window(name: str, tmp_path: Path) -> None
         state = {key: outputs[f"{key}_next"] for key in states}
 
 
+@pytest.mark.parametrize(("size", "error", "passes"), [(1e4, 1e-5, True), (1e4, 1e-3, False), (1e-3, 1e-2, False)])
+def test_memory_of_the_graph_is_compared_on_the_scale_that_it_has(
+    size: float, error: float, passes: bool, tmp_path: Path
+) -> None:
+    def tensor(name: str) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["B", 2])
+
+    class Twin:
+        inputs, outputs = ("state", "state_h"), ("actions", "state_h_next")
+
+        def __call__(self, state: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return state, size * memory
+
+    factor = onnx.numpy_helper.from_array(np.float32(size * (1 + error)), "factor")
+    nodes = [
+        onnx.helper.make_node("Identity", ["state"], ["actions"]),
+        onnx.helper.make_node("Mul", ["state_h", "factor"], ["state_h_next"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes, "memory", [tensor(n) for n in Twin.inputs], [tensor(n) for n in Twin.outputs], [factor]
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "policy.onnx")
+    batch = {name: torch.rand(8, 2, generator=torch.Generator().manual_seed(0)) for name in Twin.inputs}
+    with nullcontext() if passes else pytest.raises(InputError, match="of the range of an output"):
+        check_parity(Twin(), tmp_path / "policy.onnx", batch, np.ones(2))
+
+
 @pytest.mark.slow
 def test_a_policy_with_memory_trains_on_windows(tmp_path: Path) -> None:
     bags = small.switches(tmp_path / "bags")
@@ -179,6 +210,16 @@ def test_a_recipe_whose_batch_does_not_divide_into_windows_is_refused() -> None:
     raw["training"]["batch_size"] = 6  # type: ignore[index]
     with pytest.raises(Exception, match=r"batch_size 6 .* windows of 4 frames"):
         recipe.parse(raw)
+
+
+def test_colours_change_from_window_to_window_and_not_within_one() -> None:
+    raw = without_cameras("gru")
+    raw["encoders"]["cameras"] = {"size": 16, "stem": 4, "channels": 4, "blocks": 1, "keypoints": 2}
+    policy = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC)).train()
+    frames, cameras = recipe.parse(raw).memory.frames, policy.encoders["cameras"]
+    pixels = torch.full((3 * frames, 16, 16, 3), 128, dtype=torch.uint8)
+    shown = cameras.prepare("image_front", pixels)[:, 0, 0, 0].view(3, frames)
+    assert frames > 1 and (shown == shown[:, :1]).all() and len(shown[:, 0].unique()) == 3
 
 
 def test_a_spec_with_memory_reads_back_as_it_was_saved(tmp_path: Path) -> None:

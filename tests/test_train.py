@@ -109,7 +109,7 @@ def test_sigterm_saves_and_ends_as_what_is_not_done(bags: Path, path: Path, tmp_
     assert "Traceback" not in output
     step = checkpoint.load(tmp_path / "run")[1]["step"]
     assert step < 20 and rows(tmp_path / "run")[-1]["step"] == str(step)
-    assert not list((tmp_path / "run").glob(".*"))
+    assert not list((tmp_path / "run").glob(".checkpoint*"))
 
 
 def test_two_processes_share_a_batch(bags: Path, path: Path, former: Path, tmp_path: Path) -> None:

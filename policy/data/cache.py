@@ -30,7 +30,7 @@ from policy.data.bags import summary
 from policy.data.cached_bag import CachedBag
 from policy.data.check_sentences import check_sentences
 from policy.data.findings import Finding
-from policy.data.pictures import Pictures
+from policy.data.pictures import HELD_FILES, Pictures
 from policy.data.recording import FAILED, Recording
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
@@ -86,7 +86,8 @@ def open_cache(
     are marked as failures are left out and named, unless `failures` are asked for. `read` is the sentence encoder and
     raises `InputError` for an instruction that it cannot read. `keep` is a second folder of bags, which come after the
     others and are named with the folder's name before theirs.
-    `InputError` if there is no bag, one does not fit the contract, or the disk fills; what is decoded stays.
+    `InputError` if there is no bag, one does not fit the contract, one of the folders gives no frame, or the disk
+    fills; what is decoded stays.
     """
     whole, refused = _read(bags, contract, size, processes, skip_bad)
     first_kept = len(whole)
@@ -104,7 +105,9 @@ def open_cache(
         whole = [bag for bag in whole if bag.name not in refused]
     if not failures:
         whole = [_without_failure(bag) for bag in whole]
-    cache = _joined(contract, size, whole, bags, kept)
+    for folder in (bags, keep) if keep is not None else (bags,):
+        _check_frames(folder, [bag for bag in whole if (bag.name in kept) == (folder is keep)], refused)
+    cache = _joined(contract, size, whole, kept)
     cache.findings += [finding for folder in (bags, keep) if folder for finding in sources.passed_over(folder)]
     if refused:
         figures = "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
@@ -136,13 +139,17 @@ def _read(
                 )
             if todo:
                 known |= {name: cached_bag.read(folder / _short(name), contract, size) for name in todo}
+            whole = [bag for bag in known.values() if bag is not None]
+            files = [file for bag in whole for file in bag.pictures.values()]
+            for file in files[:HELD_FILES]:  # before another command may change what is read here
+                file.hold()
     except OSError as error:
         raise InputError(
             f"cannot write the cache of frames in {folder}: {error.strerror or error}; "
             "free space or give a folder that can be written; what is decoded stays"
             + "".join(f"; {others}" for others in [_other_readings(folder)] if others)
         ) from error
-    return [bag for bag in known.values() if bag is not None], refused
+    return whole, refused
 
 
 def _other_readings(folder: Path) -> str:
@@ -191,13 +198,20 @@ def key(contract: Contract, size: int | None) -> str:
     return hashlib.sha256(json.dumps([FORMAT, raw, size]).encode()).hexdigest()[:12]
 
 
-def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder: Path, kept: Container[str]) -> Cache:
+def _check_frames(folder: Path, bags: list[CachedBag], refused: dict[str, str]) -> None:
+    """`InputError` unless one of the bags of a folder gives a frame; `refused` are bags that are left out, and why."""
+    if any(bag.recording.runs for bag in bags):
+        return
+    why = summary(sum((bag.recording.dropped for bag in bags), Counter[str]()))
+    why = why or "; ".join(sorted({str(found) for bag in bags for found in bag.recording.findings}))
+    why = why or "; ".join(f"{name}: {reason}" for name, reason in sorted(refused.items())[: findings.LISTED])
+    raise InputError(f"the bags of {folder} hold no whole frame: {why}; record others")
+
+
+def _joined(contract: Contract, size: int | None, bags: list[CachedBag], kept: Container[str]) -> Cache:
     """The frames of all bags, one after the other."""
     runs = [(bag, run) for bag in bags for run in bag.recording.runs]
     dropped = sum((bag.recording.dropped for bag in bags), Counter[str]())
-    if not runs:
-        why = summary(dropped) or "; ".join({str(found) for bag in bags for found in bag.recording.findings})
-        raise InputError(f"the bags of {folder} hold no whole frame: {why}; record others")
     parts = [(bag, run, part) for bag, run in runs for part in run.parts]
     lengths = np.array([part.end - part.first for _, _, part in parts])
     frames = [len(run.stamps) for _, run in runs]
@@ -207,7 +221,7 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
         contract=contract,
         images={
             name: Pictures(
-                [bag.folder / f"image_{name}.bin" for bag, _ in runs],
+                [bag.pictures[name] for bag, _ in runs],
                 [run.pictures for _, run in runs],
                 (size, size, camera.shape[2]) if size else camera.shape,
                 camera.dtype,

@@ -19,7 +19,7 @@ import numpy as np
 from policy.data.bag_reader import Pictures
 from policy.data.check_chunks import check_chunks
 from policy.data.findings import Finding
-from policy.data.pictures import Resizer
+from policy.data.pictures import PictureFile, Resizer
 from policy.data.recording import Recording
 from policy.data.runs import Part, Run
 from policy.data.stored import StoredRecording
@@ -31,10 +31,10 @@ RUN_FIELDS = ("pictures", "stamps", "state", "actions", "contact", "mode", "corr
 
 @dataclass(slots=True)
 class CachedBag:
-    """What the cache holds of one bag, without its pictures."""
+    """What the cache holds of one bag."""
 
     name: str  # below the folder of bags
-    folder: Path
+    pictures: dict[str, PictureFile]  # of each camera
     recording: Recording
 
 
@@ -97,14 +97,15 @@ def read(folder: Path, contract: Contract, size: int | None) -> CachedBag | None
         with np.load(folder / "frames.npz") as arrays:
             runs = [_run(arrays, r, len(contract.action), parts) for r, parts in enumerate(about["runs"])]
         pictures = 1 + max((int(run.pictures.max()) for run in runs), default=-1)
+        files = {name: PictureFile(folder / f"image_{name}.bin") for name in contract.cameras}
         for name, camera in contract.cameras.items():
             height, width, channels = camera.shape
             row = camera.dtype.itemsize * channels * (size * size if size else height * width)
-            if (folder / f"image_{name}.bin").stat().st_size < pictures * row:
+            if files[name].size < pictures * row:
                 return None
         findings = [*(Finding(**one) for one in about["findings"]), *check_chunks(contract, runs)]
         sources, dropped = tuple(about["sources"]), Counter(about["dropped"])
-        return CachedBag(about["name"], folder, Recording(runs, sources, findings, about["success"], dropped))
+        return CachedBag(about["name"], files, Recording(runs, sources, findings, about["success"], dropped))
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
 

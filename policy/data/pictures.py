@@ -1,15 +1,59 @@
 """Pictures on disk: one file a bag and camera, mapped into memory."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from policy.errors import InputError
 from policy.robot.opencv import opencv
 
 TINY = 1e-6  # less of an area is rounding
-OPEN_FILES = 16_384  # mapped at once; the system allows 65,530
+HELD_FILES = 16_384  # of a folder of bags, mapped from the beginning; the system allows 65,530 in all
+OPEN_FILES = 2_048  # of the others of a camera, mapped at once
+
+
+class PictureFile:
+    """One file of pictures as it was when it was found: other commands may decode its bag anew or take it away."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._found = path, _identity(path)
+        self._held: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._found[-1]
+
+    def hold(self) -> None:
+        """Map it now: what is mapped stays."""
+        if self.size:
+            self._held = self.bytes()
+
+    def bytes(self) -> np.ndarray:
+        """All of it, uint8 (size,), mapped; `InputError` if it is no longer the file that was found."""
+        if self._held is not None:
+            return self._held
+        try:
+            # a plain array over the map: each slice of a memmap costs as much as the copy of a small picture
+            mapped = np.asarray(np.memmap(self.path, np.uint8, "r"))
+            same = _identity(self.path) == self._found
+        except (OSError, ValueError):  # there is none, or it is empty
+            same = False
+        if not same:
+            raise InputError(
+                f"{self.path} is not the file of pictures that was there at the beginning: another command has decoded "
+                "its bag anew or taken it away; give this command again"
+            )
+        return mapped
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """What differs between two files that were written to one path; OSError if there is none."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class Pictures:
@@ -17,20 +61,17 @@ class Pictures:
 
     def __init__(
         self,
-        files: list[Path],
+        files: Sequence[Path | PictureFile],
         rows: list[np.ndarray],
         shape: tuple[int, int, int],
         dtype: "np.dtype[Any]",
     ) -> None:
         """`rows` (n,) of each file are those that are used, in order; `shape` is that of one picture."""
         self.shape, self.dtype = (sum(len(r) for r in rows), *shape), dtype
-        self._files = files
+        self._files = [file if isinstance(file, PictureFile) else PictureFile(file) for file in files]
         self._file = np.repeat(np.arange(len(files)), [len(r) for r in rows]).tolist()
         self._row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64).tolist()
         self._open = lru_cache(OPEN_FILES)(self._map)
-        for file in range(min(len(files), OPEN_FILES)):  # what is mapped stays, also when its bag is taken away
-            if len(rows[file]):
-                self._open(file)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -51,8 +92,7 @@ class Pictures:
         return images[(slice(None), *rest)] if rest else images
 
     def _map(self, file: int) -> np.ndarray:
-        # a plain array over the map: each slice of a memmap costs as much as the copy of a small picture
-        return np.asarray(np.memmap(self._files[file], self.dtype, "r")).reshape(-1, *self.shape[1:])
+        return self._files[file].bytes().view(self.dtype).reshape(-1, *self.shape[1:])
 
 
 class Resizer:

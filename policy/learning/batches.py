@@ -1,5 +1,6 @@
 """Batches for training: which windows, in which order, in which phrasings; a pure function of seed and step."""
 
+import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ class Batches:
     A batch depends on the recipe's seed, the step and the process alone, so that a resumed run sees the same batches.
     It holds the graph's inputs (B, ...), actions (B, H, A), mask (B, H) and the labels of the recipe's objectives. With
     memory its rows are windows of T frames, one after the other, and is_first (windows, T) says where the past ends.
+    What stays the same on a robot while an instruction is followed is drawn once a window.
     """
 
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
@@ -55,7 +57,7 @@ class Batches:
         self.held_out = np.flatnonzero(held_out[cache.episode] & cache.imitated)
         kept = cache.kept[cache.episode[self.train]]
         # what is to be kept has half of each batch, however little of the other there is
-        self._pools = [self.train[~kept], self.train[kept]] if kept.any() else [self.train]
+        self._pools = [self.train[~kept], self.train[kept]] if cache.kept.any() else [self.train]
         self._shuffled: dict[int, tuple[int, np.ndarray]] = {}  # pool -> epoch and its order
         if not all(len(pool) for pool in self._pools):
             which = " in what is to be kept" if len(self._pools[0]) else " but what is kept" if len(self.train) else ""
@@ -165,8 +167,8 @@ class Batches:
             steps = rng.integers(0, horizon // 2 + 1, len(rows)) * (rng.random(len(rows)) >= NOTHING_COMMITTED)
             batch |= {"committed": batch["actions"], "committed_steps": steps}
         if "goal_present" in self.reads:
-            goals = self._goals(rows, episode, rng)
-            batch |= self.windows.images("goal", goals, rng, shift) | {"goal_state": self.cache.state[goals]}
+            goals = self._goals(rows, episode, windows, rng)
+            batch |= self.windows.images("goal", goals, rng, shift, frames) | {"goal_state": self.cache.state[goals]}
         returns = self.cache.returns[episode]
         batch["return_to_go"] = np.nan_to_num(returns)[:, None]
         given = {
@@ -175,16 +177,22 @@ class Batches:
             "return_to_go_present": np.isfinite(returns),
         }
         for name in sorted(self.reads & set(given)):
-            batch[name] = given[name] & (rng.random(len(rows)) >= self.recipe.condition_dropout)
+            batch[name] = given[name] & (rng.random(len(rows) // frames) >= self.recipe.condition_dropout)[windows]
         names = self.reads | {"actions", "mask"}
         return {n: v for n, v in batch.items() if n in names} | {n: v[rows] for n, v in self.labels.items()}
 
-    def _goals(self, rows: np.ndarray, episode: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The frames (B,) that are the goals of these."""
+    def _goals(
+        self, rows: np.ndarray, episode: np.ndarray, windows: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The frames (B,) that are the goals of these; those of one window and one episode have the same."""
         end: np.ndarray = self.cache.bounds[episode + 1] - 1
         if not self.recipe.goal_steps:
             return end
-        goals: np.ndarray = np.minimum(rows + rng.integers(1, self.recipe.goal_steps + 1, len(rows)), end)
+        pairs, which = np.unique(np.stack([windows, episode]), axis=1, return_inverse=True)
+        last, which = np.zeros(pairs.shape[1], rows.dtype), which.reshape(-1)
+        np.maximum.at(last, which, rows)
+        ahead = last + rng.integers(1, self.recipe.goal_steps + 1, len(last))
+        goals: np.ndarray = np.minimum(ahead[which], end)
         return goals
 
     @staticmethod
@@ -201,13 +209,20 @@ def picture_size(recipe: Recipe) -> int | None:
 def _split(cache: Cache, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which episodes are held out and which are trained on, (E,) bool each.
 
-    A bag of switches shows the frames of the recordings it was made of: it goes with them, and is in neither part
-    where they are in both.
+    Each recording is held out by its own name, so that one that is added changes nothing for the others; only where
+    that leaves no recording on a side that is to have one, the nearest goes there. A bag of switches shows the frames
+    of the recordings it was made of: it goes with them, and is in neither part where they are in both.
     """
-    sources = sorted({source for of_episode in cache.sources for source in of_episode})
-    order = np.random.default_rng([seed, 0]).permutation(len(sources))
-    held = {sources[i] for i in order[: round(share * len(sources))]}
+    places = {source: _place(source, seed) for of_episode in cache.sources for source in of_episode}
+    order, wanted = sorted(places, key=lambda source: places[source]), round(share * len(places))
+    count = sum(place < share for place in places.values())
+    held = set(order[: min(max(count, min(wanted, 1)), len(order) - min(len(order) - wanted, 1))])
     return (
         np.array([held.issuperset(of_episode) for of_episode in cache.sources]),
         np.array([held.isdisjoint(of_episode) for of_episode in cache.sources]),
     )
+
+
+def _place(source: str, seed: int) -> float:
+    """A number from 0 to 1 for a recording, by its name and the seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {source}".encode()).digest()[:7]) / 256**7

@@ -7,9 +7,12 @@
     state.json              recipe, spec, step, data and time spent
 """
 
+import fcntl
 import json
+import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,23 @@ from policy.learning.normalization import identity_statistics
 from policy.learning.recipe import Recipe
 from policy.spec import Spec
 
+LOCK = ".lock"  # of a run; locked while a training is running there
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+NAME = re.compile(r"checkpoint-(\d+)|\.checkpoint-(\d+)\.old")  # the second while another takes its place
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """The folder of a run for one training alone; `InputError` while another process trains there."""
+    with (run / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"a training is running in {run}, which one process alone may write: wait until it is done, or give "
+                "another --out"
+            ) from None
+        yield
 
 
 def save(
@@ -39,8 +58,9 @@ def save(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> None:
-    """Write the checkpoint of a step, then remove the older ones; `InputError` when the disk is full."""
+    """Write the checkpoint of a step, then remove those of earlier steps; `InputError` when the disk is full."""
     final, aside = run / f"checkpoint-{step:08d}", run / ".checkpoint.part"
+    old = run / f".{final.name}.old"
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
@@ -50,8 +70,9 @@ def save(
         for name, values in tensors.items():  # save_file's files can be read by their owner alone
             (aside / f"{name}.safetensors").write_bytes(packed(values))
         (aside / "state.json").write_text(json.dumps(state, indent=1) + "\n")
-        if final.exists():
-            shutil.rmtree(final)
+        if final.exists():  # at every moment one of the two is there
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
         aside.rename(final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -59,14 +80,22 @@ def save(
             f"cannot write {final} ({error}); free space on the disk and run the same command "
             "again: it continues from the last complete checkpoint"
         ) from None
-    for old in run.glob("checkpoint-*"):
-        if old != final:
-            shutil.rmtree(old)
+    for earlier, folder in _found(run):
+        if earlier < step or folder == old:
+            shutil.rmtree(folder)
 
 
 def latest(run: Path) -> Path | None:
     """The newest checkpoint of a run, None if there is none."""
-    return max(run.glob("checkpoint-*"), default=None, key=lambda path: path.name)
+    found = _found(run)
+    return found[-1][1] if found else None
+
+
+def _found(run: Path) -> list[tuple[int, Path]]:
+    """Its checkpoints and their steps, the newest last; other names are the user's own."""
+    matches = [(NAME.fullmatch(path.name), path) for path in (run.iterdir() if run.is_dir() else ())]
+    found = [(int(match[1] or match[2]), match[2] is None, path) for match, path in matches if match and path.is_dir()]
+    return [(step, path) for step, _, path in sorted(found)]
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -113,13 +142,16 @@ def resume(folder: Path, policy: Policy, ema: dict[str, Tensor], optimizer: torc
     for name, value in ema.items():
         value.copy_(saved[name])
     moments = _tensors(folder / "optimizer.safetensors")
+    state, parts = {}, optimizer.state_dict()
+    number = {p: i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
     for name, parameter in _trained(policy):
         if f"step.{name}" in moments:
-            optimizer.state[parameter] = {"step": moments[f"step.{name}"]} | {
+            state[number[parameter]] = {"step": moments[f"step.{name}"]} | {
                 # In the parameter's memory layout (channels_last), which the fused step assumes.
                 key: torch.empty_like(parameter).copy_(moments[f"{key}.{name}"])
                 for key in ("exp_avg", "exp_avg_sq")
             }
+    optimizer.load_state_dict(parts | {"state": state})  # it knows on which device the fused step wants its count
 
 
 @torch.no_grad()
@@ -154,22 +186,32 @@ def _whole_parts(own: Iterable[str], taken: Iterable[str]) -> set[str]:
 
 
 def _check_robot(own: Spec, theirs: Spec, source: Path) -> None:
-    """`InputError` unless both have the same numbers in the same order: what normalises one of them is kept."""
-    for kind in ("state", "action"):
-        mine, other = getattr(own, kind), getattr(theirs, kind)
+    """`InputError` unless the same numbers in the same order mean the same: what normalises one of them is kept."""
+    for kind in ("state", "action", "velocities", "unmeasured", "rate"):
+        mine, other = (
+            f"{value:g} Hz" if kind == "rate" else ", ".join(value) or "none"
+            for value in (getattr(own, kind), getattr(theirs, kind))
+        )
         if mine != other:
             raise InputError(
-                f"{source} holds a policy of another robot: its {kind} is {', '.join(other)}, that of the contract "
-                f"{', '.join(mine)}; start from one of the same contract"
+                f"{source} holds a policy of another robot: its {kind} is {other}, that of the contract {mine}; start "
+                "from one of the same contract"
             )
 
 
 def _alike(own: dict[str, Tensor], theirs: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """Of their tensors those that fit."""
+    """Of their tensors those that fit; those of an objective only where all of it does, as they belong together."""
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+    torn = {_objective(name) for name in own if name not in common} - {None}
+    common = {name: value for name, value in common.items() if _objective(name) not in torn}
     if "delta_mean" not in common:
         raise InputError(f"{source} holds a policy of another robot or horizon; start from one of the same contract")
     return common
+
+
+def _objective(name: str) -> str | None:
+    """The objective that a tensor belongs to, None for all others."""
+    return name.split(".")[1] if name.startswith("objectives.") else None
 
 
 def _exported(own: dict[str, Tensor], source: Path) -> dict[str, Tensor]:

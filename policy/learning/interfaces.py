@@ -61,6 +61,7 @@ class Encoder(nn.Module):
     Settings: ClassVar[type[Any]]
     inputs: tuple[str, ...]  # the inputs of the graph that `forward` reads, in order
     tokens: int  # n
+    frames: int = 1  # T, in training: rows in a row that are one window
     apart: ClassVar[bool] = False  # its tokens read what is before them, but not each other
 
     def __init__(self, settings: Any, spec: Spec, width: int, statistics: Statistics) -> None:

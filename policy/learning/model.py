@@ -50,6 +50,8 @@ class Policy(nn.Module):
         readable = _readable(tokens, [self.token_slices[name] for name in apart]) if apart else None
         self.mixer = MIXERS[recipe.mixer.name](recipe.mixer.settings, width, tokens, readable)
         memory = recipe.memory or Memory("none", NoMemory.Settings(), frames=1, stride=1)
+        for encoder in encoders.values():
+            encoder.frames = memory.frames
         self.sequence_mixer = SEQUENCE_MIXERS[memory.name](memory.settings, width, memory.frames)
         self.head = HEADS[recipe.head.name](recipe.head.settings, width, spec.horizon, len(spec.action))
         read = {"state", *(name for encoder in encoders.values() for name in encoder.inputs)}

@@ -14,6 +14,9 @@ def new(out: Path) -> Iterator[Path]:
 
     `InputError` if `out` is something else than a model folder, or cannot be written.
     """
+    old = out.with_name(f".{out.name}.old")
+    if old.exists() and not out.exists():  # a command was killed between the two renames
+        old.rename(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "policy.onnx").exists()):
         raise InputError(f"{out} exists and is not a model folder; give another --out")
     aside = out.with_name(f".{out.name}.part")
@@ -21,7 +24,6 @@ def new(out: Path) -> Iterator[Path]:
     try:
         aside.mkdir(parents=True)
         yield aside
-        old = out.with_name(f".{out.name}.old")
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)  # of a command that was killed here
             out.rename(old)

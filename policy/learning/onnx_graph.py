@@ -20,7 +20,7 @@ from policy.running import reference
 from policy.running.reference import Reference
 
 OPSET, IR = 20, 9  # what ONNX Runtime 1.17 and all later ones read
-TOLERANCE = 1e-4  # of the range of each action
+TOLERANCE = 1e-4  # of the range of each output
 DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "bool": torch.bool, "int64": torch.int64}
 
 
@@ -92,11 +92,16 @@ def answers(policy: Policy, batch: dict[str, Tensor], action_range: np.ndarray) 
 def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_range: np.ndarray) -> float:
     """The largest difference of torch and ONNX Runtime on a batch of frames; `InputError` beyond the tolerance.
 
-    Actions are compared as a share of `action_range` (A,), probabilities as they are. Frames go in one by one, in
-    threes and all together.
+    Each output is compared on its own scale (`reference.scale`), actions as a share of `action_range` (A,). Frames go
+    in one by one, in threes and all together.
     """
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     frames = len(batch["state"])
+    with torch.no_grad():
+        whole = policy(*(batch[name] for name in policy.inputs))
+    scales = [
+        reference.scale(name, value.numpy(), action_range) for name, value in zip(policy.outputs, whole, strict=True)
+    ]
     difference = 0.0
     for size in (1, 3, frames):
         for start in range(0, min(4 * size, frames), size):
@@ -105,12 +110,11 @@ def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_ra
                 expected = policy(*part)
             feed = {name: value.numpy() for name, value in zip(policy.inputs, part, strict=True)}
             got = session.run(list(policy.outputs), feed)
-            scales = [action_range] + [np.ones(1)] * (len(got) - 1)
             for value, torch_value, scale in zip(got, expected, scales, strict=True):
                 difference = max(difference, float((np.abs(value - torch_value.numpy()) / scale).max()))
     if not difference <= TOLERANCE:
         raise InputError(
-            f"torch and ONNX Runtime differ by {difference:.2g} of the action range on real frames, "
+            f"torch and ONNX Runtime differ by {difference:.2g} of the range of an output on real frames, "
             f"at most {TOLERANCE:g} is expected; nothing is written; try another version of one"
         )
     return difference

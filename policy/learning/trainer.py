@@ -45,6 +45,7 @@ class Trainer:
     ) -> None:
         self.accelerator, self.recipe, self.settings = accelerator, recipe, recipe.training
         self.batches, self.out, self.step, self.stopping = batches, out, 0, False
+        self.saved: int | None = None  # the step of the last checkpoint
         keep_freed_memory()
         device = accelerator.device
         # torch's annotation of `to` lacks memory_format.
@@ -71,7 +72,8 @@ class Trainer:
         """Continue from a checkpoint."""
         checkpoint.resume(folder, self.policy, self.ema.values, self.optimizer)
         state = checkpoint.read_state(folder)
-        self.step, self.record["seconds"] = state["step"], state["seconds"]
+        self.step = self.saved = state["step"]
+        self.record["seconds"] = state["seconds"]
         self.record["waited"] = state.get("waited", 0.0)
         if self.accelerator.is_main_process:
             self.curves.resume(state["step"], state["window"])
@@ -130,15 +132,18 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Write a checkpoint and the picture of the losses."""
-        if self.accelerator.is_main_process:
+        """Write a checkpoint, unless that of this step is there, and the picture of the losses."""
+        if not self.accelerator.is_main_process:
+            return
+        if self.saved != self.step:
             state = (
                 checkpoint.describe(self.recipe, self.policy.spec)
                 | self.record
                 | {"step": self.step, "samples": self.step * self.settings.batch_size, "window": self.curves.window}
             )
             checkpoint.save(self.out, self.step, self.policy, self.ema.values, self.optimizer, state)
-            self.curves.draw()
+            self.saved = self.step
+        self.curves.draw()
 
     def print(self, text: str) -> None:
         """Print once, however many processes there are."""
@@ -171,8 +176,10 @@ class Trainer:
         return {"loss": loss.item()} | {name: value.item() for name, value in parts.items()}
 
     def _log(self, losses: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:  # it alone writes them
+            return
         self.curves.add(losses)
-        if self.step % LOG_STEPS == 0 and self.accelerator.is_main_process:
+        if self.step % LOG_STEPS == 0:
             validation = self._validate() if self.step % VALIDATE_STEPS == 0 else None
             self.curves.write(self.step, self.step * self.settings.batch_size, self.record["seconds"], validation)
 

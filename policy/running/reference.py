@@ -15,7 +15,8 @@ from policy.spec import Spec
 FILE = "reference.npz"
 FRAMES = 4  # that are saved
 MADE_UP_SEED = 0
-# Largest and mean difference that a graph of each precision may have from float32, as a share of the action range.
+SMALLEST_RANGE = 1e-3  # of what hardly changes
+# Largest and mean difference that a graph of each precision may have from float32, as a share of an output's range.
 # In 8 bits a frame in which the policy could do either of two things may go the other way: the mean judges.
 TOLERANCE = {"fp32": (1e-3, 1e-4), "fp16": (2e-2, 2e-3), "int8": (0.5, 1e-2)}
 Arrays = dict[str, np.ndarray]
@@ -24,10 +25,10 @@ Run = Callable[[Arrays], Arrays]
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far a provider is from the answers that were saved: of the action range, and of 1 for probabilities."""
+    """How far a provider is from the answers that were saved, in the output that is farthest: see `scale`."""
 
-    largest: float
-    mean: float
+    largest: float  # of any output
+    mean: float  # over the numbers of one output, the largest of these
     frames: str  # what was compared, in words
     precision: str = "fp32"
 
@@ -40,8 +41,8 @@ class Parity:
     def __str__(self) -> str:
         largest, mean = TOLERANCE[self.precision]
         return (
-            f"{self.precision} differs by at most {self.largest:.2g} (mean {self.mean:.2g}) of the action range on "
-            f"{self.frames}; {largest:g} (mean {mean:g}) is allowed"
+            f"{self.precision} differs by at most {self.largest:.2g} (mean {self.mean:.2g}) of the range of an output "
+            f"on {self.frames}; {largest:g} (mean {mean:g}) is allowed"
         )
 
 
@@ -58,16 +59,18 @@ class Reference:
     def compare(self, run: Run, most: int = 0) -> Parity:
         """Run the frames one by one and together; `most` is a further size of batch to run them in."""
         count = len(next(iter(self.inputs.values())))
-        largest, total, values = 0.0, 0.0, 0
+        largest, total, values = 0.0, dict.fromkeys(self.outputs, 0.0), dict.fromkeys(self.outputs, 0)
+        scales = {name: scale(name, value, self.action_range) for name, value in self.outputs.items()}
         parts = [np.arange(i, i + 1) for i in range(count)] + [np.arange(count)]
         for rows in [*parts, *([np.arange(most) % count] if most else [])]:
             got = run({name: value[rows] for name, value in self.inputs.items()})
             for name, expected in self.outputs.items():
-                scale = self.action_range if name == "actions" else 1.0
-                difference = np.abs(np.asarray(got[name]) - expected[rows]) / scale
-                largest = max(largest, float(np.nan_to_num(difference, nan=np.inf).max()))
-                total, values = total + float(difference.sum()), values + difference.size
-        return Parity(largest, total / values, self.frames, self.precision)
+                difference = np.abs(np.asarray(got[name]) - expected[rows]) / scales[name]
+                difference = np.nan_to_num(difference, nan=np.inf)
+                largest = max(largest, float(difference.max()))
+                total[name] += float(difference.sum())
+                values[name] += difference.size
+        return Parity(largest, max(total[name] / values[name] for name in total), self.frames, self.precision)
 
     def save(self, folder: Path) -> None:
         """Write it beside a graph."""
@@ -75,6 +78,16 @@ class Reference:
         arrays |= {f"out_{name}": value for name, value in self.outputs.items()}
         arrays |= {"action_range": self.action_range, "precision": np.array(self.precision)}
         np.savez_compressed(folder / FILE, **arrays)  # type: ignore[arg-type]  # no other keywords
+
+
+def scale(name: str, expected: np.ndarray, action_range: np.ndarray) -> np.ndarray:
+    """What a difference of an output is a share of: the range of each action, 1 for probabilities.
+
+    Of memory it is the range of what is expected of it (N, ...).
+    """
+    if name == "actions":
+        return action_range
+    return np.array(max(np.ptp(expected), SMALLEST_RANGE) if name.startswith("state_") else 1.0)
 
 
 def load(folder: Path, spec: Spec, advice: str) -> Reference | None:
@@ -109,7 +122,7 @@ def made_up(spec: Spec, run: Run) -> Reference:
     inputs = {name: _random(kind, (FRAMES, *shape), rng) for name, (kind, shape) in spec.inputs().items()}
     outputs = {name: np.asarray(value) for name, value in run(inputs).items()}
     actions = outputs["actions"].reshape(-1, len(spec.action))
-    action_range = np.maximum(actions.max(0) - actions.min(0), 1e-3)
+    action_range = np.maximum(actions.max(0) - actions.min(0), SMALLEST_RANGE)
     return Reference(inputs, outputs, action_range, frames=f"{FRAMES} frames of random numbers, as none are saved")
 
 

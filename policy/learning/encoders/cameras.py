@@ -76,7 +76,7 @@ class Cameras(Encoder):
         channels: int = 64  # channels at 1/8
         blocks: int = 3  # residual blocks at 1/8 (one more at 1/4)
         keypoints: int = 64
-        color_jitter: float = 0.2  # training: brightness and contrast change by up to this
+        color_jitter: float = 0.2  # training: brightness and contrast of a window change by up to this
 
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__(settings, spec, width, statistics)
@@ -130,7 +130,9 @@ class Cameras(Encoder):
             return (x.clamp(max=FAR) - FAR / 2).expand(-1, 3, -1, -1)
         x = x * (1 / 64) - 2
         if self.training and self.settings.color_jitter:
-            gain, offset = self.settings.color_jitter * (2 * torch.rand(2, len(x), 1, 1, 1, device=x.device) - 1)
+            drawn = torch.rand(2, -(-len(x) // self.frames), 1, 1, 1, device=x.device)
+            changes = self.settings.color_jitter * (2 * drawn - 1)
+            gain, offset = changes.repeat_interleave(self.frames, 1)[:, : len(x)]
             x = x * (1 + gain) + 2 * offset
         return x
 

@@ -14,6 +14,7 @@ from policy.learning.interfaces import Head, Prefix
 
 ROUNDS = 30  # of k-means
 FOCUS = 2.0  # exponent of the focal loss (Lin et al. 2017), as in the papers
+LEAST, MOST = 1e-4, 1 - 1e-3  # of what is drawn from 0 to 1: float16, too, tells both from 0 and 1
 
 
 class BinsOffset(Head):
@@ -61,7 +62,7 @@ class BinsOffset(Head):
         logits = self.logits(h).float()
         if prefix is not None:  # a centre far from what is committed does not continue it
             logits = logits - self._away(prefix.chunk, prefix.mask)
-        uniform = (0.5 * (1 + torch.erf(noise * 0.5**0.5))).clamp(1e-6, 1 - 1e-6)
+        uniform = (0.5 * (1 + torch.erf(noise * 0.5**0.5))).clamp(LEAST, MOST)
         drawn = (logits - (-uniform.log()).log()).argmax(-1)  # Gumbel's trick: a sample of the softmax
         return self._chunk(h, drawn)
 
