@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.bag_files import metadata
+from policy.data.bag_files import custom_data
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import headless
@@ -129,7 +129,7 @@ def layout_seeds(i: int, world: str = DEFAULT) -> dict[str, int]:
 def refuse_another_world(out: Path, existing: list[RecordingJob]) -> None:
     """`InputError` where a folder holds recordings of another world under the names of those that are asked for."""
     for job in {job.task: job for job in existing}.values():
-        world = (metadata(job.bag).get("custom_data") or {}).get("world", job.world)
+        world = custom_data(job.bag).get("world", job.world)
         if world != job.world:
             raise InputError(f"{job.bag} is of the world {world}, not of {job.world}; give another folder than {out}")
 

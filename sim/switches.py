@@ -22,9 +22,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
-import yaml
 
-from policy.data.bag_files import find_bags
+from policy.data.bag_files import custom_data, find_bags
 from policy.errors import InputError, exit_code
 from policy.robot.contract import Contract
 from policy.switching.stitching import SwitchStitcher
@@ -123,7 +122,7 @@ def plan(
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
     tasks, layouts = load(world).tasks, dict[int, list[tuple[str, Path]]]()
     for bag in find_bags(demonstrations):
-        custom = _custom_data(bag)
+        custom = custom_data(bag)
         if custom.get("start") == "home" and custom.get("pushed") == "False" and custom["task"] in tasks:
             layouts.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
     every = [(task, seed, bag) for seed, shown in sorted(layouts.items()) for task, bag in shown]
@@ -140,15 +139,6 @@ def plan(
         for seed, shown in sorted(layouts.items())
     ]
     return [job for job in jobs if len(job.shown) > 1 or job.opposites]
-
-
-def _custom_data(bag: Path) -> dict[str, str]:
-    """What sim.record noted about a bag; empty for a bag of another origin."""
-    metadata = bag / "metadata.yaml"
-    if not metadata.is_file():
-        return {}
-    information = yaml.load(metadata.read_text(), yaml.CSafeLoader)["rosbag2_bagfile_information"]
-    return information.get("custom_data") or {}
 
 
 def main() -> None:

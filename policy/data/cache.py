@@ -244,7 +244,10 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], folder:
 def _valid(folder: Path, stored: StoredRecording, contract: Contract, size: int | None) -> CachedBag | None:
     """A recording as it was decoded, if it is still the same one."""
     about = cached_bag.described(folder / _short(stored.name))
-    if about is None or about.get("mark") != stored.mark():
+    try:
+        if about is None or about.get("mark") != stored.mark():
+            return None
+    except InputError:  # whoever decodes it says why it cannot be used
         return None
     return cached_bag.read(folder / _short(stored.name), contract, size)
 

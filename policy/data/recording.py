@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from policy.data import checks, clocks
-from policy.data.bag_files import metadata
+from policy.data.bag_files import custom_data
 from policy.data.bag_notes import notes, told_otherwise
 from policy.data.bag_reader import BagReader, Said, Take
 from policy.data.bags import messages, summary
@@ -100,8 +100,7 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
 
 def sources(bag: Path) -> tuple[str, ...]:
     """The recordings that a bag was made of, itself where it was made of none."""
-    custom = metadata(bag).get("custom_data") or {}
-    return tuple(str(custom.get("from", bag.absolute().name)).split(","))
+    return tuple(str(custom_data(bag).get("from", bag.absolute().name)).split(","))
 
 
 def _most_frames(lead: Times, rate: float) -> int:
