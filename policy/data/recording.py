@@ -64,6 +64,8 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     note = notes(bag)
     wanted = _wanted(contract)
     topics, dropped = survey(bag, wanted)
+    if not topics and dropped[CUT_OFF]:
+        raise InputError(f"{bag} is cut off, and nothing of it that the contract reads is whole; take it away")
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
     lead = topics.get(next(iter(contract.cameras.values())).topic.lstrip("/"), Times())
     pictures = UnchangedPictures(begin(_most_frames(lead, contract.rate)))
