@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from policy.data import checks, clocks
+from policy.data import check_episodes, checks, clocks
 from policy.data.bag_files import custom_data
 from policy.data.bag_notes import notes, told_otherwise
 from policy.data.bag_reader import BagReader, Said, Take
@@ -93,10 +93,9 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     if not cut:
         _check_topics(bag, contract, {*topics, *reader.texts})
         if not runs:
-            raise InputError(
-                f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; "
-                "correct the contract or take the bag away"
-            )
+            most = next(iter(dropped.most_common(1)), ("", 0))[0]
+            do = check_episodes.remedy(most) or "correct the contract or take the bag away"
+            raise InputError(f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; {do}")
     return Recording(runs, sources(bag), findings, note.success, dropped)
 
 
