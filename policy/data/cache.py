@@ -34,7 +34,6 @@ from policy.data.pictures import Pictures
 from policy.data.recording import FAILED, Recording
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
-from policy.robot import streams
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
@@ -289,7 +288,6 @@ def _decode_one(
     stored: StoredRecording, contract: Contract, size: int | None, folder: Path
 ) -> tuple[str, Counter[str]]:
     """One recording, in a process of its own: why it cannot be used, and what of it was not used."""
-    streams.LOG.disabled = True  # the counts are reported at the end, once for all bags
     try:
         cached_bag.write(stored, contract, size, folder)
     except InputError as error:
