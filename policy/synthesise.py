@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from policy import folders
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
@@ -57,7 +58,7 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
         )
     for finding in passed_over(bags):
         tqdm.write(f"{finding.severity}: {finding}", file=sys.stderr)
-    out.mkdir(parents=True, exist_ok=True)
+    folders.make(out)
     planned = _plan(recordings, out, contract, counts)
     for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):
         episodes = read_episodes(stored[name], contract)

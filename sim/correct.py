@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from policy import folders
 from policy.data.bag_files import bags_in, custom_data
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
@@ -159,7 +160,7 @@ def main() -> None:
                 f"{bag} is not a correction of this policy ({of or 'no policy is noted'}; {args.model} is {policy}): "
                 "give each policy a folder of its own, another --out"
             )
-    args.out.mkdir(parents=True, exist_ok=True)
+    folders.make(args.out)
     played, made = 0, 0
     jobs = (
         CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, begin, args.out / f"{task}_{i:05d}")

@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from policy import folders
 from policy.errors import InputError, exit_code
 from policy.running.session import Session
 from sim import headless
@@ -122,7 +123,7 @@ def main() -> None:
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = _repeated(args, seed)
     console.print(f"seed {seed} (to repeat it: {escape(command)})")
-    out.mkdir(parents=True, exist_ok=True)
+    folders.make(out)
     with Video(out / "video.mp4") as film:
         stage = DemoStage(world, session, film, console)
         if args.say is not None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from policy import folders
 from policy.data.bag_files import custom_data
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
@@ -156,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
     if not load(args.world).one_scene:
         jobs.sort(key=lambda job: job.task)  # so that few scenes are loaded at a time
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
-    args.out.mkdir(parents=True, exist_ok=True)
+    folders.make(args.out)
     if text := load(args.world).contract_text:
         if not (args.out / "contract.yaml").exists():  # one that is there may have been edited
             (args.out / "contract.yaml").write_text(text)

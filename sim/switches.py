@@ -23,6 +23,7 @@ from zlib import crc32
 
 import numpy as np
 
+from policy import folders
 from policy.data.bag_files import custom_data, find_bags
 from policy.errors import InputError, exit_code
 from policy.robot.contract import Contract
@@ -162,7 +163,7 @@ def main() -> None:
             f"no layout in {args.demonstrations} has undisturbed demonstrations of two tasks from home; "
             "record some with `python -m sim.record --tasks all --episodes 12`"
         )
-    args.out.mkdir(parents=True, exist_ok=True)
+    folders.make(args.out)
     counts = sum(run_jobs(make, jobs, args.processes, "layout", args.ray), Counter[str]())
     for outcome, count in sorted(counts.items()):
         print(f"{count:6d}  {outcome}")
