@@ -110,11 +110,21 @@ def value(kind: Any, raw: Any, where: str) -> Any:
         return build(kind, raw, where)
     accepted = (int, float) if kind is float else kind
     if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
-        hint = " (write 1.0e-3, not 1e-3: YAML reads that as text)" if kind is float and isinstance(raw, str) else ""
-        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}{hint}")
+        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}{_hint(kind, raw)}")
     if kind is float and not math.isfinite(raw):
         raise InputError(f"{where}: got {raw!r}, expected a finite number")
     return kind(raw)
+
+
+def _hint(kind: Any, raw: Any) -> str:
+    """What to do about a number that is text."""
+    try:
+        kind(raw if isinstance(raw, str) and kind in (int, float) else "")
+    except ValueError:
+        return ""
+    if "e" in raw.lower() and "." not in raw:
+        return " (write 1.0e-3, not 1e-3: YAML reads that as text)"
+    return " (take the quotes away)"
 
 
 def _meant(kinds: tuple[Any, ...], raw: Any) -> Any:
