@@ -118,13 +118,13 @@ def value(kind: Any, raw: Any, where: str) -> Any:
 
 def _hint(kind: Any, raw: Any) -> str:
     """What to do about a number that is text."""
+    if not isinstance(raw, str) or kind not in (int, float):
+        return ""
     try:
-        kind(raw if isinstance(raw, str) and kind in (int, float) else "")
+        kind(raw)
     except ValueError:
         return ""
-    if "e" in raw.lower() and "." not in raw:
-        return " (write 1.0e-3, not 1e-3: YAML reads that as text)"
-    return " (take the quotes away)"
+    return " (write 1.0e-3, not 1e-3: YAML reads that as text)" if "e" in raw.lower() else " (take the quotes away)"
 
 
 def _meant(kinds: tuple[Any, ...], raw: Any) -> Any:
