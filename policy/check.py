@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from policy import folders
 from policy.data.bag_check import CheckedBag, check_bag
 from policy.data.check_sentences import check_sentences
 from policy.data.contents import Contents, Topic
@@ -106,6 +107,8 @@ def _suggest(bags: Path, out: Path | None) -> None:
     """Write a contract; `InputError` where there is a file already."""
     if out is not None and out.exists():
         raise InputError(f"{out} exists; give another file with --out, or take it away")
+    if out is not None:
+        folders.require(out.parent)
     topics: dict[str, Topic] = {}
     for _, found in _contents(bags):
         for name, topic in found.topics.items():
@@ -115,8 +118,14 @@ def _suggest(bags: Path, out: Path | None) -> None:
     if out is None:
         print(text, end="")
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text)
+    folders.make(out.parent)
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_text(text)
+        part.rename(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {out} ({error.strerror or error}); free space or give another --out") from None
     print(f"{out}: edit what is marked GUESSED, then `python -m policy.check {bags} --contract {out}`")
 
 

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def convert(bags: Path, out: Path, contract: Contract, to: str = "lerobot", vide
     with WRITERS[to](out, contract, video) as data:
         for stored in tqdm(found, unit="recording", desc="converting"):
             folder = data.scratch
-            cached_bag.write(stored, contract, None, folder)
+            data.guarded(partial(cached_bag.write, stored, contract, None, folder))
             cached = cached_bag.read(folder, contract, None)
             assert cached is not None
             recorded = cached.recording

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from policy import folders
 from policy.data.progress import Progress
 from policy.data.sources import find, passed_over
 from policy.errors import InputError, exit_code
@@ -17,7 +18,6 @@ from policy.looking import rerun_stream
 from policy.looking.page import write
 from policy.looking.quality import rate
 from policy.looking.recording import LookedRecording, look_at
-from policy.output_folder import page_folder
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 
@@ -31,7 +31,8 @@ def look(recordings: Path, contract: Contract, out: Path) -> Path:
             looked.append(look_at(one, contract))
     episodes = [episode for recording in looked for episode in recording.episodes]
     qualities = rate(episodes, contract.spec.action_base)
-    path = page_folder(out) / "index.html"
+    folders.make_for_page(out)
+    path = out / "index.html"
     try:
         write(path, str(recordings), contract, looked, qualities, passed_over(recordings))
     except OSError as error:

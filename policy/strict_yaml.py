@@ -15,14 +15,58 @@ import yaml
 from policy.errors import InputError, unknown
 
 T = TypeVar("T")
+TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # tags of keys
 
 
 def read(path: Path) -> Any:
-    """The content of a YAML file; `InputError` if it is not YAML."""
+    """The content of a YAML file; `InputError` if it is not YAML, or a key of it is written twice or is no text."""
     try:
-        return yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        return parse(path.read_text(), path)
+    except (yaml.YAMLError, ValueError) as error:
+        raise not_yaml(path, error) from None
+
+
+def parse(text: str, path: Path) -> Any:
+    """The content of a file's text, as `read` gives it; YAMLError or ValueError if it is not YAML."""
+    loader = yaml.CSafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        _check_keys(node, path, set())
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def not_yaml(path: Path, error: Exception) -> InputError:
+    """Why a file cannot be read."""
+    return InputError(f"{path} is not YAML: {' '.join(str(error).split())}; correct it")
+
+
+def _check_keys(node: yaml.Node | None, path: Path, seen: set[int]) -> None:
+    """`InputError` for a key that is no text, or that a mapping has twice, of which the last would win."""
+    if isinstance(node, yaml.ScalarNode) or node is None or id(node) in seen:
+        return
+    seen.add(id(node))  # an anchor has several places, its own content among them
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(item, path, seen)
+        return
+    lines: dict[str, int] = {}
+    for key, content in node.value:
+        line = key.start_mark.line + 1
+        if key.tag not in TEXT:
+            raise InputError(f"{path}: line {line}: got the key {_shown(key)}, expected text; put it in quotes")
+        if key.value in lines:
+            raise InputError(
+                f"{path}: line {line}: got the key {key.value!r} again, after line {lines[key.value]}, expected it "
+                "once; take one of them out"
+            )
+        lines[key.value] = line
+        _check_keys(content, path, seen)
+
+
+def _shown(key: yaml.Node) -> str:
+    return str(key.value) if isinstance(key, yaml.ScalarNode) else "that is a list or a mapping"
 
 
 def build(cls: type[T], raw: Any, where: str) -> T:
@@ -61,16 +105,26 @@ def value(kind: Any, raw: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(raw, dict):
             raise InputError(f"{where}: got {raw!r}, expected a mapping of names")
-        return {str(k): value(args[1], v, f"{where}.{k}") for k, v in raw.items()}
+        return {k: value(args[1], v, f"{where}.{k}") for k, v in raw.items()}
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
         return build(kind, raw, where)
     accepted = (int, float) if kind is float else kind
     if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
-        hint = " (write 1.0e-3, not 1e-3: YAML reads that as text)" if kind is float and isinstance(raw, str) else ""
-        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}{hint}")
+        raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}{_hint(kind, raw)}")
     if kind is float and not math.isfinite(raw):
         raise InputError(f"{where}: got {raw!r}, expected a finite number")
     return kind(raw)
+
+
+def _hint(kind: Any, raw: Any) -> str:
+    """What to do about a number that is text."""
+    if not isinstance(raw, str) or kind not in (int, float):
+        return ""
+    try:
+        kind(raw)
+    except ValueError:
+        return ""
+    return " (write 1.0e-3, not 1e-3: YAML reads that as text)" if "e" in raw.lower() else " (take the quotes away)"
 
 
 def _meant(kinds: tuple[Any, ...], raw: Any) -> Any:

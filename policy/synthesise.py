@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from policy import folders
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
 from policy.data.sources import find, passed_over
 from policy.data.stored import StoredRecording
 from policy.errors import InputError, exit_code
-from policy.output_folder import output_folder
 from policy.robot import contract as contracts
 from policy.robot.contract import Contract
 from policy.spec import MODES, Episode
@@ -58,7 +58,7 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
         )
     for finding in passed_over(bags):
         tqdm.write(f"{finding.severity}: {finding}", file=sys.stderr)
-    output_folder(out)
+    folders.make(out)
     planned = _plan(recordings, out, contract, counts)
     for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):
         episodes = read_episodes(stored[name], contract)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from policy import folders
 from policy.data import cache as caches
 from policy.data.cache import open_cache
 from policy.data.findings import Finding
@@ -53,8 +54,7 @@ def train(
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
     if keep is not None and weights is None:
         raise InputError(f"--keep {keep} is for weights that are not to forget: give --weights as well")
-    if out.is_file():
-        raise InputError(f"--out {out} is a file, expected a folder for the run; give another name")
+    folders.require(out)
     # Without this, processes on a machine with CPUs only do not find each other.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     with ExitStack() as claim:
@@ -81,7 +81,7 @@ def train(
             policy.prepare(*prepared)
             if weights is not None and "head" not in checkpoint.warm_start(policy, weights):
                 policy.prepare(*prepared)  # the head is new, and what normalises its targets is that of the weights
-        out.mkdir(parents=True, exist_ok=True)
+        folders.make(out)
         if unclaimed:
             claim.enter_context(checkpoint.claimed(out))
             if checkpoint.latest(out) != found:
@@ -90,7 +90,7 @@ def train(
                     "on from there, or give another --out"
                 )
         if accelerator.is_main_process:
-            (out / "contract.yaml").write_bytes(contract.find(contract_name).read_bytes())
+            _keep_contract(contract.find(contract_name), out / "contract.yaml")
         trainer = Trainer(accelerator, chosen, policy, batches, out, compile_model)
         trainer.record |= {
             "bags": str(bags),
@@ -136,6 +136,15 @@ def _check_contract(path: Path, robot: contract.Contract) -> None:
             f"{path.parent} was begun with another contract, {path}: what its bags say would change on the way; go on "
             "with that one, or give another --out"
         )
+
+
+def _keep_contract(path: Path, to: Path) -> None:
+    part = to.with_name(f".{to.name}.part")
+    try:
+        part.write_bytes(path.read_bytes())
+        part.replace(to)
+    except OSError as error:
+        raise InputError(f"cannot write {to} ({error.strerror or error}); free space or give another --out") from None
 
 
 def _report(findings: list[Finding], is_main_process: bool) -> None:

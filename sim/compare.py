@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policy import folders
 from policy.errors import InputError, exit_code
-from policy.output_folder import page_folder
 from sim.compare_view import Pair, apart, counted, view
 from sim.evaluation_kinds import kind_of
 from sim.evaluation_page import curve_files, page
@@ -53,7 +53,7 @@ def compare(first: Path, second: Path, out: Path) -> list[Pair]:
     keys = [key for key in a.rows if key in b.rows]
     if not keys:
         raise InputError(f"{first} and {second} have no episode in common: give both the same --seed")
-    page_folder(out)
+    folders.make_for_page(out)
     pairs = [Pair(a.rows[key][1], b.rows[key][1]) for key in keys]
     order = sorted(range(len(keys)), key=lambda i: pairs[i].a.success == pairs[i].b.success)  # what differs first
     with write_errors(out):

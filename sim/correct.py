@@ -23,10 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from policy.data.bag_files import bags_in, metadata
+from policy import folders
+from policy.data.bag_files import bags_in, custom_data
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
-from policy.output_folder import output_folder
 from policy.running.models import find_model
 from policy.running.session import Session
 from sim import headless
@@ -155,12 +155,12 @@ def main() -> None:
     require_robot(_session(args.model), args.model, args.world)
     policy = fingerprint(find_model(args.model))
     for bag in bags_in(args.out) if args.out.is_dir() else ():
-        if (of := (metadata(bag).get("custom_data") or {}).get("policy")) != policy:
+        if (of := custom_data(bag).get("policy")) != policy:
             raise InputError(
                 f"{bag} is not a correction of this policy ({of or 'no policy is noted'}; {args.model} is {policy}): "
                 "give each policy a folder of its own, another --out"
             )
-    output_folder(args.out)
+    folders.make(args.out)
     played, made = 0, 0
     jobs = (
         CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, begin, args.out / f"{task}_{i:05d}")

@@ -16,8 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from policy import folders
 from policy.errors import InputError, exit_code
-from policy.output_folder import page_folder
 from policy.running.session import Session
 from sim import headless
 from sim import html_page as page
@@ -126,7 +126,7 @@ def main() -> None:
         seed = reset(world, args.seed, lambda world: task is None or task.possible(world))
     command = _repeated(args, seed)
     console.print(f"seed {seed} (to repeat it: {escape(command)})")
-    page_folder(out)
+    folders.make_for_page(out)
     with Video(out / "video.mp4") as film:
         stage = DemoStage(world, session, film, console, seed)
         if args.say is not None:

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policy.data.bag_files import metadata
+from policy import folders
+from policy.data.bag_files import custom_data
 from policy.data.bag_writer import EpisodeWriter
 from policy.errors import InputError, exit_code
-from policy.output_folder import output_folder
 from sim import headless
 from sim.cluster import add_argument
 from sim.demonstration import demonstrate
@@ -132,7 +132,7 @@ def refuse_others(out: Path, existing: list[RecordingJob]) -> None:
     Those of another task or world, or with another choice of `--plain`; of each task the last one is looked at.
     """
     for job in {job.task: job for job in existing}.values():
-        noted = metadata(job.bag).get("custom_data") or {}
+        noted = custom_data(job.bag)
         for what, wanted in _noted(job).items():
             if noted.get(what, wanted) != wanted:
                 raise InputError(
@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     jobs = [job for job in jobs if not job.bag.exists()]
     if not load(args.world).one_scene:
         jobs.sort(key=lambda job: job.task)  # so that few scenes are loaded at a time
-    output_folder(args.out)
+    folders.make(args.out)
     print(f"{len(jobs)} episodes to record, {len(names) * args.episodes - len(jobs)} exist already")
     if text := load(args.world).contract_text:
         if not (args.out / "contract.yaml").exists():  # one that is there may have been edited

@@ -22,11 +22,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
-import yaml
 
-from policy.data.bag_files import bags_in, find_bags
+from policy import folders
+from policy.data.bag_files import bags_in, custom_data, find_bags
 from policy.errors import InputError, exit_code
-from policy.output_folder import output_folder
 from policy.robot.contract import Contract
 from policy.switching.stitching import SwitchStitcher
 from sim import headless
@@ -124,7 +123,7 @@ def plan(
     """The layouts with undisturbed demonstrations from home; `shared_grasp` as in `SwitchStitcher`."""
     tasks, layouts = load(world).tasks, dict[int, list[tuple[str, Path]]]()
     for bag in find_bags(demonstrations):
-        custom = _custom_data(bag)
+        custom = custom_data(bag)
         if custom.get("start") == "home" and custom.get("pushed") == "False" and custom["task"] in tasks:
             layouts.setdefault(int(custom["seed"]), []).append((custom["task"], bag))
     every = [(task, seed, bag) for seed, shown in sorted(layouts.items()) for task, bag in shown]
@@ -146,22 +145,13 @@ def plan(
 def refuse_others(out: Path, world: str, varied: bool) -> None:
     """`InputError` where a folder holds switches of another world, or with another choice of `--plain`."""
     for bag in bags_in(out):
-        noted = _custom_data(bag)
+        noted = custom_data(bag)
         for what, wanted in (("world", world), ("varied", str(varied))):
             if noted.get(what, wanted) != wanted:
                 raise InputError(
                     f"{bag} was made with {what} {noted[what]}, and {what} {wanted} is asked for; "
                     f"give another folder than {out}"
                 )
-
-
-def _custom_data(bag: Path) -> dict[str, str]:
-    """What sim.record noted about a bag; empty for a bag of another origin."""
-    metadata = bag / "metadata.yaml"
-    if not metadata.is_file():
-        return {}
-    information = yaml.load(metadata.read_text(), yaml.CSafeLoader)["rosbag2_bagfile_information"]
-    return information.get("custom_data") or {}
 
 
 def main() -> None:
@@ -187,7 +177,7 @@ def main() -> None:
             f"record some with `python -m sim.record --world {args.world} --tasks all --episodes 12 "
             f"--out {args.demonstrations}`"
         )
-    output_folder(args.out)
+    folders.make(args.out)
     counts = sum(run_jobs(make, jobs, args.processes, "layout", args.ray), Counter[str]())
     for outcome, count in sorted(counts.items()):
         print(f"{count:6d}  {outcome}")

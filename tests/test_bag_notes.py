@@ -1,5 +1,6 @@
 """Instruction and success of bags that hold none: bags.yaml beside them, their metadata, the contract."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from rosbags.rosbag2 import Writer
 
 from policy import check
 from policy.data.bag_check import check_bag
+from policy.data.bag_notes import notes
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
 from policy.data.recording import FAILED
@@ -107,12 +109,12 @@ def test_where_all_have_failed_the_refusal_says_so(tmp_path: Path) -> None:
 def test_a_change_of_bags_yaml_decodes_that_bag_again(tmp_path: Path) -> None:
     record(tmp_path / "a", "pick")
     record(tmp_path / "b")
-    notes = tmp_path / "bags.yaml"
-    notes.write_text("b: {instruction: first}\n")
+    beside = tmp_path / "bags.yaml"
+    beside.write_text("b: {instruction: first}\n")
     contract = robot.contract()
     assert open_cache(tmp_path, contract, processes=1).instructions == ["pick", "first"]
     written = {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / ".cache").glob("*/*/bag.json")}
-    notes.write_text("b: {instruction: second}\n")
+    beside.write_text("b: {instruction: second}\n")
     assert open_cache(tmp_path, contract, processes=1).instructions == ["pick", "second"]
     again = {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / ".cache").glob("*/*/bag.json")}
     assert sum(written[name] != again[name] for name in written) == 1
@@ -151,6 +153,59 @@ def test_a_bags_yaml_that_is_wrong_is_refused(tmp_path: Path, text: str, words: 
     with pytest.raises(InputError, match=words) as error:
         instructions(bag)
     assert "bags.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("    success:", "   success:", r"metadata\.yaml is not YAML: .*correct it"),
+        ("success: 'false'", "success: no wrong", r"success: got 'no wrong', expected true or false"),
+        ("success: 'false'", "success: 'false", "is not YAML"),  # its last words
+        ("custom_data:", "custom_data: failed\n  other:", "custom_data: got 'failed', expected a mapping"),
+        ("rosbag2_bagfile_information:", "rosbag2_information:", "expected rosbag2_bagfile_information"),
+    ],
+)
+def test_a_failure_whose_metadata_is_damaged_is_no_demonstration(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """By the check and by training alike, also where it was decoded before."""
+    record(tmp_path / "good", "pick", success="true")
+    path = record(tmp_path / "bad", "pick", instruction="pick", success="false") / "metadata.yaml"
+    text = path.read_text()
+    open_cache(tmp_path, robot.contract(), processes=1)
+    assert old in text
+    path.write_text(text.replace(old, new))
+    (finding,) = check_bag(Bag("bad", path.parent), robot.contract(), lambda *_: None).findings
+    assert finding.severity == "error" and re.search(words, str(finding))
+    with pytest.raises(InputError, match=words):
+        open_cache(tmp_path, robot.contract(), processes=1)
+    cache = open_cache(tmp_path, robot.contract(), processes=1, skip_bad=True)
+    assert cache.bags == ["good"] and any("bags are left out: bad: " in str(f) for f in cache.findings)
+
+
+@pytest.mark.parametrize("end", ["custom_data:", "compression_mode:", "_bagfile"])
+def test_metadata_that_was_cut_off_before_its_notes_is_as_none(tmp_path: Path, end: str) -> None:
+    path = record(tmp_path / "run", "pick", success="false") / "metadata.yaml"
+    whole = path.read_text()
+    kept = whole[: whole.index(end)]
+    for text in (kept, kept + "\0\0", kept.rstrip(), kept + end[:4]):
+        path.write_text(text)
+        assert notes(path.parent).success is None
+    path.write_text(whole[: whole.index("'false'") + 3])
+    with pytest.raises(InputError, match="is not YAML"):
+        notes(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "got None"), ("- false", "expected a mapping"), ("success: 'no'", "expected bool"), ("a: b", "unknown key")],
+)
+def test_a_mark_that_is_none_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    bag = record(tmp_path / "run", "pick")
+    (bag / "metadata.yaml").unlink()
+    (bag / "marked.yaml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        instructions(bag)
 
 
 def test_the_metadata_of_rosbags_own_writer_is_read(tmp_path: Path) -> None:

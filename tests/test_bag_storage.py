@@ -15,6 +15,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from policy.data.bag_files import find_bags, passed_over
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
+from policy.data.mcap_file import MAGIC
 from policy.data.raw import CUT_OFF, DAMAGED, TYPES, UNCOUNTED
 from policy.data.zstd import zstd
 from policy.errors import InputError
@@ -251,6 +252,19 @@ def test_a_file_that_is_no_bag(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("?")
     with pytest.raises(InputError, match=r"is no bag: expected rosbag2 directories, or \.mcap or \.db3 files"):
         find_bags(tmp_path / name)
+
+
+@pytest.mark.parametrize("data", [b"\x01random bytes", b"", b"\0" * 64, MAGIC[:5], MAGIC, MAGIC + b"\x01" * 40])
+def test_a_bag_of_which_nothing_is_whole_is_refused(tmp_path: Path, bag: Path, data: bytes) -> None:
+    """Where another file of the recording is whole, only what has another format is."""
+    (tmp_path / "x.mcap").write_bytes(data)
+    other = data.startswith(b"\x01")
+    with pytest.raises(InputError, match="x.mcap is no MCAP: it begins with" if other else "nothing of it that the co"):
+        read_episodes(tmp_path / "x.mcap", CONTRACT)
+    copy = Path(shutil.copytree(bag, tmp_path / "run"))
+    (copy / "run_9.mcap").write_bytes(data)
+    if not other:
+        assert len(read_episodes(copy, CONTRACT)) == 1
 
 
 def test_a_zstd_file_that_is_cut_off(tmp_path: Path, bag: Path) -> None:

@@ -79,6 +79,29 @@ def test_a_bag_that_is_cut_off(tmp_path: Path, capsys: Printed) -> None:
     assert "a bag is not whole" in found(capsys, tmp_path)
 
 
+def said(text: str, at: float) -> list[robot.Message]:
+    """A recording with one instruction, at so many seconds."""
+    items = [*robot.moving(2, text=""), ("/instruction", robot.string(text), START + round(at * S))]
+    return sorted(items, key=lambda item: item[2])
+
+
+@pytest.mark.parametrize(
+    ("items", "do"),
+    [
+        (said("pick the cup", 3), "give the instruction before the robot moves"),
+        (said("  ", 0), "say what is done"),
+        (stated(lambda t: [np.nan, 0, 0.02], robot.moving(2)), "mend the driver: NaN is no measurement"),
+    ],
+)
+def test_where_nothing_fits_what_to_do_is_that_of_most_of_it(
+    tmp_path: Path, capsys: Printed, items: list[robot.Message], do: str
+) -> None:
+    """The contract is right in each."""
+    robot.record(tmp_path / "a", items)
+    printed = found(capsys, tmp_path, refused="would be learned wrongly")
+    assert f"; {do}" in printed and "correct the contract" not in printed
+
+
 # -- many bags
 
 

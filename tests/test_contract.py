@@ -163,6 +163,27 @@ def test_another_robot_is_expressible(tmp_path):
         (lambda r: r.update(rate=0), ["rate", "positive"]),
         (lambda r: r["state"][1].pop("names"), ["state[1]", "names"]),
         (lambda r: r["cameras"]["wrist"].update(topic="joint_states"), ["joint_states", "is both"]),
+        (lambda r: r.update(instruction="joint_states"), ["joint_states", "is both", "a topic of its own"]),
+        (lambda r: r.update(labels={"contact": "/joint_states"}), ["joint_states", "is both"]),
+        *(
+            (lambda r, name=name: r["cameras"].update({name: r["cameras"].pop("wrist")}), [repr(name), "rename it"])
+            for name in ("left/wrist", "../../x", "")
+        ),
+        *(
+            (change, [f"{key}: got {topic!r}", "expected a topic"])
+            for topic in ("", "wrist image", "wrist/image_raw/", "a//b", "joint-states!", "1/a", "a\n")
+            for key, change in (
+                ("cameras.wrist.topic", lambda r, topic=topic: r["cameras"]["wrist"].update(topic=topic)),
+                ("state[0].topic", lambda r, topic=topic: r["state"][0].update(topic=topic)),
+                ("action[1].topic", lambda r, topic=topic: r["action"][1].update(topic=topic)),
+                ("instruction", lambda r, topic=topic: r.update(instruction=topic)),
+                ("labels.mode", lambda r, topic=topic: r.update(labels={"mode": topic})),
+            )
+        ),
+        (lambda r: r["action"][0].update(unbounded=True), ["action[0].unbounded", "only velocities"]),
+        (lambda r: r.update(rate="20"), ["rate: got '20' (str), expected float (take the quotes away)"]),
+        (lambda r: r.update(rate="2e1"), ["expected float (write 1.0e-3, not 1e-3"]),
+        (lambda r: r["cameras"]["front"].update(height="tall"), ["got 'tall' (str), expected int"]),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, change, words):
@@ -278,6 +299,7 @@ def test_each_kind_of_command(tmp_path):
         (TWIST, {"position_min": [0.2] * 6}, ["position_min", "got 6", "expected 3"]),
         (SPEEDS, {"names": ["j1", "j2"]}, ["names", "not the position that measures it"]),
         (SPEEDS, {"measured": ["j3", "j2"]}, ["measured", "j3"]),
+        (SPEEDS, {"unbounded": True}, ["unbounded", "got position limits beside it"]),
         (FINGER, {"gripper": False}, ["joints", "gripper: true"]),
         (FINGER, {"demonstration": None}, ["demonstration", "no goals"]),
         (SPEEDS | {"type": "std_msgs/msg/Float32MultiArray"}, {}, ["did you mean", "Float64MultiArray"]),

@@ -149,7 +149,7 @@ def test_what_cannot_be_a_world_is_a_sentence(name: str, why: str) -> None:
     [
         ({"interface": "position"}, "only velocities can do without"),
         ({"measured": ["o0", "o1", "o2", "o3"]}, "only velocities can do without"),
-        ({"position_min": [0.0] * 4, "position_max": [1.0] * 4}, "position_min: got 4 values for 4 joints"),
+        ({"position_min": [0.0] * 4, "position_max": [1.0] * 4}, "unbounded: got position limits beside it"),
     ],
 )
 def test_velocities_without_position_limits_have_none_and_nothing_that_measures_them(

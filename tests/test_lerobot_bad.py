@@ -2,6 +2,7 @@
 """LeRobot data sets that are interrupted, damaged or not for us: refused in a sentence, and nothing half is left."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -55,6 +56,18 @@ def test_what_is_killed_is_not_there_and_the_same_command_writes_it(bags: Path, 
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
     with pytest.raises(InputError, match="is there already"):
         convert.convert(bags, tmp_path / "set", CONTRACT)
+
+
+def test_a_disk_that_fills_is_one_sentence_and_leaves_nothing(bags: Path, tmp_path: Path) -> None:
+    """While a recording is decoded, before anything of the data set is written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write the data set .*free space"):
+            convert.convert(bags, tmp_path / "set", CONTRACT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bag_that_would_be_learned_wrongly_is_not_converted(tmp_path: Path) -> None:

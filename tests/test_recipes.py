@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -129,8 +130,21 @@ def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
         ({"objectives": {"keyframes": 0.1}}, "did you mean 'keyframe'"),
         ({"objectives": {"keyframe": "high"}}, "keyframe: got 'high' .*expected float"),
         ({"training": {"learning_rate": "6e-4"}}, "expected float .*1.0e-3"),
-        ({"training": {"batch_size": 0}}, "batch_size is 0"),
+        ({"training": {"batch_size": 0}}, "batch_size: got 0, expected at least 1"),
         ({"training": {"batch_size": -1}}, "batch_size: got -1"),
+        ({"width": 0}, "width: got 0, expected at least 1"),
+        ({"mixer": {"name": "transformer", "layers": 0}}, "mixer: layers: got 0, expected at least 1"),
+        ({"head": {"name": "l1", "hidden": 0}}, "head: hidden: got 0, expected at least 1"),
+        *(
+            ({"encoders": {"cameras": {key: 0}}}, f"encoders.cameras: {key}: got 0, expected at least 1")
+            for key in ("size", "stem", "channels", "keypoints")
+        ),
+        ({"training": {"held_out": 3.0}}, "held_out: got 3.0, expected a number from 0 to 1"),
+        ({"training": {"ema_decay": 2.0}}, "ema_decay: got 2.0, expected a number from 0 to 1"),
+        ({"training": {"condition_dropout": 5.0}}, "condition_dropout: got 5.0, expected a number from 0 to 1"),
+        ({"training": {"learning_rate": 0.0}}, "learning_rate: got 0.0, expected a number that is positive"),
+        ({"encoders": {"proprioception": {"group_dropout": 2.0}}}, "group_dropout: got 2.0, expected .* 0 to 1"),
+        ({"runtime": {"contact_on": 1.5}}, "contact_on: got 1.5, expected .* 0 to 1"),
         ({"training": {"gradient_clip": float("nan")}}, "gradient_clip: got nan"),
         ({"training": {"rate": 1.0}}, "unknown key in .*training: 'rate'"),
         ({"training": [1]}, "expected a mapping"),
@@ -151,6 +165,14 @@ def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, 
     path = small.write(tmp_path / "wrong.yaml", small.shrink("chunk") | change)
     with pytest.raises(InputError, match=expected):
         Policy(recipe.load(path), SPEC, identity_statistics(SPEC))
+
+
+def test_the_ranges_of_numbers_name_settings_that_there_are() -> None:
+    parts = [*recipe.ENCODERS.values(), *recipe.MIXERS.values(), *recipe.HEADS.values()]
+    settings = [part.Settings for part in (*parts, *recipe.SEQUENCE_MIXERS.values())]
+    known = {f.name: f.type for cls in (*settings, recipe.Training, recipe.RuntimeSettings) for f in fields(cls)}
+    assert {known[name] for name in recipe.NONE_IS_POSSIBLE} <= {int, "int"}
+    assert {known[name] for name in (*recipe.SHARES, *recipe.POSITIVE)} <= {float, "float"}
 
 
 def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:

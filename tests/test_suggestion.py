@@ -1,5 +1,6 @@
 """`python -m policy.check --suggest`: a contract from bags, which loads and reads them as a written one does."""
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,23 @@ def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mine.yaml exists"):
         check._suggest(tmp_path / "bags", tmp_path / "mine.yaml")
     assert yaml.safe_load((tmp_path / "mine.yaml").read_text()) == {"rate": 20}
+
+
+@pytest.mark.parametrize("disk", ["file", "full"])
+def test_a_contract_that_cannot_be_written_is_one_sentence(tmp_path: Path, disk: str, monkeypatch: Any) -> None:
+    """Below a file, which is told before any bag is read; on a disk that fills nothing is left."""
+    robot.record(tmp_path / "bags" / "a", robot.moving(1))
+    (tmp_path / "file").touch()
+    out, words = tmp_path / "mine.yaml", "cannot write .*mine.yaml"
+    if disk == "file":
+        out, words = tmp_path / "file" / "below" / "mine.yaml", "file is a file, expected a folder"
+        monkeypatch.setattr(check, "_contents", None)
+
+    def fill(path: Path, text: str) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(InputError, match=words):
+        check._suggest(tmp_path / "bags", out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bags", "file"]

@@ -225,6 +225,7 @@ def test_the_run_of_another_recipe_is_left_alone(bags: Path, path: Path, tmp_pat
         (["--recipe", "chnk"], "did you mean 'chunk'"),
         (["--samples", "-1"], "above 0"),
         (["--contract", "tabletpo"], "did you mean 'tabletop'"),
+        (["--out", f"{__file__}/below/run"], "test_train.py is a file, expected a folder"),
     ],
 )
 def test_a_wrong_command_is_refused_and_writes_nothing(

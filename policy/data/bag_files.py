@@ -15,13 +15,14 @@ from typing import Any, BinaryIO
 
 import yaml
 
+from policy import strict_yaml
 from policy.data.findings import Finding
 from policy.data.zstd import zstd
 from policy.errors import InputError
 
 SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 PACKED = tuple(f"{kind}.{packer}" for kind in (".mcap", ".db3") for packer in ("lz4", "gz", "bz2", "zst"))
-METADATA = "metadata.yaml"
+METADATA, INFORMATION, NOTES = "metadata.yaml", "rosbag2_bagfile_information", "custom_data"
 HELP = "expected rosbag2 directories, or .mcap or .db3 files"
 
 
@@ -108,14 +109,39 @@ def data_files(bag: Path) -> list[Path]:
 
 
 def metadata(bag: Path) -> dict[str, Any]:
-    """What metadata.yaml holds; empty where it is not there or was not written to its end."""
+    """What metadata.yaml holds; empty where it is not there or was not written to its end, else `InputError`."""
     path = bag / METADATA
-    try:
-        if not path.is_file():
-            return {}
-        return dict(yaml.load(path.read_text(), yaml.CSafeLoader)["rosbag2_bagfile_information"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    if not path.is_file():
         return {}
+    data = path.read_bytes().rstrip(b"\0")  # with which a power cut may fill a file
+    text = data.decode(errors="ignore")
+    try:
+        found = strict_yaml.parse(data.decode(), path)
+    except (yaml.YAMLError, ValueError) as error:
+        if _cut_off(text, error):
+            return {}
+        raise strict_yaml.not_yaml(path, error) from None
+    about = found.get(INFORMATION, found) if isinstance(found, dict) else found
+    if about is None or isinstance(about, str):  # of the first words of it
+        return {}
+    if about is found or not isinstance(about, dict):
+        raise InputError(f"{path}: got {found!r:.200}, expected {INFORMATION} and what it holds; correct it")
+    return about
+
+
+def custom_data(bag: Path) -> dict[str, Any]:
+    """What a recorder noted in metadata.yaml, empty where it noted nothing; `InputError` where it is no mapping."""
+    found = metadata(bag).get(NOTES) or {}
+    if not isinstance(found, dict):
+        raise InputError(f"{bag / METADATA}: {NOTES}: got {found!r:.200}, expected a mapping of names; correct it")
+    return found
+
+
+def _cut_off(text: str, error: Exception) -> bool:
+    """Whether a text is no YAML because its end is missing, and that before it notes anything of the recording."""
+    mark = getattr(error, "problem_mark", None)
+    at_end = isinstance(error, UnicodeDecodeError) or (mark is not None and mark.index >= len(text.rstrip()))
+    return at_end and not text.endswith("\n") and NOTES not in text
 
 
 @contextmanager

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from policy import strict_yaml
-from policy.data.bag_files import SUFFIXES, bag_name, metadata
+from policy.data.bag_files import METADATA, NOTES, SUFFIXES, bag_name, custom_data
 from policy.data.findings import Finding
 from policy.errors import InputError
 
 FILE, MARKED = "bags.yaml", "marked.yaml"
+SUCCESS = {"true": True, "false": False, "": None}
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,23 @@ class BagNotes:
 
 def notes(bag: Path) -> BagNotes:
     """Of bags.yaml beside the bag, else of its metadata; `InputError` where the file is not as it should be."""
-    custom = metadata(bag).get("custom_data") or _marked(bag)
-    success = {"true": True, "false": False}.get(str(custom.get("success", "")).lower())
+    custom = custom_data(bag)
+    noted = _noted(bag, custom) if custom else _marked(bag)
     written = written_beside(bag.absolute().parent).get(bag_name(bag), BagNotes())
     return BagNotes(
-        written.instruction or str(custom.get("instruction") or "").strip() or None,
-        success if written.success is None else written.success,
+        written.instruction or noted.instruction,
+        noted.success if written.success is None else written.success,
     )
+
+
+def _noted(bag: Path, custom: dict[str, Any]) -> BagNotes:
+    """Of its metadata, in which all is text."""
+    success = str(custom.get("success", "")).lower()
+    if success not in SUCCESS:
+        raise InputError(
+            f"{bag / METADATA}: {NOTES}: success: got {custom['success']!r}, expected true or false; correct it"
+        )
+    return BagNotes(str(custom.get("instruction") or "").strip() or None, SUCCESS[success])
 
 
 def mark(bag: Path, success: bool) -> None:
@@ -47,10 +59,9 @@ def mark(bag: Path, success: bool) -> None:
     aside.replace(bag / MARKED)
 
 
-def _marked(bag: Path) -> dict[str, object]:
+def _marked(bag: Path) -> BagNotes:
     path = bag / MARKED
-    found = strict_yaml.read(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+    return strict_yaml.build(BagNotes, strict_yaml.read(path), str(path)) if path.is_file() else BagNotes()
 
 
 def written_beside(folder: Path) -> dict[str, BagNotes]:

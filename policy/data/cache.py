@@ -34,7 +34,6 @@ from policy.data.pictures import HELD_FILES, Pictures
 from policy.data.recording import FAILED, Recording
 from policy.data.stored import StoredRecording
 from policy.errors import InputError
-from policy.robot import streams
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
@@ -258,7 +257,10 @@ def _joined(contract: Contract, size: int | None, bags: list[CachedBag], kept: C
 def _valid(folder: Path, stored: StoredRecording, contract: Contract, size: int | None) -> CachedBag | None:
     """A recording as it was decoded, if it is still the same one."""
     about = cached_bag.described(folder / _short(stored.name))
-    if about is None or about.get("mark") != stored.mark():
+    try:
+        if about is None or about.get("mark") != stored.mark():
+            return None
+    except InputError:  # whoever decodes it says why it cannot be used
         return None
     return cached_bag.read(folder / _short(stored.name), contract, size)
 
@@ -300,7 +302,6 @@ def _decode_one(
     stored: StoredRecording, contract: Contract, size: int | None, folder: Path
 ) -> tuple[str, Counter[str]]:
     """One recording, in a process of its own: why it cannot be used, and what of it was not used."""
-    streams.LOG.disabled = True  # the counts are reported at the end, once for all bags
     try:
         cached_bag.write(stored, contract, size, folder)
     except InputError as error:

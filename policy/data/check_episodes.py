@@ -23,7 +23,7 @@ TRAVEL = 0.05  # of a joint's range: it has moved
 # part of a reason -> what to do
 REMEDIES = {
     "before the first instruction": "give the instruction before the robot moves, or start the recorder then",
-    "empty instruction": "nothing, where that is meant: an empty instruction ends an episode",
+    "empty instruction": "say what is done; where an episode is meant to end, an empty instruction ends it",
     "without a command": "record the command topic from the beginning, or begin to command when the recorder runs",
     "older than": "record the topic at its full rate, or raise its `max_age` in the contract",
     "times run backwards": "let only one node publish the topic, on one clock that is not set back",
@@ -116,12 +116,17 @@ def check_dropped(dropped: Mapping[str, int], frames: int, messages: Mapping[str
         limit = NOT_INSTRUCTED if "instruction" in reason or "nothing to continue" in reason else UNUSED
         if n <= limit * total:
             continue
-        remedy = next((do for part, do in REMEDIES.items() if part in reason), "see docs/bags.md")
+        do = remedy(reason) or "see docs/bags.md"
         kind = "frames are not used" if of_frames else "messages are not used"
         findings.append(
-            Finding("warning", kind, f"{reason.removeprefix('frame ')}: {n} of {total} ({n / total:.0%})", remedy)
+            Finding("warning", kind, f"{reason.removeprefix('frame ')}: {n} of {total} ({n / total:.0%})", do)
         )
     return findings
+
+
+def remedy(reason: str) -> str:
+    """What to do about what could not be used, "" where nothing is known."""
+    return next((do for part, do in REMEDIES.items() if part in reason), "")
 
 
 def _still(run: Run, span: np.ndarray, around: int) -> np.ndarray:

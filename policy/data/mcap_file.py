@@ -21,6 +21,7 @@ import lz4.frame  # type: ignore[import-untyped]  # it has no stubs
 
 from policy.data.raw import CUT_OFF, DAMAGED, NO_DEFINITION, UNCOUNTED, Definition, Raw, full_type, unpacked
 from policy.data.zstd import zstd
+from policy.errors import InputError
 
 MAGIC = b"\x89MCAP0\r\n"
 FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, CHUNK_INDEX, STATISTICS = 2, 3, 4, 5, 6, 8, 11
@@ -34,11 +35,17 @@ Channel = tuple[str, str, str, Definition]  # topic, type, encoding and definiti
 
 
 def messages(path: Path, dropped: Counter[str]) -> Iterator[Raw]:
-    """All messages of a file, of any type and encoding; `dropped` counts what could not be read."""
+    """All messages of a file, of any type and encoding; `dropped` counts what could not be read.
+
+    `InputError` for a file of another format.
+    """
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
+        begin = file.read(len(MAGIC))
+        if MAGIC.startswith(begin.rstrip(b"\0")) and begin != MAGIC:  # empty, or filled with zeros by a power cut
             dropped[CUT_OFF] += 1
             return
+        if begin != MAGIC:
+            raise InputError(f"{path} is no MCAP: it begins with {begin!r}, expected {MAGIC!r}; take it away")
         reader, got = _Reader(file), 0
         for raw in reader.messages():
             got += 1

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from policy.data import checks, clocks
-from policy.data.bag_files import metadata
+from policy.data import check_episodes, checks, clocks
+from policy.data.bag_files import custom_data
 from policy.data.bag_notes import notes, told_otherwise
 from policy.data.bag_reader import BagReader, Said, Take
 from policy.data.bags import messages, summary
@@ -64,6 +64,8 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     note = notes(bag)
     wanted = _wanted(contract)
     topics, dropped = survey(bag, wanted)
+    if not topics and dropped[CUT_OFF]:
+        raise InputError(f"{bag} is cut off, and nothing of it that the contract reads is whole; take it away")
     alignment, findings = clocks.align(bag.name, contract, {name: t.arrays() for name, t in topics.items()})
     lead = topics.get(next(iter(contract.cameras.values())).topic.lstrip("/"), Times())
     pictures = UnchangedPictures(begin(_most_frames(lead, contract.rate)))
@@ -91,17 +93,15 @@ def read(bag: Path, contract: Contract, begin: Callable[[int], Take]) -> Recordi
     if not cut:
         _check_topics(bag, contract, {*topics, *reader.texts})
         if not runs:
-            raise InputError(
-                f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; "
-                "correct the contract or take the bag away"
-            )
+            most = next(iter(dropped.most_common(1)), ("", 0))[0]
+            do = check_episodes.remedy(most) or "correct the contract or take the bag away"
+            raise InputError(f"{bag} holds nothing that fits the contract: {summary(dropped) or 'no frame'}; {do}")
     return Recording(runs, sources(bag), findings, note.success, dropped)
 
 
 def sources(bag: Path) -> tuple[str, ...]:
     """The recordings that a bag was made of, itself where it was made of none."""
-    custom = metadata(bag).get("custom_data") or {}
-    return tuple(str(custom.get("from", bag.absolute().name)).split(","))
+    return tuple(str(custom_data(bag).get("from", bag.absolute().name)).split(","))
 
 
 def _most_frames(lead: Times, rate: float) -> int:

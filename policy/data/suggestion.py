@@ -107,7 +107,7 @@ def _camera_lines(topics: Mapping[str, Topic], cameras: Mapping[str, str]) -> li
     for name, topic in cameras.items():
         encoding, size = _picture(topics[topic])
         width, height = size.split("x")
-        lines += [f"  {_yaml(name)}:", f"    topic: {_yaml(topic)}", f"    type: {topics[topic].type}"]
+        lines += [f"  {_yaml(name)}:", f"    topic: {_topic(topic)}", f"    type: {topics[topic].type}"]
         lines += [f"    encoding: {encoding}", f"    height: {height}", f"    width: {width}"]
         if topics[topic].stamped and not topics[topic].headers:
             lines.append("    stamp: receive   # its headers have no time")
@@ -119,7 +119,7 @@ def _state_lines(groups: Sequence[StateGroup]) -> list[str]:
         return ["state: []   # none found: record a sensor_msgs/msg/JointState topic"]
     lines = ["state:   # sensor_msgs/msg/JointState"]
     for group in groups:
-        lines += [f"  - topic: {_yaml(group.topic)}", f"    {_key(group.joints)}: {_yaml(list(group.joints))}"]
+        lines += [f"  - topic: {_topic(group.topic)}", f"    {_key(group.joints)}: {_yaml(list(group.joints))}"]
         if group.names != group.joints:
             lines.append(f"    names: {_yaml(list(group.names))}   # GUESSED: names in the policy")
         if group.receive:
@@ -134,7 +134,7 @@ def _action_lines(topics: Mapping[str, Topic], groups: Sequence[CommandGroup]) -
     for group in groups:
         low, high, speed = _limits(group)
         lines.append(
-            f"  - topic: {_yaml(group.topic)}" + ("   # GUESSED: where the robot listens" if group.source else "")
+            f"  - topic: {_topic(group.topic)}" + ("   # GUESSED: where the robot listens" if group.source else "")
         )
         nameless = _key(group.joints) == "fields"
         guess = "   # GUESSED: no message names them" if nameless else ""
@@ -149,7 +149,7 @@ def _action_lines(topics: Mapping[str, Topic], groups: Sequence[CommandGroup]) -
         elif group.source:
             lines += [
                 "    demonstration:",
-                f"      topic: {_yaml(group.source)}",
+                f"      topic: {_topic(group.source)}",
                 f"      type: {topics[group.source].type}",
             ]
             if group.indices:
@@ -197,6 +197,11 @@ def _key(joints: Sequence[str]) -> str:
 
 def _notes(notes: Sequence[str]) -> list[str]:
     return [f"# {note}" for note in notes]
+
+
+def _topic(name: str) -> str:
+    """A topic; a feature of a LeRobot data set as one: observation.state is observation/state."""
+    return _yaml(name.replace(".", "/"))
 
 
 def _yaml(value: object) -> str:

@@ -23,6 +23,13 @@ T = TypeVar("T")
 Registry = Mapping[str, type[Encoder] | type[Mixer] | type[SequenceMixer] | type[Head]]
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABLATIONS = ("", "rollback", "advance", "mode")
+# Ranges of numbers by their names, in whichever part. Other whole numbers are counts and sizes, from 1 on.
+NONE_IS_POSSIBLE = ("warmup_steps", "random_shift", "paraphrases", "goal_steps", "seed", "blocks", "scalar")
+SHARES = (
+    *("group_dropout", "drop_words", "dropout", "condition_dropout", "held_out", "ema_decay"),
+    *("likeness", "contact_on", "contact_off"),
+)
+POSITIVE = ("learning_rate", "gradient_clip", "temperature")
 FREEZABLE = ("encoders", "mixer", "sequence_mixer")
 
 
@@ -64,9 +71,6 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("samples", "batch_size"):
-            if not getattr(self, name):
-                raise InputError(f"training.{name} is 0 in the recipe, expected at least 1")
         for name in self.frozen:
             if name not in FREEZABLE:
                 raise unknown("training.frozen", name, FREEZABLE)
@@ -143,7 +147,8 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
             "policy reads its own last estimate; name both or neither"
         )
     width = strict_yaml.value(int, values.get("width"), f"{where}: width")
-    _check_not_negative({"width": width, **objectives}, where)
+    _check_numbers({"width": width}, where)
+    _check_numbers(objectives, f"{where}: objectives")
     return Recipe(
         width=width,
         encoders=encoders,
@@ -210,16 +215,23 @@ def _settings(registry: Registry, kind: str, name: str, raw: Any, where: str) ->
 
 
 def _build(cls: type[T], raw: Any, where: str) -> T:
-    """A dataclass of a mapping, none of whose numbers is negative."""
+    """A dataclass of a mapping, whose numbers are in their ranges."""
     built = strict_yaml.build(cls, raw, where)
-    _check_not_negative({f.name: getattr(built, f.name) for f in fields(cls)}, where)  # type: ignore[arg-type]
+    _check_numbers({f.name: getattr(built, f.name) for f in fields(cls)}, where)  # type: ignore[arg-type]
     return built
 
 
-def _check_not_negative(values: Mapping[str, Any], where: str) -> None:
+def _check_numbers(values: Mapping[str, Any], where: str) -> None:
     for key, number in values.items():
-        if isinstance(number, (int, float)) and number < 0:
-            raise InputError(f"{where}: {key}: got {number!r}, expected a number that is not negative")
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        if isinstance(number, int) and number < 1 and key not in NONE_IS_POSSIBLE:
+            raise InputError(f"{where}: {key}: got {number}, expected at least 1; correct it")
+        if key in SHARES and not 0 <= number <= 1:
+            raise InputError(f"{where}: {key}: got {number}, expected a number from 0 to 1; correct it")
+        if number < 0 or (key in POSITIVE and not number):
+            kind = "positive" if key in POSITIVE else "not negative"
+            raise InputError(f"{where}: {key}: got {number!r}, expected a number that is {kind}; correct it")
 
 
 def _mapping(raw: Any, where: str) -> dict[str, Any]:

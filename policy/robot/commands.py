@@ -136,6 +136,9 @@ class Command:
         places = 0 if self.unbounded else 3 if self.kind == "twist" else width
         parts = 2 if hand else width
         of = {"pose": "x, y, z and a rotation vector", "twist": "a twist"}.get(self.kind, f"{width} joints")
+        unfit = dict(reversed(self._unfit()))  # of one key the first
+        if ".unbounded" in unfit:  # by which lengths are judged
+            return {".unbounded": unfit[".unbounded"]}
         faults = {
             f".{name}": f"got {given} values for {of}" + (f", expected {wanted}" if hand else "")
             for name, given, wanted in (
@@ -148,10 +151,8 @@ class Command:
             )
             if given != wanted
         }
-        for key, fault in self._unfit():
-            faults.setdefault(key, fault)
-        if faults:
-            return faults
+        if faults or unfit:
+            return faults | {key: fault for key, fault in unfit.items() if key not in faults}
         if not all(a < b for a, b in zip(self.position_min, self.position_max, strict=True)):
             return {"": "position_min is not below position_max"}
         if self.source.spec_names != self.spec_names:
@@ -195,6 +196,11 @@ class Command:
                 self.unbounded and (not velocities or bool(self.measured)),
                 ".unbounded",
                 "only velocities can do without position limits, and then without `measured`",
+            ),
+            (
+                self.unbounded and bool(self.position_min or self.position_max),
+                ".unbounded",
+                "got position limits beside it; take them out, or `unbounded`",
             ),
             (
                 self.type == GRIPPER and not (self.gripper and len(self.joints) == 1),

@@ -4,7 +4,8 @@ One strict, frozen YAML a robot; `contracts/tabletop.yaml` is the commented one 
 """
 
 import functools
-from dataclasses import dataclass, replace
+import re
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from policy.robot.sources import Camera, Source
 from policy.spec import Spec
 
 FOLDER = Path(__file__).parents[1] / "contracts"
+CAMERA_NAME = re.compile(r"\w+([.-]\w+)*", re.ASCII)  # with . and -, as data sets of LeRobot have them
+TOPIC = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,30 @@ def _demonstrated(command: Command, contract: Contract, where: str) -> Command:
     )
 
 
+def _check_names(contract: Contract, where: str) -> None:
+    """Names of cameras become names of files and of what a graph reads; topics are those of ROS 2."""
+    for name in contract.cameras:
+        if not CAMERA_NAME.fullmatch(name):
+            raise InputError(
+                f"{where}: cameras: got the name {name!r}, expected letters, digits and _, with . or - between them; "
+                "rename it"
+            )
+    topics = {f"cameras.{name}.topic": camera.topic for name, camera in contract.cameras.items()}
+    topics |= {f"state[{i}].topic": source.topic for i, source in enumerate(contract.state)}
+    for i, command in enumerate(contract.action):
+        topics[f"action[{i}].topic"] = command.topic
+        if isinstance(command.demonstration, Source):
+            topics[f"action[{i}].demonstration.topic"] = command.demonstration.topic
+    topics["instruction"] = contract.instruction
+    topics |= {f"labels.{label}": topic for label, topic in asdict(contract.labels).items() if topic is not None}
+    for key, topic in topics.items():
+        if not TOPIC.fullmatch(topic):
+            raise InputError(
+                f"{where}: {key}: got {topic!r}, expected a topic of ROS 2, such as wrist_camera/image_raw: words of "
+                "letters, digits and _, none of which begins with a digit, with / between them; correct it"
+            )
+
+
 def _check(contract: Contract, where: str) -> None:
     """What the types cannot say."""
 
@@ -216,6 +243,7 @@ def _check(contract: Contract, where: str) -> None:
         if not ok:
             raise InputError(f"{where}: {key}: {message}")
 
+    _check_names(contract, where)
     need(contract.rate > 0, "rate", f"got {contract.rate}, expected a positive rate in Hz")
     need(contract.horizon > 0, "horizon", f"got {contract.horizon}, expected at least 1 action in a chunk")
     need(bool(contract.cameras), "cameras", "empty, expected at least one: the first one leads the frames")
@@ -252,9 +280,11 @@ def _check(contract: Contract, where: str) -> None:
             f"got {c.topic}, expected {other.topic}, as in the other group of this topic: write it alike in both",
         )
         need(fits, f"action[{i}].topic", f"only groups of one trajectory share a topic, and {c.topic} has two groups")
-    typed: dict[str, str] = {}
+    typed = {contract.instruction.lstrip("/"): STRING}
     sources: list[Camera | Source] = [*contract.cameras.values(), *contract.state]
     sources += [c.source for c in contract.action]
-    for source in sources:
-        topic = source.topic.lstrip("/")
-        need(typed.setdefault(topic, source.type) == source.type, topic, f"is both {typed[topic]} and {source.type}")
+    read = [(source.topic, source.type) for source in sources]
+    read += [(topic, LABEL_TYPES[label]) for label, topic in asdict(contract.labels).items() if topic]
+    for name, kind in read:
+        other_kind = typed.setdefault(topic := name.lstrip("/"), kind)
+        need(other_kind == kind, topic, f"is both {other_kind} and {kind}; give each a topic of its own")

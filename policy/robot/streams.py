@@ -50,7 +50,8 @@ class Streams:
 
     `motors` is filled from the same messages. `corrections` is added to the header stamps of a topic [ns].
     `restarted` gets what was commanded before the clock was set back. Of a bag the commands are those of the
-    demonstration, and all are kept; a live robot's are those that it gets, of what nothing else measures.
+    demonstration, and all are kept; a live robot's are those that it gets, of what nothing else measures. What is
+    dropped of a live robot's messages is logged, too.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Streams:
         self._due: int | None = None  # when the next frame is due
 
     def push(self, topic: str, message: Any, receive_ns: int) -> None:
-        """Take one message; one that does not fit is dropped, counted in `dropped` and warned about once."""
+        """Take one message; one that does not fit is dropped and counted in `dropped`, of a robot warned about once."""
         topic = topic.lstrip("/")
         if topic not in self._topics:
             raise unknown("topic", topic, self._topics)
@@ -171,7 +172,7 @@ class Streams:
 
     def _accept(self, stream: Stream, at: int, receive_ns: int, value: Any) -> None:
         if stream.fault:
-            LOG.warning("%s: right again after %d dropped messages", stream.name, stream.dropped)
+            self._warn("%s: right again after %d dropped messages", stream.name, stream.dropped)
             stream.fault, stream.dropped = "", 0
         if stream is self._lead:
             self._release(force=True)
@@ -219,16 +220,21 @@ class Streams:
         reason = "times run backwards" if backwards else why
         self.dropped[f"{stream.name}: {reason}"] += 1
         if not stream.fault:
-            LOG.warning("%s: %s; dropped until it is right again", stream.name, why)
+            self._warn("%s: %s; dropped until it is right again", stream.name, why)
         stream.fault = why
         stream.dropped += 1
         stream.behind = stream.behind + 1 if backwards else 0
         if stream.behind == RESTART:
-            LOG.warning("%s: the clock was set back; all streams begin anew", stream.name)
+            self._warn("%s: the clock was set back; all streams begin anew", stream.name)
             self.restarts += 1
             if self._restarted is not None:
                 self._restarted(self.setpoints())
             self.clear()
+
+    def _warn(self, message: str, *about: object) -> None:
+        """Of a robot at once; of a bag the counts are reported at its end."""
+        if self._live:
+            LOG.warning(message, *about)
 
     def _release(self, force: bool) -> None:
         """Build the frame that waits, once nothing that belongs to it can still come."""

@@ -54,22 +54,32 @@ class DataSetWriter:
 
     def __enter__(self) -> Self:
         shutil.rmtree(self._aside, ignore_errors=True)  # of a run that was killed
-        self._guarded(lambda: self._aside.mkdir(parents=True))
+        self.guarded(lambda: self._aside.mkdir(parents=True))
         self._data = TableFiles(self._aside, layout.DATA, schema(self._features))
         self._videos = {name: VideoFiles(self._aside, layout.VIDEOS, name, self._fps) for name in self._of("video")}
         return self
 
     def episode(self, run: Run, images: Mapping[str, Images], success: bool | None, sources: Sequence[str]) -> None:
         """One run; `images`: camera -> pictures, of which `run.pictures` are its frames'."""
-        self._guarded(lambda: self._episode(run, images, success, sources))
+        self.guarded(lambda: self._episode(run, images, success, sources))
+
+    def guarded(self, do: Callable[[], None]) -> None:
+        """What is done to its disk; `InputError` where that fails."""
+        try:
+            do()
+        except OSError as error:
+            raise InputError(
+                f"cannot write the data set {self._out}: {error.strerror or error}; free space or give a folder that "
+                "can be written; nothing of it is left"
+            ) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._guarded(self._close)
+            self.guarded(self._close)
             if kind is None:
-                self._guarded(self._finish)
+                self.guarded(self._finish)
         finally:
             shutil.rmtree(self._aside, ignore_errors=True)
 
@@ -139,13 +149,3 @@ class DataSetWriter:
 
     def _of(self, *dtypes: str) -> list[str]:
         return [name for name, of in self._features.items() if of["dtype"] in dtypes]
-
-    def _guarded(self, do: Callable[[], None]) -> None:
-        """What is done to the disk."""
-        try:
-            do()
-        except OSError as error:
-            raise InputError(
-                f"cannot write the data set {self._out}: {error.strerror or error}; free space or give a folder that "
-                "can be written; nothing of it is left"
-            ) from error

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from policy import look
+from policy import folders, look
 from policy.errors import InputError, exit_code
-from policy.output_folder import output_folder, page_folder
 from sim import demo, evaluate, film, record, switches
 from sim.compare import compare
 from sim.evaluation_run import play_all
@@ -17,16 +16,6 @@ from tests.demo_bag import pretend
 from tests.tiny import TAUGHT, teach, write_model
 
 ROOT = Path(__file__).parent.parent
-
-
-def test_a_file_in_the_way_is_a_sentence(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("mine")
-    with pytest.raises(InputError, match=r"file is a file; expected a folder"):
-        output_folder(file)
-    with pytest.raises(InputError, match=r"lies in .*file, which is a file"):
-        output_folder(file / "deeper" / "out")
-    assert output_folder(tmp_path / "a" / "b").is_dir() and file.read_text() == "mine"
 
 
 def test_no_command_ends_in_a_traceback_where_a_file_is_in_the_way(
@@ -40,7 +29,7 @@ def test_no_command_ends_in_a_traceback_where_a_file_is_in_the_way(
         lambda: record.main(["--tasks", "lamp_on", "--episodes", "1", "--out", str(file)]),
         look.main,
     ):
-        with pytest.raises(InputError, match="is a file; expected a folder"):
+        with pytest.raises(InputError, match="is a file, expected a folder"):
             command()
     assert file.read_text() == "mine"
 
@@ -50,8 +39,9 @@ def test_the_page_of_an_evaluation_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"one holds an evaluation, whose page would be lost"):
         compare(one, two, one)
     with pytest.raises(InputError, match="holds an evaluation"):
-        page_folder(two)
-    assert page_folder(tmp_path / "three").is_dir()
+        folders.make_for_page(two)
+    folders.make_for_page(tmp_path / "three")
+    assert (tmp_path / "three").is_dir()
 
 
 def test_the_page_of_a_comparison_tells_its_sides_apart(tmp_path: Path) -> None:

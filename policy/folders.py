@@ -1,0 +1,35 @@
+"""Folders that commands write into: refused in a sentence, and before the work where that can be told."""
+
+import os
+from pathlib import Path
+
+from policy.errors import InputError
+
+EVALUATION = "settings.json"  # in a folder of sim.evaluate
+
+
+def require(folder: Path) -> None:
+    """`InputError` where a folder can neither be written nor made."""
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest} is a file, expected a folder to write into; give another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"{nearest} cannot be written by this user; give another --out, or mend its permissions")
+
+
+def make(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there; `InputError` where that is not possible."""
+    require(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make {folder} ({error.strerror or error}); free space or give another --out"
+        ) from None
+
+
+def make_for_page(folder: Path) -> None:
+    """As `make`, for a command that writes index.html: the page of an evaluation is never overwritten."""
+    if (folder / EVALUATION).exists():
+        raise InputError(f"{folder} holds an evaluation, whose page would be lost; give another --out")
+    make(folder)
