@@ -38,7 +38,7 @@ def main() -> None:
     folder = find_model(parser.parse_args().model)
     session = Session(folder, THREADS, "cpu")
     tracker = Tracker(session)
-    tracker.instruct("put the red block in the bowl")
+    tracker.instruct(session.taught[0][1] if session.taught else "put the red block in the bowl")
     rng, spec = np.random.default_rng(0), session.spec
     frame = Frame(
         0,

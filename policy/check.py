@@ -59,7 +59,12 @@ def check(bags: Path, contract: Contract, skip_bad: bool = False) -> None:
     print(_total(used, merged))
     if bad and skip_bad:
         print(f"left out: {', '.join(bad)}")
-    if bad and not (skip_bad and used):
+    if bad and skip_bad and not used:
+        raise InputError(
+            f"none of {len(checked)} bags is left; mend what is named above, or give the contract of the robot that "
+            "recorded them with --contract"
+        )
+    if bad and not skip_bad:
         raise InputError(
             f"{len(bad)} of {len(checked)} bags would be learned wrongly ({', '.join(bad)}); mend what is named above, "
             "or leave them out with --skip-bad"
