@@ -135,7 +135,7 @@ def test_bags_that_cannot_be_used_are_left_out_by_name(tmp_path: Path, capsys: P
 
 def test_nothing_is_left_where_all_are_left_out(tmp_path: Path, capsys: Printed) -> None:
     robot.record(tmp_path / "a", [item for item in robot.moving(1) if "cam" not in item[0]])
-    with pytest.raises(InputError, match="none of 1 bags is left; .* --contract"):
+    with pytest.raises(InputError, match=r"none of 1 bags is left; .* --contract"):
         check.check(tmp_path, SMALL, skip_bad=True)
     with pytest.raises(InputError, match="no message on cam/image_raw"):
         open_cache(tmp_path, SMALL, skip_bad=True)
