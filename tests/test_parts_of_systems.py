@@ -235,7 +235,7 @@ def test_a_goal_that_is_not_read_or_does_not_fit_is_refused() -> None:
         ({"mixer": {"name": "state_space"}, "encoders": {"world_queries": {}}}, "take the mixer transformer"),
         ({"memory": {"name": "xlstm", "frames": 4, "stride": 1, "scalar": 3}}, "3 scalar of 2 layers"),
         ({"memory": {"name": "convolution", "frames": 4, "stride": 1, "taps": 1}}, "at least 2 frames"),
-        ({"head": {"name": "retrieval", "entries": 0}}, "entries 0"),
+        ({"head": {"name": "retrieval", "entries": 0}}, "entries: got 0"),
         ({"head": {"name": "retrieval"}, "objectives": {"self_evolution": 1.0}}, "has none before export"),
     ],
 )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from policy.errors import InputError
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Head, Prefix
 
@@ -35,11 +34,6 @@ class Retrieval(Head):
 
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
         super().__init__(settings, width, horizon, actions)
-        if not settings.entries or not settings.temperature:
-            raise InputError(
-                f"head: entries {settings.entries}, temperature {settings.temperature} in the recipe; expected both "
-                "above 0"
-            )
         self.settings, self.indexed, self.shape = settings, settings.entries, (horizon, actions)
         self.layers = nn.Sequential(
             nn.Linear(width, settings.hidden), nn.GELU(), nn.Linear(settings.hidden, horizon * actions)
