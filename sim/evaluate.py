@@ -31,7 +31,7 @@ KINDS = {
     "eval": "a plain evaluation",
     "switch": "--switch",
     "shift": "--shift",
-    "latency": "--latency-ms and --schedule",
+    "latency": "--latency-ms",
     "words": "--words",
 }
 READ_BY = {  # option -> the kinds of evaluation that read it; the others are read by all

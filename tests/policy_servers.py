@@ -18,11 +18,12 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.sync.server import Server, ServerConnection, serve
 
+from policy.robot.contract import Contract, load
 from policy.running import policy_server, wire
 from policy.running.policy_client import PolicyServerError
 from policy.running.session import Session
 from policy.running.tracker import Tracker
-from tests.tiny import frame
+from tests.tiny import frame, write_model
 
 PATIENT = 30.0  # s for an answer: other work may have the machine
 Answer = Callable[[dict[str, Any]], Any]  # of an observation: a dict, bytes or text to be sent, None for nothing
@@ -167,3 +168,32 @@ def fails(tracker: Tracker, why: str) -> None:
             tracker.infer(frame(tracker.session.spec))
         said = str(error.value)
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    """The robot of the policies that are served."""
+    return load("tabletop")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that switches."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(folder, switches=True)
+    return folder
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[Serving]:
+    """That policy, served."""
+    with ours(folder) as serving:
+        yield serving
+
+
+@pytest.fixture
+def mapping(tmp_path: Path) -> Path:
+    """A file that says what the policy of others reads."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(MAPPING)
+    return path

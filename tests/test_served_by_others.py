@@ -1,3 +1,4 @@
+# ruff: noqa: F811  fixtures are imported
 """A policy that others serve, over a real socket, and what their servers may do wrong."""
 
 from concurrent.futures import ThreadPoolExecutor
@@ -7,25 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy.robot.contract import Contract, load
+from policy.robot.contract import Contract
 from policy.running import wire
 from policy.running.policy_client import LARGEST, PolicyClient, PolicyServerError
 from policy.running.remote import RemoteSession
 from policy.running.tracker import Tracker
-from tests.policy_servers import MAPPING, PATIENT, answers, deaf, fails, moving, stub
+from tests.policy_servers import PATIENT, answers, contract, deaf, fails, mapping, moving, stub  # noqa: F401  fixtures
 from tests.tiny import frame
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load("tabletop")
-
-
-@pytest.fixture
-def mapping(tmp_path: Path) -> Path:
-    path = tmp_path / "mine.yaml"
-    path.write_text(MAPPING)
-    return path
 
 
 def remote(url: str, contract: Contract, mapping: Path, timeout_s: float | None = PATIENT) -> Tracker:

@@ -1,3 +1,4 @@
+# ruff: noqa: F811  fixtures are imported
 """The connection to a served policy: none, one that ends, another policy behind it; and the command that serves."""
 
 import re
@@ -8,48 +9,33 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from policy.errors import InputError
-from policy.robot.contract import Contract, load
+from policy.robot.contract import Contract
 from policy.running import policy_server, wire
 from policy.running.policy_client import RETRY, PolicyServerError
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from policy.running.tracker import Tracker
-from tests.policy_servers import MAPPING, PATIENT, Serving, answers, fails, moving, ours, stub
+from tests.policy_servers import (  # noqa: F401  fixtures
+    PATIENT,
+    Serving,
+    answers,
+    contract,
+    fails,
+    folder,
+    mapping,
+    moving,
+    served,
+    stub,
+)
 from tests.tiny import TAUGHT, frame, write_model
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load("tabletop")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model(folder, switches=True)
-    return folder
-
-
-@pytest.fixture
-def served(folder: Path) -> Iterator[Serving]:
-    with ours(folder) as serving:
-        yield serving
-
-
-@pytest.fixture
-def mapping(tmp_path: Path) -> Path:
-    path = tmp_path / "mine.yaml"
-    path.write_text(MAPPING)
-    return path
 
 
 def test_an_observation_that_is_too_large_ends_the_connection(served: Serving, folder: Path) -> None:

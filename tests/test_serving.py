@@ -1,7 +1,7 @@
+# ruff: noqa: F811  fixtures are imported
 """A policy over a real socket: ours served to ourselves, and what servers of others may do wrong."""
 
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from policy.learning import recipe
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.onnx_graph import write_graph
-from policy.robot.contract import FOLDER, Contract, load
+from policy.robot.contract import FOLDER, Contract
 from policy.running import policy_mapping, wire
 from policy.running.loop import InferenceLoop
 from policy.running.policy_client import PolicyClient, PolicyServerError
@@ -25,35 +25,10 @@ from policy.running.session import Session
 from policy.running.tracker import Tracker
 from policy.spec import Frame
 from tests import small
-from tests.policy_servers import MAPPING, PATIENT, Serving, moving, ours, stub
-from tests.tiny import TAUGHT, frame, teach, write_model
+from tests.policy_servers import PATIENT, Serving, contract, folder, mapping, moving, ours, served, stub  # noqa: F401  fixtures
+from tests.tiny import TAUGHT, frame, teach
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def contract() -> Contract:
-    return load("tabletop")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model(folder, switches=True)
-    return folder
-
-
-@pytest.fixture
-def served(folder: Path) -> Iterator[Serving]:
-    with ours(folder) as serving:
-        yield serving
-
-
-@pytest.fixture
-def mapping(tmp_path: Path) -> Path:
-    path = tmp_path / "mine.yaml"
-    path.write_text(MAPPING)
-    return path
 
 
 def test_a_served_policy_does_what_it_does_here(folder: Path, served: Serving, contract: Contract) -> None:
