@@ -36,14 +36,15 @@ def test_switches_are_held_out_with_the_demonstration_they_were_made_of(tmp_path
 
 
 def test_a_bag_of_two_recordings_is_in_neither_part_where_they_are_in_both() -> None:
-    cache = SimpleNamespace(sources=[("a",), ("b",), ("a", "b"), ("a",)])
+    cache = SimpleNamespace(sources=[("a",), ("b",), ("a", "b"), ("a",)], kept=np.zeros(4, bool))
     held_out, trained = _split(cache, 0.5, 0)
     assert sorted([held_out.tolist(), trained.tolist()]) == [[False, True, False, False], [True, False, False, True]]
 
 
 def test_a_recording_that_is_added_changes_nothing_for_the_others() -> None:
     def held(count: int, share: float, seed: int) -> list[bool]:
-        held_out, trained = _split(SimpleNamespace(sources=[(f"episode_{i}",) for i in range(count)]), share, seed)
+        sources = [(f"episode_{i}",) for i in range(count)]
+        held_out, trained = _split(SimpleNamespace(sources=sources, kept=np.zeros(count, bool)), share, seed)
         assert (held_out != trained).all()
         return held_out.tolist()
 
@@ -55,6 +56,15 @@ def test_a_recording_that_is_added_changes_nothing_for_the_others() -> None:
     for seed in range(50):  # few recordings: one on each side
         assert all(0 < sum(held(count, 0.34, seed)) < count for count in (2, 3, 4))
     assert not any(held(50, 0.0, 0)) and all(held(50, 1.0, 0))
+
+
+@pytest.mark.parametrize("names", ["other", "the same"])
+def test_of_what_is_new_and_of_what_is_kept_something_is_learnt(names: str) -> None:
+    """Few new recordings beside many kept ones: none of them is all held out by chance."""
+    new, old = [(f"episode_{i}",) for i in range(2)], [(f"episode_{i + 9 * (names == 'other')}",) for i in range(20)]
+    for seed in range(50):
+        _, trained = _split(SimpleNamespace(sources=new + old, kept=np.arange(22) >= 2), 0.34, seed)
+        assert trained[:2].any() and trained[2:].any()
 
 
 @pytest.mark.parametrize("goal_steps", [0, 6])

@@ -284,7 +284,7 @@ def test_the_shipped_policy_is_evaluated_and_filmed_and_a_killed_run_continues(t
         (["--switch", "midd"], "did you mean 'mid'"),
         (["--switch", "mid", "--pairs", str(PAIRS + 1)], f"from 1 to {PAIRS}"),
         (["--switch", "mid", "--seed", "7"], "training seed"),
-        (["--pairs", "3"], "give --switch"),
+        (["--pairs", "3"], "--pairs is for --switch"),
     ],
 )
 def test_a_wrong_argument_is_an_error_and_nothing_is_written(

@@ -209,18 +209,28 @@ def picture_size(recipe: Recipe) -> int | None:
 def _split(cache: Cache, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which episodes are held out and which are trained on, (E,) bool each.
 
-    Each recording is held out by its own name, so that one that is added changes nothing for the others; only where
-    that leaves no recording on a side that is to have one, the nearest goes there. A bag of switches shows the frames
-    of the recordings it was made of: it goes with them, and is in neither part where they are in both.
+    A bag of switches shows the frames of the recordings it was made of: it goes with them, and is in neither part where
+    they are in both. What is new and what is to be kept are split apart, so that there is something of both to learn.
     """
-    places = {source: _place(source, seed) for of_episode in cache.sources for source in of_episode}
-    order, wanted = sorted(places, key=lambda source: places[source]), round(share * len(places))
-    count = sum(place < share for place in places.values())
-    held = set(order[: min(max(count, min(wanted, 1)), len(order) - min(len(order) - wanted, 1))])
+    held, decided = set[str](), set[str]()
+    for kept in (False, True):
+        shown = {source for e in np.flatnonzero(cache.kept == kept) for source in cache.sources[e]} - decided
+        held, decided = held | _held(shown, share, seed), decided | shown
     return (
         np.array([held.issuperset(of_episode) for of_episode in cache.sources]),
         np.array([held.isdisjoint(of_episode) for of_episode in cache.sources]),
     )
+
+
+def _held(sources: set[str], share: float, seed: int) -> set[str]:
+    """The recordings that are held out, each by its own name, so that one that is added changes nothing for the others.
+
+    Only where that leaves no recording on a side that is to have one, the nearest goes there.
+    """
+    places = {source: _place(source, seed) for source in sources}
+    order, wanted = sorted(places, key=lambda source: places[source]), round(share * len(places))
+    count = sum(place < share for place in places.values())
+    return set(order[: min(max(count, min(wanted, 1)), len(order) - min(len(order) - wanted, 1))])
 
 
 def _place(source: str, seed: int) -> float:
