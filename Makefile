@@ -27,6 +27,9 @@ console: .venv/installed
 demo-ros: .venv-dev/installed
 	@$(DEV)/python -m ros_nodes.demo $${SEED:+--seed="$$SEED"}
 
+# Set in many images, it would have each of the tests' hundreds of processes compile torch again.
+check test test-all: export PYTHONDONTWRITEBYTECODE =
+
 # One thread for each process of tests, as those of several wait for each other.
 check: .venv-dev/installed
 	$(DEV)/ruff check

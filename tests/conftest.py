@@ -6,8 +6,10 @@ heavy  by hand, too: only in `make test-all`
 """
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if in_real_time(item.path):
             item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def classifier_once() -> Iterator[None]:
+    """The same few sentences are taught to many policies: what tells them from others is learnt once a process."""
+    from policy.learning import instruction_classifier
+
+    learn = instruction_classifier.train
+
+    @cache
+    def once(pairs: tuple[tuple[str, str], ...], epochs: int) -> dict[str, Any]:
+        return learn(list(pairs), instruction_classifier.Text())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            instruction_classifier, "train", lambda pairs, _: once(tuple(pairs), instruction_classifier.EPOCHS)
+        )
+        yield

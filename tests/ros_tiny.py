@@ -36,6 +36,9 @@ from ros_nodes.executor_thread import in_executor  # noqa: E402
 from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
+# What rclpy's executor may be waiting for while it goes.
+DESTROYS = ("destroy_client", "destroy_publisher", "destroy_service", "destroy_subscription", "destroy_timer")
+DESTROYS += ("remove_waitable",)
 LONG = 30.0  # s to wait for what takes a tenth of one on an idle machine
 
 
@@ -219,7 +222,9 @@ class Bench:
         self.spinning = self._thread.name
 
     def add(self, node: Any) -> Any:
-        """Spin a node too."""
+        """Spin a node too: from then on, what it waits for is destroyed in the thread that spins it alone."""
+        for name in DESTROYS:
+            setattr(node, name, self._in_its_thread(name, getattr(node, name)))
         self.executor.add_node(node)
         self.executor.wake()
         return node
@@ -243,11 +248,12 @@ class Bench:
         in_executor(self.ears, end)
 
     def forget(self, *made: Any) -> None:
-        """End publishers and timers of `ears`."""
+        """End publishers, subscriptions and timers of `ears`."""
+        ends = (self.ears.destroy_publisher, self.ears.destroy_subscription, self.ears.destroy_timer)
 
         def end() -> None:
             for one in made:
-                assert self.ears.destroy_publisher(one) or self.ears.destroy_timer(one)
+                assert any(destroy(one) for destroy in ends)
 
         in_executor(self.ears, end)
 
@@ -297,6 +303,16 @@ class Bench:
         self.domain.release()
         self._home.cleanup()
         assert alive, "an exception has ended the executor: no node of this process was heard after it"
+
+    def _in_its_thread(self, name: str, destroy: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(*what: Any) -> Any:
+            here = threading.current_thread()
+            assert here is self._thread or not self._thread.is_alive(), (
+                f"{name} in {here.name}, while {self.spinning} spins the node: it may end with an exception of rclpy"
+            )
+            return destroy(*what)
+
+        return checked
 
     def _spin(self) -> None:
         while self._on:

@@ -24,7 +24,7 @@ from ros_nodes.goal_images import GoalImages
 from tests import small
 from tests.tiny import write_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("classifier_once")]
 
 SPEC = load("tabletop").spec
 

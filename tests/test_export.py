@@ -20,7 +20,7 @@ from policy.running.tracker import Tracker
 from policy.spec import MODES, Frame, RuntimeSettings, Spec
 from tests import small
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("classifier_once")]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from tests.ros_tiny import bench, until  # skips the file where there is no ROS
 from rclpy.node import Node
 from std_msgs.msg import String
 
+from ros_nodes.executor_thread import in_executor
 from ros_nodes.graph import LISTENERS, publisher_count, publishers_fault, takers, unheard
 from ros_nodes.overheard import Overheard
 
@@ -35,14 +36,14 @@ def test_who_only_listens_takes_nothing() -> None:
         overheard = [Overheard(node, "words", String, heard.append) for node in listeners]
 
         def look(count: int) -> bool:
-            for one in overheard:
-                one.look()
+            for node, one in zip(listeners, overheard, strict=True):
+                in_executor(node, one.look)
             return stage.ears.count_subscribers("words") == count
 
         assert look(0)
         taker = stage.ears.create_subscription(String, "words", lambda _: None, 1)
         until(lambda: look(len(listeners) + 1), "all listen beside one that takes it")
         assert [one.node_name for one in takers(stage.ears, "words")] == ["ears"]
-        stage.ears.destroy_subscription(taker)
+        stage.forget(taker)
         until(lambda: look(0), "none is left when that one has gone")
         assert unheard(stage.ears, "words")

@@ -19,7 +19,7 @@ from policy.robot.contract import load
 from policy.running.session import Session
 from tests import demo_bag, small
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("classifier_once")]
 SPEC = load("tabletop").spec
 
 

@@ -25,6 +25,7 @@ from policy.robot.decode import value_decoder
 from policy.robot.trajectory_controller import TrajectoryController
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK
+from ros_nodes.executor_thread import in_executor
 from ros_nodes.outputs import pose_message
 from ros_nodes.safety_node import SafetyNode
 from tests.test_contract import FINGER, POSE, SPEEDS, TWIST, kinds
@@ -305,7 +306,7 @@ def test_no_action_server(stage: Bench, tmp_path: Path, says: str) -> None:
     """
     stand = Stand(stage, kinds(tmp_path, FINGER), lambda state: np.full((16, 1), state[2]))
     until(lambda: stand.driver.heard, "a first goal")
-    stand.driver.server.destroy()
+    in_executor(stand.driver, stand.driver.server.destroy)
     stand.reports(says)
 
 

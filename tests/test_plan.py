@@ -17,7 +17,6 @@ DT = CONTRACT.spec.dt_ns
 TIMES = DT * np.arange(1, 17)
 MS = 10**6
 NOW = 10**12
-SEEDS = 67
 MIDDLE = ((LIMITS.low + LIMITS.high) / 2).astype(float)
 START = MIDDLE.copy()
 START[0] = LIMITS.high[0] - 0.6
@@ -96,10 +95,14 @@ def too_fast(setpoints: np.ndarray) -> bool:
     return bool(speed.max() >= 1.5 or mean.max() >= 1.05)
 
 
+def few_and_many(few: int, many: int) -> pytest.MarkDecorator:
+    """Some of the seeds, and in `make test-all` the others as well."""
+    others = pytest.param(range(few, many), marks=pytest.mark.heavy)
+    return pytest.mark.parametrize("seeds", [range(few), others], ids=["few", "many"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "seeds", [range(8), pytest.param(range(8, SEEDS), marks=pytest.mark.heavy)], ids=["few", "many"]
-)
+@few_and_many(3, 67)
 @pytest.mark.parametrize("skew_ms", [-20, 0, 20])
 def test_no_set_point_is_beyond_a_limit_however_late_messages_are(skew_ms: int, seeds: range) -> None:
     """Full speed at a position limit; delays of 0 to 60 ms, in which messages overtake each other."""
@@ -111,14 +114,17 @@ def test_no_set_point_is_beyond_a_limit_however_late_messages_are(skew_ms: int, 
 
 
 @pytest.mark.slow
+@few_and_many(2, 8)
 @pytest.mark.parametrize("skew_ms", [-20, 0, 20])
 @pytest.mark.parametrize("in_order", [True, False])
-def test_a_policy_that_changes_its_mind_at_any_moment_keeps_the_limits(skew_ms: int, in_order: bool) -> None:
+def test_a_policy_that_changes_its_mind_at_any_moment_keeps_the_limits(
+    skew_ms: int, in_order: bool, seeds: range
+) -> None:
     """With copies in order, as DDS has them; without them also where messages overtake each other.
 
     In order, all are about as late as the latest may be: at 60 ms such a policy has been seen at 1.54 times a limit.
     """
-    for seed in range(8):
+    for seed in seeds:
         rng = np.random.default_rng([seed, 1])
         speeds = rng.uniform(-1.0, 1.0, (60, 7))
 
@@ -147,21 +153,23 @@ def waves(seed: int) -> Chunks:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
-def test_a_fifth_of_the_commands_may_be_lost(seed: int) -> None:
+@few_and_many(2, 6)
+def test_a_fifth_of_the_commands_may_be_lost(seeds: range) -> None:
     """Where two in a row are lost the controller stands at the end of its plan; see `Plan.due_again`."""
-    setpoints = run(waves(seed), seed, 1.0, 0, 4.0, MIDDLE, lost=0.2, in_order=True, after_ms=8 * seed)
-    assert beyond(setpoints) < 1e-6 and not too_fast(setpoints)
-    assert np.ptp(setpoints[:, 0]) > 0.1, "and it moves"
+    for seed in seeds:
+        setpoints = run(waves(seed), seed, 1.0, 0, 4.0, MIDDLE, lost=0.2, in_order=True, after_ms=8 * seed)
+        assert beyond(setpoints) < 1e-6 and not too_fast(setpoints)
+        assert np.ptp(setpoints[:, 0]) > 0.1, "and it moves"
 
 
 @pytest.mark.slow
+@few_and_many(1, 4)
 @pytest.mark.parametrize("after_ms", [5, 20, 35])
-@pytest.mark.parametrize("seed", range(4))
-def test_commands_may_come_at_any_time_between_two_set_points(seed: int, after_ms: int) -> None:
+def test_commands_may_come_at_any_time_between_two_set_points(seeds: range, after_ms: int) -> None:
     """What is followed is certain only from the first point of a plan that departs, up to 138 ms after it was sent."""
-    setpoints = run(waves(seed), seed, 60.0, 0, 3.0, MIDDLE, in_order=True, after_ms=after_ms)
-    assert beyond(setpoints) < 1e-6 and not too_fast(setpoints)
+    for seed in seeds:
+        setpoints = run(waves(seed), seed, 60.0, 0, 3.0, MIDDLE, in_order=True, after_ms=after_ms)
+        assert beyond(setpoints) < 1e-6 and not too_fast(setpoints)
 
 
 def test_undelayed_motion_is_not_slowed() -> None:

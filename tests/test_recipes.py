@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,12 @@ from benchmarks import sequence
 from policy import train
 from policy.errors import InputError
 from policy.export import export
-from policy.learning import checkpoint, instruction_classifier, recipe
+from policy.learning import checkpoint, recipe
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.onnx_graph import TOLERANCE
 from policy.robot.contract import load
 from policy.running.session import Session
-from policy.running.text import Text
 from policy.running.tracker import Tracker
 from policy.spec import Frame
 from tests import small
@@ -36,20 +33,6 @@ SPEC = load("tabletop").spec
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.switches(tmp_path_factory.mktemp("bags"))
-
-
-@pytest.fixture(scope="module")
-def classifier_once() -> Iterator[None]:
-    """The same few sentences are taught to every recipe: what tells them from others is learnt once."""
-    learn = instruction_classifier.train
-
-    @cache
-    def once(pairs: tuple[tuple[str, str], ...]) -> dict[str, np.ndarray]:
-        return learn(list(pairs), Text())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instruction_classifier, "train", lambda pairs, _: once(tuple(pairs)))
-        yield
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from tests import small
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+STEPS = 10
 # A row and a checkpoint every step; each step is slowed down, so that a signal meets a running one.
 COMMAND = """
 import sys, time
@@ -54,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def start(path: Path, bags: Path, out: Path) -> subprocess.Popen:
-    arguments = ["--recipe", str(path), "--bags", str(bags), "--out", str(out), "--samples", "80"]
+    arguments = ["--recipe", str(path), "--bags", str(bags), "--out", str(out), "--samples", str(4 * STEPS)]
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments],
         cwd=ROOT,
@@ -80,15 +81,15 @@ def test_a_killed_and_resumed_run_has_the_losses_of_an_undisturbed_one(bags: Pat
     undisturbed = start(path, bags, tmp_path / "undisturbed")
     out = tmp_path / "killed"
     process = start(path, bags, out)
-    wait_for_rows(process, out, 5)
+    wait_for_rows(process, out, 3)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert checkpoint.latest(out) is not None and len(rows(out)) < 20
+    assert checkpoint.latest(out) is not None and len(rows(out)) < STEPS
     again = start(path, bags, out)
     output, _ = again.communicate(timeout=900)
     assert again.returncode == 0 and "continues from checkpoint-" in output, output
     assert undisturbed.wait(900) == 0
-    assert [row["step"] for row in rows(out)] == [str(i) for i in range(1, 21)]
+    assert [row["step"] for row in rows(out)] == [str(i) for i in range(1, STEPS + 1)]
     for name in ("loss", "action", "keyframe"):
         np.testing.assert_allclose(
             [float(r[name]) for r in rows(out)], [float(r[name]) for r in rows(tmp_path / "undisturbed")], rtol=1e-5
@@ -108,7 +109,7 @@ def test_sigterm_saves_and_ends_as_what_is_not_done(bags: Path, path: Path, tmp_
     assert process.returncode == 130 and "the same command continues" in output, output
     assert "Traceback" not in output
     step = checkpoint.load(tmp_path / "run")[1]["step"]
-    assert step < 20 and rows(tmp_path / "run")[-1]["step"] == str(step)
+    assert step < STEPS and rows(tmp_path / "run")[-1]["step"] == str(step)
     assert not list((tmp_path / "run").glob(".checkpoint*"))
 
 
