@@ -9,7 +9,7 @@ import pytest
 from policy.data.cache import open_cache
 from policy.data.check_chunks import check_chunks
 from policy.data.check_motion import check_motion
-from policy.data.check_timing import check_rates
+from policy.data.check_timing import LOST, check_gaps, check_rates
 from policy.data.episodes import read_episodes
 from policy.data.findings import Finding, errors, merge
 from policy.data.runs import Part, Run
@@ -128,6 +128,15 @@ def test_a_policy_of_single_actions_may_have_a_camera_of_its_own_rate() -> None:
         return check_chunks(single, [Run(np.arange(20), stamps, none, none, None, None, None, [], [part])])
 
     assert not of(19.8) and of(10.0)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_bag_has_lost_is_no_fault_of_the_disk_or_the_driver_that_recorded_it(whole: bool) -> None:
+    at = np.delete(np.arange(100), np.arange(40, 60)) * 50_000_000
+    camera, state = check_gaps(SMALL, {"cam/image_raw": at, "joint_states": at}, 0, whole)
+    assert "has gaps" in camera.what and "has gaps" in state.what
+    assert ("faster disk" in camera.do, "driver" in state.do) == (whole, whole)
+    assert (camera.do == LOST, state.do == LOST) == (not whole, not whole)
 
 
 def test_rare_commands_that_are_held_are_reported() -> None:

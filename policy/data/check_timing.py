@@ -16,6 +16,7 @@ from policy.robot.setpoints import HELD, SetPoints
 
 SLOW_HZ = 5.0  # a slower command is a staircase
 SLOWER = 0.9  # of the contract's rate
+LOST = "this bag is not whole, as is said as well: what it has lost may be what is missing here"
 GAP, MISSING = 1.75, 0.02  # of the median interval: a message is missing; the share that is reported
 PAUSE = 0.5  # s without an image
 OUT_OF_STEP, FRAMES = 0.6, 0.05  # of a step between the images of one frame, and the share of frames that have it
@@ -62,10 +63,11 @@ def check_rates(contract: Contract, hertz: Mapping[str, float]) -> list[Finding]
     return list(dict.fromkeys(findings))
 
 
-def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int) -> list[Finding]:
+def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int, whole: bool) -> list[Finding]:
     """Images that are missing between others, and states that stay away.
 
-    `times`: topic -> (N,) ns, rising, on the clock of `begin` [ns], which is when the bag begins.
+    `times`: topic -> (N,) ns, rising, on the clock of `begin` [ns], which is when the bag begins. `whole`: whether it
+    holds all that was recorded, so that neither its disk nor a driver is blamed for what it has lost since.
     """
     findings = []
     for name, camera in contract.cameras.items():
@@ -84,7 +86,9 @@ def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int) 
                     f"camera {name} has gaps",
                     f"about {missing} images of {missing + len(at)} are missing ({share:.1%}), expected one every "
                     f"{usual * 1e-9:.3g} s; the longest gap is {gaps[longest] * 1e-9:.2f} s",
-                    "record on a faster disk, with a larger `--max-cache-size`, or with compressed images",
+                    "record on a faster disk, with a larger `--max-cache-size`, or with compressed images"
+                    if whole
+                    else LOST,
                     float(at[longest] - begin) * 1e-9,
                 )
             )
@@ -100,7 +104,7 @@ def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int) 
                 f"the state on {source.topic.lstrip('/')} has gaps",
                 f"{int((gaps > source.max_age * 1e9).sum())} longer than max_age = {source.max_age:g} s, the longest "
                 f"is {gaps[longest] * 1e-9:.2f} s: frames within are not used",
-                "see why the driver paused; raise `max_age` only where the robot stood still",
+                "see why the driver paused; raise `max_age` only where the robot stood still" if whole else LOST,
                 float(at[longest] - begin) * 1e-9,
             )
         )

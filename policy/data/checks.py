@@ -39,7 +39,7 @@ def check(contract: Contract, recorded: Recorded) -> list[Finding]:
     times = _aligned(recorded)
     begin = min((int(at[0]) for at in times.values() if len(at)), default=0)
     findings = check_rates(contract, hertz(recorded.topics))
-    findings += [] if recorded.restarts else check_gaps(contract, times, begin)
+    findings += [] if recorded.restarts else check_gaps(contract, times, begin, not recorded.missing)
     findings += check_step(contract, times, begin)
     findings += check_headers(contract, recorded.topics)
     findings += check_whole(recorded.missing, frames) + _restarts(recorded.restarts)
