@@ -80,6 +80,7 @@ def test_a_server_that_does_not_read() -> None:
     """What is sent is more than the sockets hold: that does not block either."""
     with deaf() as url:
         client = PolicyClient(url)
+        client.connect(PATIENT)
         with ThreadPoolExecutor() as pool:
             sending = pool.submit(client.infer, {"filler": np.zeros(40 << 20, np.uint8)})
             with pytest.raises(PolicyServerError, match="it does not read what is sent"):

@@ -36,8 +36,8 @@ def evaluate(model: str | Path, out: Path, *arguments: str) -> subprocess.Comple
     [
         ("--tasks", "lamp_on", "--chains", "0"),
         pytest.param(("--switch", "mid", "--pairs", "1"), marks=pytest.mark.heavy),
-        ("--tasks", "lamp_on", "--shift", "noise"),
-        ("--tasks", "lamp_on", "--latency-ms", "100", "--schedule", "replace"),
+        pytest.param(("--tasks", "lamp_on", "--shift", "noise"), marks=pytest.mark.heavy),
+        pytest.param(("--tasks", "lamp_on", "--latency-ms", "100", "--schedule", "replace"), marks=pytest.mark.heavy),
     ],
     ids=lambda arguments: arguments[2] if isinstance(arguments, tuple) else None,
 )

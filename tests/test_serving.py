@@ -86,9 +86,12 @@ def test_a_served_policy_is_told_what_is_committed_as_it_is_here(tmp_path: Path,
                 answers.append(outputs["actions"])
         np.testing.assert_allclose(answers[:2], answers[2:], atol=1e-6)
         assert not np.allclose(answers[0], answers[1])
+        client = PolicyClient(served.url)
+        client.connect(PATIENT)
+        client.timeout = PATIENT
         with pytest.raises(PolicyServerError, match=r"got float64 \(3, 7\), expected finite numbers \(n, 8\)"):
             message = {"image_front": seen.images["front"], "image_wrist": seen.images["wrist"], "state": seen.state}
-            PolicyClient(served.url).infer(message | {"prompt": TAUGHT[0], "committed": np.zeros((3, 7))})
+            client.infer(message | {"prompt": TAUGHT[0], "committed": np.zeros((3, 7))})
 
 
 def test_a_robot_begins_anew_with_a_connection_and_with_a_clock_that_is_set_back(
