@@ -63,7 +63,8 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
     for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):
         episodes = read_episodes(stored[name], contract)
         for switch in (switch for switch in planned if switch.recording.name == name):
-            _write(switch, episodes[switch.recording.number], contract, stored[name].sources)
+            if not switch.bag.exists():  # else another command was first
+                _write(switch, episodes[switch.recording.number], contract, stored[name].sources)
             counts[f"{switch.phase}: kept"] += 1
     return counts
 

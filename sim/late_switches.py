@@ -36,6 +36,8 @@ def keep_by_experts(
     custom |= {"world": world.name, "varied": str(varied)}
     try:
         custom["look"], asked_at = _perform(world, pair, seed, bag.name, varied)
+        if bag.exists():  # another command was first
+            return outcome
         with EpisodeWriter(bag, channels(contract), custom) as file:
             _perform(world, pair, seed, bag.name, varied, DemonstrationWriter(file, contract, world), asked_at)
     except Rejected as reason:

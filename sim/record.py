@@ -53,6 +53,8 @@ class RecordingJob(NamedTuple):
 def record(job: RecordingJob) -> int:
     """Record one episode; returns the number of attempts."""
     for attempt in range(ATTEMPTS):
+        if job.bag.exists():  # another command was first
+            return attempt
         if _attempt(_world(job.world), job, job.seed + attempt * SEEDS):
             return attempt + 1
     raise InputError(

@@ -44,6 +44,8 @@ def keep(
     }
     try:
         custom["look"] = replay(world, seed, candidate, number, varied=varied)
+        if bag.exists():  # another command was first
+            return "kept"
         with EpisodeWriter(bag, channels(contract), custom) as file:
             replay(world, seed, candidate, number, DemonstrationWriter(file, contract, world), varied)
     except Rejected as reason:

@@ -112,6 +112,34 @@ def test_failed_recording_leaves_nothing_and_nothing_is_overwritten(tmp_path):
     assert (tmp_path / "one" / "one.mcap").read_bytes() == before
 
 
+def test_of_two_that_write_one_bag_the_first_is_kept_and_neither_damages_the_other(tmp_path):
+    bag = tmp_path / "one"
+    with EpisodeWriter(bag, channels(CONTRACT)) as late:
+        write(bag, demonstration(5))
+        before = (bag / "one.mcap").read_bytes()
+        late.write("instruction", make("String", "go"), START)
+    assert (bag / "one.mcap").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [bag]
+
+
+@pytest.mark.slow
+def test_a_writer_that_is_killed_takes_nothing_from_another_which_clears_up(tmp_path):
+    script = (
+        "import os\nfrom pathlib import Path\nfrom policy.data.bag_writer import EpisodeWriter, channels\n"
+        f"from tests.demo_bag import CONTRACT\nbag = EpisodeWriter(Path({str(tmp_path / 'one')!r}), channels(CONTRACT))"
+        "\nbag.__enter__()\nos._exit(9)"
+    )
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, cwd=Path(__file__).parents[1]).returncode == 9
+    with EpisodeWriter(tmp_path / "one", channels(CONTRACT)) as out:
+        assert subprocess.run(command, cwd=Path(__file__).parents[1]).returncode == 9
+        assert not (tmp_path / "one").exists() and len(list(tmp_path.glob(".writing/*/one/one.mcap"))) == 3
+        for item in demonstration(20):
+            out.write(item.topic, item.message, item.receive)
+    (read,) = read_episodes(tmp_path / "one", CONTRACT)
+    assert len(read.stamps) == 20 and list(tmp_path.iterdir()) == [tmp_path / "one"]
+
+
 def test_a_disk_that_fills_while_recording(tmp_path):
     """A limit on the size of files stands in for a full disk."""
     script = (

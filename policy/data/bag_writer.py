@@ -2,9 +2,8 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -21,6 +20,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 
+from policy.data import aside
 from policy.data.definitions import store
 from policy.errors import InputError
 from policy.robot.contract import LABEL_TYPES, Contract
@@ -64,6 +64,8 @@ def open_writer(directory: Path, topics: Iterable[Channel]) -> tuple[Writer, dic
 class EpisodeWriter:
     """Writes a rosbag2 MCAP directory aside and renames it on a clean exit; otherwise nothing is left.
 
+    Where another process has made the same bag meanwhile, that one stays.
+
     with EpisodeWriter(path, channels(contract), {"seed": "7"}) as bag:
         bag.write("joint_states", message, stamp_ns)
     """
@@ -72,19 +74,20 @@ class EpisodeWriter:
         if directory.exists():
             raise InputError(f"{directory} is there already; give another name or take it away")
         self.directory = directory
-        self._aside = directory.parent / ".writing" / directory.name
         self._topics = list(topics)
         self._custom = custom or {}
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self._aside, ignore_errors=True)  # of a run that was killed
-        try:
-            self._begin()
-        except OSError as error:
-            raise self._refused(error) from error
+        with ExitStack() as stack:
+            try:
+                self._begin(stack.enter_context(aside.room(self.directory.parent)))
+            except OSError as error:
+                raise self._refused(error) from error
+            self._room = stack.pop_all()
         return self
 
-    def _begin(self) -> None:
+    def _begin(self, room: Path) -> None:
+        self._aside = room / self.directory.name
         self._writer, self._open = open_writer(self._aside, self._topics)
         for key, value in self._custom.items():
             self._writer.set_custom_data(key, value)
@@ -104,16 +107,20 @@ class EpisodeWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self._room:
+            try:
+                self._writer.__exit__(kind, error, trace)
+                if kind is None:
+                    self._put_in_place()
+            except OSError as full:
+                raise self._refused(full) from full
+
+    def _put_in_place(self) -> None:
         try:
-            self._writer.__exit__(kind, error, trace)
-            if kind is None:
-                self._aside.rename(self.directory)
-        except OSError as full:
-            raise self._refused(full) from full
-        finally:
-            shutil.rmtree(self._aside, ignore_errors=True)
-            with suppress(OSError):  # another process writes beside this one
-                self._aside.parent.rmdir()
+            self._aside.rename(self.directory)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
 
     def _refused(self, error: OSError) -> InputError:
         return InputError(
