@@ -21,27 +21,42 @@ Result = TypeVar("Result")
 def workers(
     processes: int, prepare: Callable[..., None] | None = None, *arguments: object
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes are each prepared by `prepare(*arguments)`; an error or Ctrl-C cancels what waits."""
+    """A pool whose processes are each prepared by `prepare(*arguments)`; an error or Ctrl-C cancels what waits.
+
+    The first process is ready: what `prepare` refuses is said before anything is written.
+    """
     if processes < 1:
         raise InputError(f"--processes {processes}: expected a whole number of at least 1")
     with new_pool(processes, prepare, *arguments) as pool, _cancelled(pool):
+        pool.submit(int).result()
         yield pool
 
 
 @contextmanager
 def robots(count: int, prepare: Callable[..., None], *arguments: object) -> Iterator[ThreadPoolExecutor]:
     """As `workers`, in threads of this process, which begin together; after Ctrl-C what is under way ends first."""
-    ready = threading.Barrier(count)
+    ready, refused = threading.Barrier(count), list[InputError]()
 
     def begin() -> None:
         try:
             prepare(*arguments)
-        except BaseException:
+        except InputError as error:  # raised here it would be a traceback
+            refused.append(error)
             ready.abort()  # nobody waits for this one
+        except BaseException:
+            ready.abort()
+            raise
+
+    def wait() -> None:
+        try:
+            ready.wait()
+        except threading.BrokenBarrierError:
+            if refused:
+                raise refused[0] from None
             raise
 
     with ThreadPoolExecutor(count, initializer=begin) as pool, _cancelled(pool):
-        for waiting in [pool.submit(ready.wait) for _ in range(count)]:
+        for waiting in [pool.submit(wait) for _ in range(count)]:
             waiting.result()
         yield pool
 

@@ -9,6 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from policy.data.workers import pool
+from policy.errors import InputError
+from sim.job_queue import robots, workers
+
+
+def refuse(what: str) -> None:
+    raise InputError(f"{what} is not installed")
+
+
+def test_what_a_worker_refuses_at_its_beginning_is_the_sentence_of_the_command(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for kind in (workers, robots):
+        with pytest.raises(InputError, match="a world is not installed"), kind(2, refuse, "a world"):
+            raise AssertionError("nothing is to be written yet")
+    with pool(2, refuse, "this") as refused, pytest.raises(InputError, match="this is not installed"):
+        list(refused.map(abs, [1, 2]))
+    assert capfd.readouterr().err == ""
+
+
 ENDLESS = """
 import sys, time
 from pathlib import Path
