@@ -47,6 +47,11 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
             "the contract names no label topics, which the bag of a switch needs; add to it\n"
             "labels: {contact: label/contact, mode: label/mode}\nno recording needs to have them"
         )
+    if out.resolve() in (bags.resolve(), *bags.resolve().parents):  # what lies in it is taken for switches
+        raise InputError(
+            f"--out {out} holds the recordings of {bags}, and switches need a folder of their own; "
+            f"give another one, such as --out {bags / 'switches'}"
+        )
     counts = Counter[str]()
     stored = {one.name: one for one in find(bags) if out.resolve() not in one.path.resolve().parents}
     recordings = list(_read(stored.values(), contract, counts))

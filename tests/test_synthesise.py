@@ -231,6 +231,9 @@ def test_bags_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     for contract, expected in ((CONTRACT, "a contact in 1 task .take it."), (bare, "labels: {contact:")):
         with pytest.raises(InputError, match=expected):
             synthesise(tmp_path / "one", tmp_path / "out", contract)
+    for out in (tmp_path / "one", tmp_path):
+        with pytest.raises(InputError, match="switches need a folder of their own"):
+            synthesise(tmp_path / "one", out, CONTRACT)
     numb = replace(CONTRACT, action=tuple(replace(c, gripper=False) for c in CONTRACT.action))
     record(tmp_path / "two" / "a", grasp(), "take it", told=False)
     with pytest.raises(InputError, match="gives no contact"):
