@@ -15,10 +15,11 @@ from sim.evaluation_jobs import EpisodeJob, play, start_of, succeeded
 from sim.evaluation_page.row import Row
 from sim.initial_states import start
 from sim.plain_report import KIND, summarise
-from sim.switch_evaluation import metrics
+from sim.switch_evaluation import evaluate_switches, metrics
 from sim.switch_evaluation.methods import ours
 from sim.switch_evaluation.recorded_episode import RecordedEpisode
-from sim.taught_tasks import asked, sentences, taught
+from sim.switch_evaluation.scenario import draw_scenario
+from sim.taught_tasks import asked, not_taught, sentences, taught
 from sim.words_report import KIND as WORDS
 from sim.worlds import load
 from sim.worlds.tabletop.tasks import TASKS
@@ -141,3 +142,48 @@ def test_a_policy_is_asked_in_the_sentences_that_it_was_taught() -> None:
     assert set(known) == {text for name, text in shipped.taught if name == "lamp_on"} & set(task.phrasings)
     unknowing = SimpleNamespace(taught=[("light", "a sentence of another")])
     assert sentences(task, unknowing) == task.phrasings  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("run", ["mid", "false_switch", "switch_back"])
+def test_a_switch_is_asked_for_in_the_sentences_that_both_policies_were_taught(run: str) -> None:
+    """Whatever was taught, and whatever else is drawn, stays the same."""
+    world, pair, shipped = load("tabletop_states")(), ("put_red", "lamp_on"), Session("tabletop", 1, "cpu")
+    asked_for = [TASKS[name] for name in pair]
+    other = SimpleNamespace(taught=[("", text) for task in asked_for for text in task.phrasings[3:]])
+    left_out = not_taught(asked_for, [shipped, other])  # type: ignore[list-item]
+    known = {text for task in asked_for for text in sentences(task, shipped)} - {t.phrasings[0] for t in asked_for}
+    changed = 0
+    for seed in range(1_000_000, 1_000_030):
+        before = draw_scenario(run, pair, seed, world, list(TASKS))
+        now = draw_scenario(run, pair, seed, world, list(TASKS), left_out)
+        assert (before is None) == (now is None)
+        if before is None or now is None:
+            continue
+        assert set(now.instructions) <= known | set(TASKS["put_red"].reworded)
+        assert now.rng.bit_generator.state == before.rng.bit_generator.state or run == "false_switch"
+        if not left_out & set(before.instructions):
+            assert now.instructions == before.instructions
+        changed += now.instructions != before.instructions
+        if run == "mid":
+            kept = [a == b for a, b in zip(now.instructions, before.instructions, strict=True)]
+            assert kept == [text not in left_out for text in before.instructions]
+    assert changed > 5
+
+
+def test_workers_leave_out_what_the_policies_of_a_switch_were_not_taught() -> None:
+    settings = {"world": "tabletop_states", "policy": "tabletop", "baseline": None, "tasks": ["lamp_on"]}
+    for noted, kept in (
+        ({"sentences": "taught"}, len(sentences(TASKS["lamp_on"], Session("tabletop", 1, "cpu")))),
+        ({}, 0),
+    ):
+        prepare, arguments = evaluate_switches.KIND.prepare(settings | noted, 1)
+        prepare(*arguments)
+        left = len(evaluate_switches._left_out)
+        assert left == (len(TASKS["lamp_on"].phrasings) - kept if kept else 0)
+
+
+def test_policies_without_a_common_sentence_are_not_compared() -> None:
+    task = TASKS["lamp_on"]
+    policies = [SimpleNamespace(taught=[("lamp_on", text)]) for text in task.phrasings[:2]]
+    with pytest.raises(InputError, match="no sentence of lamp_on was taught to both"):
+        not_taught([task], policies)  # type: ignore[arg-type]

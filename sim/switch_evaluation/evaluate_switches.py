@@ -1,7 +1,7 @@
 """`python -m sim.evaluate <model> --switch early,mid,late`: a policy whose instruction changes mid-execution."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ from sim.switch_evaluation.switch_films import BEFORE, film
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, plan
 from sim.switch_evaluation.switch_page import markdown, view
 from sim.switch_evaluation.switch_report import summarise
-from sim.taught_tasks import asked
+from sim.taught_tasks import asked, not_taught
 from sim.worlds import load
 from sim.worlds.interface import RATE, World
 
+TAUGHT = "taught"  # the settings' word for: asked in sentences that the policies were taught
+
 _world: World  # one of each in every worker process
 _sessions: dict[bool, Session]  # True: ours, False: the baselines'
+_left_out: frozenset[str]  # phrasings that one of them was not taught
 
 
 def add_arguments(parser: "argparse._ArgumentGroup") -> None:
@@ -48,12 +51,13 @@ def evaluate(args: argparse.Namespace) -> None:
     _pairs(args.pairs, len(names))
     settings = common_settings(args) | {
         "tasks": names,
+        "sentences": TAUGHT,
         "baseline": args.baseline,
         "baseline_sha256": None,
         "phases": phases,
         "pairs": args.pairs,
     }
-    refusals, tasks = {}, {name: world.tasks[name] for name in names}
+    refusals, sessions, tasks = {}, [], {name: world.tasks[name] for name in names}
     for name, model in (("ours", args.model), ("baseline", args.baseline)):
         if model:  # a model that cannot run is an error before anything is written
             with closing(opened(model, args)) as session:
@@ -62,9 +66,11 @@ def evaluate(args: argparse.Namespace) -> None:
                         f"--baseline {model} switches by itself; keep, flush and retreat are for a policy that does "
                         "not, such as one of the recipe `chunk`: give one"
                     )
+                sessions.append(session)
                 refusals[name] = refusal_rates(session, tasks)
                 if name == "baseline":
                     settings["baseline_sha256"] = identity(model, session)
+    not_taught(tasks.values(), sessions)
     options = ("world", "switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
     made = {"command": command(args, *options)}
     report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records, refusals) | made)
@@ -119,15 +125,20 @@ def _row(record: Record) -> Row | None:
 
 
 def _prepare(settings: Record, threads: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
-    return _open, (settings["world"], settings["policy"], settings["baseline"], threads, settings.get("mapping"))
+    tasks = settings["tasks"] if settings.get("sentences") == TAUGHT else ()  # in all, before it was noted
+    policies = settings["policy"], settings["baseline"]
+    return _open, (settings["world"], *policies, threads, settings.get("mapping"), tasks)
 
 
-def _open(world: str, model: str, baseline: str | None, threads: int, mapping: str | None) -> None:
-    """In a worker: load world and policies once."""
-    global _world, _sessions
+def _open(
+    world: str, model: str, baseline: str | None, threads: int, mapping: str | None, tasks: Sequence[str]
+) -> None:
+    """In a worker: load world and policies once; `tasks` are asked for in sentences that these were taught."""
+    global _world, _sessions, _left_out
     _world, _sessions = load(world)(), {True: policy_of(world, model, threads, mapping)}
     if baseline:
         _sessions[False] = policy_of(world, baseline, threads, None)
+    _left_out = not_taught([_world.tasks[name] for name in tasks], list(_sessions.values()))
 
 
 def _session(method: str) -> Session:
@@ -136,12 +147,12 @@ def _session(method: str) -> Session:
 
 def _play(job: SwitchJob) -> Record:
     with answered():
-        return play(job, _world, _session(job.method))
+        return play(job, _world, _session(job.method), left_out=_left_out)
 
 
 def _film(job: SwitchJob, path: Path) -> None:
     with answered():
-        film(job, _world, _sessions, path)
+        film(job, _world, _sessions, path, _left_out)
 
 
 KIND = Kind(_jobs, ("method", "run", "seed"), _play, _row, view, markdown, _prepare, _film)

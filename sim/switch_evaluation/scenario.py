@@ -1,6 +1,6 @@
 """What happens in an episode with a switch: its layout, tasks, instructions and the control steps of its switches."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,19 +23,25 @@ class Scenario:
     rng: np.random.Generator  # for what is drawn later
 
 
-def draw_scenario(run: str, pair: tuple[str, str], seed: int, world: World, names: Sequence[str]) -> Scenario | None:
+def draw_scenario(
+    run: str, pair: tuple[str, str], seed: int, world: World, names: Sequence[str], left_out: Set[str] = frozenset()
+) -> Scenario | None:
     """Reset the world to layout `seed` and draw tasks and instructions; None where the layout does not allow them.
 
-    `names` are the tasks that may be asked for.
+    `names` are the tasks that may be asked for, `left_out` phrasings in which they are not.
     """
     rng, (a, b) = np.random.default_rng([seed, 1]), (world.tasks[name] for name in pair)
     start(world, a, seed, "home")
     tasks = _tasks(run, a, b, world, rng, names)
     if tasks is None:
         return None
-    instructions = [_draw(rng, task.phrasings) for task in tasks]
+    again = np.random.default_rng([seed, 4])
+    instructions = [_draw(rng, task.phrasings, again, left_out) for task in tasks]
     if run == "false_switch":
-        instructions[1] = _draw(rng, [text for text in (*a.phrasings, *a.reworded) if text != instructions[0]])
+        others = [text for text in (*a.phrasings, *a.reworded) if text != instructions[0]]
+        if left_out >= set(others):
+            return None
+        instructions[1] = _draw(rng, others, again, left_out)
     if run == "switch_back":
         instructions[2] = instructions[0]
     return Scenario(seed, tasks, tuple(instructions), rng)
@@ -81,5 +87,10 @@ def _tasks(
     return (a, b, *(others[i] for i in rng.permutation(len(others))[:2])) if len(others) > 1 else None
 
 
-def _draw(rng: np.random.Generator, phrasings: Sequence[str]) -> str:
-    return phrasings[int(rng.integers(len(phrasings)))]
+def _draw(rng: np.random.Generator, phrasings: Sequence[str], again: np.random.Generator, left_out: Set[str]) -> str:
+    """One of all, so that what else is drawn does not depend on the policy; where it is left out, one of the others."""
+    drawn = phrasings[int(rng.integers(len(phrasings)))]
+    if drawn not in left_out:
+        return drawn
+    others = [text for text in phrasings if text not in left_out]
+    return others[int(again.integers(len(others)))]

@@ -1,6 +1,6 @@
 """Plays one job of a switch evaluation: the counterfactual, then the episode with the switch, and measures it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,19 @@ Record = dict[str, Any]
 Watch = Callable[[RecordedEpisode], None]
 
 
-def play(job: SwitchJob, world: World, session: Session, watch: Watch | None = None) -> Record:
+def play(
+    job: SwitchJob, world: World, session: Session, watch: Watch | None = None, left_out: Set[str] = frozenset()
+) -> Record:
     """Run one job to its end and return its record, with "curves", which is the same every time.
 
-    Layouts are drawn until one allows the switch; where none does, the record has "skipped".
+    Layouts are drawn until one allows the switch; where none does, the record has "skipped". `left_out` are phrasings
+    in which no task is asked for.
     """
     record: Record = {"method": job.method, "run": job.run, "seed": job.seed}
     successes: list[bool] = []  # of A in each counterfactual
     for drawn in range(LAYOUTS * len(job.pairs)):
         pair, seed = job.pairs[drawn // LAYOUTS], job.seed + drawn * STRIDE
-        scenario = draw_scenario(job.run, pair, seed, world, job.tasks)
+        scenario = draw_scenario(job.run, pair, seed, world, job.tasks, left_out)
         if scenario is None:
             continue
         counterfactual = _counterfactual(job.run, scenario, world, session)

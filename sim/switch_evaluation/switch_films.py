@@ -1,7 +1,7 @@
 """Films of switches, played again from their seeds: ours beside the baselines."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ BEFORE = 3 * RATE // 2  # control steps before the switch
 Record = dict[str, Any]
 
 
-def film(job: SwitchJob, world: World, sessions: Mapping[bool, Session], path: Path) -> None:
+def film(job: SwitchJob, world: World, sessions: Mapping[bool, Session], path: Path, left_out: Set[str]) -> None:
     """Play a job of ours, and what baselines make of the same pair in the same layout; write them side by side.
 
     `sessions` has ours for True, and that of the baselines for False, if there is one.
@@ -30,7 +30,7 @@ def film(job: SwitchJob, world: World, sessions: Mapping[bool, Session], path: P
     takes, scene = [], None
     for method in methods:
         take = _Take(world, method if len(methods) > 1 else "", size)
-        record = play(replace(job, method=method), world, sessions[method == "ours"], take)
+        record = play(replace(job, method=method), world, sessions[method == "ours"], take, left_out)
         scene = scene or _scene(record)
         if _scene(record) == scene:
             takes.append(take.frames())
