@@ -91,7 +91,8 @@ SEEN = 0.25  # of the windows, where the whole policy learns from pictures
 def plain(data: str, asked: Asked) -> Variant:
     """The reference on recordings of a kind: with cameras of the size that systems have, or without."""
     seen = data.startswith(PICTURES)
-    encoders: dict[str, Any] = {"cameras": {"size": 64, "blocks": 1} if seen else None}
+    cameras = {"size": 64, "stem": 16, "channels": 32, "blocks": 1, "keypoints": 32}
+    encoders: dict[str, Any] = {"cameras": cameras if seen else None}
     if not seen:  # the state is all that there is to see
         encoders["proprioception"] = {"noise": 0.02, "group_dropout": 0.0}
     training = {"batch_size": 64 if seen else 256, "learning_rate": 1.0e-3}
@@ -116,7 +117,10 @@ def _memory(recipe: str) -> Row:
         system,
         replace(system, asked=replace(CUED, forgets=True)),
         plain("cue", CUED),
-        {"transformer": _with(system, memory={"name": "transformer", **WINDOW})},
+        {
+            "transformer": _with(system, memory={"name": "transformer", **WINDOW}),
+            "no memory": _with(system, memory={"name": "none", **WINDOW}),
+        },
         windows=3,
     )
 

@@ -90,6 +90,19 @@ def test_what_stays_the_same_on_a_robot_is_drawn_once_a_window(goal_steps: int, 
     assert (last >= here).all(), "it lies ahead of the last frame, or is it"
 
 
+def test_what_stands_before_a_recording_is_not_learnt(tmp_path: Path) -> None:
+    """Its first frame stands there, which would be half of all that is learnt."""
+    raw = small.objective("keyframe") | {"memory": {"name": "gru", "frames": 8, "stride": 4}}
+    raw["training"] = {"samples": 512, "batch_size": 512, "held_out": 0.0}
+    cache = open_cache(small.bags(tmp_path, 2, 40), CONTRACT, 16, processes=1)
+    batch = Batches(cache, recipe.parse(raw)).at(0)
+    learnt, is_first = batch["mask"].any(1).view(64, 8), batch["is_first"]
+    assert learnt[:, -1].all() and not learnt.all()
+    assert is_first[~learnt].all(), "each of them for itself"
+    assert (learnt[:, :-1] <= learnt[:, 1:]).all(), "they come before all others of their window"
+    assert (learnt & is_first).sum(1).tolist() == [1] * 64, "and what comes after them has no past"
+
+
 def test_key_frames_of_every_gripper_and_of_no_noise() -> None:
     contract = load("aloha2")
     grippers = np.flatnonzero(contract.grippers)

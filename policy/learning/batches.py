@@ -142,7 +142,8 @@ class Batches:
 
         The last frame comes up to a stride after the one before it, as an inference between those that memory holds;
         without a memory it comes a stride after it.
-        A time without a frame is before the recording or in a gap of it: what comes after it has no past.
+        A time without a frame is before the recording or in a gap of it: what comes after it has no past. The nearest
+        frame stands there and is not learnt: half of all that is learnt would be the first frames of recordings.
         """
         if not self.remembers:
             return self._tensors(self._make(last, rng, shift, 1))
@@ -151,7 +152,9 @@ class Batches:
         steps = np.concatenate([grid, np.zeros((len(last), 1), np.int64)], 1)[:, -self.frames :]
         rows, there = self.windows.before(last, steps)
         is_first = np.concatenate([np.ones((len(last), 1), bool), ~there[:, :-1]], 1) | ~there
-        return self._tensors(self._make(rows.reshape(-1), rng, shift, self.frames) | {"is_first": is_first})
+        made = self._make(rows.reshape(-1), rng, shift, self.frames) | {"is_first": is_first}
+        made["mask"] = made["mask"] & there.reshape(-1, 1)
+        return self._tensors(made)
 
     def _make(self, rows: np.ndarray, rng: np.random.Generator, shift: int, frames: int) -> dict[str, np.ndarray]:
         """What a policy reads and learns of frames (B,), of which `frames` in a row are one window."""
