@@ -54,6 +54,7 @@ class RememberingSession(ExpertSession):
 def test_suites_are_asked_for_by_name_and_in_no_flagship_figure() -> None:
     assert set(Tabletop.named("memory")) == {"put_back", "do_what_the_lamp_said"}
     assert Tabletop.named("modes") == ["round_block"] and Tabletop.named("put_back,lamp_on") == ["put_back", "lamp_on"]
+    assert Tabletop.named("lamp_on,memory,put_back") == ["lamp_on", *Tabletop.named("memory")]
     assert not set(SUITES) & {*Tabletop.named("all"), *Tabletop.tasks}
     with pytest.raises(InputError, match="unknown task 'memori'"):
         Tabletop.named("memori")

@@ -91,10 +91,11 @@ class World(ABC):
 
     @classmethod
     def named(cls, names: str) -> list[str]:
-        """The tasks that "all", the name of a suite or names with commas between them mean; `InputError` for others."""
-        if names in ("all", *cls.suites):
-            return list(cls.tasks if names == "all" else cls.suites[names])
-        return listed(names, "task", [*cls.every_task(), *cls.suites])
+        """The tasks meant by "all", or by names of tasks and suites with commas between; `InputError` for others."""
+        if names == "all":
+            return list(cls.tasks)
+        given = listed(names, "task", [*cls.every_task(), *cls.suites])
+        return list(dict.fromkeys(task for name in given for task in cls.suites.get(name, (name,))))
 
     @classmethod
     def require_several_tasks(cls) -> None:
