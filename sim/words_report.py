@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from policy.errors import listed
+from policy.errors import InputError, listed
 from sim.charts import bars
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Section, View
@@ -21,9 +21,11 @@ from sim.worlds import load
 
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, films and page."""
-    out, settings = Path(args.out), common_settings(args) | {"runs": _runs(args.words)}
+    runs, world = _runs(args.words), load(args.world)
+    _require_sentences(args.world, runs)
+    out, settings = Path(args.out), common_settings(args) | {"runs": runs}
     with closing(opened(args.model, args)) as session:
-        settings["tasks"] = asked(load(args.world).tasks, session)
+        settings["tasks"] = asked(world.tasks, session)
     made = {"command": command(args, "world", "words", "episodes", "seed", "out")}
     report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records) | made)
     print("; ".join(f"{name} {text}" for name, text, _ in figures(report)) + f"; report {out / 'report.json'}")
@@ -125,7 +127,7 @@ def figures(report: Record) -> list[tuple[str, str, str]]:
     ]
     rows = [(run, key, remark, report[run][key]) for run, key, remark in names if run in report]
     return [
-        (f"{run}: {key.replace('_', ' ')}", f"{r['successes']} of {r['episodes']}", remark)
+        (f"{run}: {key.replace('_', ' ')}", f"{r['successes']} of {r['episodes']}" if r["episodes"] else "–", remark)
         for run, key, remark, r in rows
     ]
 
@@ -177,3 +179,14 @@ KIND = Kind(_jobs, ("run", "seed"), play_words, _row, _view, _markdown, prepare,
 
 def _runs(text: str) -> list[str]:
     return list(RUNS) if text == "all" else listed(text, "run of --words", RUNS)
+
+
+def _require_sentences(world: str, runs: list[str]) -> None:
+    """`InputError` where a world has no frozen sentences for any of the runs."""
+    there = {job.run for job in plan(RUNS, load(world).sentences, 1, 0)}
+    if not there & set(runs):
+        has = f"only {', '.join(run for run in RUNS if run in there)}" if there else "none"
+        raise InputError(
+            f"--words {','.join(runs)}: asks in frozen sentences, of which the world {world} has {has}; "
+            f"{'give one of these' if there else 'give another --world, such as tabletop'}"
+        )

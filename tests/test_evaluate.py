@@ -98,6 +98,8 @@ def test_it_reports_and_films_and_a_killed_run_continues(
         (["--robots", "-3"], "--robots -3: expected a whole number of at least 1"),
         (["--words", "pairs", "--tasks", "put_rde"], "--tasks is for a plain evaluation, --shift, --latency-ms"),
         (["--switch", "early", "--chains", "7"], "--chains is for a plain evaluation; --switch does not read it"),
+        (["--words", "all", "--world", "desk_arm"], "frozen sentences, of which the world desk_arm has none"),
+        (["--switch", "mid", "--world", "gym:FrankaKitchen-v1"], "tasks and does not tell contact"),
         (["--shift", "noise", "--pairs", "3"], "--pairs is for --switch; --shift does not read it"),
     ],
 )

@@ -247,6 +247,17 @@ def test_the_page_and_the_table_show_the_figures_of_the_report() -> None:
     assert all(line.count("|") == 6 for line in table.splitlines() if line.startswith("|"))
 
 
+def test_a_phase_without_an_episode_has_a_dash_for_a_rate() -> None:
+    nothing = {"episodes": 0, "successes": 0, "rate": 0.0, "low": 0.0, "high": 1.0}
+    made = report()
+    tiles = view(made | {"switch": {"mid": nothing}, "resume": made["resume"] | nothing, "false_switch": nothing}).tiles
+    assert {name for name, figure, _ in tiles if figure == "–"} >= {
+        "mid switch",
+        "resumed",
+        "false switches",
+    }
+
+
 # -- the command
 
 

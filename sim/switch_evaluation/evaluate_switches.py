@@ -17,7 +17,7 @@ from sim.switch_evaluation.refusals import refusal_rates
 from sim.switch_evaluation.switch_episode import play
 from sim.switch_evaluation.switch_films import BEFORE, film
 from sim.switch_evaluation.switch_jobs import PHASES, SwitchJob, plan
-from sim.switch_evaluation.switch_page import markdown, view
+from sim.switch_evaluation.switch_page import markdown, rate_text, view
 from sim.switch_evaluation.switch_report import summarise
 from sim.taught_tasks import asked, not_taught
 from sim.worlds import load
@@ -41,8 +41,13 @@ def add_arguments(parser: "argparse._ArgumentGroup") -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Play what is not yet played, write report, videos and page."""
-    load(args.world).require_several_tasks()
     phases, out, world = _phases(args.switch), Path(args.out), load(args.world)
+    world.require_several_tasks()
+    if not world.tells_contact:
+        raise InputError(
+            f"the world {args.world} has {len(world.tasks)} tasks and does not tell contact, by which "
+            "--switch times the change of the instruction: give another --world, or leave out --switch"
+        )
     _pairs(args.pairs, len(world.tasks))
     with closing(opened(args.model, args)) as session:
         names = asked(world.tasks, session)
@@ -74,7 +79,7 @@ def evaluate(args: argparse.Namespace) -> None:
     options = ("world", "switch", "pairs", "episodes", "seed", *(("baseline",) if args.baseline else ()), "out")
     made = {"command": command(args, *options)}
     report = run_evaluation(KIND, settings, args, lambda records: summarise(settings, records, refusals) | made)
-    rates = ", ".join(f"{phase} {r['rate']:.1%}" for phase, r in report["switch"].items())
+    rates = ", ".join(f"{phase} {rate_text(r)}" for phase, r in report["switch"].items())
     print(f"success of B: {rates}; report {out / 'report.json'}; page {out / 'index.html'}")
 
 

@@ -59,13 +59,13 @@ def view(report: Section) -> View:
     """What the page shows above the episodes."""
     sections = {"ours": report, **report["baselines"]}
     figures = [
-        (f"{phase} switch", f"{r['rate']:.1%}", f"{r['successes']} of {r['episodes']}")
+        (f"{phase} switch", rate_text(r), f"{r['successes']} of {r['episodes']}")
         for phase, r in report["switch"].items()
     ]
     figures += [
-        ("resumed", f"{report['resume']['rate']:.1%}", f"of {report['resume']['episodes']} unfinished A"),
+        ("resumed", rate_text(report["resume"]), f"of {report['resume']['episodes']} unfinished A"),
         ("reaction", _number(report["reaction_s"]["p50"], " s"), "median, 100 ms of it inference"),
-        ("false switches", f"{report['false_switch']['rate']:.1%}", "the same instruction reworded"),
+        ("false switches", rate_text(report["false_switch"]), "the same instruction reworded"),
     ]
     if unknown := report["unknown_refused"]:
         figures.append(("unknown refused", f"{unknown['rate']:.0%}", f"of {unknown['episodes']} sentences"))
@@ -91,6 +91,11 @@ def view(report: Section) -> View:
             PageSection("All figures", "", _figures(report, sections)),
         ],
     )
+
+
+def rate_text(r: Section) -> str:
+    """A rate; a dash where nothing was played."""
+    return f"{r['rate']:.1%}" if r["episodes"] else "–"
 
 
 def markdown(report: Section) -> str:

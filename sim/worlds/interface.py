@@ -66,6 +66,7 @@ class World(ABC):
     starts: ClassVar[tuple[str, ...]] = ("home", "other")  # kinds of initial state, as in sim.initial_states
     shifts: ClassVar[tuple[str, ...]] = ()  # changes of the look for evaluations, as in `shift`
     evaluated_from: ClassVar[tuple[str, ...]] = ("home", "home", "other")  # the starts of an evaluation, in turn
+    tells_contact: ClassVar[bool] = True  # whether `contact` is ever true
     success_steps: ClassVar[int] = SUCCESS_STEPS  # control steps for which success must hold
     grace: ClassVar[int] = GRACE  # control steps beyond those of a task, after a change of the instruction
     lag: ClassVar[int]  # control steps by which the arm follows its set-points

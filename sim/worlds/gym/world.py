@@ -43,6 +43,7 @@ class GymWorld(World):
     evaluated_from = ("home",)
     success_steps = 5
     grace = 0
+    tells_contact = False
     lag = 1
     joint_topics: ClassVar[dict[str, tuple[str, ...]]] = {}
     show_camera = "front"
@@ -120,7 +121,7 @@ class GymWorld(World):
 
     @property
     def contact(self) -> bool:
-        return False  # an environment does not say
+        return False  # an environment does not say: `tells_contact`
 
     def touched(self, body: str) -> bool:
         return False
