@@ -13,6 +13,7 @@ command continues.
 
 import argparse
 import multiprocessing
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
@@ -38,7 +39,7 @@ from sim.fitting import require_robot
 from sim.initial_states import start
 from sim.job_queue import workers
 from sim.rollout import SimulatedLoop
-from sim.taught_tasks import sentences
+from sim.taught_tasks import asked, sentences
 from sim.worlds import DEFAULT, load
 from sim.worlds.interface import Task, World
 
@@ -147,14 +148,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     headless.require()
-    tasks = load(args.world).named(args.tasks)
+    session, tasks = _session(args.model), load(args.world).named(args.tasks)
+    require_robot(session, args.model, args.world)
+    tasks = asked(tasks, session) if args.tasks == "all" else tasks
     if after := [name for name in tasks if type(load(args.world).every_task()[name]).first is not Task.first]:
         raise InputError(
             f"{', '.join(after)}: asked for after another task, which is not corrected; give other --tasks"
         )
     if not 1 <= args.corrections <= MOST:
         raise InputError(f"--corrections {args.corrections}: expected 1 to {MOST}")
-    require_robot(_session(args.model), args.model, args.world)
     policy = fingerprint(find_model(args.model))
     for bag in bags_in(args.out) if args.out.is_dir() else ():
         if (of := custom_data(bag).get("policy")) != policy:
@@ -172,9 +174,14 @@ def main() -> None:
     )
     with workers(args.processes) as pool, tqdm(total=args.corrections, unit="correction") as bar:
         while made < args.corrections:
-            for corrected in pool.map(correct, islice(jobs, 2 * args.processes)):
-                played, made = played + 1, made + corrected
-                bar.update(int(corrected and made <= args.corrections))
+            together = list(islice(jobs, 2 * args.processes))
+            new = [not job.bag.exists() for job in together]
+            for job, begun, corrected in zip(together, new, pool.map(correct, together), strict=True):
+                if made < args.corrections:
+                    played, made = played + 1, made + corrected
+                    bar.update(int(corrected))
+                elif begun and corrected:  # as many on every machine, however many are played at a time
+                    shutil.rmtree(job.bag)
             if played > ENOUGH * (made + args.processes):
                 raise InputError(
                     f"{args.model} fails too seldom at {', '.join(tasks)}: {made} corrections in {played} episodes are "

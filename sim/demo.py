@@ -55,7 +55,8 @@ def chain(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[S
     rng = np.random.default_rng([seed, 1])
     steps: list[Step] = []
     for i in range(CHAIN):
-        possible = _possible(world, known)
+        if not (possible := _possible(world, known)):
+            break  # all that it knows is done
         new = [t for t in possible if t.name not in {s.task for s in steps}] or possible
         task = new[rng.integers(len(new))]
         steps.append(stage.perform(stage.sentence(task, rng), task, f"{i + 1}/{CHAIN}"))

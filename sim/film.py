@@ -55,6 +55,8 @@ def _played(kind: Kind, settings: Record, folder: Path) -> Played:
 
 def _wanted(played: Played, seed: int, condition: str | None, task: str | None) -> Played:
     """The episodes of a seed; of a task with a seed that was not played, the first of its episodes with that seed."""
+    if not played:
+        raise InputError("no episode of this evaluation was played, so none can be filmed")
     for name, value, of in (
         ("condition", condition, lambda row: row.condition),
         ("task", task, lambda row: row.task),

@@ -25,7 +25,14 @@ class Rejected(Exception):
 
 
 def keep(
-    world: World, contract: Contract, bag: Path, phase: str, seed: int, candidate: Candidate, varied: bool = True
+    world: World,
+    contract: Contract,
+    bag: Path,
+    phase: str,
+    seed: int,
+    candidate: Candidate,
+    varied: bool = True,
+    shared_grasp: bool = True,
 ) -> str:
     """Write the bag of a candidate that works, unless it exists; "kept", or why the candidate was rejected."""
     if bag.exists():
@@ -41,6 +48,7 @@ def keep(
         "from": ",".join(candidate.bags),
         "world": world.name,
         "varied": str(varied),
+        "shared_grasp": str(shared_grasp),
     }
     try:
         custom["look"] = replay(world, seed, candidate, number, varied=varied)

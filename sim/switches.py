@@ -76,7 +76,8 @@ def make(job: LayoutJob) -> Counter[str]:
         pair, before = f"{a}_to_{b}_{job.seed:06d}", kept["late"]
         for name, candidate in candidates((a, b), shown[a], other_at, stitcher, rng):
             phase = name.rstrip("0123456789")
-            outcome = keep(world, contract, job.out / f"{pair}_{name}", phase, job.seed, candidate, job.varied)
+            bag = job.out / f"{pair}_{name}"
+            outcome = keep(world, contract, bag, phase, job.seed, candidate, job.varied, job.shared_grasp)
             counts[f"{phase}: {outcome}"] += 1
             kept[phase] += outcome == "kept"
         if kept["late"] == before:
@@ -142,14 +143,15 @@ def plan(
     return [job for job in jobs if len(job.shown) > 1 or job.opposites]
 
 
-def refuse_others(out: Path, world: str, varied: bool) -> None:
-    """`InputError` where a folder holds switches of another world, or with another choice of `--plain`."""
+def refuse_others(out: Path, world: str, varied: bool, shared_grasp: bool) -> None:
+    """`InputError` where a folder holds switches of another world, or made with other options."""
+    wanted = {"world": world, "varied": str(varied), "shared_grasp": str(shared_grasp)}
     for bag in bags_in(out):
         noted = custom_data(bag)
-        for what, wanted in (("world", world), ("varied", str(varied))):
-            if noted.get(what, wanted) != wanted:
+        for what, value in wanted.items():
+            if noted.get(what, value) != value:
                 raise InputError(
-                    f"{bag} was made with {what} {noted[what]}, and {what} {wanted} is asked for; "
+                    f"{bag} was made with {what} {noted[what]}, and {what} {value} is asked for; "
                     f"give another folder than {out}"
                 )
 
@@ -169,7 +171,7 @@ def main() -> None:
     args = parser.parse_args()
     headless.require()
     load(args.world).require_several_tasks()
-    refuse_others(args.out, load(args.world).name, not args.plain)
+    refuse_others(args.out, load(args.world).name, not args.plain, not args.no_shared_grasp)
     jobs = plan(args.demonstrations, args.out, not args.no_shared_grasp, args.world, not args.plain)
     if not jobs:
         raise InputError(

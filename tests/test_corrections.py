@@ -107,7 +107,7 @@ def test_a_scripted_operator_corrects_a_policy_that_does_nothing(tmp_path: Path)
     """The command: bags that training takes, in which the policy acts first and the expert ends with success."""
     tiny.write_model(tmp_path / "model", ramp=0.0)
     out = tmp_path / "corrections"
-    options = ["--tasks", "lamp_on,open_drawer", "--corrections", "5", "--out", str(out)]
+    options = ["--tasks", "lamp_on,open_drawer", "--corrections", "5", "--processes", "3", "--out", str(out)]
     command = [sys.executable, "-m", "sim.correct", str(tmp_path / "model"), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -123,6 +123,7 @@ def test_a_scripted_operator_corrects_a_policy_that_does_nothing(tmp_path: Path)
         [*command, "--corrections", "5", "--out", str(out)], cwd=ROOT, capture_output=True, text=True
     )
     assert again.returncode == 0 and "corrections in" in again.stdout
+    assert len(find_bags(out)) == 5, "as many as are asked for, however many are played at a time"
     tiny.write_model(tmp_path / "other", ramp=0.001)
     command[3] = str(tmp_path / "other")
     other = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

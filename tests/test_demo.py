@@ -144,3 +144,16 @@ def test_a_world_without_a_thing_to_carry_is_shown_or_refused_and_never_waited_f
     monkeypatch.setattr(demo, "taught", lambda *_: ["lamp_on", "open_drawer"])
     assert run(monkeypatch, tmp_path / "switching" / "model") == 2
     assert "one task that carries an object and one that does not; give SAY" in capsys.readouterr().err
+
+
+def test_a_chain_ends_where_all_that_the_policy_knows_is_done() -> None:
+    left = ["lamp_on", "open_drawer"]
+    tasks = {name: Namespace(name=name, possible=lambda _, name=name: name in left) for name in left}
+
+    def perform(sentence: str, task: Namespace, number: str) -> Namespace:
+        left.remove(task.name)
+        return Namespace(task=task.name)
+
+    stage = Namespace(sentence=lambda task, _: task.name, perform=perform)
+    steps = demo.chain(stage, Namespace(tasks=tasks), 0, list(tasks))
+    assert {step.task for step in steps} == set(tasks) and len(steps) == 2

@@ -66,12 +66,13 @@ def test_recordings_with_another_choice_of_looks_are_not_taken_for_these(tmp_pat
         record.main(["--tasks", "lamp_on", "--episodes", "1", "--out", str(folder)])
 
 
-def test_switches_with_another_choice_of_looks_are_not_taken_for_these(tmp_path: Path) -> None:
-    pretend(tmp_path, "a_to_b_000001_mid", task="b", before="a", seed="1", world="tabletop", varied="True")
-    switches.refuse_others(tmp_path, "tabletop", varied=True)
-    for world, varied in (("tabletop", False), ("desk_arm", True)):
+def test_switches_that_were_made_with_other_options_are_not_taken_for_these(tmp_path: Path) -> None:
+    made = {"world": "tabletop", "varied": "True", "shared_grasp": "True"}
+    pretend(tmp_path, "a_to_b_000001_mid", task="b", before="a", seed="1", **made)
+    switches.refuse_others(tmp_path, "tabletop", varied=True, shared_grasp=True)
+    for world, varied, shared in (("tabletop", False, True), ("desk_arm", True, True), ("tabletop", True, False)):
         with pytest.raises(InputError, match="a_to_b_000001_mid was made with"):
-            switches.refuse_others(tmp_path, world, varied)
+            switches.refuse_others(tmp_path, world, varied, shared)
 
 
 def test_what_is_damaged_of_an_evaluation_is_named(tmp_path: Path) -> None:

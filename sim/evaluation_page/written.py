@@ -1,6 +1,7 @@
 """What the folder of an evaluation holds: settings, records and report; the page is written from them alone."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -60,7 +61,7 @@ def write_page(kind: Kind, folder: Path) -> None:
                 if row is not None
             ],
             [page.Source("")],
-            f"python -m sim.film {folder}",
+            f"python -m sim.film {shlex.quote(str(folder))}",
         )
 
 
