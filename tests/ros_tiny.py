@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -354,5 +355,5 @@ def within_limits(robot: Robot) -> None:
 
 
 def values(message: DiagnosticStatus) -> dict[str, str]:
-    """What a status says, by key."""
-    return {v.key: v.value for v in message.values}
+    """What a status says, by key; "" for what it does not say, as the first ones of a node say little."""
+    return defaultdict(str, {v.key: v.value for v in message.values})
