@@ -92,9 +92,7 @@ EXPORTED = [name if name in IN_CI else pytest.param(name, marks=pytest.mark.heav
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [n if n in HERE else pytest.param(n, marks=pytest.mark.heavy) for n in SEQUENCE_MIXERS]
-)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_the_exported_graph_equals_the_window(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     policy = Policy(recipe.parse(without_cameras(name)), SPEC, identity_statistics(SPEC)).eval()
