@@ -176,11 +176,11 @@ def main() -> None:
         while made < args.corrections:
             together = list(islice(jobs, 2 * args.processes))
             new = [not job.bag.exists() for job in together]
-            for job, begun, corrected in zip(together, new, pool.map(correct, together), strict=True):
+            for job, made_now, corrected in zip(together, new, pool.map(correct, together), strict=True):
                 if made < args.corrections:
                     played, made = played + 1, made + corrected
                     bar.update(int(corrected))
-                elif begun and corrected:  # as many on every machine, however many are played at a time
+                elif made_now and corrected:  # as many on every machine, however many are played at a time
                     shutil.rmtree(job.bag)
             if played > ENOUGH * (made + args.processes):
                 raise InputError(

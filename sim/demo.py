@@ -56,7 +56,8 @@ def chain(stage: DemoStage, world: World, seed: int, known: list[str]) -> list[S
     steps: list[Step] = []
     for i in range(CHAIN):
         if not (possible := _possible(world, known)):
-            break  # all that it knows is done
+            print(f"the chain ends after {i}: all that the policy was taught is done")
+            break
         new = [t for t in possible if t.name not in {s.task for s in steps}] or possible
         task = new[rng.integers(len(new))]
         steps.append(stage.perform(stage.sentence(task, rng), task, f"{i + 1}/{CHAIN}"))

@@ -38,8 +38,7 @@ from tests.tiny import tell  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 # What rclpy's executor may be waiting for while it goes.
-DESTROYS = ("destroy_client", "destroy_publisher", "destroy_service", "destroy_subscription", "destroy_timer")
-DESTROYS += ("remove_waitable",)
+DESTROYS = (*map("destroy_{}".format, ("client", "publisher", "service", "subscription", "timer")), "remove_waitable")
 LONG = 30.0  # s to wait for what takes a tenth of one on an idle machine
 
 

@@ -143,7 +143,8 @@ class Batches:
         The last frame comes up to a stride after the one before it, as an inference between those that memory holds;
         without a memory it comes a stride after it.
         A time without a frame is before the recording or in a gap of it: what comes after it has no past. The nearest
-        frame stands there and is not learnt: half of all that is learnt would be the first frames of recordings.
+        frame stands there and its actions are not learnt: where windows are as long as recordings, half of all that is
+        learnt would be the first frame.
         """
         if not self.remembers:
             return self._tensors(self._make(last, rng, shift, 1))
