@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -25,6 +25,7 @@ from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
 from ros_nodes.qos_events import QosMismatches
+from ros_nodes.reception import Reception
 from ros_nodes.recording import Recorder
 from ros_nodes.signals import uninterrupted
 
@@ -44,6 +45,7 @@ class RecorderNode(Node):
         folder = declare("folder", "bags", "folder that gets one rosbag2 directory for each instruction")
         self.recorder = Recorder(contract, Path(folder).expanduser())
         self._received: dict[str, int] = {}  # topic -> steady ns of its newest message
+        self._reception = Reception()
         self._qos = QosMismatches(self)
         observed = {topic.lstrip("/") for topic in self.recorder.contract.observed}
         for topic, channel in self.recorder.topics.items():
@@ -82,11 +84,11 @@ class RecorderNode(Node):
         with uninterrupted():
             self.recorder.flush()
 
-    def _receive(self, topic: str, cdr: bytes) -> None:
+    def _receive(self, topic: str, cdr: bytes, info: dict[str, int]) -> None:
         self._received[topic] = monotonic_ns()
         before = self.recorder.bag, self.recorder.fault
         with uninterrupted():
-            self.recorder.push(topic, cdr, self._now())
+            self.recorder.push(topic, cdr, self._reception.time(info["received_timestamp"], time_ns(), self._now()))
         if (self.recorder.bag, self.recorder.fault) != before:
             self._report()
 

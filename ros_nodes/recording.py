@@ -42,6 +42,7 @@ class Recorder:
         self._instructions = contract.instruction.lstrip("/")
         self._received: dict[str, bytes] = {}  # newest of each latched topic
         self._latched: dict[str, bytes] = {}  # as each bag begins: with the sentence in place of "continue"
+        self._newest: dict[str, int] = {}  # when the newest message of each topic was received
         self._now = 0
 
     def start(self, now_ns: int) -> str:
@@ -91,11 +92,14 @@ class Recorder:
         return f"marked {self.bag.path.name} as {'a success' if success else 'a failure'}"
 
     def push(self, topic: str, cdr: bytes, now_ns: int) -> None:
-        """Take one serialised message."""
-        if now_ns < self._now - CLOCK_RESET_NS and self.bag is not None:
-            LOG.warning("the clock was set back: a new bag begins")
-            self._next(now_ns)
-        self._now = now_ns
+        """Take one serialised message, received at `now_ns`; those of a topic come in order."""
+        if now_ns < self._newest.get(topic, 0) - CLOCK_RESET_NS:
+            if self.bag is not None:
+                LOG.warning("the clock was set back: a new bag begins")
+                self._next(now_ns)
+            self._newest, self._now = {}, now_ns
+        self._newest[topic] = now_ns
+        self._now = max(self._now, now_ns)
         if self.topics[topic].latched:
             if self._received.get(topic) == cdr:
                 return  # published again, as some publishers do every second: still the same episode
@@ -104,7 +108,8 @@ class Recorder:
                 self._instruct(cdr, now_ns)
                 return
             self._latched[topic] = cdr
-        self._write(partial(EpisodeBag.write, topic=topic, cdr=cdr, now_ns=now_ns))
+        if self.bag is not None and self.bag.start_ns <= now_ns:  # else received before it began, and taken late
+            self._write(partial(EpisodeBag.write, topic=topic, cdr=cdr, now_ns=now_ns))
 
     def flush(self) -> None:
         """Call twice a second: what is flushed outlives this process."""

@@ -126,6 +126,15 @@ def test_an_offset_that_changes_is_refused_with_the_figures(tmp_path: Path, how:
         open_cache(tmp_path / "bags", small.contract())
 
 
+def test_a_recorder_that_is_late_for_a_while_has_no_other_clock(tmp_path: Path) -> None:
+    items = small.moving(20)
+    late = [(t, m, ns + 3 * S // 10 * (5 < (ns - small.START) / S < 9)) for t, m, ns in items]
+    small.record(tmp_path / "bags" / "a", sorted(late, key=lambda item: item[2]))
+    cache = open_cache(tmp_path / "bags", small.contract())
+    t = (cache.stamps - small.START) * 1e-9
+    assert not cache.findings and np.abs(cache.state - small.position(t)).max() < 0.006
+
+
 def test_headers_of_any_type_are_brought_onto_one_clock(tmp_path: Path) -> None:
     """A force sensor on a computer whose clock is an hour ahead."""
     one = CASES[1].values[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Reader
 
 from policy.data.bag_files import find_bags
 from policy.data.bag_notes import notes
@@ -216,6 +217,20 @@ def test_a_folder_deleted_while_recording_ends_it_and_is_no_crash(tmp_path: Path
             with pytest.raises(InputError, match="No such file"):
                 recorder.stop()
     assert not (tmp_path / "bags").exists()
+
+
+def test_what_was_received_before_a_bag_began_is_not_in_it_and_a_late_topic_sets_no_clock_back(tmp_path: Path) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    items = demonstration(60)
+    feed(recorder, (i for i in items if i.topic != "joint_states"))
+    early = [i._replace(receive=i.receive - 3 * STEP) for i in items if i.topic == "joint_states"]
+    feed(recorder, early)  # their callbacks come three seconds late
+    recorder.stop()
+    (bag,) = find_bags(tmp_path)
+    with Reader(bag) as reader:
+        stamps = [ns for c, ns, _ in reader.messages() if c.topic == "/joint_states"]
+    assert stamps == [i.receive for i in early if i.receive >= START]
 
 
 def test_a_clock_set_back_begins_a_new_bag(tmp_path: Path) -> None:

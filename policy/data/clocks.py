@@ -77,7 +77,9 @@ def _constant(bag: str, topic: str, received: np.ndarray, header: np.ndarray, ch
     offset = received - header
     parts = np.array_split(offset, int(np.clip(len(offset) // WINDOW, 1, WINDOWS)))
     floors = np.array([np.quantile(part, FLOOR) for part in parts])
-    if np.ptp(floors) > changes * 1e9:
+    before, after = np.minimum.accumulate(floors), np.minimum.accumulate(floors[::-1])[::-1]
+    # What is late for a while is a delay: before it and after it the least is the same.
+    if np.abs(before[:-1] - after[1:]).max(initial=0) > changes * 1e9:
         raise InputError(
             f"{bag}: the clock in the headers of {topic} and the recorder's drift apart: reception is "
             f"{floors.min() * 1e-9:.3f} to {floors.max() * 1e-9:.3f} s after the header; record again with both on one "
