@@ -39,7 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def classifier_once() -> Iterator[None]:
-    """The same few sentences are taught to many policies: what tells them from others is learnt once a process."""
+    """The same few sentences are taught to many policies: what tells them from others is learnt once a process.
+
+    And briefly: policies of a few steps are asked for what they were taught, word for word.
+    """
     from policy.learning import instruction_classifier
 
     learn = instruction_classifier.train
@@ -49,6 +52,7 @@ def classifier_once() -> Iterator[None]:
         return learn(list(pairs), instruction_classifier.Text())
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instruction_classifier, "EPOCHS", 3)
         patch.setattr(
             instruction_classifier, "train", lambda pairs, _: once(tuple(pairs), instruction_classifier.EPOCHS)
         )

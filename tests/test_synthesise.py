@@ -126,7 +126,7 @@ STATE_IS_COMMANDED = [name for name in CONTRACTS if load(name).spec.state == loa
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
-        (name, labels)
+        pytest.param(name, labels, marks=() if labels or name == "tabletop" else pytest.mark.heavy)
         for name in STATE_IS_COMMANDED
         for labels in (True, False)
         if labels or load(name).grippers.any()  # contact is told by a label or by a gripper
