@@ -206,6 +206,7 @@ def rows() -> dict[str, Row]:
             few,
             _with(few, objectives={"forecasting": None, "forecasting_shuffled": 0.2}),
             plain(PICTURES + "few", Asked()),
+            {"no forecasting": _with(few, objectives=None), "L1 head": _with(few, **L1)},
             windows=SEEN,
         ),
         "decision_transformer": Row(

@@ -29,7 +29,7 @@ class Retrieval(Head):
     class Settings:
         hidden: int = 256  # of the regression
         entries: int = 2000  # N, frames of the index
-        temperature: float = 0.05  # of the mean squared distance: how sharply the nearest is preferred
+        temperature: float = 0.005  # of the mean squared distance: how sharply the nearest is preferred
         shuffled: bool = False  # for the control: the chunks are those of other frames
 
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
