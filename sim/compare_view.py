@@ -27,12 +27,19 @@ class Pair:
         """Which of the two succeeded."""
         return OUTCOMES[self.a.success, self.b.success]
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether the two were told other sentences, as of policies that were not taught the same ones."""
+        return self.a.instruction != self.b.instruction
+
     def shown(self) -> dict[str, Any]:
         """What the page needs of it."""
         of_b = self.b.shown()
         shown = self.a.shown() | {"outcome": self.outcome, "films_from": [self.a.film_from, self.b.film_from]}
         if "seconds" in of_b:
             shown["other_seconds"] = of_b["seconds"]
+        if self.told_apart:
+            shown["instruction"] = f"A: {self.a.instruction} | B: {self.b.instruction}"
         notes = (f"{name}: {row.note}" for name, row in (("A", self.a), ("B", self.b)) if row.note)
         return shown | {"note": " | ".join(notes)}
 
@@ -41,10 +48,12 @@ def view(first: str, second: str, pairs: Sequence[Pair], played: tuple[int, int]
     """What the page shows above the episodes; `played` are the numbers of episodes of each."""
     main = counted(pairs)
     rates, alone = _rates(main), apart(main)
+    told = sum(pair.told_apart for pair in main)
     return View(
         f"{first} and {second}, episode by episode",
         f"{len(pairs)} episodes began alike in both, of {played[0]} in A and {played[1]} in B. Success and p are of "
-        f"{len(main)}: without controls and baselines, which are listed below.",
+        f"{len(main)}: without controls and baselines, which are listed below."
+        + (f" In {told} of these the two were told other sentences." if told else ""),
         [
             ("success of A", f"{rates[0]['rate']:.1%}", f"{rates[0]['low']:.1%} to {rates[0]['high']:.1%}"),
             ("success of B", f"{rates[1]['rate']:.1%}", f"{rates[1]['low']:.1%} to {rates[1]['high']:.1%}"),

@@ -19,6 +19,7 @@ from policy.running.providers import PROVIDERS, candidates
 from policy.running.schedule import STRATEGIES
 from sim import headless, latency_evaluation, shift_evaluation, words_report
 from sim.cluster import add_argument
+from sim.evaluation_jobs import chained
 from sim.evaluation_page.row import MOST_FILMS
 from sim.evaluation_run import asked_tasks, command, common_settings, run_evaluation
 from sim.initial_states import check_seed
@@ -42,6 +43,7 @@ READ_BY = {  # option -> the kinds of evaluation that read it; the others are re
     "pairs": ("switch",),
     "baseline": ("switch",),
 }
+CHAINS = 50  # by default
 EPISODES = {"eval": 100, "latency": 10, "shift": 10, "switch": 200, "words": 100}  # by default
 
 
@@ -55,7 +57,7 @@ def main() -> None:
         )
     check_seed(args.seed)
     for name, least in (("episodes", 1), ("chains", 0), ("films", 0), ("robots", 1), ("processes", 1)):
-        if getattr(args, name) < least:
+        if (given := getattr(args, name)) is not None and given < least:
             raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
     headless.require()
     if args.switch is not None:
@@ -96,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--films", type=int, default=MOST_FILMS, help="at most so many: one success a task, failures")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")
-    parser.add_argument("--chains", type=int, default=50, help="of tasks in a row; plain evaluation")
+    parser.add_argument("--chains", type=int, help="of tasks in a row in one scene (default 50); plain evaluation")
     parser.add_argument(
         "--tasks",
         default="all",
@@ -136,8 +138,14 @@ def _arguments() -> argparse.Namespace:
 def _evaluate(args: argparse.Namespace, tasks: list[str]) -> None:
     out = Path(args.out)
     held_out = max(1, args.episodes // 4)
-    chains = args.chains if load(args.world).one_scene else 0
-    settings = common_settings(args) | {"held_out": held_out, "chains": chains, "tasks": tasks}
+    possible = chained(tasks, load(args.world))
+    if args.chains and not possible:
+        raise InputError(
+            f"--chains {args.chains}: none of {', '.join(tasks)} in {args.world} has others beside it in its scene; "
+            "leave it out"
+        )
+    args.chains = CHAINS * possible if args.chains is None else args.chains
+    settings = common_settings(args) | {"held_out": held_out, "chains": args.chains, "tasks": tasks}
     more = {"provider": args.provider} if args.provider != "cpu" else {}
     settings |= more
     options = ("world", "episodes", "chains", "seed", "tasks", "out", *more)

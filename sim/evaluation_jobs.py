@@ -53,7 +53,7 @@ def plan(
         if {"main": True, "shuffled": task not in alone}.get(run, getattr(every[task], run, ()))
         for i in range(n)
     ]
-    wanted += [("chain", "", "home")] * (chains if len(alone) < len(tasks) else 0)
+    wanted += [("chain", "", "home")] * (chains if chained(tasks, world) else 0)
     return [EpisodeJob(run, task, seed + i, kind) for i, (run, task, kind) in enumerate(wanted)]
 
 
@@ -62,6 +62,11 @@ def start_of(task: str, world: type[World], number: int) -> str:
     if _alone(task, world) and "home" in world.starts:
         return "home"
     return world.evaluated_from[number % len(world.evaluated_from)]
+
+
+def chained(tasks: Sequence[str], world: type[World]) -> bool:
+    """Whether there are tasks among these that may follow one another in one scene."""
+    return not all(_alone(task, world) for task in tasks)
 
 
 def _alone(task: str, world: type[World]) -> bool:

@@ -100,6 +100,7 @@ def test_it_reports_and_films_and_a_killed_run_continues(
         (["--switch", "early", "--chains", "7"], "--chains is for a plain evaluation; --switch does not read it"),
         (["--words", "all", "--world", "desk_arm"], "frozen sentences, of which the world desk_arm has none"),
         (["--switch", "mid", "--world", "gym:FrankaKitchen-v1"], "tasks and does not tell contact"),
+        (["--tasks", "memory", "--chains", "5"], "has others beside it in its scene; leave it out"),
         (["--shift", "noise", "--pairs", "3"], "--pairs is for --switch; --shift does not read it"),
     ],
 )

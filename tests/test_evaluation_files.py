@@ -79,6 +79,15 @@ def test_evaluations_without_a_common_episode_are_not_compared(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_a_comparison_shows_what_each_was_told(tmp_path: Path) -> None:
+    one, two = (evaluation_folders.write(tmp_path / name, set(), episodes=2) for name in ("one", "two"))
+    log = two / "episodes.jsonl"
+    log.write_text(log.read_text().replace(evaluation_folders.WORDS["put_red"], "red one in the bowl"))
+    shown = [pair.shown()["instruction"] for pair in compare(one, two, tmp_path / "out") if pair.a.task == "put_red"]
+    assert set(shown) == {"A: put the red block in the bowl | B: red one in the bowl"}
+    assert "In 2 of these the two were told other sentences" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_a_comparison_may_be_written_again(tmp_path: Path) -> None:
     one = evaluation_folders.write(tmp_path / "one", {1_000_000}, (1_000_000,), episodes=2)
     for _ in range(2):
