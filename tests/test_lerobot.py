@@ -13,11 +13,13 @@ import pytest
 pytest.importorskip("pyarrow", reason="install the extra `lerobot`")
 pytest.importorskip("av", reason="install the extra `lerobot`")
 import pyarrow.parquet as pq
+import yaml
 
 from policy import check, convert
 from policy.data.bag_writer import EpisodeWriter, channels
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
+from policy.data.lerobot import description
 from policy.data.lerobot.statistics import of_numbers
 from policy.data.message_writer import MessageWriter
 from policy.data.sources import find
@@ -204,6 +206,45 @@ def test_values_without_names_have_their_places(data: Path, tmp_path: Path, caps
     contract = load(tmp_path / "suggested.yaml")
     assert contract.spec.state == contract.spec.action == tuple(f"joint_{i}" for i in range(1, 9))
     check.check(data, contract)
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["state"], [f"joint_{i}" for i in range(1, 9)]),
+        ({"left": ["j1", "j2", "j3", "grip"], "right": ["j1", "j2", "j3", "grip"]}, None),
+        (["j1", "j1", *"abcdef"], [f"joint_{i}" for i in range(1, 9)]),
+    ],
+)
+def test_names_that_do_not_tell_the_values_apart(names: object, expected: list[str] | None, data: Path) -> None:
+    """One for all of them; those of two arms, which are then told apart by the arm's; one twice."""
+
+    def renamed(info: dict) -> None:
+        info["features"]["observation.state"]["names"] = names
+
+    found = description.load(described(foreign(data), renamed)).names("observation.state")
+    sides = [f"{side}_{name}" for side in ("left", "right") for name in ("j1", "j2", "j3", "grip")]
+    assert list(found) == (expected or sides)
+
+
+def test_a_joint_without_end_counts_on(data: Path) -> None:
+    raw, names = yaml.safe_load((FOLDER / "tabletop.yaml").read_text()), CONTRACT.spec.state
+    raw["state"][0]["continuous"] = [True, *[False] * (len(raw["state"][0]["joints"]) - 1)]
+    (data.parent / "turning.yaml").write_text(yaml.safe_dump(raw))
+    contract = load(data.parent / "turning.yaml")
+    assert [name for name in names if contract.turns[name]] == [names[0]]
+
+    def turning(values: np.ndarray) -> np.ndarray:
+        """The first joint turns at 1 rad/s, and its driver begins anew at pi."""
+        values[:, 0] = (3.0 + np.arange(len(values)) / 20 + np.pi) % (2 * np.pi) - np.pi
+        return values
+
+    column(column(foreign(data), "observation.state", turning), "action", turning)
+    cache = open_cache(data, contract)
+    for bound, end in zip(cache.bounds[:-1], cache.bounds[1:], strict=True):
+        way = cache.state[bound:end, 0]
+        assert np.abs(np.diff(way) - 0.05).max() < 1e-4
+        np.testing.assert_allclose(cache.actions[bound : end - 1, 0], way[:-1], atol=1e-4)
 
 
 def test_what_is_not_read_is_said_of_what_is_converted_and_kept(tmp_path: Path, capsys) -> None:

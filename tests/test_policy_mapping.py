@@ -94,7 +94,7 @@ def test_a_resized_picture_shows_the_same(height: int, width: int) -> None:
 def answered(contract: Contract, rows: np.ndarray, **changes: Any) -> np.ndarray:
     mapping = parsed(contract, horizon=len(rows), **changes)
     state = np.linspace(0.1, 0.8, 8, dtype=np.float32)
-    return outputs(mapping, mapping.spec(contract), {"actions": rows}, state)["actions"][0]
+    return outputs(mapping, mapping.spec(contract), {"actions": rows}, state, contract.turns)["actions"][0]
 
 
 def groups(kind: str) -> dict[str, Any]:
@@ -109,6 +109,21 @@ def test_actions_are_ours_in_order_and_units(contract: Contract) -> None:
     assert ours.dtype == np.float32 and ours.shape == (10, 8)
     assert np.allclose(ours[:, 7], rows[:, 0] + 0.01)
     assert np.allclose(ours[:, :7], 2 * rows[:, 7:0:-1])
+
+
+@pytest.mark.parametrize("rate", [20.0, 15.0])
+def test_positions_of_a_joint_without_end_go_on_from_the_state(contract: Contract, rate: float) -> None:
+    """It has turned once; the policy answers between -pi and pi, and its answer wraps on the way."""
+    actions = {"width": 8, "groups": [{"names": [*ARM, "gripper"], "columns": list(range(8))}]}
+    mapping = parsed(contract, horizon=16, rate=rate, actions=actions)
+    rows = np.full((16, 8), 0.5)
+    rows[:, 0] = (3.0 + np.arange(1, 17) / rate + np.pi) % (2 * np.pi) - np.pi
+    state, turns = np.full(8, 0.5, np.float32), contract.turns | {ARM[0]: 2 * np.pi}
+    state[0] = 3.0 + 2 * np.pi
+    spec = mapping.spec(contract)
+    given = outputs(mapping, spec, {"actions": rows}, state, turns)["actions"][0]
+    assert np.allclose(given[:, 0], state[0] + np.arange(1, spec.horizon + 1) / 20, atol=1e-5)
+    assert np.allclose(given[:, 1:], 0.5)
 
 
 def test_deltas_are_added_to_the_state_and_steps_to_the_row_before(contract: Contract) -> None:
@@ -148,7 +163,7 @@ def test_rows_of_another_rate(contract: Contract, rate: float, horizon: int, our
 def test_an_answer_that_cannot_be_used(contract: Contract, answer: dict[str, Any], why: str) -> None:
     mapping = parsed(contract)
     with pytest.raises(InputError) as error, np.errstate(over="ignore"):
-        outputs(mapping, mapping.spec(contract), answer, np.zeros(8, np.float32))
+        outputs(mapping, mapping.spec(contract), answer, np.zeros(8, np.float32), contract.turns)
     assert why in str(error.value)
 
 
@@ -241,5 +256,5 @@ def test_our_own_mapping_converts_nothing(contract: Contract) -> None:
     assert (ours.horizon, ours.rate, ours.switches) == (spec.horizon, spec.rate, True)
     rows = np.random.default_rng(0).normal(size=(spec.horizon, 8)).astype(np.float32)
     answer = {"actions": rows, "execution_estimate": np.arange(5, dtype=np.float32)}
-    given = outputs(mapping, ours, answer, np.zeros(8, np.float32))
+    given = outputs(mapping, ours, answer, np.zeros(8, np.float32), contract.turns)
     assert np.array_equal(given["actions"][0], rows) and np.array_equal(given["execution_estimate"][0], np.arange(5))

@@ -126,6 +126,8 @@ def replayed(encoders: dict[str, dict[str, object]], bags: Path, folder: Path) -
 def test_a_policy_is_calibrated_with_set_points_committed_and_without(bags: Path, tmp_path: Path) -> None:
     steps = [int(feed["committed_steps"][0]) for feed in replayed({"committed": {}}, bags, tmp_path)]
     assert 0.4 < np.mean([n > 0 for n in steps]) < 0.6 and len(set(steps)) > 3 and max(steps) <= HORIZON // 2
+    for of in (steps[::2], steps[1::2]):  # of those that calibrate and of those that are compared
+        assert 0.3 < np.mean([n > 0 for n in of]) < 0.7
 
 
 def test_a_policy_is_calibrated_with_its_conditions_and_without(bags: Path, tmp_path: Path) -> None:

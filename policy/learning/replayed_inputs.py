@@ -75,10 +75,11 @@ def _of_bag(session: Session, bag: StoredRecording, place: float, conditions: bo
                 continue
             for i in rows:
                 frame = Frame(int(run.stamps[i]), pictures[int(run.pictures[i])], run.state[i])
+                number = len(feeds)
                 feeds.append(tracker.inputs(frame))
                 outputs = session.run(feeds[-1])
-                if "committed" in spec.reads and len(feeds) % 2:  # half of them with some, as on a robot
-                    steps = 1 + len(feeds) // 2 % (spec.horizon // 2)
+                if "committed" in spec.reads and number // 2 % 2 == 0:  # two with some, as on a robot, then two without
+                    steps = 1 + number % (spec.horizon // 2)
                     feeds[-1] = tracker.inputs(frame, outputs["actions"][0, :steps])
                 tracker.update(frame, outputs)
     return feeds

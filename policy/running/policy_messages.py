@@ -4,11 +4,13 @@ rows of 15 Hz     |-------o-------o-------o-------o      state at 0, row i at (i
 set-points, 20 Hz |-----x-----x-----x-----x-----x        between them, in a straight line
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from policy.errors import InputError
+from policy.robot import continuous
 from policy.robot.opencv import opencv
 from policy.running.policy_mapping import Key, Picture, PolicyMapping
 from policy.spec import Spec
@@ -32,9 +34,12 @@ def observation(mapping: PolicyMapping, spec: Spec, feed: dict[str, np.ndarray])
     return message
 
 
-def outputs(mapping: PolicyMapping, spec: Spec, answer: dict[str, Any], state: np.ndarray) -> dict[str, np.ndarray]:
+def outputs(
+    mapping: PolicyMapping, spec: Spec, answer: dict[str, Any], state: np.ndarray, turns: Mapping[str, float]
+) -> dict[str, np.ndarray]:
     """What `Spec.outputs` describes, B = 1, from an answer to a frame of a state (S,).
 
+    Positions of joints that turn without end, by `turns` of the contract, go on from the state, which has counted on.
     `InputError` for an answer of another shape, and for one that holds anything but finite numbers.
     """
     rows = _numbers(answer, mapping.actions.key, (mapping.horizon, mapping.actions.width))
@@ -44,6 +49,11 @@ def outputs(mapping: PolicyMapping, spec: Spec, answer: dict[str, Any], state: n
         if group.kind != "absolute":
             begin = state[[spec.state.index(name) for name in group.names]]
             ours = begin + (np.cumsum(ours, axis=0) if group.kind == "step" else ours)
+        else:
+            for column, name in zip(ours.T, group.names, strict=True):
+                if turn := turns.get(name, 0.0):
+                    begin, by = state[[spec.state.index(name)]].astype(float), np.array([turn])
+                    column[:] = continuous.counted_on(column[:, None], begin, by)[:, 0]
         actions[:, [spec.action.index(name) for name in group.names]] = ours
     named = {"actions": _at_rate(actions, mapping.rate, spec, state)[None].astype(np.float32)}
     if not np.isfinite(named["actions"]).all():

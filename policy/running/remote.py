@@ -105,7 +105,7 @@ class RemoteSession(Session):
                     f"policy server {self.provider}: it serves another policy than before; configure the node again"
                 )
         try:
-            return outputs(self._mapping, self.spec, answer, feed["state"][0])
+            return outputs(self._mapping, self.spec, answer, feed["state"][0], self.contract.turns)
         except InputError as error:
             raise PolicyServerError(f"policy server {self.provider}: {error}") from None
 

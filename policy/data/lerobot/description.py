@@ -1,6 +1,7 @@
 """meta/info.json of a LeRobot data set: its version, rate, features and where their files lie."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,11 +30,23 @@ class Description:
 
     def names(self, feature: str) -> tuple[str, ...]:
         """The names of a vector's values; by their places, joint_1 first, where they are not given."""
-        names = self.features[feature].get("names")
+        return self.given_names(feature) or tuple(f"joint_{i + 1}" for i in range(self._width(feature)))
+
+    def given_names(self, feature: str) -> tuple[str, ...]:
+        """The names that a vector's values are given; none where they do not tell each value from the others."""
+        names = self.features[feature].get("names") or []
         if isinstance(names, dict):  # {"motors": [...]} or {"x": 0, "y": 1}
-            grouped = all(isinstance(value, list) for value in names.values())
-            names = [n for group in names.values() for n in group] if grouped else sorted(names, key=names.__getitem__)
-        return tuple(map(str, names or (f"joint_{i + 1}" for i in range(self.features[feature]["shape"][0]))))
+            if all(isinstance(value, list) for value in names.values()):
+                groups = [(group, name) for group, of in names.items() for name in of]
+                alone = len({name for _, name in groups}) == len(groups)
+                names = [name if alone else f"{group}_{name}" for group, name in groups]
+            else:
+                names = sorted(names, key=names.__getitem__)
+        given = tuple(map(str, names))
+        return given if len(set(given)) == len(given) == self._width(feature) else ()
+
+    def _width(self, feature: str) -> int:
+        return math.prod(self.features[feature]["shape"])
 
     def shape(self, feature: str) -> tuple[int, int, int]:
         """Height, width and channels of a picture."""

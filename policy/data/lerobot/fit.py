@@ -72,7 +72,7 @@ def _places(described: Description, feature: str, wanted: tuple[str, ...]) -> np
     names = described.names(feature)
     missing = [name for name in wanted if name not in names]
     if missing:
-        given = "" if described.features[feature].get("names") else "not named, so they are "
+        given = "" if described.given_names(feature) else "not named one by one, so they are "
         raise InputError(
             f"{feature} of {described.root} has no {', '.join(missing)}: its values are {given}{', '.join(names)}, "
             f"and the contract's are {', '.join(wanted)}; name them in the contract as the data set does (`names`), or "

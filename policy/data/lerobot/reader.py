@@ -27,7 +27,7 @@ from policy.data.runs import FOREVER, Part, Run
 from policy.data.survey import Times
 from policy.data.unchanged_pictures import UnchangedPictures
 from policy.errors import InputError, unknown
-from policy.robot import contact
+from policy.robot import contact, continuous
 from policy.robot.contract import Contract
 from policy.robot.message_types import TRAJECTORY
 from policy.robot.setpoints import HELD, LINEAR, SetPoints
@@ -108,6 +108,7 @@ def _run(
 ) -> Run:
     """The frames that have an instruction."""
     state, action = _vectors(rows, layout.STATE, fitted.state), _vectors(rows, layout.ACTION, fitted.action)
+    state, action = _counted_on(contract, state, action)
     frames = np.flatnonzero(used)
     return Run(
         pictures=frames,
@@ -138,6 +139,21 @@ def _vectors(rows: Rows, feature: str, places: np.ndarray) -> np.ndarray:
             "the episode out"
         )
     return chosen
+
+
+def _counted_on(contract: Contract, state: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """State and action (N, n) in which joints that turn without end count on, as those of a bag do."""
+    names, measured = contract.spec.action, contract.spec.state
+    turning = [i for i, name in enumerate(measured) if contract.turns[name]]
+    turns = np.array([contract.turns[measured[i]] for i in turning])
+    state, action = state.copy(), action.copy()
+    counted = continuous.counted_on(state[:, turning].astype(np.float64), state[0, turning].astype(np.float64), turns)
+    state[:, turning] = counted
+    for n, i in enumerate(turning):
+        if measured[i] in names:
+            j = names.index(measured[i])
+            action[:, j] = continuous.near(action[:, j].astype(np.float64), counted[:, n], turns[n])
+    return state, action
 
 
 def _contact(
