@@ -130,7 +130,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda d: described(d, lambda i: i["features"]["action"]["names"].__setitem__(0, "shoulder")),
         r"action of .* has no panda_joint1: its values are shoulder, .* and the contract's are panda_joint1, .*`names`",
     ),
-    "no names": (lambda d: described(d, unnamed), r"not named one by one, so they are joint_1, .*observation.state.names"),
+    "no names": (
+        lambda d: described(d, unnamed),
+        r"not named one by one, so they are joint_1, .*observation.state.names",
+    ),
     "a flat picture": (
         lambda d: described(d, lambda i: i["features"]["observation.images.front"].update(shape=[96, 96])),
         r"info.json is no description .*front has the shape \[96, 96\], expected height, width and channels",
