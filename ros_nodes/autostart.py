@@ -4,28 +4,45 @@ unconfigured --configure--> inactive --activate--> active      a configuration t
 """
 
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.timer import Timer
 
 from ros_nodes.bridge import STEADY
 
-RETRY = 2.0  # s until a configuration that failed is tried again
+RETRY = 2_000_000_000  # ns until a configuration that failed is tried again
 
 
 class AutostartNode(LifecycleNode):
     """Its subclass calls `autostart` where it is asked to."""
 
+    _start: Timer | None = None  # while it starts itself
+    _starting = False  # a transition is its own
+
     def autostart(self) -> None:
-        """Configure and activate as soon as the executor spins."""
+        """Configure and activate as soon as the executor spins, unless somebody else does either first."""
         self._start = self.create_timer(0.0, self._autostarted, clock=STEADY)
 
     def _autostarted(self) -> None:
-        self._start.cancel()
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
-        else:
-            self._start = self.create_timer(RETRY, self._autostarted, clock=STEADY)
+        self._starting = True
+        try:
+            if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+                self._end_autostart()
+                self.trigger_activate()
+        finally:
+            self._starting = False
+        if self._start is not None:  # one timer for all tries
+            self._start.timer_period_ns = RETRY
+            self._start.reset()
+
+    def _end_autostart(self) -> None:
+        """Leave the rest to whoever makes transitions."""
+        if self._start is not None:
+            self.destroy_timer(self._start)
+            self._start = None
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
         """A transition that the current state does not have fails, where rclpy raises and ends the process."""
+        if not self._starting:
+            self._end_autostart()
         valid = {int(transition[0]) for transition in self._state_machine.available_transitions}
         if transition_id not in valid:
             label = self._state_machine.current_state[1]

@@ -72,7 +72,7 @@ class ConsoleNode(Node):
         self.commands: dict[str, Callable[..., str]] = {
             "instruct": self._instruct,
             "continue": lambda: self._instruct("continue"),
-            "stop": lambda: self._instruct("stop"),
+            "stop": self._stop,
             "emergency_stop": self._emergency_stop,
             "reset": self._reset,
             "take_over": self._take_over,
@@ -117,6 +117,14 @@ class ConsoleNode(Node):
         self._instruction.publish(String(data=text))
         return text
 
+    def _stop(self) -> str:
+        """The policy stops; what a person drives, or a leader arm, is given back to it."""
+        try:
+            return self._instruct("stop")
+        finally:
+            if self._robot.corrected:
+                self._give_back()
+
     def _emergency_stop(self) -> str:
         self._emergencies += 1
         return self._call("safety_node/estop", data=True)
@@ -148,11 +156,14 @@ class ConsoleNode(Node):
         return self._call("safety_node/take_over", data=False)
 
     def _move(self, joint: str, share: float) -> str:
-        if self._jog is None:
-            raise InputError("the policy is in control, or another page: take over first")
         if self._robot.stopped:
             raise InputError(f"{self._robot.stopped}: reset it first")
-        self._jog.move(joint, share, monotonic())
+        if self._jog is None and not self._robot.corrected:
+            raise InputError("the policy is in control: take over first")
+        if self._jog is None or self._robot.ended:  # somebody took over elsewhere, or a stop came since
+            self._take_over()
+        if (jog := self._jog) is not None:
+            jog.move(joint, share, monotonic())
         if self._operator is None:
             in_executor(self, self._begin_to_drive)
         return joint

@@ -32,6 +32,7 @@ from ros_nodes.overheard import Overheard
 
 SHOWN = 1 / 25  # s between two pictures of a camera
 LOOK = 0.5  # s between two looks at who listens
+POLICY_STATUS = "policy_node/status"
 DEAD = 1.5  # s without a status of the safety node, which sends four a second
 FIGURES = {  # of /diagnostics -> as the page names them
     "policy_node: inference: inference p50 / p99 ms": "inference [ms]",
@@ -59,7 +60,7 @@ class ConsoleRobot:
         self._planned: tuple[np.ndarray, np.ndarray] | None = None  # times (N,) ns, set-points (N, A)
         self._committed = Committed(len(contract.spec.action), contract.spec.dt_ns)
         self._pictured: dict[str, float] = {}
-        node.create_subscription(DiagnosticStatus, "policy_node/status", self._take_policy, LATCHED)
+        node.create_subscription(DiagnosticStatus, POLICY_STATUS, self._take_policy, LATCHED)
         node.create_subscription(DiagnosticStatus, "safety_node/status", self._take_safety, LIVING_IN)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
         self._subscribe_sensors()
@@ -94,6 +95,11 @@ class ConsoleRobot:
     def corrected(self) -> bool:
         """Whether a person is in control."""
         return self._safety.get("in control") == "a person"
+
+    @property
+    def ended(self) -> bool:
+        """Whether a stop ended what a person did, so that they take over again to go on."""
+        return self._safety.get("take over again") == "yes"
 
     @property
     def stopped(self) -> str:
@@ -133,7 +139,7 @@ class ConsoleRobot:
     def state(self) -> State:
         """What the robot does now."""
         now, policy, watched = self._now(), self._policy, self._feed.watched
-        holding = policy.get("holding", "") or (self.unready if self.there else "nothing heard of policy_node yet")
+        holding = policy.get("holding", "") or (self.unready if self.there else "nothing is heard of policy_node")
         stopped, refused = self.stopped, self._refused()
         idle = holding.startswith((NO_INSTRUCTION, STOPPED))
         places = self._contract.measured
@@ -256,6 +262,8 @@ class ConsoleRobot:
         return Points((times[coming] - now) * 1e-9, actions[coming])
 
     def _look(self) -> None:
+        if self._policy_text and not self._node.count_publishers(POLICY_STATUS):
+            self._policy, self._policy_text = {}, ""  # what is latched outlives a node, and would be shown for ever
         for topic in self._overheard:
             topic.look()
 

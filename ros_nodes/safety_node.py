@@ -34,6 +34,7 @@ from ros_nodes.stop_file import StopFile, default_path
 WATCH = 0.01  # s between two looks at the clocks, and between two copies of a plan
 LOOK = 0.1  # s between two looks at the graph
 PERSON, POLICY = "a person", "the policy"  # who may be in control
+AGAIN = "a stop came while a person drove: take over again, or give back"
 ALIVE = 250_000_000  # ns between two statuses at most: within one process Fast DDS asserts liveliness by them alone
 
 
@@ -55,6 +56,7 @@ class SafetyNode(Node):
         self._shown_at = 0  # steady ns
         self._passed = 0
         self._corrected = False  # a person is in control
+        self._ended = False  # by a stop: what drives then, as a leader arm that was moved, is not followed by itself
         self._started = str(time_ns())  # tells one process from the next
         self._saved = ("", False)
         path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
@@ -160,8 +162,8 @@ class SafetyNode(Node):
                 self._problem = str(error)
 
     def _command(self, by_person: bool, message: JointTrajectory) -> None:
-        if by_person != self._corrected:
-            return  # the other one is in control
+        if by_person != self._corrected or (by_person and self._ended):
+            return  # the other one is in control, or nobody yet
         try:
             stamp, times, actions = bridge.chunk(message, self._contract.spec.action)
         except InputError as error:
@@ -189,6 +191,7 @@ class SafetyNode(Node):
         now, steady = self._now(), monotonic_ns()
         self._send(self._monitor.report("joints", self._consistency.fault(steady), now))
         self._send(self._monitor.watch(now, steady))
+        self._end_driving()
         self._stream(now)
         self._save()
         self._tell()
@@ -200,6 +203,11 @@ class SafetyNode(Node):
             fault = fault or output.fault()
         self._send(self._monitor.report("graph", fault, self._now()))
         count_publishers(self, self._consistency.publishers)
+
+    def _end_driving(self) -> None:
+        """A stop ends what a person did: the arm follows again once they take over again."""
+        self._ended = self._corrected and (self._ended or bool(self._monitor.stopped))
+        self._send(self._monitor.report("control", AGAIN if self._ended else "", self._now()))
 
     def _save(self) -> None:
         state = self._monitor.stopped, self._monitor.estopped
@@ -228,6 +236,7 @@ class SafetyNode(Node):
         return response
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._end_driving()
         refused = self._monitor.reset()
         self._save()
         response.success, response.message = refused is None, refused or "the stop is over"
@@ -243,9 +252,9 @@ class SafetyNode(Node):
         response.message = f"{who} is in control"
         if request.data and self._correction is None:
             response.message += "; no recording tells so: the contract names no label of corrections"
-        if request.data != self._corrected:
+        if request.data != self._corrected or self._ended:
             self._send(self._monitor.refuse(f"control goes to {who}", self._now()))
-            self._corrected, self._labelled = request.data, True
+            self._corrected, self._ended, self._labelled = request.data, False, True
             self.get_logger().info(response.message)
             self._label()
         return response
@@ -259,7 +268,8 @@ class SafetyNode(Node):
     def _tell(self) -> None:
         """Publish the status where it has changed, and often enough to be known alive."""
         steady = monotonic_ns()
-        shown = (self._monitor.reason, self._monitor.estopped, self._corrected, self._unsaved, self._mismatches.fault())
+        core, control = self._monitor, (self._corrected, self._ended)
+        shown = (core.reason, core.estopped, *control, self._unsaved, self._mismatches.fault())
         if shown != self._shown or steady - self._shown_at > ALIVE:
             self._shown, self._shown_at = shown, steady
             self._status.publish(self._report())
@@ -279,6 +289,7 @@ class SafetyNode(Node):
                 "started": self._started,
                 "estop": core.estopped,
                 "in control": PERSON if self._corrected else POLICY,
+                "take over again": "yes" if self._ended else "no",
                 "commands passed": self._passed,
                 "last unusable message": self._problem or "none",
                 **{f"limited, {k}": v for k, v in core.limited.items()},

@@ -11,6 +11,7 @@ from policy.data.cache import open_cache
 from policy.robot.contract import load
 from tests.console_rig import Browser
 from tests.ros_tiny import Bench, Robot, bench, until, within_limits  # skips the file where there is no ROS
+from tests.test_leader_node import Leader
 from tests.tiny import write_model
 
 # isort: split
@@ -23,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from ros_nodes import bridge
 from ros_nodes.console_node import ConsoleNode
+from ros_nodes.leader_node import LeaderNode
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.recorder_node import RecorderNode
 from ros_nodes.safety_node import SafetyNode
@@ -218,6 +220,43 @@ def test_control_that_is_given_back_elsewhere_is_gone_here_too(stage: Bench, pag
     until(lambda: stage.ears.count_publishers("operator_command") == 0, "it lets go")
     reply = page.ask("move", joint="panda_joint2", share=0.1)
     assert not reply["ok"] and "take over first" in reply["message"]
+
+
+def test_a_key_drives_where_somebody_took_over_elsewhere(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    assert stage.ears.call("safety_node/take_over", SetBool, data=True).success
+    page.until(lambda: page.state["corrected"], "it is shown")
+    begun = float(stage.robot.action[1])
+
+    def driven() -> bool:
+        assert page.ask("move", joint="panda_joint2", share=1.0)["ok"]
+        return bool(stage.robot.action[1] > begun + 0.05)
+
+    until(driven, "the person moves a joint")
+
+
+def test_stop_holds_what_a_leader_arm_drives(stage: Bench, page: Browser) -> None:
+    stage.node(SafetyNode, **CALM)
+    stage.node(LeaderNode)
+    leader = Leader(stage, stage.robot)
+    assert page.ask("take_over")["ok"]
+    leader.at[1] += 0.05
+    until(lambda: abs(stage.robot.action[1] - leader.at[1]) < 1e-3, "the robot is where the leader is")
+    assert page.ask("stop")["ok"]
+    page.until(lambda: not page.state["corrected"], "it is shown")
+    here = float(stage.robot.action[1])
+    leader.at[1] -= 0.2
+    time.sleep(1.0)
+    assert stage.robot.action[1] == pytest.approx(here, abs=0.01)
+
+
+def test_a_policy_that_is_gone_is_shown_and_takes_no_instruction(stage: Bench, page: Browser) -> None:
+    page.until(lambda: page.state["idle"], "it waits for an instruction")
+    (policy,) = (node for node in stage.executor.get_nodes() if isinstance(node, PolicyNode))
+    stage.leave(policy)
+    page.until(lambda: "nothing is heard of policy_node" in page.state["faults"], "it is shown")
+    reply = page.ask("instruct", text="open the drawer")
+    assert not reply["ok"] and "nothing is heard of policy_node" in reply["message"]
 
 
 HAND = int(np.flatnonzero(load("tabletop").grippers)[0])

@@ -2,6 +2,7 @@
 """The policy node over real DDS: lifecycle, what it takes and what leaves it."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
 from policy.robot.contract import load
-from ros_nodes import bridge
+from ros_nodes import autostart, bridge
 from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
 from tests.policy_bench import PATIENT, instruct, model, stage  # noqa: F401  fixtures
@@ -209,6 +210,29 @@ def test_a_model_that_comes_later_is_taken(stage: Bench, model: Path, tmp_path: 
     assert "no model folder" in node._failure
     write_model(tmp_path / "later")
     until(lambda: node.live is not None, "it starts")
+
+
+def test_what_a_person_configures_does_not_start_by_itself(
+    stage: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed, and would be tried again; all tries share one timer."""
+    monkeypatch.setattr(autostart, "RETRY", 50_000_000)
+    node = stage.node(PolicyNode, model=str(tmp_path / "later"), autostart=True)
+    until(lambda: node._failure, "it says why it cannot start")
+    timers = len(list(node.timers))
+    time.sleep(1.0)
+    assert len(list(node.timers)) == timers
+    write_model(tmp_path / "aside")
+
+    def change(transition: int) -> bool:
+        asked = stage.ears.call("policy_node/change_state", ChangeState, transition=Transition(id=transition))
+        return bool(asked.success)
+
+    assert not change(Transition.TRANSITION_CONFIGURE), "by hand, and it fails as well"
+    (tmp_path / "aside").rename(tmp_path / "later")
+    time.sleep(1.0)
+    assert str(stage.ears.call("policy_node/get_state", GetState).current_state.label) == "unconfigured"
+    assert change(Transition.TRANSITION_CONFIGURE)
 
 
 def test_a_configuration_that_fails_says_why_and_succeeds_once_the_cause_is_gone(
