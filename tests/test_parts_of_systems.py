@@ -120,6 +120,28 @@ def test_what_comes_after_an_instruction_that_was_left_is_not_known() -> None:
             assert (losses[0] != losses[1]) == learnt, name
 
 
+@pytest.mark.parametrize("name", ["masked_trajectory", "masked_trajectory_inverse"])
+def test_masked_trajectories_read_nothing_of_another_instruction(name: str) -> None:
+    """Neither in the rest of a chunk nor in a frame of which nothing is learnt, under whatever mask is drawn."""
+    made, given = policy(name).eval(), small.batch(SPEC)
+    given[name] = torch.rand(10, PARTS, len(SPEC.state))
+    half = SPEC.horizon // 2
+    left = given | {"mask": given["mask"].clone()}
+    left["mask"][3, half:], left["mask"][6] = False, False
+    changes = {"actions": ((3, slice(half, None)), (6,)), name: ((3, slice(PARTS // 2, None)), (6,))}
+    for what, places in changes.items():
+        other = left[what].clone()
+        for place in places:
+            other[place] += 1.0
+        for draw in range(20):
+            losses = []
+            for values in (left[what], other):
+                torch.manual_seed(draw)
+                with torch.no_grad():
+                    losses.append(made.loss(left | {what: values})[1][name].item())
+            assert losses[0] == losses[1], (what, draw)
+
+
 def test_frames_of_which_nothing_is_learnt_lead_to_no_keyframe() -> None:
     """Those before a correction, in a window that ends in it."""
     made, given = policy("keyframe").eval(), small.batch(SPEC)

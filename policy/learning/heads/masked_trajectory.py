@@ -122,16 +122,15 @@ class MaskedTrajectoryObjective(Objective):
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Mean absolute error of what is hidden: actions where they are to be learnt, and states."""
-        known = self.known(len(features.mixed), features.mixed.device)
+        own = batch["mask"].unflatten(1, (PARTS, -1)).all(-1)  # after an instruction that was left, no part is its own
+        known = self.known(len(own), own.device) & own
         chunk, states = self.filled(features.mixed, batch["target"], self.normalised(batch), known, policy)
         learnt = batch["learnt"] & ~known[0].repeat_interleave(batch["learnt"].shape[1] // PARTS, 1)
         error = (states - self.normalised(batch)).abs().mean(-1)
-        part = learnt.shape[1] // PARTS
-        seen = batch["mask"][:, part - 1 :: part][:, :PARTS]  # after an instruction that was left, no state is its own
-        return masked_mean((chunk - batch["target"]).abs().mean(-1), learnt) + masked_mean(error, ~known[1] & seen)
+        return masked_mean((chunk - batch["target"]).abs().mean(-1), learnt) + masked_mean(error, ~known[1] & own)
 
     def known(self, count: int, device: torch.device) -> Tensor:
-        """Masks (2, count, K): which parts of the actions and which states may be read."""
+        """Masks (2, count, K): which parts of the actions and which states may be read, where they are its own."""
         share = torch.rand(count, 1, device=device)
         return torch.rand(2, count, PARTS, device=device) < share
 
