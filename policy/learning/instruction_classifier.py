@@ -16,8 +16,10 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from policy.errors import InputError
+from policy.learning.sentence_parts import joined, words
 from policy.learning.sentence_variants import Variants
-from policy.running.known_instructions import FILE, classifier_shapes
+from policy.running.known_instructions import FILE, classifier_shapes, plain
 from policy.running.text import TOKENS, WIDTH, Text
 
 NETWORKS, W, Q, H = 4, 48, 6, 96  # see classifier_shapes
@@ -31,15 +33,38 @@ ALIKE = 0.62  # cosine from which a thing may be meant where another is named
 def write(folder: Path, taught: list[tuple[str | None, str]]) -> None:
     """Write `instructions.safetensors` into a model folder, from pairs of task and sentence.
 
-    A sentence without a task is a task of its own.
+    A sentence without a task is a task of its own, unless one with a task says the same.
     """
-    pairs = sorted({(task or sentence, sentence) for task, sentence in taught})
+    pairs = merged(taught)
     text = Text()
     tensors = train(pairs, text) | {"instructions": text.embed([sentence for _, sentence in pairs])}
     halves = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in tensors.items()}
+    if broken := [name for name, tensor in halves.items() if not np.isfinite(tensor).all()]:
+        raise RuntimeError(f"what tells {len(pairs)} taught sentences apart is not finite: {', '.join(broken)}")
     aside = folder / f".{FILE}.part"
     aside.write_bytes(save(halves, {"sentences": json.dumps(pairs)}))  # save_file's can be read by its owner alone
     aside.rename(folder / FILE)
+
+
+def merged(taught: list[tuple[str | None, str]]) -> list[tuple[str, str]]:
+    """Pairs of task and sentence, of which the same words in any case and punctuation name one task.
+
+    `InputError` where they were taught as two: nothing tells such tasks apart.
+    """
+
+    def said(sentence: str) -> str:  # what neither the variants nor the robot tell apart
+        return plain(joined(words(sentence)))
+
+    tasks: dict[str, str] = {}
+    for task, sentence in sorted((task, sentence) for task, sentence in taught if task):
+        if (other := tasks.setdefault(said(sentence), task)) != task:
+            raise InputError(
+                f"the sentence {sentence!r} is taught as the task {other!r} and as {task!r}, and can name only one; "
+                "give both tasks one label, or leave out the recordings that are labelled wrongly"
+            )
+    for _, sentence in taught:
+        tasks.setdefault(said(sentence), plain(sentence))
+    return sorted({(tasks[said(sentence)], sentence) for _, sentence in taught})
 
 
 def train(pairs: list[tuple[str, str]], text: Text, seed: int = 0) -> dict[str, np.ndarray]:

@@ -45,18 +45,18 @@ class KnownInstructions:
             ) from None
         self.tasks = list(dict.fromkeys(task for task, _ in self.taught))
         self._check(path, width)
-        self._exact = {_plain(sentence): task for task, sentence in self.taught}
+        self._exact = {plain(sentence): task for task, sentence in self.taught}
         self._negations = {task: frozenset[tuple[str, str]]() for task in self.tasks}
         for task, sentence in self.taught:
             self._negations[task] |= negations(sentence)
 
     def taught_as_one(self, text: str) -> bool:
         """Whether a text is a taught sentence, and so one task whatever is joined in it."""
-        return _plain(text) in self._exact
+        return plain(text) in self._exact
 
     def read(self, sentence: Sentence) -> Sentence:
         """The sentence with the task that it names; `InputError` where it names none, or forbids one."""
-        if (task := self._exact.get(_plain(sentence.text))) is not None:
+        if (task := self._exact.get(plain(sentence.text))) is not None:
             return replace(sentence, task=task)
         probabilities = self.probabilities(sentence)
         task = self.tasks[int(probabilities[:-1].argmax())]
@@ -97,7 +97,7 @@ class KnownInstructions:
         return ", ".join(repr(nearest[task]) for task in list(reversed(nearest))[:NEAREST])
 
     def _check(self, path: Path, width: int) -> None:
-        """Every tensor is there, with the shape that the others call for."""
+        """Every tensor is there, finite, with the shape that the others call for."""
         shapes = {name: tensor.shape for name, tensor in self._w.items()}
         e, d, w = shapes.get("token.weight", (0, 0, 0))
         q, h = shapes.get("attention.weight", (0, 0, 0))[-1], shapes.get("hidden.weight", (0, 0, 0))[-1]
@@ -106,6 +106,9 @@ class KnownInstructions:
             wrong = sorted(n for n in {*shapes, *expected} if shapes.get(n) != expected.get(n))
             what = "; ".join(f"{n}: {shapes.get(n, 'none')}, expected {expected.get(n, 'none')}" for n in wrong[:3])
             raise InputError(f"{path} does not hold {len(self.taught)} taught sentences ({what}); {TEACH_AGAIN}")
+        if broken := sorted(name for name, tensor in self._w.items() if not np.isfinite(tensor).all()):
+            # not a number is above no doubt: whatever is said would be taken for the first task
+            raise InputError(f"{path} holds numbers that are not finite ({', '.join(broken[:3])}); {TEACH_AGAIN}")
 
 
 def classifier_shapes(e: int, d: int, w: int, q: int, h: int, k: int) -> dict[str, tuple[int, ...]]:
@@ -124,6 +127,6 @@ def classifier_shapes(e: int, d: int, w: int, q: int, h: int, k: int) -> dict[st
     }
 
 
-def _plain(sentence: str) -> str:
+def plain(sentence: str) -> str:
     """The words alone, in lower case."""
     return " ".join(re.findall(r"[\w'-]+", sentence.lower().replace("\u2019", "'")))
