@@ -67,9 +67,10 @@ def test_an_action_about_zero_is_a_speed_that_rests_at_zero() -> None:
 
 
 class Offset(gymnasium.Env[np.ndarray, np.ndarray]):
-    """Its actions are positions: their range is not about zero."""
+    """Its actions are positions: their range is not about zero. It ends by the first, at a goal or not by the second."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  Env has it so
+    alive = 1.0  # reward of every step
     observation_space = gymnasium.spaces.Box(-1, 1, (2,))
     action_space = gymnasium.spaces.Box(np.array([0.0, 1.0]), np.array([1.0, 3.0]), dtype=np.float64)
 
@@ -81,7 +82,8 @@ class Offset(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.array([0.5, -0.5], np.float32), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, object]]:
-        return action.astype(np.float32), 1.0, bool(action[0] > 0.9), False, {}
+        ended = bool(action[0] > 0.9)
+        return action.astype(np.float32), self.alive + float(action[1] > 1.5) * ended, ended, False, {}
 
     def render(self) -> np.ndarray:
         return np.full((40, 60, 3), 200, np.uint8)
@@ -120,6 +122,26 @@ def test_a_fall_is_no_success() -> None:
                 assert not world.done
             ends += 1
     assert ends == 12
+
+
+def test_an_end_is_a_success_where_its_reward_is_more_than_that_of_every_step(offset: str) -> None:
+    world, rng = load(offset)(), np.random.default_rng(0)
+    for last, reached in ((2.0, True), (1.0, False), (2.0, True)):
+        world.reset(rng)
+        world.step(np.array([0.5, 2.0]))
+        assert not world.done and not world.ended
+        world.step(np.array([1.0, last]))
+        assert world.ended and world.done == reached
+    falls = load("gym-states:InvertedPendulum-v4")()
+    falls.reset(rng)
+    while not falls.ended:
+        falls.step(rng.uniform(*falls.range))
+        assert not falls.done
+    car = load("gym-states:MountainCarContinuous-v0")()
+    car.reset(rng)
+    while not car.ended:
+        car.step(np.sign(car.state()[1:]))
+    assert car.done
 
 
 def test_the_task_of_an_unknown_environment_is_named_by_its_id_and_nobody_demonstrates_it(offset: str) -> None:
