@@ -140,6 +140,10 @@ def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
             {"encoders": {"instruction": {}, "execution_state": {}}},
             "execution_state and the objective execution_estimate go together",
         ),
+        (
+            {"encoders": {"goal_image": {}, "cameras": {"size": 64}}},
+            "goal_image has size 96 and encoders.cameras size 64; give both the same",
+        ),
     ],
 )
 def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:

@@ -146,6 +146,11 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
             f"{where}: the encoder execution_state and the objective execution_estimate go together, because the "
             "policy reads its own last estimate; name both or neither"
         )
+    if {"cameras", "goal_image"} <= encoders.keys() and encoders["cameras"].size != encoders["goal_image"].size:
+        raise InputError(  # the cache holds each picture at one size, and a goal is one of them
+            f"{where}: encoders.goal_image has size {encoders['goal_image'].size} and encoders.cameras size "
+            f"{encoders['cameras'].size}; give both the same one"
+        )
     width = strict_yaml.value(int, values.get("width"), f"{where}: width")
     _check_numbers({"width": width}, where)
     _check_numbers(objectives, f"{where}: objectives")
