@@ -1,5 +1,6 @@
 """The tracker inputs that training draws, previous instruction, contact and origin, and the targets of the estimate."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -55,7 +56,7 @@ PLAIN = (Part(100, [(50, 60)]),)
 
 
 def drawn(labels: ContextLabels, frame: int) -> dict[str, np.ndarray]:
-    return labels.draw(np.full(DRAWS, frame), np.random.default_rng(0))
+    return labels.draw(np.full(DRAWS, frame), np.arange(DRAWS), np.random.default_rng(0))
 
 
 def test_the_targets_are_contact_done_and_one_mode() -> None:
@@ -158,9 +159,44 @@ def test_a_truncated_episode_has_only_its_own_instruction() -> None:
 
 def test_a_draw_depends_on_its_generator_alone() -> None:
     labels, frames = ContextLabels(cached(SWITCH, PLAIN)), np.arange(240)
-    first, again = (labels.draw(frames, np.random.default_rng(7)) for _ in range(2))
+    first, again = (labels.draw(frames, frames, np.random.default_rng(7)) for _ in range(2))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert set(first) == {"previous_instruction", "contact", "contact_origin"} and first["contact"].dtype == np.float32
+
+
+def in_windows(frames: Sequence[int]) -> dict[str, np.ndarray]:
+    """What is drawn for many windows, each of these frames: (DRAWS, frames, ...)."""
+    labels, rows = ContextLabels(cached(SWITCH, PLAIN)), np.tile(frames, DRAWS)
+    draw = labels.draw(rows, np.arange(len(rows)) // len(frames), np.random.default_rng(0))
+    return {name: value.reshape(DRAWS, len(frames), *value.shape[1:]) for name, value in draw.items()}
+
+
+def test_in_a_window_a_tracker_is_wrong_about_a_contact_in_all_frames_of_an_instruction_or_in_none() -> None:
+    free = in_windows([70, 74, 78, 140, 144, 148])  # of two recordings
+    contact, origin = free["contact"][..., 0], free["contact_origin"][..., 0]
+    for part, first in ((slice(0, 3), 70), (slice(3, 6), 140)):
+        wrong = contact[:, part] == 1
+        assert (wrong == wrong[:, :1]).all() and wrong[:, 0].mean() == pytest.approx(WRONG_PROBABILITY, abs=0.03)
+        assert (origin[:, part] == origin[:, part][:, :1])[wrong].all() and origin[:, part][wrong].max() <= first
+    assert (contact[:, 0] != contact[:, 3]).any(), "each instruction has its own draw"
+    held = in_windows([45, 48, 51, 54])
+    assert (held["contact_origin"] == held["contact_origin"][:, :1]).all(), "and a contact begins once"
+    assert set(held["contact_origin"][:, 0, 0]) == set(range(20, 20 + INTERVAL))
+
+
+def test_in_a_window_the_previous_instruction_is_dropped_once_and_is_one_all_along() -> None:
+    switched = in_windows(range(60, 120, 6))["previous_instruction"]
+    assert (np.diff(switched, axis=1) >= 0).all(), "the earlier one, then the own"
+    assert (switched[:, 0] == 0).mean() == pytest.approx(1 - HIDDEN_PROBABILITY, abs=0.03)
+    start = in_windows(range(140, 140 + START, 8))["previous_instruction"]
+    assert (start == start[:, :1]).all() and set(start[:, 0]) == {0, 1, 2}
+
+
+def test_for_single_frames_all_is_drawn_as_published_policies_learnt_it() -> None:
+    labels, frames = ContextLabels(cached(SWITCH, PLAIN, SWITCH)), np.tile(np.arange(380), 5)
+    draw = labels.draw(frames, np.arange(len(frames)), np.random.default_rng(0))
+    content = b"".join(draw[name].astype(np.float32).tobytes() for name in sorted(draw))
+    assert hashlib.sha256(content).hexdigest()[:12] == "c969ec1043c6"
 
 
 def test_bags_without_contact_are_refused() -> None:

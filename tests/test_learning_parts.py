@@ -11,6 +11,7 @@ from policy.data.pictures import Resizer
 from policy.learning import recipe
 from policy.learning.encoders import ENCODERS
 from policy.learning.encoders.cameras import Cameras, area_weights
+from policy.learning.encoders.window_noise import window_noise
 from policy.learning.heads import HEADS
 from policy.learning.interfaces import Features
 from policy.learning.mixers import MIXERS
@@ -35,6 +36,43 @@ def test_encoders_give_the_tokens_that_they_declare(name: str) -> None:
     tokens, mask = encoder(*(given[i] for i in encoder.inputs), condition=torch.zeros(3, 16))
     assert tokens.shape == (3, encoder.tokens, 16)
     assert mask.shape[0] in (1, 3) and mask.shape[1] == encoder.tokens
+
+
+CONDITIONS = {
+    "instruction": {"dropout": 0.0},
+    "words": {"dropout": 0.0, "drop_words": 0.5},
+    "goal_state": {"noise": 1.0},
+    "return_to_go": {"noise": 1.0},
+    "execution_state": {"noise": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_the_noise_of_conditions_changes_from_window_to_window_and_not_within_one(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](ENCODERS[name].Settings(**CONDITIONS[name]), SPEC, 16, identity_statistics(SPEC)).train()
+    described = replace(SPEC, reads=encoder.inputs).inputs()
+    one = {i: torch.randn(1, *shape).to(DTYPES[dtype]) for i, (dtype, shape) in described.items()}
+
+    def tokens(frames: int) -> torch.Tensor:
+        encoder.frames = frames
+        torch.manual_seed(1)
+        given = [one[i].expand(10, *one[i].shape[1:]).contiguous() for i in encoder.inputs]
+        return encoder(*given, condition=torch.zeros(10, 16))[0].flatten(1)
+
+    windows = tokens(4)  # two, and the beginning of a third
+    for window in windows.split(4):
+        torch.testing.assert_close(window, window[:1].expand_as(window))
+    assert len(windows[::4].unique(dim=0)) == 3 and len(tokens(1).unique(dim=0)) == 10
+
+
+def test_the_noise_of_single_frames_is_drawn_as_published_policies_learnt_it() -> None:
+    given = torch.randn(6, 3, 5)
+    drawn = []
+    for draw in (torch.randn_like, lambda x: window_noise(x, 1)):
+        torch.manual_seed(0)
+        drawn.append(draw(given))
+    assert torch.equal(*drawn)
 
 
 @pytest.mark.parametrize("name", MIXERS)

@@ -163,7 +163,7 @@ class Batches:
         episode, windows = batch.pop("episode"), np.arange(len(rows)) // frames
         batch |= self.phrasings.draw("instruction", episode, windows, rng)
         if self.context is not None:
-            context = self.context.draw(rows, rng)
+            context = self.context.draw(rows, windows, rng)
             previous = context.pop("previous_instruction")
             batch |= context | self.phrasings.draw("previous_instruction", previous, windows, rng)
         if "committed" in self.reads:

@@ -90,32 +90,46 @@ class ContextLabels:
         modes = np.arange(len(MODES)) == self.cache.mode[:, None]
         return np.concatenate([self.contact[:, None], done[:, None], modes], 1).astype(np.float32)
 
-    def draw(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Possible tracker inputs for B frames.
+    def draw(self, indices: np.ndarray, windows: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Possible tracker inputs for B frames of some windows (B,).
 
-        previous_instruction (B,), an episode of that instruction; contact (B, 1); contact_origin (B, S).
+        previous_instruction (B,), an episode of that instruction; contact (B, 1); contact_origin (B, S). How old the
+        inputs are is drawn for each frame. What a tracker holds while an instruction is followed is drawn once for the
+        frames of one window and one episode: drawn anew in each, a memory would average it out.
         """
         indices = np.asarray(indices)
+        episode = self.cache.episode[indices]
+        pairs, which = np.unique(np.stack([windows, episode], 1), axis=0, return_inverse=True)
+        which, count = which.reshape(-1), len(pairs)
+        earliest = np.full(count, len(self.contact))
+        np.minimum.at(earliest, which, indices)
         before = np.maximum(indices - rng.integers(1, self.interval + 1, len(indices)), self.first[indices])
         in_contact = self.contact[before] & (before < indices)
-        late = np.minimum(self.onset[before] + rng.integers(0, self.interval, len(indices)), before)
-        wrong = rng.random(len(indices)) < WRONG_PROBABILITY
-        earlier = rng.integers(self.first[indices], indices + 1)  # origin of a contact that is wrongly estimated
+        late = np.minimum(self.onset[before] + rng.integers(0, self.interval, count)[which], before)
+        wrong = (rng.random(count) < WRONG_PROBABILITY)[which]
+        # origin of a contact that is wrongly estimated, from before the window on
+        earlier = rng.integers(self.first[earliest], earliest + 1)[which]
         origin = np.where(in_contact, late, np.where(wrong, earlier, indices))
         return {
-            "previous_instruction": self._previous(indices, rng),
+            "previous_instruction": self._previous(indices, pairs[:, 1], which, rng),
             "contact": (in_contact ^ wrong).astype(np.float32)[:, None],
             "contact_origin": self.cache.state[origin],
         }
 
-    def _previous(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """An episode (B,) whose instruction is the previous one."""
-        e, n = self.cache.episode[indices], len(indices)
-        dropped = self.free[e] + rng.integers(*self.kept, n)
-        until = np.minimum(dropped, self.next_onset[e] + rng.integers(1, self.interval + 1, n))
-        switched = self.switched[e] & (indices < until) & (rng.random(n) >= HIDDEN_PROBABILITY)
+    def _previous(
+        self, indices: np.ndarray, drawn: np.ndarray, which: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """An episode (B,) whose instruction is the previous one, drawn once for each of G episodes `drawn` (G,).
+
+        `which` (B,) of them a frame is of.
+        """
+        e, n = drawn[which], len(drawn)
+        dropped = self.free[drawn] + rng.integers(*self.kept, n)
+        until = np.minimum(dropped, self.next_onset[drawn] + rng.integers(1, self.interval + 1, n))
+        known = rng.random(n) >= HIDDEN_PROBABILITY
+        switched = self.switched[e] & (indices < until[which]) & known[which]
         start = np.minimum(self.cache.bounds[e] + self.start_steps, self.next_onset[e])
-        at_start = (
-            ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start) & (rng.random(n) < OTHER_PROBABILITY)
-        )
-        return np.where(switched, e - 1, np.where(at_start, rng.integers(0, len(self.cache.bags), n), e))
+        possible = ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start)
+        other = rng.random(n) < OTHER_PROBABILITY
+        others = rng.integers(0, len(self.cache.bags), n)
+        return np.where(switched, e - 1, np.where(possible & other[which], others[which], e))

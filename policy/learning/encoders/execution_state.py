@@ -37,7 +37,7 @@ class ExecutionState(Encoder):
         """instruction, previous (B, D), contact (B, 1), origin, state (B, S) to two tokens; see `Encoder.forward`."""
         instruction, previous, contact, origin, state = inputs
         if self.training:
-            previous = noisy_embedding(previous, self.settings.noise)
+            previous = noisy_embedding(previous, self.settings.noise, self.frames)
         if not self.settings.contact:
             contact, origin = torch.zeros_like(contact), state
         instructions = torch.cat([previous, previous - instruction], 1) * instruction.shape[-1] ** 0.5

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from policy.learning.encoders.group_dropout import where_present
+from policy.learning.encoders.window_noise import window_noise
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics, mean_tensor, std_tensor
 from policy.spec import Spec
@@ -37,5 +38,5 @@ class GoalState(Encoder):
         goal, present, state = inputs
         x = torch.cat([goal - self.mean, goal - state], 1) / torch.cat([self.std, self.std])
         if self.training:
-            x = x + self.settings.noise * torch.randn_like(x)
+            x = x + self.settings.noise * window_noise(x, self.frames)
         return where_present(self.layers(x)[:, None], present)

@@ -2,20 +2,23 @@
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.learning.encoders.group_dropout import group_dropout, where_present
+from policy.learning.encoders.window_noise import window_noise
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
 from policy.spec import Spec
 
 
-def noisy_embedding(embedding: Tensor, norm: float) -> Tensor:
-    """A sentence embedding (B, D) of norm 1, moved by Gaussian noise of expected norm `norm` and scaled to 1 again."""
+def noisy_embedding(embedding: Tensor, norm: float, frames: int) -> Tensor:
+    """A sentence embedding (B, D) of norm 1, moved by Gaussian noise of expected norm `norm` and scaled to 1 again.
+
+    The noise stands for another sentence, and is the same in all `frames` rows of a window.
+    """
     spread = norm / embedding.shape[-1] ** 0.5
-    return F.normalize(embedding + spread * torch.randn_like(embedding), dim=-1)
+    return F.normalize(embedding + spread * window_noise(embedding, frames), dim=-1)
 
 
 class Instruction(Encoder):
@@ -46,7 +49,7 @@ class Instruction(Encoder):
         """instruction (B, D), and where optional its presence (B,), to one token; see `Encoder.forward`."""
         instruction, *present = inputs
         if self.training:
-            instruction = noisy_embedding(instruction, self.settings.noise)
+            instruction = noisy_embedding(instruction, self.settings.noise, self.frames)
         # The embedding has norm 1: scaled so that its components are about 1.
         token = self.layers(instruction * instruction.shape[-1] ** 0.5)[:, None]
         return where_present(token, present[0]) if present else group_dropout(token, 0.0, self.training)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from policy.learning.encoders.group_dropout import where_present
+from policy.learning.encoders.window_noise import window_noise
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
 from policy.spec import Spec
@@ -30,5 +30,5 @@ class ReturnToGo(Encoder):
         """return_to_go (B, 1) and its presence (B,) to one token; see `Encoder.forward`."""
         value, present = inputs
         if self.training:
-            value = value + self.settings.noise * torch.randn_like(value)
+            value = value + self.settings.noise * window_noise(value, self.frames)
         return where_present(self.layers(value)[:, None], present)
