@@ -4,6 +4,7 @@
 
     publishes    the bag's sensor topics and instruction as they were recorded, and /clock at their time
     subscribes   action_chunk; of each, the first set-point is compared
+                 policy_node/status: playing begins once that node is active
 
 Nothing is moved: it refuses to play where a safety node subscribes to the policy or a robot publishes its
 sensors. The policy runs with use_sim_time. It ends with the bag, by itself.
@@ -27,10 +28,11 @@ from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK, LATCHED, OVERRIDES, SENSOR_OUT, STEADY
 from ros_nodes.clock_publisher import ClockPublisher
-from ros_nodes.graph import takers
+from ros_nodes.graph import publisher_count, takers
 from ros_nodes.playback import Playback
 from ros_nodes.qos_events import QosMismatches
 
+POLICY_STATUS = "policy_node/status"
 TICK = 0.005  # s between two looks at the bag
 AFTER = 1_000_000_000  # ns after the last message, for the policy's last command
 
@@ -75,6 +77,8 @@ class ReplayNode(Node):
             event_callbacks=self._qos.subscription(ACTION_CHUNK),
             qos_overriding_options=OVERRIDES,
         )
+        self._inactive = "nothing heard of it yet"  # why policy_node obeys nothing, "" once it is active
+        self.create_subscription(DiagnosticStatus, POLICY_STATUS, self._hear, LATCHED)
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK, self._play, clock=STEADY)
@@ -97,17 +101,27 @@ class ReplayNode(Node):
             self._finish()
 
     def _ready(self) -> bool:
-        """Whether a policy subscribes and publishes, and nobody who could move."""
+        """Whether a policy subscribes, publishes and obeys, and nobody who could move is there.
+
+        policy_node subscribes before it is active, and obeys no instruction from before that. Other policies, which
+        have no such status, begin when they are connected.
+        """
         if not self._sim_clock.ready():
             return False
         self._refuse_a_live_robot()
         unread = [t for t, p in self._outputs.items() if not p.get_subscription_count()]
         silent = [] if self.count_publishers(self._chunks.topic_name) else [self._chunks.topic_name]
         waiting = f"waiting for a policy on {', '.join(unread + silent)}" if unread or silent else ""
+        if not waiting and self._inactive and publisher_count(self, POLICY_STATUS):
+            waiting = f"waiting for policy_node to be active: {self._inactive}"
         if waiting and waiting != self._waiting:
             self.get_logger().info(waiting)
         self._waiting = waiting
         return not waiting
+
+    def _hear(self, status: DiagnosticStatus) -> None:
+        active = any(entry.key == "holding" for entry in status.values)  # of a control loop, which runs only then
+        self._inactive = "" if active else status.message
 
     def _refuse_a_live_robot(self) -> None:
         for publisher in self._outputs.values():

@@ -20,6 +20,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from ros_nodes import bridge
+from ros_nodes.executor_thread import in_executor
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.safety_node import SafetyNode
 
@@ -70,12 +71,26 @@ def test_it_refuses_where_a_robot_or_a_safety_node_is_live(bag: Path) -> None:
 
 def test_a_policy_that_commands_nothing_is_reported(bag: Path, model: Path, tmp_path: Path) -> None:
     with bench() as stage:
-        node = stage.node(PolicyNode, model=str(model), use_sim_time=True)
-        node.trigger_configure()  # and never active
+        stage.node(PolicyNode, model=str(model), autostart=True)  # not on the bag's time
         process = stage.start("replay_node", bag=bag, report=tmp_path / "report.json")
         output, _ = process.communicate(timeout=4 * LONG)
         assert process.returncode == 2 and "the policy commanded nothing" in output
     assert not (tmp_path / "report.json").exists()
+
+
+def test_the_bag_is_not_played_before_the_policy_obeys(bag: Path, model: Path) -> None:
+    """It subscribes when it is configured, and refuses what it was told before it was activated."""
+    with bench() as stage:
+        clock = stage.ears.listen("/clock", Clock)
+        statuses = stage.ears.listen("replay_node/status", DiagnosticStatus, bridge.LATCHED)
+        node = stage.node(PolicyNode, model=str(model), use_sim_time=True, sensor_timeout=5.0)
+        in_executor(node, node.trigger_configure)
+        process = stage.start("replay_node", bag=bag)
+        until(lambda: clock or [s for s in statuses if "to be active: not active" in s.message], "it waits or plays")
+        assert not clock
+        in_executor(node, node.trigger_activate)
+        output, _ = process.communicate(timeout=4 * LONG)
+        assert process.returncode == 0, output
 
 
 def test_a_missing_bag_is_refused(tmp_path: Path) -> None:
