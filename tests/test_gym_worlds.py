@@ -67,7 +67,7 @@ def test_an_action_about_zero_is_a_speed_that_rests_at_zero() -> None:
 
 
 class Offset(gymnasium.Env[np.ndarray, np.ndarray]):
-    """Its actions are positions: their range is not about zero. It ends by the first, at a goal or not by the second."""
+    """Its actions are positions: their range is not about zero. It ends by the first, by the second at a goal."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  Env has it so
     alive = 1.0  # reward of every step

@@ -122,10 +122,11 @@ class MaskedTrajectoryObjective(Objective):
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Mean absolute error of what is hidden: actions where they are to be learnt, and states."""
-        own = batch["mask"].unflatten(1, (PARTS, -1)).all(-1)  # after an instruction that was left, no part is its own
+        part = batch["mask"].shape[1] // PARTS
+        own = batch["mask"].reshape(-1, PARTS, part).all(-1)  # after an instruction that was left, no part is its own
         known = self.known(len(own), own.device) & own
         chunk, states = self.filled(features.mixed, batch["target"], self.normalised(batch), known, policy)
-        learnt = batch["learnt"] & ~known[0].repeat_interleave(batch["learnt"].shape[1] // PARTS, 1)
+        learnt = batch["learnt"] & ~known[0].repeat_interleave(part, 1)
         error = (states - self.normalised(batch)).abs().mean(-1)
         return masked_mean((chunk - batch["target"]).abs().mean(-1), learnt) + masked_mean(error, ~known[1] & own)
 
