@@ -49,7 +49,9 @@ def chosen(tasks: Sequence[str], count: int, data: Path, folder: Path) -> Path:
         for bag in find_bags(data / task)[:count]:
             target = folder / str(count) / task / bag.name
             if not target.exists():
-                shutil.copytree(bag, target)
+                aside = target.with_name(f"{bag.name}.part")  # half a bag of a killed copy is completed
+                shutil.copytree(bag, aside, dirs_exist_ok=True)
+                aside.rename(target)
     return folder / str(count)
 
 

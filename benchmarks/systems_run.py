@@ -31,6 +31,7 @@ from policy.learning.model import Policy
 from policy.learning.onnx_graph import TOLERANCE
 from policy.robot import contract
 from policy.train import train
+from sim.evaluation_page.written import write_text
 
 
 def changed(raw: dict[str, Any], change: Change) -> dict[str, Any]:
@@ -101,8 +102,8 @@ class Runner:
                 figures, world = self._export(run, variant, folder), world_of(variant.training.data)
                 records = evaluate(str(folder / "model"), world, variant.asked, self.episodes, seed)
                 figures["evaluation_minutes"] = (time.monotonic() - begun) / 60
-                (folder / "episodes.json").write_text(json.dumps(records))
-                (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+                write_text(folder / "episodes.json", json.dumps(records))
+                write_text(folder / "figures.json", json.dumps(figures, indent=1) + "\n")
             figures = json.loads((folder / "figures.json").read_text())
         figures |= self._spent(variant, seed)
         return {"figures": figures, "episodes": json.loads((folder / "episodes.json").read_text())}
@@ -193,8 +194,7 @@ def main() -> None:
     torch.set_num_threads(1)
     runner, row = Runner(args.data, args.out, args.samples, args.episodes), rows()[args.row]
     report = {name: runner.measured(variant, args.seed) for name, variant in row.variants.items()}
-    args.report.parent.mkdir(parents=True, exist_ok=True)
-    args.report.write_text(json.dumps(report) + "\n")
+    write_text(args.report, json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """From nothing to the figures of a model: the steps in their order, and the recipes of LIBERO-Goal."""
 
+import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -81,6 +82,24 @@ def test_of_recordings_as_many_are_taken_as_are_asked_for(tmp_path: Path) -> Non
         (tmp_path / "data" / "lamp_on" / name / f"{name}.mcap").touch()
     for count in (3, 2):
         assert len(find_bags(continual.chosen(("lamp_on",), count, tmp_path / "data", tmp_path / "keep"))) == count
+
+
+def test_half_a_copy_of_a_recording_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bag, files = tmp_path / "data" / "lamp_on" / "a", ("a.mcap", "metadata.yaml")
+    bag.mkdir(parents=True)
+    for name in files:
+        (bag / name).write_text(name)
+
+    def killed(bag: Path, to: Path, **_: bool) -> None:
+        to.mkdir(parents=True)
+        shutil.copy2(bag / files[0], to)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "copytree", killed)
+        continual.chosen(("lamp_on",), 1, tmp_path / "data", tmp_path / "keep")
+    (copied,) = find_bags(continual.chosen(("lamp_on",), 1, tmp_path / "data", tmp_path / "keep"))
+    assert copied.name == "a" and sorted(file.name for file in copied.iterdir()) == sorted(files)
 
 
 def test_libero_is_simulated_in_its_own_environment_and_trained_in_this_one(

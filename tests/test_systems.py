@@ -201,6 +201,29 @@ def test_the_difference_of_two_rates_has_newcombes_interval() -> None:
     assert [round(made[key], 4) for key in ("difference", "low", "high")] == [0.2, 0.0524, 0.3339]
 
 
+def test_figures_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, variant = Runner(tmp_path, tmp_path, samples=1, episodes=1), rows()["rt1"].system
+    monkeypatch.setattr(Runner, "trained", lambda *_: tmp_path / "runs" / "it" / "run")
+    monkeypatch.setattr(Runner, "_export", lambda *_: {"parity": 0.0})
+    monkeypatch.setattr(Runner, "_spent", lambda *_: {})
+    monkeypatch.setattr(systems_run, "evaluate", lambda *_: [{"success": True}])
+    write = Path.write_text
+
+    def killed(path: Path, text: str) -> int:
+        write(path, text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for name in ("episodes", "figures"):
+            patch.setattr(
+                Path, "write_text", lambda path, text, n=name: (killed if n in path.name else write)(path, text)
+            )
+            with pytest.raises(KeyboardInterrupt):
+                runner.measured(variant, 0)
+    measured = runner.measured(variant, 0)
+    assert measured["figures"]["parity"] == 0.0 and measured["episodes"] == [{"success": True}]
+
+
 @pytest.mark.heavy
 def test_a_variant_is_trained_exported_and_evaluated_once_and_a_changed_export_trains_nothing(tmp_path: Path) -> None:
     folder = bags("play", (0, 1), tmp_path / "data" / "play")
