@@ -10,10 +10,10 @@ from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK, COMMAND
 from ros_nodes.doctor_controllers import check_settings, parameters
 from ros_nodes.doctor_listener import Listener, mismatch
-from ros_nodes.graph import LISTENERS
+from ros_nodes.graph import takers
 from ros_nodes.node_names import node_name
 
-OURS = ("safety_node", "policy_node", "replay_node", "leader_node", *LISTENERS)
+OURS = ("safety_node", "policy_node", "replay_node", "leader_node")  # no controllers, whatever they take
 
 
 def check_commands(heard: Listener) -> tuple[list[Finding], dict[str, dict[str, Any]]]:
@@ -61,7 +61,7 @@ def _action_server(heard: Listener, controller: Controller) -> Iterator[Finding]
 def _subscriptions(heard: Listener, controller: Controller) -> Iterator[Finding]:
     """Whether somebody takes the commands, as their type and with a quality of service that fits."""
     name, kind = heard.resolve_topic_name(bridge.relative(controller.topic)), controller.command.type
-    found = [one for one in heard.subscriptions_to(bridge.relative(controller.topic)) if one.node_name not in OURS]
+    found = _takers(heard, controller)
     if not found:
         others = ", ".join(heard.topics_of(kind, taken=True)) or "none"
         yield Finding(
@@ -85,5 +85,9 @@ def _controllers(heard: Listener, controller: Controller) -> list[str]:
     """Full names of the nodes that take the trajectories."""
     if controller.command.type != TRAJECTORY:
         return []
-    found = heard.subscriptions_to(bridge.relative(controller.topic))
-    return sorted({node_name(one) for one in found if one.node_name not in OURS})
+    return sorted({node_name(one) for one in _takers(heard, controller)})
+
+
+def _takers(heard: Listener, controller: Controller) -> list[Any]:
+    """Who takes the commands by the rule of the safety node, which holds the arm where nobody does."""
+    return [one for one in takers(heard, bridge.relative(controller.topic)) if one.node_name not in OURS]

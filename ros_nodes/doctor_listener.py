@@ -20,7 +20,7 @@ from policy.robot.live_observations import LiveObservations
 from policy.spec import Frame
 from ros_nodes import bridge
 from ros_nodes.bridge import SENSOR_IN
-from ros_nodes.graph import count_publishers
+from ros_nodes.graph import count_publishers, takers
 
 SILENCE = 0.15  # s, the policy node's sensor_timeout unless another is given
 FOUND = 2.0  # s in which nodes find each other
@@ -117,15 +117,10 @@ class Listener(Node):
         """Of a topic, by the graph."""
         return self.get_publishers_info_by_topic(self.resolve_topic_name(topic))
 
-    def subscriptions_to(self, topic: str) -> Sequence[TopicEndpointInfo]:
-        """Of a topic, by the graph, without our own."""
-        found = self.get_subscriptions_info_by_topic(self.resolve_topic_name(topic))
-        return [one for one in found if (one.node_name, one.node_namespace) != (self.get_name(), self.get_namespace())]
-
     def topics_of(self, kind: str, taken: bool = False) -> list[str]:
         """The topics of a type that somebody publishes, or takes."""
         of_type = sorted(name for name, kinds in self.get_topic_names_and_types() if kind in kinds)
-        return [name for name in of_type if (self.subscriptions_to(name) if taken else self.publishers_of(name))]
+        return [name for name in of_type if (takers(self, name) if taken else self.publishers_of(name))]
 
     def _begin(self) -> None:
         """What was heard before all topics were subscribed to does not count."""

@@ -171,11 +171,13 @@ def test_sensors_and_instruction_of_another_quality_of_service(stage: Bench) -> 
     assert finding.severity == "error" and "/ears" in finding.figures and "transient_local" in finding.do
 
 
-def test_who_only_listens_is_no_controller() -> None:
+@pytest.mark.parametrize("name", ["console_node", "_ros2cli_4242"])  # the last one is `ros2 topic echo`
+def test_who_only_listens_is_no_controller(name: str) -> None:
     with bench() as stage:
-        console = stage.add(Node("console_node", context=stage.context))
-        console.create_subscription(JointTrajectory, ARM, lambda _: None, bridge.COMMAND)
-        assert found(stage)[f"nobody listens on /{ARM}"].severity == "error"
+        listener = stage.add(Node(name, context=stage.context))
+        listener.create_subscription(JointTrajectory, ARM, lambda _: None, bridge.COMMAND)
+        finding = found(stage)[f"nobody listens on /{ARM}"]
+        assert finding.severity == "error" and finding.figures.endswith("taken are none")
 
 
 def test_a_controller_that_asks_for_more_than_is_offered(stage: Bench) -> None:
