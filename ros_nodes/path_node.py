@@ -2,10 +2,11 @@
 
     action_chunk  ->  path_node  ->  planned_path (visualization_msgs/MarkerArray)
 
-    ros2 run midstream path_node --ros-args -p world:=tabletop
+    ros2 run midstream path_node --ros-args -p world:=tabletop -p use_sim_time:=true
 
 A line through the set-points of the newest chunk that are still to come, with a ball at its end. Where the contract
 asks for poses of the hand, they are the path. Where it asks for joints, the kinematics of a simulated world give it.
+What is still to come is told by this node's clock, so it needs the `use_sim_time` of the policy.
 """
 
 import sys
@@ -30,6 +31,7 @@ from sim.worlds import load
 
 LOOK = 0.5  # s between two looks at who listens
 LINGER = 500_000_000  # ns for which a path is shown that no other follows
+PAST = 1.0  # s since the last point of a chunk, from which it is of another clock and not merely late
 LINE, BALL = 0.008, 0.022  # m
 COLOUR = ColorRGBA(r=0.04, g=0.36, b=0.76, a=1.0)
 
@@ -56,6 +58,7 @@ class PathNode(Node):
         self._names = contract.spec.action
         self._points = hand_points(contract, world)
         self._out = self.create_publisher(MarkerArray, "planned_path", 1)
+        self._other_clock = False  # whether the newest chunk was of one
         self._chunk = Overheard(self, ACTION_CHUNK, JointTrajectory, self._take)
         self.create_timer(LOOK, self._chunk.look, clock=STEADY)
 
@@ -64,8 +67,22 @@ class PathNode(Node):
             stamp, times, actions = bridge.chunk(message, self._names)
         except InputError:
             return  # the safety node says so
-        coming = stamp + times > self.get_clock().now().nanoseconds
+        now = self.get_clock().now().nanoseconds
+        self._check_clock((now - stamp - int(times[-1])) * 1e-9)
+        coming = stamp + times > now
         self._out.publish(MarkerArray(markers=self._markers(self._points(actions[coming]), message)))
+
+    def _check_clock(self, past: float) -> None:
+        """Say once that chunks end too long ago [s] to be of this node's clock, and when they do no more."""
+        before, self._other_clock = self._other_clock, past > PAST
+        if self._other_clock and not before:
+            self.get_logger().warning(
+                f"no path is shown: a chunk came whose last point was {past:.1f} s ago by this node's clock, expected "
+                "points still to come; give this node the use_sim_time of the policy node (-p use_sim_time:=true in "
+                "simulation), or synchronise the clocks of the computers"
+            )
+        elif before and not self._other_clock:
+            self.get_logger().info("chunks are of this node's clock again")
 
     def _markers(self, path: np.ndarray, message: JointTrajectory) -> list[Marker]:
         points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in path]

@@ -9,6 +9,7 @@ from sim.worlds.tabletop.world import Tabletop
 from tests.ros_tiny import bench, until  # skips the file where there is no ROS
 
 # isort: split
+from rcl_interfaces.msg import Log
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -51,3 +52,32 @@ def test_a_chunk_is_a_line_from_the_hand_and_the_node_listens_only_beside_others
         np.testing.assert_allclose(np.diff(turned), 0.1, atol=1e-3)
         np.testing.assert_allclose(path[:, 2], path[0, 2], atol=1e-3)
         assert (ball.points[0].x, ball.points[0].y) == (line.points[-1].x, line.points[-1].y)
+
+
+def test_chunks_of_another_clock_are_reported_once_and_when_they_are_over() -> None:
+    """As in the simulator, whose time has nothing to do with that of a node without use_sim_time."""
+    actions = np.repeat(Tabletop.home[None], 2, 0)
+    with bench() as made:
+        node = made.node(PathNode, world="tabletop")
+        logs = made.ears.listen("/rosout", Log, 100)
+        heard = made.ears.listen("planned_path", MarkerArray)
+        made.ears.listen("action_chunk", JointTrajectory, bridge.COMMAND)
+        chunks = made.ears.create_publisher(JointTrajectory, "action_chunk", bridge.COMMAND)
+        until(lambda: chunks.get_subscription_count() == 2, "it listens beside another")
+        until(lambda: made.ears.count_publishers("/rosout") >= 2, "its log is heard")
+
+        def show(seconds: int) -> list[str]:
+            """What the node has said in all after a chunk that begins then."""
+            before = len(heard)
+            stamp = node.get_clock().now().nanoseconds + seconds * 10**9
+            chunks.publish(bridge.trajectory(CONTRACT.spec.action, stamp, np.array([1, 2]) * 10**9, actions))
+            until(lambda: len(heard) > before, "it is taken")
+            return [log.msg for log in logs if log.name == node.get_logger().name and "clock" in log.msg]
+
+        assert not show(0)
+        assert not show(-2)  # late, by less than a second
+        until(lambda: len(show(-1000)) == 1, "it is reported")
+        (said,) = show(-1000)
+        assert " 99" in said and "use_sim_time:=true" in said
+        until(lambda: len(show(0)) == 2, "the end of it is reported")
+        assert "again" in show(0)[-1]
