@@ -79,8 +79,11 @@ def train(
         if not found:
             prepared = batches.targets(PREPARED)
             policy.prepare(*prepared)
-            if weights is not None and "head" not in checkpoint.warm_start(policy, weights):
-                policy.prepare(*prepared)  # the head is new, and what normalises its targets is that of the weights
+            if weights is not None:  # from here on what normalises targets is that of the weights
+                if "head" not in checkpoint.warm_start(policy, weights):
+                    policy.prepare(*prepared)
+                elif (changed := policy.go_on(*prepared)) and accelerator.is_main_process:
+                    print(changed, flush=True)
         folders.make(out)
         if unclaimed:
             claim.enter_context(checkpoint.claimed(out))

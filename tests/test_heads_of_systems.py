@@ -5,6 +5,7 @@ import torch
 
 from policy.learning import recipe
 from policy.learning.heads import HEADS
+from policy.learning.heads.bins import Bins
 from policy.learning.heads.bins_offset import BinsOffset
 from policy.learning.heads.diffusion import Diffusion
 from policy.learning.heads.retrieval import Retrieval
@@ -118,6 +119,28 @@ def test_heads_do_not_read_targets_that_are_not_learnt() -> None:
             other[:, 2:] += further
             losses.append(head.loss(features, other, mask, None).item())
         assert losses[0] == losses[1], name
+
+
+def test_bins_become_wider_where_new_data_go_beyond_them_and_are_learnt_anew() -> None:
+    torch.manual_seed(0)
+    head = Bins(Bins.Settings(bins=8, hidden=8), 4, 2, 3)
+    old = torch.randn(50, 2, 3)
+    old[..., 2] = 0.0  # it never moved
+    head.prepare(old)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    assert head.go_on(old) == "" and head.go_on(0.5 * old) == ""
+    assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
+    new = 0.5 * old
+    new[:, 1, 2] = torch.linspace(-1, 2, 50)
+    assert "in 1 of 6 numbers" in head.go_on(new)
+    assert (head.low[1, 2], head.high[1, 2]) == (-1, 2), "which it can be asked for now"
+    others = torch.ones(2, 3, dtype=torch.bool)
+    others[1, 2] = False
+    assert torch.equal(head.low[others], before["low"][others]) and torch.equal(
+        head.high[others], before["high"][others]
+    )
+    assert not torch.equal(head.logits.weight, before["logits.weight"])
+    assert torch.equal(head.layers[0].weight, before["layers.0.weight"]), "what comes before them is kept"
 
 
 def test_a_centre_is_drawn_in_float16_as_in_float32() -> None:

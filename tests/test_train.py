@@ -279,6 +279,22 @@ def test_a_warm_start_copies_what_two_policies_have_in_common(former: Path) -> N
     assert policy.token_slices["cameras"] != theirs.token_slices["cameras"]
 
 
+def test_bins_that_new_data_go_beyond_become_wider(
+    bags: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(small.write(tmp_path / "rt1.yaml", small.shrink("systems/rt1")))
+    longer = small.bags(tmp_path / "longer", steps=30)
+    train.train(path, bags, tmp_path / "first", samples=4)
+    for name, data in (("same", bags), ("longer", longer)):
+        capsys.readouterr()
+        train.train(path, data, tmp_path / name, samples=4, weights=tmp_path / "first")
+        assert ("the bins are wider now" in capsys.readouterr().out) == (name == "longer")
+    first, same, wider = (checkpoint.load(tmp_path / name)[0].head for name in ("first", "same", "longer"))
+    assert torch.equal(same.low, first.low) and torch.equal(same.high, first.high)
+    assert (wider.low <= first.low).all() and (wider.high >= first.high).all()
+    assert ((wider.low < first.low) | (wider.high > first.high)).any()
+
+
 def test_a_run_is_warm_started_once_and_records_it_in_its_command(
     bags: Path, former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

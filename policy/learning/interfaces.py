@@ -133,6 +133,13 @@ class Head(nn.Module):
     def prepare(self, targets: Tensor) -> None:
         """Look at targets (N, H, A) of the training data once, before training begins."""
 
+    def go_on(self, targets: Tensor) -> str:
+        """Look at targets (N, H, A) of new training data, with weights that are learnt; what it changes, "" if nothing.
+
+        Once, before training goes on from these weights.
+        """
+        return ""
+
     def loss(self, features: Tensor, target: Tensor, mask: Tensor, prefix: Prefix | None) -> Tensor:
         """features (B, width), target (B, H, A), mask (B, H) of the steps to learn to a scalar."""
         raise NotImplementedError

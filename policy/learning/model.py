@@ -137,6 +137,10 @@ class Policy(nn.Module):
         """Let the head look at actions (N, H, A) and state (N, S) of the training data, once, before training."""
         self.head.prepare(self.normalised(actions, {"state": state}))
 
+    def go_on(self, actions: Tensor, state: Tensor) -> str:
+        """As `prepare`, with a head that is learnt already; what the head changes, "" if nothing."""
+        return self.head.go_on(self.normalised(actions, {"state": state}))
+
     def features(self, batch: dict[str, Tensor]) -> Features:
         """What is made of the frames of a batch as `loss` gets it."""
         read = any(objective.reads_tokens for objective in self.objectives.values())

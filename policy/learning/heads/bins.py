@@ -40,6 +40,22 @@ class Bins(Head):
         self.low.copy_(targets.amin(0))
         self.high.copy_(torch.maximum(targets.amax(0), self.low + 1e-3))
 
+    @torch.no_grad()
+    def go_on(self, targets: Tensor) -> str:
+        """The bins lie between the smallest and the largest target of all data so far; moved, they are learnt anew."""
+        low = torch.minimum(self.low, targets.amin(0))
+        high = torch.maximum(self.high, targets.amax(0))
+        wider = int(((low < self.low) | (high > self.high)).sum())
+        if not wider:
+            return ""
+        self.low.copy_(low)
+        self.high.copy_(high)
+        self.logits.reset_parameters()
+        return (
+            f"the new data go beyond the bins of these weights in {wider} of {low.numel()} numbers of the chunk: the "
+            "bins are wider now, and which of them is meant is learnt anew"
+        )
+
     def loss(self, features: Tensor, target: Tensor, mask: Tensor, prefix: Prefix | None) -> Tensor:
         """Cross-entropy over the steps that the mask (B, H) marks; see `Head.loss`."""
         share = (target - self.low) / (self.high - self.low)
