@@ -132,4 +132,5 @@ class ContextLabels:
         possible = ~self.switched[e] & ~self.cache.incomplete[e] & (indices < start)
         other = rng.random(n) < OTHER_PROBABILITY
         others = rng.integers(0, len(self.cache.bags), n)
-        return np.where(switched, e - 1, np.where(possible & other[which], others[which], e))
+        previous: np.ndarray = np.where(switched, e - 1, np.where(possible & other[which], others[which], e))
+        return previous
