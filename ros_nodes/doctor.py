@@ -39,7 +39,7 @@ def examine(contract: Contract, seconds: float, **options: Any) -> list[Finding]
         for name, values in settings.items():
             shown = ", ".join(f"{key} {value}" for key, value in values.items()) or "does not answer"
             print(f"{name}: {shown}")
-        print(f"{len(heard.frames)} frames in {seconds:g} s, expected {seconds * contract.rate:.0f}")
+        print(f"{heard.frames} frames in {seconds:g} s, expected {seconds * contract.rate:.0f}")
         return sorted(dict.fromkeys(findings), key=lambda finding: finding.severity)
     finally:
         heard.destroy_node()

@@ -77,7 +77,8 @@ class Listener(Node):
         self.observations = LiveObservations(contract, SILENCE, monotonic_ns())
         self.observed = {bridge.relative(topic): kind for topic, kind in contract.observed.items()}
         self.arrivals = {topic: Arrivals() for topic in self.observed}
-        self.frames: list[Frame] = []
+        self.frames = 0
+        self.newest: Frame | None = None
         self.missing: dict[str, str] = {}  # topic -> why its type cannot be read here
         self.faults: Counter[str] = Counter()  # what would hold the arm -> looks at which it did
         self.looks = 0
@@ -126,7 +127,7 @@ class Listener(Node):
         """What was heard before all topics were subscribed to does not count."""
         self.observations = LiveObservations(self.contract, SILENCE, monotonic_ns())
         self.arrivals = {topic: Arrivals(begin=monotonic_ns()) for topic in self.observed}
-        self.frames.clear()
+        self.frames, self.newest = 0, None
         self.faults.clear()
         self.looks = 0
 
@@ -135,7 +136,8 @@ class Listener(Node):
         if not self.arrivals[topic].end:
             self.arrivals[topic].times.append(steady)
         now = int(self.get_clock().now().nanoseconds)
-        self.frames = (self.frames + self.observations.push(topic, message, now, steady))[-1000:]
+        for frame in self.observations.push(topic, message, now, steady):
+            self.frames, self.newest = self.frames + 1, frame
         count_publishers(self, self.observations.consistency.publishers)
 
     def _look(self) -> None:

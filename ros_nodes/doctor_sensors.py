@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from policy.data.findings import Finding
+from policy.robot.contract import Contract
 from policy.robot.message_types import STRING
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, SENSOR_IN
@@ -22,8 +23,8 @@ UNIT = 0.5  # of a joint's range beyond its limits: another unit
 def check_sensors(heard: Listener) -> list[Finding]:
     """All that is wrong with what the policy reads."""
     findings = [*_topics(heard), *_instruction(heard), *_rates(heard), *_contents(heard), *_clocks(heard)]
-    if heard.frames:
-        return [*findings, *_step(heard), *_state(heard)]
+    if heard.newest is not None:
+        return [*findings, *_step(heard), *_state(heard.contract, heard.newest.state)]
     if not any(finding.severity == "error" for finding in findings):
         fault = heard.faults.most_common(1)[0][0] if heard.faults else "no frame is complete"
         findings.append(Finding("error", "no frame is made", fault, "mend that; the arm would be held"))
@@ -166,9 +167,8 @@ def _step(heard: Listener) -> Iterator[Finding]:
         )
 
 
-def _state(heard: Listener) -> Iterator[Finding]:
-    """Where the robot stands, against the contract's limits."""
-    contract, state = heard.contract, heard.frames[-1].state
+def _state(contract: Contract, state: np.ndarray) -> Iterator[Finding]:
+    """Where the robot stands (S,), against the contract's limits."""
     for i, (name, place) in enumerate(zip(contract.spec.action, contract.measured.tolist(), strict=True)):
         low, high = float(contract.limits.low[i]), float(contract.limits.high[i])
         value = float(state[place])

@@ -3,17 +3,20 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rosbags.rosbag2 import Reader
 
 from policy.data import mcap_file
 from policy.data.bag_files import find_bags
 from policy.data.bag_writer import channels
 from policy.data.episodes import read_episodes
+from policy.data.raw import TYPES
 from tests.demo_bag import CONTRACT, demonstration
 from tests.ros_tiny import LONG, bench, until  # skips the file where there is no ROS
 from tests.test_recording import KINDS, cdr, custom
@@ -24,6 +27,8 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from ros_nodes import bridge
+from ros_nodes.executor_thread import in_executor
+from ros_nodes.recorder_node import RecorderNode
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,6 +94,34 @@ def test_it_reports_what_is_missing_and_ends_its_bag_on_a_signal(tmp_path: Path)
         assert process.wait(LONG) == 0
     (bag,) = find_bags(tmp_path)
     assert custom(bag)["instruction"] == "open the drawer"
+
+
+def test_messages_are_of_when_they_came_and_not_of_when_a_busy_recorder_takes_them(tmp_path: Path) -> None:
+    with bench() as stage:
+        node = stage.node(RecorderNode, folder=str(tmp_path))
+        stage.publish("instruction", String, String(data="open the drawer"), bridge.LATCHED)
+        stage.ears.call("recorder_node/start", Trigger)
+        until(lambda: node.recorder.bag, "it records")
+        out = stage.ears.create_publisher(bridge.message_class(KINDS["joint_states"]), "joint_states", 10)
+        until(out.get_subscription_count, "the recorder subscribes")
+        busy = threading.Thread(target=lambda: in_executor(node, lambda: time.sleep(0.8)))
+        items = [item for item in demonstration(60, start=time.time_ns()) if item.topic == "joint_states"]
+        for i, item in enumerate(items):
+            time.sleep(max(0, item.receive - time.time_ns()) * 1e-9)
+            out.publish(cdr(item))
+            if i == 100:
+                busy.start()
+        busy.join()
+        until(lambda: node.recorder.bag.counts["joint_states"] == len(items), "all are taken")
+        stage.ears.call("recorder_node/stop", Trigger)
+    (bag,) = find_bags(tmp_path)
+    with Reader(bag) as reader:
+        late = [
+            ns - bridge.nanoseconds(TYPES.deserialize_cdr(raw, KINDS["joint_states"]).header.stamp)
+            for connection, ns, raw in reader.messages()
+            if connection.topic == "/joint_states"
+        ]
+    assert len(late) == len(items) and np.quantile(late, 0.95) < 3e8, "a quarter of them were taken up to 0.8 s late"
 
 
 def test_an_instruction_with_the_default_qos_of_ros2_topic_pub_is_reported(tmp_path: Path) -> None:
