@@ -81,6 +81,7 @@ class ConsoleNode(Node):
         }
         self._emergencies = 0  # stops that were asked for here
         self._jog: Jog | None = None  # while this page has taken over
+        self._given_at = -LOST  # s, steady: when control was given back here
         self._control_at = 0.0  # s, steady: when the safety node last said that a person is in control
         self._operator: Publisher | None = None  # from the first movement on: before it a leader arm may drive
         self.server = ConsoleServer(self, host, port, token, stops)
@@ -151,16 +152,22 @@ class ConsoleNode(Node):
         return said
 
     def _give_back(self) -> str:
-        self._jog = None
+        self._jog, self._given_at = None, monotonic()
         in_executor(self, self._end_driving)
-        return self._call("safety_node/take_over", data=False)
+        try:
+            return self._call("safety_node/take_over", data=False)
+        finally:
+            self._given_at = monotonic()
 
     def _move(self, joint: str, share: float) -> str:
         if self._robot.stopped:
             raise InputError(f"{self._robot.stopped}: reset it first")
-        if self._jog is None and not self._robot.corrected:
+        given = monotonic() - self._given_at < LOST  # the safety node may not have said so yet
+        if self._jog is None and (given or not self._robot.corrected):
             raise InputError("the policy is in control: take over first")
         if self._jog is None or self._robot.ended:  # somebody took over elsewhere, or a stop came since
+            if share == 0.0:
+                return joint  # a key that is let go takes nothing over
             self._take_over()
         if (jog := self._jog) is not None:
             jog.move(joint, share, monotonic())

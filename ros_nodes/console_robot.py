@@ -28,6 +28,7 @@ from policy.robot.message_types import TRAJECTORY
 from policy.running.loop import NO_INSTRUCTION, STOPPED
 from ros_nodes import bridge
 from ros_nodes.bridge import ACTION_CHUNK, LATCHED, LIVING_IN, SENSOR_IN, STEADY
+from ros_nodes.graph import publisher_count
 from ros_nodes.overheard import Overheard
 
 SHOWN = 1 / 25  # s between two pictures of a camera
@@ -262,7 +263,7 @@ class ConsoleRobot:
         return Points((times[coming] - now) * 1e-9, actions[coming])
 
     def _look(self) -> None:
-        if self._policy_text and not self._node.count_publishers(POLICY_STATUS):
+        if self._policy_text and not publisher_count(self._node, POLICY_STATUS):
             self._policy, self._policy_text = {}, ""  # what is latched outlives a node, and would be shown for ever
         for topic in self._overheard:
             topic.look()

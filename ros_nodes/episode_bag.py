@@ -27,7 +27,7 @@ class EpisodeBag:
     """
 
     def __init__(self, folder: Path, instruction: str, contract: Contract, start_ns: int) -> None:
-        self.instruction, self.start_ns = instruction, start_ns
+        self.instruction, self.start_ns, self.end_ns = instruction, start_ns, start_ns
         self.counts: Counter[str] = Counter()  # topic -> messages
         self.success: bool | None = None
         self._writer: Writer
@@ -38,6 +38,7 @@ class EpisodeBag:
         """Write a serialised message."""
         self._writer.write(self._connections[topic], now_ns, cdr)
         self.counts[topic] += 1
+        self.end_ns = max(self.end_ns, now_ns)
 
     def flush(self) -> None:
         """Give all that was written to the operating system, so that it outlives this process."""

@@ -43,7 +43,6 @@ class Recorder:
         self._received: dict[str, bytes] = {}  # newest of each latched topic
         self._latched: dict[str, bytes] = {}  # as each bag begins: with the sentence in place of "continue"
         self._newest: dict[str, int] = {}  # when the newest message of each topic was received
-        self._now = 0
 
     def start(self, now_ns: int) -> str:
         """Record from now on and return where; `InputError` where nothing can be written."""
@@ -97,9 +96,8 @@ class Recorder:
             if self.bag is not None:
                 LOG.warning("the clock was set back: a new bag begins")
                 self._next(now_ns)
-            self._newest, self._now = {}, now_ns
+            self._newest = {}
         self._newest[topic] = now_ns
-        self._now = max(self._now, now_ns)
         if self.topics[topic].latched:
             if self._received.get(topic) == cdr:
                 return  # published again, as some publishers do every second: still the same episode
@@ -108,6 +106,8 @@ class Recorder:
                 self._instruct(cdr, now_ns)
                 return
             self._latched[topic] = cdr
+            if self.bag is not None:
+                now_ns = max(now_ns, self.bag.start_ns)  # in force from its begin on, however late it is taken
         if self.bag is not None and self.bag.start_ns <= now_ns:  # else received before it began, and taken late
             self._write(partial(EpisodeBag.write, topic=topic, cdr=cdr, now_ns=now_ns))
 
@@ -162,8 +162,8 @@ class Recorder:
         bag, self.bag = self.bag, None
         if bag is None:
             return ""
-        seconds = (self._now - bag.start_ns) / 1e9
-        if self._now - bag.start_ns < SHORTEST_NS:
+        seconds = (bag.end_ns - bag.start_ns) / 1e9
+        if bag.end_ns - bag.start_ns < SHORTEST_NS:
             kept = "" if bag.delete() else ", but cannot be deleted"
             return f"dropped {bag.path.name}: {seconds:.2f} s is too short{kept}"
         try:

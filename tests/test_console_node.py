@@ -243,6 +243,9 @@ def test_stop_holds_what_a_leader_arm_drives(stage: Bench, page: Browser) -> Non
     leader.at[1] += 0.05
     until(lambda: abs(stage.robot.action[1] - leader.at[1]) < 1e-3, "the robot is where the leader is")
     assert page.ask("stop")["ok"]
+    for _ in range(20):  # a key that is held on
+        reply = page.ask("move", joint="panda_joint2", share=0.5)
+        assert not reply["ok"] and "take over first" in reply["message"]
     page.until(lambda: not page.state["corrected"], "it is shown")
     here = float(stage.robot.action[1])
     leader.at[1] -= 0.2

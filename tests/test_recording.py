@@ -233,6 +233,30 @@ def test_what_was_received_before_a_bag_began_is_not_in_it_and_a_late_topic_sets
     assert stamps == [i.receive for i in early if i.receive >= START]
 
 
+def test_a_label_that_is_taken_after_the_instruction_it_came_before_is_in_its_bag(tmp_path: Path) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    feed(recorder, demonstration(20, text="open the drawer"))
+    second = list(demonstration(20, start=after(30), text="put it in the bowl"))
+    label = next(item for item in second if item.topic == "label/task")
+    label = label._replace(message=make("String", "bowl"), receive=after(30) - STEP)
+    said = next(item for item in second if item.topic == "instruction")
+    rest = (item for item in second if item.topic not in ("instruction", "label/task"))
+    feed(recorder, [said, label, *rest])
+    recorder.stop()
+    assert [read_episodes(bag, CONTRACT)[0].task for bag in find_bags(tmp_path)][1] == "bowl"
+
+
+def test_a_simulation_set_back_leaves_no_bag_without_sensors(tmp_path: Path) -> None:
+    recorder = Recorder(CONTRACT, tmp_path)
+    recorder.start(START)
+    feed(recorder, demonstration(1000, text="open the drawer"))
+    again = sorted(demonstration(20, text="close it"), key=lambda item: item.topic != "instruction")
+    feed(recorder, again)
+    recorder.stop()
+    assert [len(read_episodes(bag, CONTRACT)[0].stamps) for bag in find_bags(tmp_path)] == [1000, 20]
+
+
 def test_a_clock_set_back_begins_a_new_bag(tmp_path: Path) -> None:
     recorder = Recorder(CONTRACT, tmp_path)
     recorder.start(after(1000))
