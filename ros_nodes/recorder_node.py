@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import monotonic_ns, time_ns
+from time import monotonic_ns
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -25,7 +25,6 @@ from policy.robot import contract as contracts
 from ros_nodes import bridge
 from ros_nodes.bridge import LATCHED, OVERRIDES, STEADY
 from ros_nodes.qos_events import QosMismatches
-from ros_nodes.reception import Reception
 from ros_nodes.recording import Recorder
 from ros_nodes.signals import uninterrupted
 
@@ -45,7 +44,7 @@ class RecorderNode(Node):
         folder = declare("folder", "bags", "folder that gets one rosbag2 directory for each instruction")
         self.recorder = Recorder(contract, Path(folder).expanduser())
         self._received: dict[str, int] = {}  # topic -> steady ns of its newest message
-        self._reception = Reception()
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._qos = QosMismatches(self)
         observed = {topic.lstrip("/") for topic in self.recorder.contract.observed}
         for topic, channel in self.recorder.topics.items():
@@ -80,6 +79,13 @@ class RecorderNode(Node):
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
 
+    def _came(self, received: int) -> int:
+        """When a message came, which may be long before a busy node takes it; `received` 0: the middleware is silent.
+
+        Of simulated time nothing but the present is known.
+        """
+        return self._now() if self._simulated or not received else received
+
     def _flush(self) -> None:
         with uninterrupted():
             self.recorder.flush()
@@ -88,7 +94,7 @@ class RecorderNode(Node):
         self._received[topic] = monotonic_ns()
         before = self.recorder.bag, self.recorder.fault
         with uninterrupted():
-            self.recorder.push(topic, cdr, self._reception.time(info["received_timestamp"], time_ns(), self._now()))
+            self.recorder.push(topic, cdr, self._came(info["received_timestamp"]))
         if (self.recorder.bag, self.recorder.fault) != before:
             self._report()
 
