@@ -9,6 +9,7 @@ import numpy as np
 from console.committed import Committed
 from console.jog import Jog
 from policy.errors import InputError
+from policy.robot.instructions import stops
 from policy.running.loop import KEPT
 from policy.running.plan import Plan
 from policy.running.session import Session
@@ -97,6 +98,8 @@ class OperatedLoop(SimulatedLoop):
             raise InputError(STOPPED)
         self._asked = text
         super().instruct(text)
+        if self._jog is not None and stops(text):
+            self.give_back()  # it holds what the person drives, too
 
     @property
     def refusal(self) -> str:

@@ -60,6 +60,7 @@ COMMAND = _qos(1)
 LATCHED = _qos(1, latched=True)
 # Without a lease, DDS notices the end of a killed process only after 20 s.
 LIVING_OUT, LIVING_IN = _qos(1, latched=True, lease=0.5), _qos(1, latched=True, lease=1.0)
+POLICY_STATUS = "policy_node/status"
 ACTION_CHUNK = "action_chunk"  # policy node to safety node
 OPERATOR_COMMAND = "operator_command"  # of a person who has taken over, as an action chunk
 DRIVEN = 6  # control steps for which a person's set-point is given

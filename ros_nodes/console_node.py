@@ -72,7 +72,7 @@ class ConsoleNode(Node):
         self.commands: dict[str, Callable[..., str]] = {
             "instruct": self._instruct,
             "continue": lambda: self._instruct("continue"),
-            "stop": self._stop,
+            "stop": lambda: self._instruct("stop"),
             "emergency_stop": self._emergency_stop,
             "reset": self._reset,
             "take_over": self._take_over,
@@ -110,6 +110,14 @@ class ConsoleNode(Node):
     # -- from the server's threads
 
     def _instruct(self, text: str) -> str:
+        """Tell the policy; "stop" holds as well what a person drives, or a leader arm: control is given back."""
+        try:
+            return self._tell(text)
+        finally:
+            if stops(text) and self._robot.corrected:
+                self._give_back()
+
+    def _tell(self, text: str) -> str:
         if not self._robot.there:
             raise InputError("nothing is heard of policy_node: start it, or look at the namespace")
         if self._robot.unready and not stops(text):
@@ -117,14 +125,6 @@ class ConsoleNode(Node):
         self._robot.asked = text
         self._instruction.publish(String(data=text))
         return text
-
-    def _stop(self) -> str:
-        """The policy stops; what a person drives, or a leader arm, is given back to it."""
-        try:
-            return self._instruct("stop")
-        finally:
-            if self._robot.corrected:
-                self._give_back()
 
     def _emergency_stop(self) -> str:
         self._emergencies += 1

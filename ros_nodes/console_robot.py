@@ -27,13 +27,12 @@ from policy.robot.decode import Unusable, image_decoder, value_decoder
 from policy.robot.message_types import TRAJECTORY
 from policy.running.loop import NO_INSTRUCTION, STOPPED
 from ros_nodes import bridge
-from ros_nodes.bridge import ACTION_CHUNK, LATCHED, LIVING_IN, SENSOR_IN, STEADY
+from ros_nodes.bridge import ACTION_CHUNK, LATCHED, LIVING_IN, POLICY_STATUS, SENSOR_IN, STEADY
 from ros_nodes.graph import publisher_count
 from ros_nodes.overheard import Overheard
 
 SHOWN = 1 / 25  # s between two pictures of a camera
 LOOK = 0.5  # s between two looks at who listens
-POLICY_STATUS = "policy_node/status"
 DEAD = 1.5  # s without a status of the safety node, which sends four a second
 FIGURES = {  # of /diagnostics -> as the page names them
     "policy_node: inference: inference p50 / p99 ms": "inference [ms]",

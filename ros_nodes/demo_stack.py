@@ -34,7 +34,7 @@ class Stack:
         self.robot = SimNode(parameter_overrides=[Parameter("seed", value=seed)])
         self.operator = Node("operator")
         self._instruction = self.operator.create_publisher(String, "instruction", bridge.LATCHED)
-        self.operator.create_subscription(DiagnosticStatus, "policy_node/status", self._receive, bridge.LATCHED)
+        self.operator.create_subscription(DiagnosticStatus, bridge.POLICY_STATUS, self._receive, bridge.LATCHED)
         self.operator.create_subscription(DiagnosticArray, "/diagnostics", self._receive_all, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.robot)

@@ -44,7 +44,6 @@ class RecorderNode(Node):
         folder = declare("folder", "bags", "folder that gets one rosbag2 directory for each instruction")
         self.recorder = Recorder(contract, Path(folder).expanduser())
         self._received: dict[str, int] = {}  # topic -> steady ns of its newest message
-        self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._qos = QosMismatches(self)
         observed = {topic.lstrip("/") for topic in self.recorder.contract.observed}
         for topic, channel in self.recorder.topics.items():
@@ -84,7 +83,7 @@ class RecorderNode(Node):
 
         Of simulated time nothing but the present is known.
         """
-        return self._now() if self._simulated or not received else received
+        return self._now() if self.get_clock().ros_time_is_active or not received else received
 
     def _flush(self) -> None:
         with uninterrupted():

@@ -26,13 +26,12 @@ from policy.data.bags import summary
 from policy.errors import InputError
 from policy.robot import contract as contracts
 from ros_nodes import bridge
-from ros_nodes.bridge import ACTION_CHUNK, LATCHED, OVERRIDES, SENSOR_OUT, STEADY
+from ros_nodes.bridge import ACTION_CHUNK, LATCHED, OVERRIDES, POLICY_STATUS, SENSOR_OUT, STEADY
 from ros_nodes.clock_publisher import ClockPublisher
 from ros_nodes.graph import publisher_count, takers
 from ros_nodes.playback import Playback
 from ros_nodes.qos_events import QosMismatches
 
-POLICY_STATUS = "policy_node/status"
 TICK = 0.005  # s between two looks at the bag
 AFTER = 1_000_000_000  # ns after the last message, for the policy's last command
 

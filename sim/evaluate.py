@@ -58,7 +58,7 @@ def main() -> None:
     check_seed(args.seed)
     for name, least in (("episodes", 1), ("chains", 0), ("films", 0), ("robots", 1), ("processes", 1)):
         if (given := getattr(args, name)) is not None and given < least:
-            raise InputError(f"--{name} {getattr(args, name)}: expected a whole number of at least {least}")
+            raise InputError(f"--{name} {given}: expected a whole number of at least {least}")
     headless.require()
     if args.switch is not None:
         evaluate_switches.evaluate(args)

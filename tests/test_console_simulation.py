@@ -127,6 +127,22 @@ def test_a_stop_is_latched_until_reset_whatever_is_asked_for(robot: Simulation) 
     np.testing.assert_allclose(later.executed, state.executed, atol=2e-3)
 
 
+def test_stop_holds_what_a_person_drives(robot: Simulation) -> None:
+    robot.commands["take_over"]()
+    begun = seen(robot, lambda s: s.corrected and s.executed is not None, "a person is in control")
+
+    def driven() -> bool:
+        robot.commands["move"](joint="panda_joint2", share=1.0)
+        state, _ = robot.feed.take()
+        return state is not None and abs(state.executed[1] - begun.executed[1]) > 0.02
+
+    until(driven, "the person moves a joint")
+    robot.commands["stop"]()
+    with pytest.raises(InputError, match="take over first"):
+        robot.commands["move"](joint="panda_joint2", share=1.0)
+    seen(robot, lambda s: not s.corrected, "it is shown")
+
+
 def test_a_push_moves_the_arm_and_not_the_command(robot: Simulation) -> None:
     rest = seen(robot, lambda s: s.time > 0.3 and s.executed is not None, "it rests")
     robot.commands["push"]()
