@@ -83,7 +83,8 @@ class RecorderNode(Node):
 
         Of simulated time nothing but the present is known.
         """
-        return self._now() if self.get_clock().ros_time_is_active or not received else received
+        clock: Any = self.get_clock()  # of ROS time, which rclpy's types do not tell
+        return self._now() if clock.ros_time_is_active or not received else received
 
     def _flush(self) -> None:
         with uninterrupted():
