@@ -162,8 +162,8 @@ class SafetyNode(Node):
                 self._problem = str(error)
 
     def _command(self, by_person: bool, message: JointTrajectory) -> None:
-        if by_person != self._corrected or (by_person and self._ended):
-            return  # the other one is in control, or nobody yet
+        if by_person != self._corrected:
+            return  # the other one is in control
         try:
             stamp, times, actions = bridge.chunk(message, self._contract.spec.action)
         except InputError as error:
