@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from ros_nodes import bridge
 from ros_nodes.console_node import ConsoleNode
+from ros_nodes.console_robot import ConsoleRobot
 from ros_nodes.leader_node import LeaderNode
 from ros_nodes.policy_node import PolicyNode
 from ros_nodes.recorder_node import RecorderNode
@@ -235,16 +236,19 @@ def test_a_key_drives_where_somebody_took_over_elsewhere(stage: Bench, page: Bro
     until(driven, "the person moves a joint")
 
 
-def test_stop_holds_what_a_leader_arm_drives(stage: Bench, page: Browser) -> None:
+def test_stop_holds_what_a_leader_arm_drives(
+    stage: Bench, page: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.node(SafetyNode, **CALM)
     stage.node(LeaderNode)
     leader = Leader(stage, stage.robot)
     assert page.ask("take_over")["ok"]
     leader.at[1] += 0.05
     until(lambda: abs(stage.robot.action[1] - leader.at[1]) < 1e-3, "the robot is where the leader is")
-    assert page.ask("stop")["ok"]
-    for _ in range(20):  # a key that is held on
-        reply = page.ask("move", joint="panda_joint2", share=0.5)
+    with monkeypatch.context() as late:
+        late.setattr(ConsoleRobot, "corrected", True)  # the safety node has not said yet that it is no more
+        assert page.ask("stop")["ok"]
+        reply = page.ask("move", joint="panda_joint2", share=0.5)  # a key that is held on
         assert not reply["ok"] and "take over first" in reply["message"]
     page.until(lambda: not page.state["corrected"], "it is shown")
     here = float(stage.robot.action[1])
