@@ -236,9 +236,7 @@ def test_a_key_drives_where_somebody_took_over_elsewhere(stage: Bench, page: Bro
     until(driven, "the person moves a joint")
 
 
-def test_stop_holds_what_a_leader_arm_drives(
-    stage: Bench, page: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stop_holds_what_a_leader_arm_drives(stage: Bench, page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.node(SafetyNode, **CALM)
     stage.node(LeaderNode)
     leader = Leader(stage, stage.robot)
