@@ -4,11 +4,16 @@ import html
 from typing import Any
 
 LEFT, WIDTH, ROW = 190, 520, 28  # pixels: where bars begin, the width of 100 %, the height of a row
+FITS, LINE = 22, 22  # characters of a name that fit beside its bar, and the height [pixels] of a name that stands above
 
 
 def bars(rows: list[tuple[str, dict[str, Any], str]]) -> str:
-    """Rates with their intervals; a row is a name, a rate and "task" or "start", its colour."""
-    bottom = ROW * len(rows)
+    """Rates with their intervals; a row is a name, a rate and "task" or "start", its colour.
+
+    Where a name does not fit beside its bar, names stand above the bars.
+    """
+    above = LINE if any(len(name) > FITS for name, _, _ in rows) else 0
+    bottom = (ROW + above) * len(rows)
     parts = [
         f'<svg viewBox="0 0 {LEFT + WIDTH + 140} {bottom + 34}" role="img" '
         'aria-label="success rates with their 95 % intervals">'
@@ -19,14 +24,15 @@ def bars(rows: list[tuple[str, dict[str, Any], str]]) -> str:
             f"<line class=grid x1={x} x2={x} y1=4 y2={bottom + 8} />"
             f"<text class=axis x={x} y={bottom + 26} text-anchor=middle>{share:.0%}</text>"
         )
-    parts += [_row(i * ROW + 6, *row) for i, row in enumerate(rows)]
+    parts += [_row((i + 1) * (ROW + above) - ROW + 6, bool(above), *row) for i, row in enumerate(rows)]
     return "".join(parts) + "</svg>"
 
 
-def _row(y: int, name: str, rate: dict[str, Any], colour: str) -> str:
+def _row(y: int, above: bool, name: str, rate: dict[str, Any], colour: str) -> str:
     low, high, middle = LEFT + WIDTH * rate["low"], LEFT + WIDTH * rate["high"], y + 10
+    x, name_y, anchor = (LEFT, y - 6, "start") if above else (LEFT - 10, y + 15, "end")
     return (
-        f"<text x={LEFT - 10} y={y + 15} text-anchor=end>{html.escape(name)}</text>"
+        f"<text x={x} y={name_y} text-anchor={anchor}>{html.escape(name)}</text>"
         f"<rect class={colour} x={LEFT} y={y} width={WIDTH * rate['rate']:.1f} height=20 rx=3 />"
         f'<path class=whisker d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8M{high:.1f} {middle - 4}v8" />'
         f"<text class=value x={LEFT + WIDTH + 12} y={y + 15}>{rate['rate']:.0%}"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from sim.charts import bars
 from sim.compare import compare
 from sim.evaluation_page import page as page_file
 from sim.evaluation_page.view import Section, View
@@ -154,6 +155,32 @@ def test_it_is_readable_in_light_and_dark_on_a_screen_and_on_a_phone(
     page.locator(".plot").wait_for()
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate("document.querySelector('dialog').scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    "names", [("put_red", "put_blue_on_red: A"), ("put_the_wine_bottle_on_the_top_of_the_cabinet: A",)]
+)
+def test_the_names_of_a_chart_of_bars_are_whole_and_over_nothing_else(
+    tabs: Open, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    rate = {"rate": 1.0, "low": 0.5, "high": 1.0, "successes": 10, "episodes": 10}
+    chart = bars([(name, rate, "task") for name in (*names, *reversed(names))])
+    view = View("evaluation", "", sections=[Section("Tasks", "", chart)])
+    page_file.write(tmp_path / "index.html", view, "", "", "tabletop", [], [page_file.Source("")], "python -m sim.film")
+    page = tabs(tmp_path).page
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('svg, svg text, svg rect')].map(e => e.getBoundingClientRect().toJSON())"
+    )
+    chart_box, *parts = boxes
+    for i, a in enumerate(parts):
+        assert (
+            chart_box["left"] <= a["left"] and a["right"] <= chart_box["right"] and a["bottom"] <= chart_box["bottom"]
+        )
+        for b in parts[i + 1 :]:
+            apart = (
+                a["right"] <= b["left"] or b["right"] <= a["left"] or a["bottom"] <= b["top"] or b["bottom"] <= a["top"]
+            )
+            assert apart, (a, b)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
