@@ -23,6 +23,7 @@ rclpy = pytest.importorskip("rclpy", reason="install the extra `ros`")
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.lifecycle import LifecycleNodeMixin  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
@@ -39,6 +40,8 @@ from tests.tiny import tell  # noqa: E402
 ROOT = Path(__file__).parent.parent
 # What rclpy's executor may be waiting for while it goes.
 DESTROYS = (*map("destroy_{}".format, ("client", "publisher", "service", "subscription", "timer")), "remove_waitable")
+# What frees the parts of a lifecycle node that its callbacks use.
+TRANSITIONS = tuple(map("trigger_{}".format, ("configure", "activate", "deactivate", "cleanup", "shutdown")))
 LONG = 30.0  # s to wait for what takes a tenth of one on an idle machine
 
 
@@ -222,8 +225,8 @@ class Bench:
         self.spinning = self._thread.name
 
     def add(self, node: Any) -> Any:
-        """Spin a node too: from then on, what it waits for is destroyed in the thread that spins it alone."""
-        for name in DESTROYS:
+        """Spin a node too: from then on, what it uses is destroyed in the thread that spins it alone."""
+        for name in DESTROYS + TRANSITIONS * isinstance(node, LifecycleNodeMixin):
             setattr(node, name, self._in_its_thread(name, getattr(node, name)))
         self.executor.add_node(node)
         self.executor.wake()
@@ -308,7 +311,7 @@ class Bench:
         def checked(*what: Any) -> Any:
             here = threading.current_thread()
             assert here is self._thread or not self._thread.is_alive(), (
-                f"{name} in {here.name}, while {self.spinning} spins the node: it may end with an exception of rclpy"
+                f"{name} in {here.name}, while {self.spinning} spins the node: what a callback uses may be gone"
             )
             return destroy(*what)
 

@@ -14,6 +14,8 @@ from tests.tiny import TAUGHT, write_model
 
 # isort: split
 from action_msgs.msg import GoalStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -173,7 +175,8 @@ def test_what_ends_a_goal_otherwise(stage: Bench, run: Run) -> None:
     goal.ends("failed", GoalStatus.STATUS_ABORTED, "a reset")
     goal = program.send(SECOND)
     serves(node, SECOND)
-    node.trigger_deactivate()
+    transition = Transition(id=Transition.TRANSITION_DEACTIVATE)
+    assert stage.ears.call("policy_node/change_state", ChangeState, transition=transition).success
     goal.ends("failed", GoalStatus.STATUS_ABORTED, "the node was deactivated")
     program.send(FIRST).ends("refused", GoalStatus.STATUS_ABORTED, "the node is not active")
 
