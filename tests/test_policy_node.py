@@ -301,6 +301,19 @@ def test_a_type_that_is_not_installed_is_said_and_nothing_is_left_open(
         assert node.session is None and not node._inputs
 
 
+@pytest.mark.parametrize("given, taken", [("", None), (1.0, 1.0), (2, 2.0), ("0.5", 0.5)])
+def test_the_return_to_go_is_a_number_in_any_spelling_or_nothing(given: Any, taken: float | None) -> None:
+    with bench() as stage:
+        node = stage.node(PolicyNode, return_to_go=given)
+        assert bridge.number("return_to_go", node._return_to_go) == taken
+
+
+@pytest.mark.parametrize("given", ["much", True, [1.0]])
+def test_another_return_to_go_is_refused(given: Any) -> None:
+    with pytest.raises(InputError, match=r"return_to_go: got .*expected a number, or nothing"):
+        bridge.number("return_to_go", given)
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"), [("replan", -1.0), ("sensor_timeout", -1.0), ("threads", "many"), ("provider", 5)]
 )

@@ -107,5 +107,5 @@ def test_a_sentence_is_read_the_same_in_capitals(text: Text) -> None:
 @pytest.mark.parametrize("words", [31, 100_000])
 def test_a_long_sentence_is_refused_and_the_longest_is_read(text: Text, words: int) -> None:
     assert text.read("drawer " * (TOKENS - 2)).mask.all()
-    with pytest.raises(InputError, match=r"tokens .*, expected at most 32"):
+    with pytest.raises(InputError, match=r"tokens .*, expected at most 30"):
         text.read("drawer " * words)

