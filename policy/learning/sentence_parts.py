@@ -91,7 +91,7 @@ class Parsed:
     def _noun_phrases(self, things: frozenset[str]) -> list[tuple[int, int]]:
         lists, found = word_lists(), []
         ending = {*lists.words["function"], *lists.words["imperatives"]} - {"one"}
-        for start, word in enumerate(self.words):
+        for start in (at for at, word in enumerate(self.words) if word in DETERMINERS):
             end = start + 1
             while end < len(self.words) and self.words[end].isalpha() and self.words[end] not in ending:
                 end += 1
@@ -100,7 +100,7 @@ class Parsed:
                 end -= 1
             # "the lamp burning": what follows a thing that is known is no part of it
             end = next((at for at in range(end, start + 1, -1) if self.words[at - 1] in things), end)
-            if word in DETERMINERS and end > start + 1:
+            if end > start + 1:
                 found.append((start, end))
         return found
 

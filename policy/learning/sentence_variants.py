@@ -13,6 +13,7 @@ They are what the refusal of unknown instructions is trained on, beside what was
 import itertools
 import random
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TypeVar
 
 from policy.learning.sentence_parts import Form, Parsed, Part, joined, things, word_lists, words
@@ -51,6 +52,10 @@ class Variants:
         ]
         self._known_things = self._things | {thing for thing in self._lists.words["things"] if " " not in thing}
         self._synonyms = _synonyms(self._parsed)
+        self._used: dict[str, set[int | str]] = {}  # rows of the word lists, by kind
+        for part in (part for _, parsed in self._parsed for part in parsed.parts):
+            self._used.setdefault(part.kind, set()).add(part.row)
+        self._thing = cache(self._thing_of)  # of few phrases, each compared with every sentence
         self._forms = {self._form(parsed) for _, parsed in self._parsed}
         self._outlines = {self._outline(parsed) for _, parsed in self._parsed}
         self._phrases = sorted({joined(p.words[a:b]) for _, p in self._parsed for a, b in self._noun_phrases(p)})
@@ -153,9 +158,9 @@ class Variants:
         if part.kind == "opposite":
             row = rows[int(part.row) // 2]
             return [row[1] if int(part.row) % 2 == 0 else row[0]]
-        used = {p.row for _, other in self._parsed for p in other.parts if p.kind == part.kind}
         if part.kind == "relation":
             return [self._rng.choice([row[0] for row in rows[2:] if row != rows[int(part.row)]])]
+        used = self._used[part.kind]
         unused = self._some([row for i, row in enumerate(rows) if i not in used], OTHERS)
         taught = [rows[i] for i in sorted(int(row) for row in used) if i != part.row]
         return [self._rng.choice(row[:2]) for row in unused] + [row[0] for row in taught]
@@ -212,7 +217,7 @@ class Variants:
     def _noun_phrases(self, parsed: Parsed) -> list[tuple[int, int]]:
         return [(a, b) for a, b in parsed.phrases if parsed.words[b - 1] not in self._lists.abstract]
 
-    def _thing(self, phrase: str) -> Form:
+    def _thing_of(self, phrase: str) -> Form:
         return Parsed(phrase, self._things).form(self._synonyms, "colour", "thing")
 
     def _form(self, parsed: Parsed) -> Form:
