@@ -133,7 +133,10 @@ class _Goals:
     def _answered(self, answer: Future) -> None:
         handle = answer.result()
         if handle is not None and not handle.accepted:
-            self._refused_at = monotonic_ns()
+            self._refused()
+
+    def _refused(self) -> None:
+        self._refused_at = monotonic_ns()
 
 
 class TrajectoryGoals(_Goals):
@@ -153,7 +156,7 @@ class GripperGoals(_Goals):
         super().__init__(node, controller)
         command = controller.command
         self._enough = OPENING * (command.position_max[0] - command.position_min[0])
-        self._sent: float | None = None
+        self._sent: float | None = None  # what the server has taken, as far as is known
         self._sent_at = -EVERY  # steady ns
 
     def plan(self, plan: Plan) -> None:
@@ -161,7 +164,10 @@ class GripperGoals(_Goals):
 
     def set_point(self, values: np.ndarray, now: int, held: bool) -> None:
         value, steady = float(values[0]), monotonic_ns()
-        if held or steady - self._sent_at < EVERY or not self._client.server_is_ready():
+        ready = self._client.server_is_ready()
+        if not ready:
+            self._sent = None  # one that comes back knows nothing of it
+        if held or steady - self._sent_at < EVERY or not ready:
             return
         if self._sent is None or abs(value - self._sent) > self._enough:
             self._sent, self._sent_at = value, steady
@@ -169,6 +175,10 @@ class GripperGoals(_Goals):
             goal.command.position = value * float(self._controller.scale[0]) + float(self._controller.offset[0])
             goal.command.max_effort = self._controller.command.max_effort
             self._send(goal)
+
+    def _refused(self) -> None:
+        super()._refused()
+        self._sent = None
 
 
 def set_point_message(controller: Controller, values: np.ndarray, now: int) -> Any:

@@ -58,11 +58,16 @@ class Driver(Node):
         for controller in contract.controllers:
             kind, topic = bridge.message_class(controller.command.type), controller.topic
             if "/action/" in controller.command.type:
-                accept = lambda _: GoalResponse.ACCEPT if self.accepts else GoalResponse.REJECT  # noqa: E731
-                self.server = ActionServer(self, kind, topic, self._execute, goal_callback=accept)
+                self._action = kind, topic
+                self.serve()
             else:
                 self.create_subscription(kind, topic, lambda m, c=controller: self._obey(c, m), bridge.COMMAND)
         self.create_timer(FEEL, self._feel)
+
+    def serve(self) -> None:
+        """Take goals."""
+        accept = lambda _: GoalResponse.ACCEPT if self.accepts else GoalResponse.REJECT  # noqa: E731
+        self.server = ActionServer(self, *self._action, self._execute, goal_callback=accept)
 
     def _obey(self, controller: Any, message: Any) -> None:
         self.heard.append(message)
@@ -295,6 +300,10 @@ def test_a_gripper_by_its_command(stage: Bench, tmp_path: Path) -> None:
     wanted[0] = 0.0701
     time.sleep(0.3)
     assert len(stand.driver.heard) == len(goals), "a change that is none makes no goal"
+    stand.driver.accepts, wanted[0] = False, 0.0688  # a single goal's worth
+    stand.reports("gripper_cmd refused a goal")
+    stand.driver.accepts = True
+    until(lambda: stand.driver.heard[-1].command.position < 0.0348, "it is asked for again")
 
 
 def test_no_action_server(stage: Bench, tmp_path: Path, says: str) -> None:
@@ -308,6 +317,9 @@ def test_no_action_server(stage: Bench, tmp_path: Path, says: str) -> None:
     until(lambda: stand.driver.heard, "a first goal")
     in_executor(stand.driver, stand.driver.server.destroy)
     stand.reports(says)
+    count = len(stand.driver.heard)
+    in_executor(stand.driver, stand.driver.serve)
+    until(lambda: len(stand.driver.heard) > count, "the new server is told the same opening")
 
 
 def test_another_publisher_of_poses(stage: Bench, tmp_path: Path, says: str) -> None:
