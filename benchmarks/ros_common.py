@@ -17,7 +17,7 @@ from rclpy.node import Node
 from policy.robot.contract import FOLDER, load
 from policy.robot.message_types import IMAGE
 from policy.running.text import Text
-from ros_nodes import bridge
+from ros_nodes import arguments, bridge
 from ros_nodes.domain import claim_domain
 from sim.worlds.tabletop.world import Tabletop
 
@@ -82,11 +82,10 @@ def write_model(folder: Path, size: int, rate: float) -> None:
 
 def start(module: str, **parameters: Any) -> subprocess.Popen[bytes]:
     """A node in a process of its own."""
-    arguments = [
-        w for k, v in parameters.items() for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")
-    ]
     return subprocess.Popen(
-        [sys.executable, "-m", module, "--ros-args", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", module, "--ros-args", *arguments.parameters(parameters)],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
     )
 
 

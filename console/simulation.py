@@ -19,7 +19,7 @@ from console.backend import Feed
 from console.operated_loop import STOPPED, OperatedLoop
 from console.scene import Scene, choices
 from console.simulated_state import Meter, describe, paths
-from policy.errors import InputError
+from policy.errors import InputError, unknown
 from policy.running.session import Session
 from sim.worlds.interface import STEP_NS, World
 
@@ -36,7 +36,7 @@ class Simulation:
         self._session, self._model = session, model
         self._choices = choices(session)
         self._kind = scene.check(session)
-        self._scene = scene
+        self._scene, self._worlds = scene, {*self._choices["worlds"], scene.world}
         self.feed = Feed()
         self.commands: dict[str, Callable[..., str]] = {
             "instruct": lambda text: self._do(lambda: self._robot.instruct(text), text),
@@ -107,6 +107,8 @@ class Simulation:
 
     def _change_scene(self, **chosen: Any) -> str:
         scene = Scene(**chosen)
+        if scene.world not in self._worlds:  # a name may be that of a module, which would be imported
+            raise unknown("world", scene.world, self._worlds)
         kind = scene.check(self._session)
 
         def begin() -> None:

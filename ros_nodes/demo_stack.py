@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from policy.errors import InputError
-from ros_nodes import bridge
+from ros_nodes import arguments, bridge
 from ros_nodes.sim_node import SimNode
 from sim.worlds.interface import Task
 
@@ -106,9 +106,9 @@ class Stack:
 
     def _start(self, name: str, parameters: dict[str, object]) -> subprocess.Popen[str]:
         self._logs.append((self.out / f"{name}.log").open("w"))
-        given = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
+        given = arguments.parameters({"use_sim_time": True, **parameters})
         return subprocess.Popen(
-            [sys.executable, "-m", f"ros_nodes.{name}", "--ros-args", "-p", "use_sim_time:=true", *given],
+            [sys.executable, "-m", f"ros_nodes.{name}", "--ros-args", *given],
             stdout=self._logs[-1],
             stderr=subprocess.STDOUT,
             text=True,
@@ -130,6 +130,6 @@ def _parameters(model: Path, out: Path) -> dict[str, dict[str, object]]:
     """As launch/sim.launch.xml: a simulation in software may stutter where a robot does not."""
     return {
         "safety_node": {"command_timeout": 0.5, "state_timeout": 0.5, "stop_file": out / "safety_node.json"},
-        "policy_node": {"model": model, "autostart": "true", "sensor_timeout": 0.5},
+        "policy_node": {"model": model, "autostart": True, "sensor_timeout": 0.5},
         "recorder_node": {"folder": out / "bags"},
     }

@@ -66,9 +66,7 @@ class PolicyNode(AutostartNode):
         self._schedule = declare(
             "schedule", "", f"how a chunk joins the one before: {', '.join(STRATEGIES)}; empty: as the model says"
         )
-        self._return_to_go = declare(
-            "return_to_go", "", "how good an execution is to be, a number; empty: not given", or_number=True
-        )
+        self._return_to_go = declare("return_to_go", "", "a number, how good it is to be; empty: none", or_number=True)
         self._replan = declare("replan", 0.0, "s from one inference to the next; 0: as the model says", 0.0, 60.0)
         self._silence = declare(
             "sensor_timeout", 0.15, "s that a sensor may be silent until the arm is held", 0.02, 10.0

@@ -32,7 +32,7 @@ from sensor_msgs.msg import CompressedImage  # noqa: E402
 from policy.robot.contract import load  # noqa: E402
 from policy.robot.message_types import COMPRESSED  # noqa: E402
 from policy.robot.trajectory_controller import TrajectoryController  # noqa: E402
-from ros_nodes import bridge  # noqa: E402
+from ros_nodes import arguments, bridge  # noqa: E402
 from ros_nodes.domain import claim_domain  # noqa: E402
 from ros_nodes.executor_thread import in_executor  # noqa: E402
 from tests.tiny import tell  # noqa: E402
@@ -262,12 +262,9 @@ class Bench:
 
     def start(self, module: str, *remaps: str, **parameters: Any) -> subprocess.Popen[str]:
         """A node of ros_nodes in a process of its own."""
-        arguments = [
-            w for k, v in parameters.items() for w in ("-p", f"{k}:={str(v).lower() if isinstance(v, bool) else v}")
-        ]
-        arguments += [w for r in remaps for w in ("-r", r)]
+        given = arguments.parameters(parameters) + [w for r in remaps for w in ("-r", r)]
         process = subprocess.Popen(
-            [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *arguments],
+            [sys.executable, "-m", f"ros_nodes.{module}", "--ros-args", *given],
             cwd=ROOT,
             text=True,
             env={**os.environ, "ROS_DOMAIN_ID": str(self.domain.id)},

@@ -68,7 +68,8 @@ def seen(robot: Simulation, what: Any, why: str) -> State:
     "key, value, says",
     [
         ("world", "moon", "unknown world"),
-        ("world", "two_arms", "another robot"),
+        ("world", "two_arms", "unknown world"),
+        ("world", "gym:this:X-v0", "unknown world"),
         ("task", "juggle", "unknown task"),
         ("seed", -1, "expected 0 to"),
         ("latency_ms", 1e6, "expected 0 to 2000"),
