@@ -20,6 +20,7 @@ from policy.learning.normalization import identity_statistics
 from policy.learning.objectives import OBJECTIVES
 from policy.learning.objectives.execution_estimate import ExecutionEstimation
 from policy.learning.onnx_graph import DTYPES
+from policy.learning.trainer import _parameter_groups
 from policy.robot.contract import load
 from policy.spec import MODES
 from tests import small
@@ -73,6 +74,28 @@ def test_the_noise_of_single_frames_is_drawn_as_published_policies_learnt_it() -
         torch.manual_seed(0)
         drawn.append(draw(given))
     assert torch.equal(*drawn)
+
+
+def test_the_noise_on_a_sentence_is_its_own_in_a_window_of_two() -> None:
+    a, b = torch.randn(2, 3, 200)
+    noise = window_noise(torch.stack([a, a, b, a, b, b, b, b]), 4)
+    same = [[torch.equal(x, y) for y in noise[:4]] for x in noise[:4]]
+    assert same == [[i != 2, i != 2, i == 2, i != 2] for i in range(4)]
+    assert len(noise.unique(dim=0)) == 3, "and another one in another window"
+
+
+def test_matrices_are_decayed_and_what_is_learnt_of_places_and_times_is_not() -> None:
+    for memory in ("transformer", "s4", "state_space", "gru"):
+        raw = small.objective("keyframe") | {"memory": {"name": memory, "frames": 4, "stride": 1}}
+        raw["encoders"] |= {"words": {}}
+        raw["training"] |= {"batch_size": 8}
+        policy = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC))
+        of = {id(p): name for name, p in policy.named_parameters()}
+        decayed, rest = ({of[id(p)] for p in group["params"]} for group in _parameter_groups(policy, 0.1))
+        assert decayed | rest == set(of.values()) and {"mixer.position", "action_token"} < rest
+        assert all(name.rpartition(".")[2].startswith(("weight", "in_proj_weight", "taps")) for name in decayed)
+        linear = {f"{name}.weight" for name, module in policy.named_modules() if isinstance(module, torch.nn.Linear)}
+        assert linear <= decayed
 
 
 @pytest.mark.parametrize("name", MIXERS)
@@ -231,6 +254,10 @@ def test_the_execution_estimate_learns_its_labels() -> None:
         optimizer.step()
     assert loss < 0.05
     torch.testing.assert_close(objective.probabilities(features), label, atol=0.05, rtol=0)
+    there = torch.arange(10) < 5
+    wrong = torch.where(there[:, None], label, label.flip(1))
+    batch = {"execution_estimate": wrong, "there": there}
+    assert objective(Features({}, features, features), batch, policy) < 0.05, "where no frame stands, nothing is learnt"
 
 
 def test_images_of_another_size_are_averaged_inside_the_graph() -> None:

@@ -144,6 +144,13 @@ def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
             {"encoders": {"goal_image": {}, "cameras": {"size": 64}}},
             "goal_image has size 96 and encoders.cameras size 64; give both the same",
         ),
+        (
+            {
+                "head": {"name": "diffusion", "guidance": 2.0},
+                "memory": {"name": "gru", "frames": 4, "stride": 1},
+            },
+            "head.guidance is 2 beside the memory gru",
+        ),
     ],
 )
 def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, tmp_path: Path) -> None:

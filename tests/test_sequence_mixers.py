@@ -172,7 +172,7 @@ def test_a_window_runs_across_the_instructions_of_its_recording_and_stops_at_its
     rng = np.random.default_rng(0)
     switch = cache.bags.index("switch")
     within = int(cache.bounds[switch + 1]) + 1  # the second instruction's second frame
-    batch = batches._windows(np.array([within, int(cache.bounds[0]) + 1]), rng, 0)
+    batch = batches._windows(np.array([[within, 0], [int(cache.bounds[0]) + 1, 0]]), rng, 0)
     assert batch["is_first"][0].tolist() == [True, False, False, False]
     assert batch["is_first"][1].tolist()[:3] == [True, True, True], "before a recording there is no frame"
     own = cache.recording == cache.recording[within]
@@ -198,6 +198,8 @@ def test_memory_keeps_the_state_of_frames_a_stride_apart_and_none_in_between() -
     assert not state.due(2 * DT) and after(state, 2 * DT, 9.0) == 1.0  # between two frames of the grid
     assert state.due(4 * DT) and after(state, 4 * DT, 2.0) == 1.0
     assert after(state, 8 * DT, 3.0) == 2.0
+    assert after(state, 8 * DT, 9.0) == 2.0, "asked again about a frame that it remembers, it reads what it read then"
+    assert after(state, 9 * DT, 9.0) == 3.0
     assert not grid(memory=False).due(0)
 
 

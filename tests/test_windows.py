@@ -69,11 +69,32 @@ def test_frames_before_run_across_the_instructions_of_a_recording(tmp_path):
     write(tmp_path / "a", sorted([*demonstration(12), *said], key=lambda i: i.receive))
     write(tmp_path / "b", demonstration(6))
     windows = Windows(open_cache(tmp_path, CONTRACT), 4)
-    rows, there = windows.before(np.array([10, 1, 13]), np.tile(np.arange(3, -1, -1), (3, 1)))
-    assert rows[0].tolist() == [7, 8, 9, 10] and there[0].all()
+    steps = np.array([[3, 2, 1, 0]] * 3 + [[1, 0, -1, -2]])
+    rows, there, alone = windows.before(np.array([10, 1, 13, 13]), steps, 1)
+    assert rows[0].tolist() == [7, 8, 9, 10] and there[0].all() and alone[0].tolist() == [True, False, False, False]
     assert windows.cache.episode[rows[0]].tolist() == [0, 0, 1, 1]
     assert rows[1, 2:].tolist() == [0, 1] and there[1].tolist() == [False, False, True, True]
     assert rows[2, 2:].tolist() == [12, 13] and there[2].tolist() == [False, False, True, True]  # b's own
+    assert rows[3, :2].tolist() == [12, 13] and there[3].tolist() == [True, True, False, False], "and after it none"
+
+
+@pytest.mark.parametrize(
+    "lost, steps, stride, frames, has_past",
+    [
+        ({8}, [6, 4, 2, 0], 2, [6, 9, 10, 12], [0, 1, 1, 1]),  # the one beside it
+        ({8, 9, 10}, [6, 4, 2, 0], 2, [6, 7, 11, 12], [0, 1, 1, 1]),
+        (set(range(5, 11)), [8, 6, 4, 2, 0], 2, [4, 11, 12], [0, 0, 1]),  # more than two strides: it is forgotten
+        (set(range(1, 13, 2)), [4, 3, 2, 1, 0], 1, [8, 10, 12], [0, 1, 1]),  # a camera of half the rate
+    ],
+)
+def test_a_frame_that_is_missing_costs_a_window_what_it_costs_a_robot(lost, steps, stride, frames, has_past, tmp_path):
+    gone = {START + t * STEP for t in lost}
+    write(tmp_path / "a", [i for i in demonstration(13) if not (i.topic.startswith("camera") and i.receive in gone)])
+    windows = Windows(open_cache(tmp_path, CONTRACT), 4)
+    at = np.round((windows.cache.stamps - windows.cache.stamps[0]) / STEP).astype(int)
+    rows, there, alone = windows.before(np.array([len(at) - 1]), np.array([steps]), stride)
+    assert at[rows[there]].tolist() == frames
+    assert (~alone[there]).astype(int).tolist() == has_past
 
 
 def test_a_withdrawn_instruction_goes_on_with_the_set_point_of_then(tmp_path):

@@ -57,22 +57,33 @@ class Windows:
             for name, images in self.cache.images.items()
         }
 
-    def before(self, indices: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The frames `steps` (B, T) of 1/rate before each (B,), across the instructions of its recording.
+    def before(self, indices: np.ndarray, steps: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The frames about `steps` (B, T) of 1/rate before each (B,), across the instructions of its recording.
 
-        Rows (B, T) int64, and whether there was a frame at that time (B, T); where not, the nearest one's row.
+        Steps fall, about `stride` apart, and are negative after the recording. A frame stands in a window once: where
+        one is missing, a memory that runs takes the next. Rows (B, T) int64; whether a frame stands there (B, T), the
+        nearest one's row where not, before all that do or after the recording; and whether it has no past (B, T):
+        nothing is before it, or what is is so old that a memory that runs forgets it, too.
         """
-        cache, indices = self.cache, np.asarray(indices)
+        cache, indices, steps = self.cache, np.asarray(indices), np.asarray(steps)
         dt = cache.contract.spec.dt_ns
-        wanted = cache.stamps[indices][:, None] - dt * np.asarray(steps)
+        reach, most = max(3 * dt // 4, stride * dt // 2), 2 * stride * dt + dt // 2
         first = np.searchsorted(cache.recording, cache.recording[indices])
-        rows = np.empty(wanted.shape, np.int64)
-        for row, time, begin, index in zip(rows, wanted, first.tolist(), indices.tolist(), strict=True):
+        rows = np.repeat(indices[:, None], steps.shape[1], 1).astype(np.int64)
+        there, alone = np.zeros(rows.shape, bool), np.ones(rows.shape, bool)
+        for b, (begin, index) in enumerate(zip(first.tolist(), indices.tolist(), strict=True)):
             stamps = cache.stamps[begin : index + 1]
-            after = np.clip(np.searchsorted(stamps, time), 1, max(1, len(stamps) - 1))
-            nearer = after - (2 * time < stamps[after - 1] + stamps[np.minimum(after, len(stamps) - 1)])
-            row[:] = begin + np.minimum(nearer, len(stamps) - 1)
-        return rows, np.abs(cache.stamps[rows] - wanted) < dt * 3 // 4
+            times = stamps[-1] - dt * steps[b, steps[b] >= 0]
+            after = np.clip(np.searchsorted(stamps, times), 1, max(1, len(stamps) - 1))
+            nearer = after - (2 * times < stamps[after - 1] + stamps[np.minimum(after, len(stamps) - 1)])
+            nearest = np.minimum(nearer, len(stamps) - 1)
+            near = (np.abs(stamps[nearest] - times) <= reach) & (times > stamps[0] - 3 * dt // 4)
+            found = np.unique(nearest[near])
+            part = slice(len(times) - len(found), len(times))
+            rows[b, : part.start], rows[b, part] = begin + (found[0] if len(found) else 0), begin + found
+            there[b, part] = True
+            alone[b, part] = np.diff(stamps[found], prepend=stamps[0] - most - 1) > most
+        return rows, there, alone
 
 
 def targets(cache: Cache, horizon: int) -> tuple[np.ndarray, np.ndarray]:

@@ -154,12 +154,18 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
     width = strict_yaml.value(int, values.get("width"), f"{where}: width")
     _check_numbers({"width": width}, where)
     _check_numbers(objectives, f"{where}: objectives")
+    head, memory = _part(HEADS, "head", values.get("head"), where), _memory(values.get("memory"), where)
+    if memory and memory.name != "none" and getattr(head.settings, "guidance", 1.0) != 1.0:
+        raise InputError(  # what is remembered was seen with the conditions, in training always with or without all
+            f"{where}: head.guidance is {head.settings.guidance:g} beside the memory {memory.name}, and no past is "
+            "without conditions, to be led away from; give guidance 1, or no memory"
+        )
     return Recipe(
         width=width,
         encoders=encoders,
         mixer=_part(MIXERS, "mixer", values.get("mixer"), where),
-        head=_part(HEADS, "head", values.get("head"), where),
-        memory=_memory(values.get("memory"), where),
+        head=head,
+        memory=memory,
         objectives=objectives,
         training=_build(Training, values.get("training") or {}, f"{where}: training"),
         runtime=_build(RuntimeSettings, values.get("runtime") or {}, f"{where}: runtime"),

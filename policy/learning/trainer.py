@@ -199,8 +199,9 @@ class Trainer:
                 batch = {name: value.to(device) for name, value in batch.items()}
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
                     _, parts = self.policy.loss(batch)
-                total += parts["action"].item() * len(batch["state"])
-                count += len(batch["state"])
+                learnt = int(batch["mask"].sum())
+                total += parts["action"].item() * learnt
+                count += learnt
             self._train_mode()
         return total / count if count else None
 
@@ -235,8 +236,11 @@ class _Loss(nn.Module):
 
 
 def _parameter_groups(policy: Policy, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels are decayed; biases, norms and learned tokens are not, and what is frozen not trained."""
-    trained = [p for p in policy.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim > 1 and p.shape[0] > 1]
-    rest = [p for p in trained if not (p.ndim > 1 and p.shape[0] > 1)]
+    """Matrices and kernels are decayed; biases, norms, learned tokens, positions and rates are not.
+
+    What is frozen is not trained.
+    """
+    trained = [(name.rpartition(".")[2], p) for name, p in policy.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in trained if p.ndim > 1 and ("weight" in name or name == "taps")]
+    rest = [p for name, p in trained if not (p.ndim > 1 and ("weight" in name or name == "taps"))]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

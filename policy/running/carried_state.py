@@ -3,7 +3,8 @@
 frames      |   |   |   |   |   |   |   |   |
 grid        *           *           *           *      one stride apart: the state that is returned is kept
 inference   x     x     x           x   x       x      in between: it starts from the last grid frame's, and the
-                                                       state that it returns is discarded
+                                                       state that it returns is discarded, as that of a second
+                                                       inference from a grid frame, which starts as the first did
 """
 
 import numpy as np
@@ -24,6 +25,7 @@ class CarriedState:
     def reset(self) -> None:
         """Forget the past."""
         self._state = {f"state_{name}": np.zeros((1, *shape), np.float32) for name, shape in self._shapes.items()}
+        self._before = self._state  # what the newest grid frame was read with
         self._at: int | None = None  # ns, the stamp of the newest grid frame
 
     def due(self, stamp: int) -> bool:
@@ -34,10 +36,12 @@ class CarriedState:
         """The state that goes with a frame, B = 1."""
         if self._at is not None and not 0 <= stamp - self._at <= 2 * self._stride + self._slack:
             self.reset()
-        return self._state
+        # a new instruction may ask again about the frame that is remembered already
+        return self._before if stamp == self._at else self._state
 
     def update(self, stamp: int, outputs: dict[str, np.ndarray]) -> None:
         """Keep what the graph returned for a frame, if it is one of the grid."""
         if self.due(stamp):
+            self._before = self._state
             self._state = {name: outputs[f"{name}_next"] for name in self._state}
             self._at = stamp

@@ -15,7 +15,7 @@ from policy.spec import Spec
 def noisy_embedding(embedding: Tensor, norm: float, frames: int) -> Tensor:
     """A sentence embedding (B, D) of norm 1, moved by Gaussian noise of expected norm `norm` and scaled to 1 again.
 
-    The noise stands for another sentence, and is the same in all `frames` rows of a window.
+    The noise stands for another sentence, and is the same wherever a window of `frames` rows reads the same one.
     """
     spread = norm / embedding.shape[-1] ** 0.5
     return F.normalize(embedding + spread * window_noise(embedding, frames), dim=-1)

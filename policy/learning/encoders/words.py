@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from policy.learning.encoders.group_dropout import group_dropout, where_present
-from policy.learning.encoders.window_noise import per_row, window_noise
+from policy.learning.encoders.window_noise import first_rows
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
 from policy.spec import Spec
@@ -72,8 +72,9 @@ class Words(Encoder):
         """Token states (B, S, L, D) of S sentences, mask (B, S, L) -> what the queries read (B, S, queries * size)."""
         x = self.norm(states) + self.position
         if self.training:
-            x = x + self.settings.noise * window_noise(x, self.frames)
-            drawn = per_row(torch.rand(mask[:: self.frames].shape, device=mask.device), self.frames, len(mask))
+            rows = first_rows(states, self.frames)
+            x = x + self.settings.noise * torch.randn_like(x)[rows]
+            drawn = torch.rand(mask.shape, device=mask.device)[rows]
             kept = mask & (drawn >= self.settings.drop_words)
             mask = torch.where(kept.any(-1, keepdim=True), kept, mask)
         # of rows, as the exporter keeps the weights of matrices under their names and others transposed, without one

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.learning.context_labels import ContextLabels, Recorded
+from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Features, Objective, Trained
 from policy.learning.normalization import Statistics
 from policy.spec import MODES, Spec
@@ -26,8 +27,9 @@ class ExecutionEstimation(Objective):
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Cross-entropy of contact and done, plus that of the mode."""
         logits, label = self.out(features.mixed).float(), batch["execution_estimate"]
-        binary = F.binary_cross_entropy_with_logits(logits[:, :2], label[:, :2])
-        return binary + F.cross_entropy(logits[:, 2:], label[:, 2:])
+        binary = F.binary_cross_entropy_with_logits(logits[:, :2], label[:, :2], reduction="none").mean(1)
+        mode = F.cross_entropy(logits[:, 2:], label[:, 2:], reduction="none")
+        return masked_mean(binary + mode, batch.get("there", torch.ones_like(mode, dtype=torch.bool)))
 
     def probabilities(self, features: Tensor) -> Tensor:
         """Features (B, width) to probabilities (B, 5) of contact, done and each mode."""
