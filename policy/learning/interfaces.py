@@ -178,6 +178,7 @@ class Objective(nn.Module):
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Features and batch, as `Policy.loss` gets it, to a scalar.
 
-        `batch` also holds the labels under the objective's name, `target` (B, H, A), normalised, and `learnt` (B, H).
+        `batch` also holds the labels under the objective's name, `target` (B, H, A), normalised, and `learnt` (B, H);
+        with memory `there` (B,), False in rows before and after a recording.
         """
         raise NotImplementedError
