@@ -21,6 +21,7 @@ import onnxruntime as ort
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from policy.errors import exit_code
 from policy.learning.interfaces import SequenceMixer
@@ -62,7 +63,7 @@ def recall(name: str, steps: int, batch: int) -> dict[str, object]:
     torch.manual_seed(0)
     generator, model = torch.Generator().manual_seed(1), Recall(name)
     optimizer, begun = torch.optim.AdamW(model.parameters(), 2e-3), time.monotonic()
-    for step in range(steps):
+    for step in tqdm(range(steps), desc=name, unit="batch", leave=False):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * (1 - step / steps)
         observations, cue = recordings(batch, generator)

@@ -22,8 +22,8 @@ def timeline(said: Sequence[tuple[int, str]], finished: Callable[[int, int], boo
     """What is in force, of (time, words), as `InferenceLoop.instruct` has it.
 
     The same words again change nothing. "continue" resumes what was superseded before it was done; where nothing
-    was, what is under way goes on. "stop" ends what is under way. `finished(since, until)` is whether what was in
-    force between two times [ns] was done by then.
+    was, what is under way goes on. "stop" ends what is under way, and so do no words, which a robot refuses.
+    `finished(since, until)` is whether what was in force between two times [ns] was done by then.
     """
     active: list[Active] = []
     unfinished, last = "", None
