@@ -6,7 +6,7 @@ from statistics import fmean
 from policy.learning.card import evaluation_table
 from policy.running.safety import NO_COMMAND
 from sim.charts import bars
-from sim.evaluation_jobs import EpisodeJob, plan, succeeded
+from sim.evaluation_jobs import CHAIN, EpisodeJob, plan, succeeded
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Kind, Record, Section, View
 from sim.evaluation_worker import film_job, play_job, prepare
@@ -34,7 +34,6 @@ def summarise(settings: Record, records: list[Record]) -> Record:
             interventions[reason] = interventions.get(reason, 0) + steps
     main = by_task("main")
     kinds = dict.fromkeys(r["start"] for r in runs["main"])
-    lengths = [r["completed"] for r in runs["chain"] if not r.get("out_of_tasks")]
     return {
         "policy": settings["policy"],
         "sha256": settings["sha256"],
@@ -44,15 +43,24 @@ def summarise(settings: Record, records: list[Record]) -> Record:
         "starts": {kind: success_rate(r for r in runs["main"] if r["start"] == kind) for kind in kinds},
         "held_out_phrasings": {run: by_task(run) for run in ("reworded", "new_words")},
         "control": {"shuffled_instruction": by_task("shuffled")},
-        "chains": {
-            "episodes": len(lengths),
-            "mean_length": fmean(lengths) if lengths else None,
-            "lengths": [lengths.count(n) for n in range(6)],
-            "out_of_tasks": len(runs["chain"]) - len(lengths),  # nothing was left to ask for, and nothing had failed
-        },
+        "chains": _chains([r for r in runs["chain"] if r["subtasks"]]),
         "outcomes": _outcomes(runs["main"]),
         "first_part": success_rate({"success": r["first_success"]} for r in runs["main"] if "first" in r),
         "safety_monitor": {"control_steps": sum(r["steps"] for r in runs["main"]), "interventions": interventions},
+    }
+
+
+def _chains(records: list[Record]) -> Record:
+    """How many chains had no failure, and their lengths.
+
+    Where nothing was left to ask for, and nothing had failed, the policy might have done more: no mean is known.
+    """
+    lengths = [r["completed"] for r in records]
+    out_of_tasks = sum("out_of_tasks" in r for r in records)
+    return success_rate({"success": succeeded(r)} for r in records) | {
+        "mean_length": fmean(lengths) if lengths and not out_of_tasks else None,
+        "lengths": [lengths.count(n) for n in range(CHAIN + 1)],
+        "out_of_tasks": out_of_tasks,
     }
 
 
@@ -100,8 +108,11 @@ def _view(report: Record) -> View:
     shuffled = report["control"]["shuffled_instruction"]
     if shuffled["episodes"]:
         tiles.append(("wrong instruction", f"{shuffled['mean']:.1%}", "control: should be near zero"))
-    if chains["episodes"]:
+    if chains["mean_length"] is not None:
         tiles.append(("chain of five", f"{chains['mean_length']:.2f}", f"done in a row, {chains['episodes']} chains"))
+    elif chains["episodes"]:
+        without = f"{chains['successes']} of {chains['episodes']}"
+        tiles.append(("chains without a failure", without, "of five tasks, or of all that were possible"))
     tiles += [
         (f"{task}: {way}", str(count), "of the successes")
         for task, ways in report.get("outcomes", {}).items()

@@ -10,11 +10,12 @@ import av
 import pytest
 
 from policy.errors import InputError, exit_code
+from policy.learning.card import evaluation_table
 from sim import evaluate, plain_report
 from sim.evaluation_page.written import read_report
 from sim.evaluation_run import fingerprint, play_all
 from sim.film import film
-from sim.success_rate import wilson_interval
+from sim.success_rate import success_rate, wilson_interval
 from sim.worlds.interface import World
 from sim.worlds.tabletop.world import Tabletop
 from tests.tiny import write_model
@@ -148,10 +149,7 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
         record("new_words", "b", False),
         record("shuffled", "a", False),
         record("shuffled", "b", False),
-        {"run": "chain", "completed": 1, "out_of_tasks": True},
         {"run": "shuffled", "task": "a", "skipped": True},
-        {"run": "chain", "completed": 5},
-        {"run": "chain", "completed": 2},
     ]
     made = plain_report.summarise({"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a", "b"]}, records)
     assert made["mean"] == pytest.approx((2 / 3 + 1) / 2)
@@ -164,8 +162,34 @@ def test_the_mean_is_over_tasks_and_initial_states_are_apart() -> None:
     assert (
         unasked["held_out_phrasings"]["new_words"]["mean"] is unasked["control"]["shuffled_instruction"]["mean"] is None
     )
-    assert made["chains"] == {"episodes": 2, "mean_length": 3.5, "lengths": [0, 0, 1, 0, 0, 1], "out_of_tasks": 1}
     assert made["safety_monitor"] == {"control_steps": 40, "interventions": {"x": 8}}
+
+
+def test_a_chain_that_ran_out_of_tasks_counts_as_one_without_a_failure() -> None:
+    """How far it would have come is not known, so there is no mean; nor are the failures alone one."""
+
+    def chain(completed: int, **ended: bool) -> dict[str, object]:
+        subtasks = [{"success": True}] * completed + [{"success": False}] * (completed < 5 and not ended)
+        return {"run": "chain", "completed": completed, "subtasks": subtasks, **ended}
+
+    settings = {"policy": "p", "sha256": "s", "seed": 1, "tasks": ["a"]}
+    main = {"run": "main", "task": "a", "success": True, "start": "home", "steps": 10, "interventions": {}}
+    command = {"command": "python -m sim.evaluate"}
+    full = plain_report.summarise(settings, [main, chain(5), chain(2)]) | command
+    ended = plain_report.summarise(
+        settings, [main, chain(5), chain(2), chain(3, out_of_tasks=True), chain(0, out_of_tasks=True)]
+    )
+    assert full["chains"] == success_rate([{"success": True}, {"success": False}]) | {
+        "mean_length": 3.5,
+        "lengths": [0, 0, 1, 0, 0, 1],
+        "out_of_tasks": 0,
+    }
+    chains = ended["chains"]  # of which one had nothing to ask for
+    assert (chains["successes"], chains["episodes"], chains["out_of_tasks"], chains["mean_length"]) == (2, 3, 1, None)
+    assert ("chain of five", "3.50", "done in a row, 2 chains") in plain_report.KIND.view(full).tiles
+    assert any(tile[:2] == ("chains without a failure", "2 of 3") for tile in plain_report.KIND.view(ended).tiles)
+    assert "| tasks done of five in a row | 3.50 | 2 |" in evaluation_table(full)
+    assert "without a failure | 66.7% (20.8% to 93.9%) | 3 |" in evaluation_table(ended | command)
 
 
 def test_a_missing_report_is_an_error_with_the_command_that_makes_one(tmp_path: Path) -> None:

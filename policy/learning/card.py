@@ -46,17 +46,16 @@ Trained by `{state["command"]}`; size, difference and time of inference measured
 def evaluation_table(report: dict[str, Any]) -> str:
     """Success rates of a report.json as a Markdown table."""
     lines = ["| | success | episodes |", "| --- | --- | --- |"]
-    lines += [
-        f"| {name} | {task['rate']:.1%} ({task['low']:.1%} to {task['high']:.1%}) | {task['episodes']} |"
-        for name, task in report["tasks"].items()
-    ]
+    lines += [f"| {name} | {_interval(task)} | {task['episodes']} |" for name, task in report["tasks"].items()]
     lines.append(f"| **mean over tasks** | **{report['mean']:.1%}** | |")
     for name, part in (report.get("held_out_phrasings", {}) | report.get("control", {})).items():
         if part["mean"] is not None:
             lines.append(f"| {name.replace('_', ' ')} | {part['mean']:.1%} | |")
     chains = report.get("chains", {})
-    if chains.get("episodes"):
+    if chains.get("mean_length") is not None:
         lines.append(f"| tasks done of five in a row | {chains['mean_length']:.2f} | {chains['episodes']} |")
+    elif chains.get("episodes"):  # some came to an end for want of tasks
+        lines.append(f"| chains of up to five tasks without a failure | {_interval(chains)} | {chains['episodes']} |")
     return "\n".join(lines) + f"\n\nBy `{report['command']}`."
 
 
@@ -93,4 +92,8 @@ def switching_table(report: dict[str, Any]) -> str:
 def _rate(part: dict[str, Any]) -> str:
     if not part["episodes"]:
         return "none"
-    return f"{part['rate']:.1%} ({part['low']:.1%} to {part['high']:.1%}) of {part['episodes']}"
+    return f"{_interval(part)} of {part['episodes']}"
+
+
+def _interval(part: dict[str, Any]) -> str:
+    return f"{part['rate']:.1%} ({part['low']:.1%} to {part['high']:.1%})"
