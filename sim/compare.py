@@ -16,13 +16,12 @@ from typing import Any
 
 from policy import folders
 from policy.errors import InputError, exit_code
-from sim.compare_view import Pair, apart, counted, view
+from sim.compare_view import Pair, apart, counted, p_value, view
 from sim.evaluation_kinds import kind_of
 from sim.evaluation_page import curve_files, page
 from sim.evaluation_page.row import MOST_FILMS, Row
 from sim.evaluation_page.view import Record
 from sim.evaluation_page.written import PAGE, read_records, read_settings, write_errors
-from sim.switch_evaluation.paired import exact_p
 
 FOLDERS = ("a", "b")  # ends of the folders of curves and films
 MOST_CURVES, MOST_FILM_BYTES = 8_000_000, 17_000_000  # of both together
@@ -120,10 +119,10 @@ def main() -> None:
     args = parser.parse_args()
     pairs = compare(args.first, args.second, args.out)
     main = counted(pairs)
-    alone = apart(main)
+    alone, (p, how) = apart(main), p_value(main)
     print(
         f"{len(main)} episodes of both: {alone[0]} successes of A alone, {alone[1]} of B alone, "
-        f"p {exact_p(*alone):.3g}; page {args.out / PAGE}"
+        f"p {p} ({how}); page {args.out / PAGE}"
     )
 
 

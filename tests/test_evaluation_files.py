@@ -9,6 +9,7 @@ import pytest
 
 from policy.errors import InputError
 from sim.compare import compare
+from sim.compare_view import Pair, view
 from sim.evaluation_page import curve_files
 from sim.evaluation_page.curve_files import CurveFiles, lines, packed
 from sim.evaluation_page.row import Row, choose_films
@@ -86,6 +87,22 @@ def test_a_comparison_shows_what_each_was_told(tmp_path: Path) -> None:
     shown = [pair.shown()["instruction"] for pair in compare(one, two, tmp_path / "out") if pair.a.task == "put_red"]
     assert set(shown) == {"A: put the red block in the bowl | B: red one in the bowl"}
     assert "In 2 of these the two were told other sentences" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_layout_that_is_played_under_several_conditions_is_not_several_pieces_of_news() -> None:
+    """One layout of ten that A alone does, at each of ten latencies, is no proof that A is better."""
+    latencies = [f"replace, {ms} ms" for ms in range(10)]
+    pairs = [
+        Pair(row(seed, "a", True, latency), row(seed, "a", seed != 3, latency))
+        for latency in latencies
+        for seed in range(10)
+    ]
+    shown = view("one", "two", pairs, (100, 100))
+    assert ("p", "–", "one layout is in several of these episodes; each run has its own p") in shown.tiles
+    _, tasks, runs = shown.sections
+    assert tasks.html.endswith("<td>10</td><td>0</td><td>–</td></tr></tbody></table>")
+    assert runs.html.count("<td>1</td><td>0</td><td>1</td></tr>") == 10
+    assert ("p", "1", "exact test of McNemar: how likely by chance") in view("one", "two", pairs[:10], (10, 10)).tiles
 
 
 def test_a_comparison_may_be_written_again(tmp_path: Path) -> None:
