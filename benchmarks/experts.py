@@ -1,4 +1,4 @@
-"""Success of the scripted experts from unseen initial states, a third of them where another task has ended.
+"""Success of the scripted experts from unseen initial states, those of an evaluation.
 
 python -m benchmarks.experts --episodes 100
 """
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from policy.data.workers import pool as new_pool
 from policy.errors import InputError, exit_code
 from sim.demonstration import demonstrate
+from sim.evaluation_jobs import start_of
 from sim.initial_states import start
 from sim.success_rate import wilson_interval
 from sim.worlds import DEFAULT, load
@@ -29,7 +30,7 @@ def made(name: str) -> World:
 def attempt(job: tuple[str, str, int]) -> tuple[str, bool]:
     """One episode: whether the expert's success held."""
     world, (_, name, i) = made(job[0]), job
-    start(world, world.tasks[name], SEED + i, "other" if i % 3 == 2 else "home")
+    start(world, world.tasks[name], SEED + i, start_of(name, type(world), i))
     return name, any(demonstrate(world, world.tasks[name]))
 
 

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.errors import InputError, unknown
 from sim.demonstration import demonstrate
 from sim.worlds.interface import Task, World
 
@@ -27,18 +27,25 @@ def start(world: World, task: Task, seed: int, kind: str) -> None:
     has held as in an evaluation; where a single step is success, until they have let go and left. "undecided": the task
     or its opposite could be asked for, as with a drawer that is half open; the task may be done already. "near_miss":
     the task's own expert has let go shortly before success, because states that look done and are not are rare
-    elsewhere. Other kinds are the world's own.
+    elsewhere. Other kinds are the world's own. `InputError` for a kind that the world does not have for this task.
     """
+    if kind not in (known := _kinds(world, task)):
+        raise unknown(f"start of {task.name} in {world.name}", kind, known)
     rng = np.random.default_rng(seed)
     _lay_out(world, task, rng, kind, seed)
     task.arrange(world, rng)
 
 
+def _kinds(world: World, task: Task) -> list[str]:
+    """Those that a world has for a task; where nothing else can be done in its scene, none is done before it."""
+    impossible = set() if len(world.tasks) > 1 and world.one_scene else {"other"}
+    impossible |= set() if task.opposite else {"undecided"}
+    return [kind for kind in dict.fromkeys((*world.starts, *world.evaluated_from)) if kind not in impossible]
+
+
 def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str, seed: int) -> None:
     if kind == "undecided":
         return _undecided(world, task, rng)
-    if kind == "other" and len(world.tasks) < 2:
-        raise ValueError(f"{world.name} has one task: no other can be done before it")
     if kind not in KINDS:
         return world.begin(task.name, kind, seed, rng)
     while True:
@@ -53,8 +60,6 @@ def _lay_out(world: World, task: Task, rng: np.random.Generator, kind: str, seed
 
 
 def _undecided(world: World, task: Task, rng: np.random.Generator) -> None:
-    if not task.opposite:
-        raise ValueError(f"{task.name} has no opposite")
     while True:
         world.reset_to(task.name, rng)
         if task.undecided(world, rng):

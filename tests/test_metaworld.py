@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from benchmarks import experts
 from policy.errors import InputError
 from sim.initial_states import start
 from sim.worlds.metaworld import benchmark
@@ -57,6 +58,13 @@ def test_a_control_step_is_four_steps_of_the_benchmark_to_the_bit(world: MetaWor
     mujoco.mj_getState(env.model, env.data, again, STATE)
     np.testing.assert_array_equal(after, again)
     np.testing.assert_allclose(env.data.mocap_pos[0], goal[:3], atol=1e-6)
+
+
+def test_an_episode_does_not_begin_where_another_task_of_another_scene_has_ended(world: MetaWorld) -> None:
+    """It has one task, so the search for another one would not end."""
+    with pytest.raises(InputError, match=r"unknown start of reach in metaworld 'other'. Valid: home"):
+        start(world, TASKS["reach"], 1, "other")
+    assert experts.attempt(("metaworld", "reach", 2)) == ("reach", True)
 
 
 def test_to_ask_the_expert_changes_nothing(world: MetaWorld) -> None:

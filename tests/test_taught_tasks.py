@@ -82,7 +82,7 @@ def test_a_task_with_no_other_beside_it_begins_at_home() -> None:
     assert {job.start for job in shift_evaluation.plan(alone, ["noise"], [task], 6, 1_000_000)} == {"home"}
     assert [start_of("lamp_on", Tabletop, i) for i in range(3)] == ["home", "home", "other"]
     assert start_of("put_back", Tabletop, 2) == "home"
-    with pytest.raises(ValueError, match="no other can be done"):
+    with pytest.raises(InputError, match=r"unknown start of lift_bar in two_arms 'other'. Valid: home"):
         start(alone(), alone.tasks[task], 0, "other")
 
 
