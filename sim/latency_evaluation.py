@@ -21,9 +21,10 @@ from sim.evaluation_worker import film_job, play_job, prepare
 from sim.plain_report import rate_cell, silence
 from sim.success_rate import success_rate
 from sim.worlds import load
-from sim.worlds.interface import World
+from sim.worlds.interface import STEP_NS, World
 
 LONGEST = 2000  # ms
+STEP = STEP_NS // 1_000_000  # ms
 LATENCIES = "0,50,100,200,400"
 OPTIONS = ("latency-ms", "schedule", "world", "episodes", "seed", "tasks", "out")
 
@@ -171,15 +172,18 @@ def _figure(value: float | None, unit: str = "") -> str:
 
 
 def _latencies(text: str) -> list[int]:
+    """Those of `--latency-ms`, the shortest first; a part of a control step would be simulated as a whole one."""
     try:
         latencies = [int(part) for part in text.split(",")]
     except ValueError:
         latencies = [-1]
-    if any(not 0 <= latency <= LONGEST for latency in latencies) or len(set(latencies)) < len(latencies):
+    in_range = all(0 <= latency <= LONGEST and latency % STEP == 0 for latency in latencies)
+    if not in_range or len(set(latencies)) < len(latencies):
         raise InputError(
-            f"--latency-ms {text}: expected different whole numbers of 0 to {LONGEST}, such as {LATENCIES}"
+            f"--latency-ms {text}: expected different multiples of {STEP}, a control step, of 0 to {LONGEST}, "
+            f"such as {LATENCIES}"
         )
-    return latencies
+    return sorted(latencies)
 
 
 def _schedules(text: str, spec: Spec) -> list[str]:

@@ -57,10 +57,15 @@ def test_every_episode_is_played_with_each_schedule_and_latency_from_the_same_se
     assert len(seeds) == 4 and all(of == list(range(1_000_000, 1_000_006)) for of in seeds.values())
 
 
-@pytest.mark.parametrize("latencies", ["fast", "-5", "0,0", "1e3", ""])
+@pytest.mark.parametrize("latencies", ["fast", "-50", "0,0", "1e3", "", "0,20", "2050"])
 def test_latencies_that_are_none_are_refused(latencies: str) -> None:
-    with pytest.raises(InputError, match="--latency-ms"):
+    with pytest.raises(InputError, match=r"--latency-ms .* multiples of 50, a control step"):
         latency_evaluation._latencies(latencies)
+
+
+def test_latencies_are_in_order_so_that_a_curve_does_not_run_backwards() -> None:
+    assert latency_evaluation._latencies("200,0,100") == [0, 100, 200]
+    assert latency_evaluation._latencies(latency_evaluation.LATENCIES) == [0, 50, 100, 200, 400]
 
 
 def test_all_schedules_are_those_that_the_policy_can_serve() -> None:
