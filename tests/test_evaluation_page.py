@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from sim.charts import bars
 from sim.compare import compare
 from sim.evaluation_page import page as page_file
+from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Section, View
 from sim.switch_evaluation.switch_page import matrix
 from tests import evaluation_folders
@@ -181,6 +182,27 @@ def test_the_names_of_a_chart_of_bars_are_whole_and_over_nothing_else(
                 a["right"] <= b["left"] or b["right"] <= a["left"] or a["bottom"] <= b["top"] or b["bottom"] <= a["top"]
             )
             assert apart, (a, b)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_names_of_a_pair_of_tasks_leave_room_for_what_was_said(tabs: Open, tmp_path: Path, width: int) -> None:
+    tasks = ("put_the_wine_bottle_on_top_of_the_cabinet", "push_the_plate_to_the_front_of_the_stove")
+    pair = Row(1, " → ".join(tasks), "late", True, 12.3, " → ".join(tasks).replace("_", " "), note="refused; resumed")
+    page_file.write(
+        tmp_path / "index.html",
+        View("switches", ""),
+        "",
+        "",
+        "libero_goal",
+        [pair.shown() | {"films": [""], "curves": [None]}],
+        [page_file.Source("")],
+        "python -m sim.film",
+    )
+    page = tabs(tmp_path, width=width).page
+    task, table = (page.locator(place).bounding_box() for place in ("#rows td.task", "#rows"))
+    assert task is not None and table is not None and table["width"] <= width
+    assert task["width"] < table["width"] / (2 if width > 760 else 1), "a phone has a line for each"
+    assert page.evaluate("(panel => panel.scrollWidth <= panel.clientWidth)(document.querySelector('.panel.flush'))")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
