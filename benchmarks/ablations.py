@@ -109,6 +109,8 @@ def row(title: str, report: Report) -> str:
     """A row of the table."""
 
     def share(r: Report) -> str:
+        if not r["episodes"]:
+            return "–"
         return f"{100 * r['rate']:.0f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})"
 
     phases = [share(report["switch"][phase]) for phase in ("early", "mid", "late")]
@@ -116,7 +118,9 @@ def row(title: str, report: Report) -> str:
     resumed = (
         f"{share(report['resume'])} of {report['resume']['episodes']}, {report['resume']['not_possible']} not possible"
     )
-    return "| " + " | ".join([title, *phases, safe, resumed, no_switch, f"{report['time_to_b_s']['p50']:.2f}"]) + " |"
+    to_b = report["time_to_b_s"]["p50"]
+    time = "–" if to_b is None else f"{to_b:.2f}"
+    return "| " + " | ".join([title, *phases, safe, resumed, no_switch, time]) + " |"
 
 
 def main() -> None:

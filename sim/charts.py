@@ -31,9 +31,11 @@ def bars(rows: list[tuple[str, dict[str, Any], str]]) -> str:
 def _row(y: int, above: bool, name: str, rate: dict[str, Any], colour: str) -> str:
     low, high, middle = LEFT + WIDTH * rate["low"], LEFT + WIDTH * rate["high"], y + 10
     x, name_y, anchor = (LEFT, y - 6, "start") if above else (LEFT - 10, y + 15, "end")
+    label = f"<text x={x} y={name_y} text-anchor={anchor}>{html.escape(name)}</text>"
+    if not rate["episodes"]:
+        return f"{label}<text class=value x={LEFT + WIDTH + 12} y={y + 15}>–</text>"
     return (
-        f"<text x={x} y={name_y} text-anchor={anchor}>{html.escape(name)}</text>"
-        f"<rect class={colour} x={LEFT} y={y} width={WIDTH * rate['rate']:.1f} height=20 rx=3 />"
+        f"{label}<rect class={colour} x={LEFT} y={y} width={WIDTH * rate['rate']:.1f} height=20 rx=3 />"
         f'<path class=whisker d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8M{high:.1f} {middle - 4}v8" />'
         f"<text class=value x={LEFT + WIDTH + 12} y={y + 15}>{rate['rate']:.0%}"
         f"<tspan class=axis> {rate['successes']}/{rate['episodes']}</tspan></text>"

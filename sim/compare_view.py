@@ -1,7 +1,7 @@
 """Figures and rows of two evaluations of the same episodes."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,18 +55,22 @@ def view(first: str, second: str, pairs: Sequence[Pair], played: tuple[int, int]
         f"{len(main)}: without controls and baselines, which are listed below."
         + (f" In {told} of these the two were told other sentences." if told else ""),
         [
-            ("success of A", f"{rates[0]['rate']:.1%}", f"{rates[0]['low']:.1%} to {rates[0]['high']:.1%}"),
-            ("success of B", f"{rates[1]['rate']:.1%}", f"{rates[1]['low']:.1%} to {rates[1]['high']:.1%}"),
+            ("success of A", *_figure(rates[0])),
+            ("success of B", *_figure(rates[1])),
             ("only A succeeds", str(alone[0]), "episodes"),
             ("only B succeeds", str(alone[1]), "episodes"),
             ("p", p, how),
         ],
         [
-            Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals.", _chart(main)),
-            Section("Tasks, one by one", "", _table(main, lambda row: row.task)),
+            *(_of_tasks(main) if main else ()),
             Section("Runs, one by one", "", _table(pairs, lambda row: f"{row.condition} {row.method}".strip())),
         ],
     )
+
+
+def _of_tasks(main: Sequence[Pair]) -> Iterator[Section]:
+    yield Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals.", _chart(main))
+    yield Section("Tasks, one by one", "", _table(main, lambda row: row.task))
 
 
 def counted(pairs: Sequence[Pair]) -> list[Pair]:
@@ -80,14 +84,23 @@ def apart(pairs: Sequence[Pair]) -> list[int]:
 
 
 def p_value(pairs: Sequence[Pair]) -> tuple[str, str]:
-    """p of their difference, and what it is; "–" and why not where one layout counts several times.
+    """p of their difference, and what it is; "–" and why not where there are none, or one layout counts several times.
 
     Episodes of one task and layout under several latencies or shifts succeed and fail together, and the test takes each
     for news of its own.
     """
+    if not pairs:
+        return "–", "no episodes"
     if len({(pair.a.task, pair.a.seed, pair.a.layout) for pair in pairs}) < len(pairs):
         return "–", "one layout is in several of these episodes; each run has its own p"
     return f"{exact_p(*apart(pairs)):.3g}", "exact test of McNemar: how likely by chance"
+
+
+def _figure(rate: dict[str, Any]) -> tuple[str, str]:
+    """A rate and its interval."""
+    if not rate["episodes"]:
+        return "–", "no episodes"
+    return f"{rate['rate']:.1%}", f"{rate['low']:.1%} to {rate['high']:.1%}"
 
 
 def _groups(pairs: Sequence[Pair], name: Callable[[Row], str]) -> dict[str, list[Pair]]:

@@ -12,6 +12,7 @@ import pytest
 from benchmarks import __main__ as bench
 from benchmarks import ablations, conditions, growth, latency, made_by, results, startup
 from policy.errors import InputError
+from sim.success_rate import success_rate
 from tests.tiny import write_model
 
 
@@ -65,6 +66,19 @@ def test_an_inference_is_timed_with_inputs_of_the_types_that_a_policy_reads(
     latency.main()
     assert "ratio of the medians" in capsys.readouterr().out
     assert startup.seconds(startup.WAYS["start to first run, bare"], model) > 0
+
+
+def test_a_variant_that_never_succeeds_has_a_row() -> None:
+    none, failed = success_rate([]), success_rate([{"success": False}] * 4)
+    report = {
+        "switch": {"early": failed, "mid": failed, "late": none},
+        "object_safety": none,
+        "no_switch": failed,
+        "resume": none | {"not_possible": 0},
+        "time_to_b_s": {"p50": None},
+    }
+    never = "0 (0 to 49)"
+    assert ablations.row("x", report) == f"| x | {never} | {never} | – | – | – of 0, 0 not possible | {never} | – |"
 
 
 def test_the_plain_policy_is_evaluated_beside_a_reference_that_has_learnt(

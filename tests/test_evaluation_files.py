@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from policy.errors import InputError
+from sim.charts import bars
 from sim.compare import compare
 from sim.compare_view import Pair, view
 from sim.evaluation_page import curve_files
@@ -16,6 +17,7 @@ from sim.evaluation_page.row import Row, choose_films
 from sim.evaluation_page.written import read_records, read_settings
 from sim.film import film
 from sim.plain_report import KIND
+from sim.success_rate import success_rate
 from sim.worlds.tabletop.world import Tabletop
 from tests import evaluation_folders
 from tests.evaluation_folders import TASKS, curves
@@ -103,6 +105,16 @@ def test_a_layout_that_is_played_under_several_conditions_is_not_several_pieces_
     assert tasks.html.endswith("<td>10</td><td>0</td><td>–</td></tr></tbody></table>")
     assert runs.html.count("<td>1</td><td>0</td><td>1</td></tr>") == 10
     assert ("p", "1", "exact test of McNemar: how likely by chance") in view("one", "two", pairs[:10], (10, 10)).tiles
+
+
+def test_of_no_episode_there_is_no_rate() -> None:
+    """As of evaluations that have chains alone in common, or a phase in which no switch was possible."""
+    chain = Row(1, "chain", "chain", True, 1.0, "words", counted=False)
+    shown = view("one", "two", [Pair(chain, chain)], (9, 9))
+    assert [figure for name, figure, _ in shown.tiles if name in ("success of A", "success of B", "p")] == ["–"] * 3
+    assert [section.heading for section in shown.sections] == ["Runs, one by one"]
+    chart = bars([("late: ours", success_rate([]), "task")])
+    assert ">–</text>" in chart and "0/0" not in chart and "<rect" not in chart
 
 
 def test_a_comparison_may_be_written_again(tmp_path: Path) -> None:
