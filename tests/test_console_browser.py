@@ -3,18 +3,20 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from console.backend import State
 from console.scene import Scene
 from console.server import ConsoleServer
 from console.simulation import Simulation
 from policy.running.session import Session
 from tests.browser import SLOWEST, Tab, browser  # noqa: F401  a fixture
-from tests.console_rig import serving, until
+from tests.console_rig import Remembering, serving, until
 
 CONTRAST = Path(__file__).parent / "contrast.js"
 SEED = 1_000_000
@@ -291,6 +293,42 @@ def test_it_fits_a_laptop_and_a_phone(tabs: Open, width: int, height: int) -> No
         ".map((e) => e.getBoundingClientRect().height)"
     )
     assert min(sizes) >= (34 if width > 900 else 38), "a finger hits it"
+
+
+class LongNames(Remembering):
+    """A robot whose model, joints and cameras have long names."""
+
+    def description(self) -> dict[str, Any]:
+        joints = [f"left_arm_shoulder_pan_joint_number_{i}_of_the_robot" for i in range(2)]
+        cameras = {f"{place}_the_shoulder_camera_of_the_left_arm": {"height": 96, "width": 96} for place in ("o", "u")}
+        model = "/home/somebody/" + "folders_of_mine/" * 6 + "policy"
+        return super().description() | {"model": model, "joints": joints, "cameras": cameras}
+
+    def tick(self, **fields: Any) -> None:
+        self.time += 0.05
+        self.feed.publish(State(self.time, executed=np.array([0.0, 1.0]), **fields))
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (390, 844)])
+def test_long_names_cover_nothing(browser: Browser, width: int, height: int) -> None:
+    with serving(robot := LongNames()) as server:
+        page = (tab := Tab(browser, server.url, width, height)).page
+        expect(page.locator("#curves .curve")).to_have_count(2)
+        value = page.locator("#curves b").nth(1)
+        until(lambda: (robot.tick(), value.inner_text())[1] == "1.000", "its values are shown")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "no scrolling sideways"
+        boxes = {
+            place: page.evaluate(
+                f"[...document.querySelectorAll('{place}')].map((e) => e.getBoundingClientRect().toJSON())"
+            )
+            for place in ("#curves .joint", "#curves b", ".curve", "figure", "figcaption")
+        }
+        tab.close()
+    for name, number, curve in zip(boxes["#curves .joint"], boxes["#curves b"], boxes[".curve"], strict=True):
+        assert name["right"] <= number["left"] and number["right"] <= curve["right"] + 1
+    for figure, caption in zip(boxes["figure"], boxes["figcaption"], strict=True):
+        assert caption["right"] <= figure["right"] and caption["top"] >= figure["top"]
+    assert tab.errors == []
 
 
 def test_the_keyboard_is_enough(tabs: Open, robot: Simulation) -> None:
