@@ -30,6 +30,7 @@ import yaml
 from benchmarks.sequence import BASE
 from benchmarks.study import run_steps
 from benchmarks.systems_data import TASKS, make
+from policy import folders
 from policy.errors import exit_code
 from policy.running.conditions import NO_CONDITIONS, Conditions
 from policy.running.session import Session
@@ -150,12 +151,12 @@ def play(world: World, sessions: tuple[Session, Session], job: Job) -> dict[str,
 def evaluate(study: Study, model: Path, episodes: int, out: Path) -> list[dict[str, Any]]:
     """The episodes of each question, of which those that are written already are not played again.
 
-    `InputError` where those in `out` are another policy's.
+    `InputError` where those in `out` are another policy's, or while another command plays them.
     """
     sessions = Session(model, 1, "cpu"), Wordless(model, 1, "cpu")
     asked = product(study.conditions, STATES, range(SEED, SEED + episodes))
     settings = {"policy": str(model), "sha256": fingerprint(model), "world": study.world}
-    with ThreadPoolExecutor(1) as pool:
+    with folders.claimed(out), ThreadPoolExecutor(1) as pool:
         world = pool.submit(load(study.world)).result()  # the thread that plays in it also draws it
         return play_all(
             pool,

@@ -1,11 +1,15 @@
 """Folders that commands write into: refused in a sentence, and before the work where that can be told."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from policy.errors import InputError
 
 EVALUATION = "settings.json"  # in a folder of sim.evaluate
+LOCK = ".lock"  # in a folder that one command alone writes; locked while it runs
 
 
 def require(folder: Path) -> None:
@@ -26,6 +30,25 @@ def make(folder: Path) -> None:
         raise InputError(
             f"cannot make {folder} ({error.strerror or error}); free space or give another --out"
         ) from None
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """A folder for one command alone, made where it is not there; `InputError` while another one writes to it."""
+    make(folder)
+    try:
+        file = (folder / LOCK).open("a")
+    except OSError as error:
+        raise InputError(f"cannot write {folder / LOCK} ({error.strerror}); free space or give another --out") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another command is writing to {folder}, which one alone may do: wait until it is done, or give "
+                "another folder"
+            ) from None
+        yield
 
 
 def make_for_page(folder: Path) -> None:

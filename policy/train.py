@@ -61,8 +61,8 @@ def train(
         unclaimed = accelerator.is_main_process
         chosen, robot = recipe.load(recipe_name), contract.load(contract_name)
         _check_shares(chosen, accelerator.num_processes, keep is not None)
-        if unclaimed and (out / checkpoint.LOCK).exists():  # else a wrong command leaves nothing
-            claim.enter_context(checkpoint.claimed(out))
+        if unclaimed and (out / folders.LOCK).exists():  # else a wrong command leaves nothing
+            claim.enter_context(folders.claimed(out))
             unclaimed = False
         found, begun_with = checkpoint.latest(out), None
         if found:
@@ -86,7 +86,7 @@ def train(
                     print(changed, flush=True)
         folders.make(out)
         if unclaimed:
-            claim.enter_context(checkpoint.claimed(out))
+            claim.enter_context(folders.claimed(out))
             if checkpoint.latest(out) != found:
                 raise InputError(
                     f"another training has written to {out} since this one began; give the command again, which goes "

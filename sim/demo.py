@@ -129,14 +129,15 @@ def main() -> None:
     command = _repeated(args, seed)
     console.print(f"seed {seed} (to repeat it: {escape(command)})")
     folders.make_for_page(out)
-    with Video(out / "video.mp4") as film:
-        stage = DemoStage(world, session, film, console, seed)
-        if args.say is not None:
-            steps = [stage.perform(args.say, task, "1/1")]
-        else:
-            steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, known)
-    headline = _headline(steps)
-    _write_page(out, headline, steps, command)
+    with folders.claimed(out):
+        with Video(out / "video.mp4") as film:
+            stage = DemoStage(world, session, film, console, seed)
+            if args.say is not None:
+                steps = [stage.perform(args.say, task, "1/1")]
+            else:
+                steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, known)
+        headline = _headline(steps)
+        _write_page(out, headline, steps, command)
     console.print(f"[bold]{headline}[/]" + ("" if headline == REFUSED else f" in {monotonic() - began:.0f} s"))
     console.print(f"film {out / 'video.mp4'}", f"page {out / 'index.html'}", sep="\n", soft_wrap=True)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from policy import folders
 from policy.errors import InputError
 from policy.running import known_instructions
 from policy.running.models import find_model
@@ -83,7 +84,10 @@ def command(args: argparse.Namespace, *options: str) -> str:
 def run_evaluation(
     kind: Kind, settings: Record, args: argparse.Namespace, summarise: Callable[[list[Record]], Record]
 ) -> Record:
-    """Play what is not yet played, write report, films and page; the report, as `summarise` makes it of the records."""
+    """Play what is not yet played, write report, films and page; the report, as `summarise` makes it of the records.
+
+    `InputError` while another evaluation writes to the same folder.
+    """
     out, jobs, fleet = Path(args.out), kind.jobs(settings), args.robots > 1
     prepare, arguments = kind.prepare(settings, 2 if fleet or args.processes == 1 else 1)
     if args.ray:
@@ -92,12 +96,12 @@ def run_evaluation(
         workplace = robots(args.robots, prepare, *arguments)
     else:
         workplace = workers(args.processes, prepare, *arguments)
-    with workplace as pool:
+    with workplace as pool, folders.claimed(out):
         records = play_all(pool, kind.play, jobs, out, settings, kind.key)
         report = summarise(records)
         write_json(out / REPORT, report)
         film_missing(pool, kind, jobs, records, out, args.films)
-    write_page(kind, out)
+        write_page(kind, out)
     return report
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from policy import folders
 from policy.errors import InputError, exit_code, unknown
 from policy.running.models import find_model
 from policy.running.policy_client import SCHEMES
@@ -38,11 +39,12 @@ def film(folder: Path, seed: int, condition: str | None, task: str | None) -> li
     prepare, arguments = kind.prepare(settings, 2)
     prepare(*arguments)
     paths = [folder / VIDEOS / row.film for row, _ in wanted]
-    with write_errors(folder / VIDEOS):
-        (folder / VIDEOS).mkdir(exist_ok=True)
-        for path, (_, job) in zip(paths, wanted, strict=True):
-            kind.film(job, path)
-    write_page(kind, folder)
+    with folders.claimed(folder):
+        with write_errors(folder / VIDEOS):
+            (folder / VIDEOS).mkdir(exist_ok=True)
+            for path, (_, job) in zip(paths, wanted, strict=True):
+                kind.film(job, path)
+        write_page(kind, folder)
     return paths
 
 

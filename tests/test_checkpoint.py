@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from policy import train
+from policy import folders, train
 from policy.errors import InputError
 from policy.learning import checkpoint, recipe
 from policy.learning.model import Policy
@@ -75,7 +75,7 @@ def test_one_training_alone_writes_to_a_run(tmp_path: Path) -> None:
     path = small.write(tmp_path / "small.yaml", small.shrink("chunk"))
     run = tmp_path / "run"
     run.mkdir()
-    with checkpoint.claimed(run), pytest.raises(InputError, match=r"a training is running in .*run.*another --out"):
+    with folders.claimed(run), pytest.raises(InputError, match=r"another command is writing to .*run.*another folder"):
         train.train(str(path), tmp_path, run, samples=4)
     with pytest.raises(InputError, match="no bag in"):  # it is over, and what is wrong is said
         train.train(str(path), tmp_path, run, samples=4)

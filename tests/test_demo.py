@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
+from policy import folders
 from policy.errors import exit_code
 from sim import demo, demo_stage
 from sim.worlds.tabletop.tasks import TASKS
@@ -45,6 +46,15 @@ def test_instructions_in_a_row_are_reported_filmed_and_repeated_by_their_seed(
     assert run(monkeypatch, model, "--seed", "1000000") == 0
     again = capsys.readouterr().out
     assert asked == [line.split(":")[0].strip() for line in again.splitlines() if "not done in time" in line]
+
+
+def test_two_demos_do_not_write_one_film(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with folders.claimed(model.parent / "demo"):
+        assert run(monkeypatch, model, "--seed", "1000000") == 2
+    assert "another command is writing to" in capsys.readouterr().err
+    assert [path.name for path in (model.parent / "demo").iterdir()] == [folders.LOCK]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from policy import folders, look
 from policy.errors import InputError, exit_code
 from sim import demo, evaluate, film, record, switches
 from sim.compare import compare
-from sim.evaluation_run import play_all
+from sim.evaluation_page.written import read_settings, write_json
+from sim.evaluation_run import play_all, run_evaluation
+from sim.plain_report import KIND
 from tests import evaluation_folders, small
 from tests.demo_bag import pretend
 from tests.tiny import TAUGHT, teach, write_model
@@ -85,6 +89,22 @@ def test_what_is_damaged_of_an_evaluation_is_named(tmp_path: Path) -> None:
     (out / "settings.json").write_text("{")
     with pytest.raises(InputError, match=r"no readable settings\.json"):
         play_all(None, None, [], out, settings, ("seed",))  # type: ignore[arg-type]
+
+
+def test_one_command_alone_plays_and_films_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both would play every episode, and write one film at the same time."""
+    out = evaluation_folders.write(tmp_path / "one", set(), episodes=2)
+    settings = read_settings(out) | {"policy": "ws://127.0.0.1:1"}  # what is served is not looked for on the disk
+    write_json(out / "settings.json", settings)
+    kind = replace(KIND, jobs=lambda _: [], prepare=lambda *_: (lambda: None, ()), film=lambda _, path: path.touch())
+    args = Namespace(out=str(out), robots=2, ray="", films=0)
+    with folders.claimed(out), pytest.raises(InputError, match=r"another command is writing to .*one.*wait until"):
+        run_evaluation(kind, settings, args, lambda _: {})
+    monkeypatch.setattr(film, "kind_of", lambda _: replace(kind, jobs=KIND.jobs))
+    with folders.claimed(out), pytest.raises(InputError, match="another command is writing"):
+        film.film(out, 1_000_000, "main", "put_red")
+    assert not (out / "videos").exists()
+    assert film.film(out, 1_000_000, "main", "put_red")[0].exists()
 
 
 @pytest.mark.parametrize("arguments", [["demo", "--seed", "-1"], ["film", "out", "-5", "--task", "lamp_on"]])

@@ -7,12 +7,10 @@
     state.json              recipe, spec, step, data and time spent
 """
 
-import fcntl
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,23 +29,8 @@ from policy.learning.normalization import identity_statistics
 from policy.learning.recipe import Recipe
 from policy.spec import Spec
 
-LOCK = ".lock"  # of a run; locked while a training is running there
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 NAME = re.compile(r"checkpoint-(\d+)|\.checkpoint-(\d+)\.old")  # the second while another takes its place
-
-
-@contextmanager
-def claimed(run: Path) -> Iterator[None]:
-    """The folder of a run for one training alone; `InputError` while another process trains there."""
-    with (run / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"a training is running in {run}, which one process alone may write: wait until it is done, or give "
-                "another --out"
-            ) from None
-        yield
 
 
 def save(
