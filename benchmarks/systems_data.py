@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from policy.data.bag_writer import EpisodeWriter
+from policy.data.bag_writer import BagExists, EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import record
 from sim.demonstration import demonstrate
@@ -89,7 +89,12 @@ def make(kind: str, out: Path, processes: int) -> Path:
 def write(job: Job) -> None:
     """Write one recording; another layout is drawn where the expert fails."""
     for attempt in range(ATTEMPTS):
-        if _attempt(_world(), job, 500_000 + job.number + 1000 * attempt):
+        if job.bag.exists():  # another command was first
+            return
+        try:
+            if _attempt(_world(), job, 500_000 + job.number + 1000 * attempt):
+                return
+        except BagExists:  # it was first while the layout was drawn
             return
     raise InputError(f"the expert failed from {ATTEMPTS} layouts of {job.bag.name}; correct it in sim/worlds/tabletop")
 

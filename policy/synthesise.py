@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from policy import folders
-from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.bag_writer import BagExists, EpisodeWriter, channels
 from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
 from policy.data.sources import find, passed_over
@@ -68,7 +69,7 @@ def synthesise(bags: Path, out: Path, contract: Contract) -> Counter[str]:
     for name in tqdm(list(dict.fromkeys(switch.recording.name for switch in planned)), unit="bag", desc="writing"):
         episodes = read_episodes(stored[name], contract)
         for switch in (switch for switch in planned if switch.recording.name == name):
-            if not switch.bag.exists():  # else another command was first
+            with suppress(BagExists):  # another command was first
                 _write(switch, episodes[switch.recording.number], contract, stored[name].sources)
             counts[f"{switch.phase}: kept"] += 1
     return counts

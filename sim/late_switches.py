@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.bag_writer import BagExists, EpisodeWriter, channels
 from policy.robot.contract import Contract
 from sim.demonstration import demonstrate
 from sim.demonstration_writer import DemonstrationWriter
@@ -36,12 +36,12 @@ def keep_by_experts(
     custom |= {"world": world.name, "varied": str(varied)}
     try:
         custom["look"], asked_at = _perform(world, pair, seed, bag.name, varied)
-        if bag.exists():  # another command was first
-            return outcome
         with EpisodeWriter(bag, channels(contract), custom) as file:
             _perform(world, pair, seed, bag.name, varied, DemonstrationWriter(file, contract, world), asked_at)
     except Rejected as reason:
         return str(reason)
+    except BagExists:  # another command was first
+        return outcome
     return outcome
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from policy import folders
 from policy.data.bag_files import custom_data
-from policy.data.bag_writer import EpisodeWriter
+from policy.data.bag_writer import BagExists, EpisodeWriter
 from policy.errors import InputError, exit_code
 from sim import headless
 from sim.cluster import add_argument
@@ -55,8 +55,11 @@ def record(job: RecordingJob) -> int:
     for attempt in range(ATTEMPTS):
         if job.bag.exists():  # another command was first
             return attempt
-        if _attempt(_world(job.world), job, job.seed + attempt * SEEDS):
-            return attempt + 1
+        try:
+            if _attempt(_world(job.world), job, job.seed + attempt * SEEDS):
+                return attempt + 1
+        except BagExists:  # it was first while the initial state was drawn
+            return attempt
     raise InputError(
         f"the expert of {job.task} failed from {ATTEMPTS} initial states, seed {job.seed} plus multiples of {SEEDS}; "
         f"correct it in sim/worlds/{job.world}"

@@ -5,7 +5,7 @@ from zlib import crc32
 
 import numpy as np
 
-from policy.data.bag_writer import EpisodeWriter, channels
+from policy.data.bag_writer import BagExists, EpisodeWriter, channels
 from policy.robot.contract import Contract
 from policy.spec import MODES
 from policy.switching.demonstration import ROLLBACK
@@ -52,12 +52,12 @@ def keep(
     }
     try:
         custom["look"] = replay(world, seed, candidate, number, varied=varied)
-        if bag.exists():  # another command was first
-            return "kept"
         with EpisodeWriter(bag, channels(contract), custom) as file:
             replay(world, seed, candidate, number, DemonstrationWriter(file, contract, world), varied)
     except Rejected as reason:
         return str(reason)
+    except BagExists:  # another command was first
+        return "kept"
     return "kept"
 
 

@@ -13,15 +13,18 @@ import pytest
 import yaml
 from mcap_ros2.reader import read_ros2_messages
 
+from benchmarks import systems_data
 from policy.data.bag_files import find_bags
 from policy.data.episodes import read_episodes
 from policy.errors import InputError
 from policy.robot import contract as contracts
+from sim import record
 from sim.initial_states import start
-from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, main, plan
+from sim.record import ATTEMPTS, SEEDS, SHARE, TRAINING, RecordingJob, main, plan
 from sim.shifts import vary
 from sim.worlds.tabletop.tasks import TASKS
 from sim.worlds.tabletop.world import Tabletop
+from tests.demo_bag import pretend
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,23 @@ def test_existing_bags_are_not_recorded_again(recorded: Path, capsys: pytest.Cap
     main(["--tasks", "lamp_on", "--episodes", "3", "--out", str(recorded)])
     assert "0 episodes to record, 3 exist already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in recorded.rglob("*.mcap")}
+
+
+def test_what_another_command_records_while_this_one_draws_its_layout_is_there_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands may record into one folder: each takes what the other has done, and neither ends in an error."""
+    bag = tmp_path / "one"
+
+    def late(*given: object) -> None:
+        pretend(tmp_path, bag.name, seed="9")
+
+    monkeypatch.setattr(record, "start", late)
+    assert record.record(RecordingJob("lamp_on", 0, "home", False, bag, varied=False)) == 0
+    shutil.rmtree(bag)
+    monkeypatch.setattr(systems_data, "start", late)
+    systems_data.write(systems_data.Job("noisy", 1, bag))
+    assert not (bag / "one.mcap").read_bytes(), "it stays as it is"
 
 
 def test_a_folder_of_another_world_is_refused_and_its_contract_stays(

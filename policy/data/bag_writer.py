@@ -27,6 +27,10 @@ from policy.robot.contract import LABEL_TYPES, Contract
 from policy.robot.message_types import COMPRESSED, IMAGE, STRING
 
 
+class BagExists(InputError):
+    """A bag of this name is there already, perhaps by another command that was first."""
+
+
 class Channel(NamedTuple):
     """One topic of a bag that is written."""
 
@@ -64,7 +68,7 @@ def open_writer(directory: Path, topics: Iterable[Channel]) -> tuple[Writer, dic
 class EpisodeWriter:
     """Writes a rosbag2 MCAP directory aside and renames it on a clean exit; otherwise nothing is left.
 
-    Where another process has made the same bag meanwhile, that one stays.
+    `BagExists` where it is there when this begins; where another process makes it meanwhile, that one stays.
 
     with EpisodeWriter(path, channels(contract), {"seed": "7"}) as bag:
         bag.write("joint_states", message, stamp_ns)
@@ -72,7 +76,7 @@ class EpisodeWriter:
 
     def __init__(self, directory: Path, topics: Iterable[Channel], custom: dict[str, str] | None = None) -> None:
         if directory.exists():
-            raise InputError(f"{directory} is there already; give another name or take it away")
+            raise BagExists(f"{directory} is there already; give another name or take it away")
         self.directory = directory
         self._topics = list(topics)
         self._custom = custom or {}
