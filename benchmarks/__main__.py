@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from benchmarks import results
+from benchmarks.child import tied
 from benchmarks.made_by import read, record_of, write
 from policy.errors import InputError, exit_code
 
@@ -57,7 +58,8 @@ def measure(name: str, folder: Path) -> None:
         return
     print(f"{name}: python -m {shlex.join(command)}", flush=True)
     began, aside = time.monotonic(), out.with_suffix(".part")
-    if subprocess.run([sys.executable, "-m", *command, "--out", str(aside)], cwd=results.ROOT).returncode:
+    given = tied([sys.executable, "-m", *command, "--out", aside])
+    if subprocess.run(given, cwd=results.ROOT).returncode:
         raise InputError(f"{name} failed; correct what it says, and give the same command again to go on")
     results.keep(name, f"python -m {shlex.join(command)}", json.loads(aside.read_text()))
     write(kept, asked)

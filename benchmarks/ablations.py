@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.child import tied
 from benchmarks.study import Report, on_each_core, run_steps
 from policy.errors import InputError, exit_code
 from policy.learning import recipe
@@ -93,7 +94,7 @@ def make_without_shared_grasp(data: Path, bags: Path) -> None:
         shutil.copytree(data / "demos", bags / "demos.part", copy_function=os.link, dirs_exist_ok=True)
         (bags / "demos.part").rename(bags / "demos")
     subprocess.run(
-        [sys.executable, "-m", "sim.switches", bags / "demos", "--out", bags / "switches", "--no-shared-grasp"],
+        tied([sys.executable, "-m", "sim.switches", bags / "demos", "--out", bags / "switches", "--no-shared-grasp"]),
         check=True,
     )
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.child import tied
 from benchmarks.made_by import read, record_of, require_same, write
 from benchmarks.peer import ROOT, python
 from benchmarks.study import run_steps
@@ -57,7 +58,7 @@ def mapping(path: Path) -> Path:
 @contextmanager
 def served(data: Path, trained: Path) -> Iterator[str]:
     """The address of a trained ACT."""
-    command = [str(python()), str(ROOT / "benchmarks" / "lerobot_act.py"), "serve", str(data), str(trained)]
+    command = tied([python(), ROOT / "benchmarks" / "lerobot_act.py", "serve", data, trained])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -91,7 +92,7 @@ def act(name: str, kind: str, data: Path, args: argparse.Namespace) -> dict[str,
         aside = folder / f"{TRAINED}.part"
         command = [python(), ROOT / "benchmarks" / "lerobot_act.py", *training]
         with aside.open("w") as log:
-            if subprocess.run([*map(str, command)], stdout=log, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode:
+            if subprocess.run(tied(command), stdout=log, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode:
                 raise InputError(f"the training of {name} failed; see what it printed")
         aside.rename(folder / TRAINED)
     with served(data, trained) as address:
@@ -123,7 +124,7 @@ def main() -> None:
         tasks, count = SETS[kind]
         bags, data = args.data / kind / "bags", args.data / kind / "lerobot"
         command = ["sim.record", "--tasks", tasks, "--episodes", str(count), "--out", str(bags), "--plain"]
-        subprocess.run([sys.executable, "-m", *command], check=True)
+        subprocess.run(tied([sys.executable, "-m", *command]), check=True)
         converted, made = data.with_name("lerobot.json"), record_of([["policy.convert", bags]])
         if not data.exists() or read(converted) != made:
             shutil.rmtree(data, ignore_errors=True)

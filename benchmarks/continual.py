@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.child import tied
 from benchmarks.sequence import BASE
 from benchmarks.study import on_each_core, run_steps
 from policy.data.bag_files import find_bags
@@ -40,7 +41,7 @@ def record(args: argparse.Namespace) -> None:
     """The demonstrations of each task, in a folder of its own."""
     for task in TASKS:
         command = ["sim.record", "--tasks", task, "--episodes", str(args.recordings), "--out", str(args.data / task)]
-        subprocess.run([sys.executable, "-m", *command, "--plain"], check=True)
+        subprocess.run(tied([sys.executable, "-m", *command, "--plain"]), check=True)
 
 
 def chosen(tasks: Sequence[str], count: int, data: Path, folder: Path) -> Path:

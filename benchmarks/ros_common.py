@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper, save
 from rclpy.context import Context
 from rclpy.node import Node
 
+from benchmarks.child import tied
 from policy.robot.contract import FOLDER, load
 from policy.robot.message_types import IMAGE
 from policy.running.text import Text
@@ -83,7 +84,7 @@ def write_model(folder: Path, size: int, rate: float) -> None:
 def start(module: str, **parameters: Any) -> subprocess.Popen[bytes]:
     """A node in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", module, "--ros-args", *arguments.parameters(parameters)],
+        tied([sys.executable, "-m", module, "--ros-args", *arguments.parameters(parameters)]),
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )

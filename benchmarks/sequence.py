@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.child import tied
 from benchmarks.study import Report, on_each_core, run_steps
 from policy.errors import exit_code
 from policy.learning.heads import HEADS
@@ -77,7 +78,7 @@ def record(kind: str, data: Path) -> Path:
     """The demonstrations of one kind of variant."""
     bags = data / kind
     command = ["sim.record", "--tasks", TASKS[kind], "--episodes", str(EPISODES[kind]), "--out", str(bags), "--plain"]
-    subprocess.run([sys.executable, "-m", *command], check=True)
+    subprocess.run(tied([sys.executable, "-m", *command]), check=True)
     return bags
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.child import tied
 from policy.errors import InputError, exit_code
 from policy.running.remote import RemoteSession
 from policy.running.session import Session
@@ -31,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     session = Session(args.model, 1, "cpu")
     command = [sys.executable, "-m", "policy.serve", args.model, "--port", "0", "--threads", "1", "--provider", "cpu"]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(tied(command), cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             found = re.search(r"ws://\S+", server.stdout.readline())

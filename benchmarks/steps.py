@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.child import tied
 from benchmarks.made_by import read, record_of, write
 from policy.errors import InputError
 
@@ -36,7 +37,7 @@ def run(step: Step) -> None:
     command = [str(step.python), *(launcher if step.processes > 1 else ["-m", module]), *arguments]
     print(f"{step.name}: {shlex.join(command[1:])}", flush=True)
     began = time.monotonic()
-    if subprocess.run(command).returncode:
+    if subprocess.run(tied(command)).returncode:
         raise InputError(f"{step.name} failed; correct what it says, and give the same command again to go on")
     if step.makes is not None:
         write(kept(step.makes), asked)

@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, TypeVar
 
+from benchmarks.child import tied
 from benchmarks.made_by import Command, record_of, require_same
 from policy.errors import InputError
 
@@ -38,7 +39,7 @@ def run_steps(
                 print(f"{name}: {module}, see {folder / 'log.txt'}", flush=True)
                 command = [sys.executable, "-m", module, *map(str, arguments)]
                 environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-                if subprocess.run(command, stdout=log, stderr=log, env=environment).returncode:
+                if subprocess.run(tied(command), stdout=log, stderr=log, env=environment).returncode:
                     raise InputError(f"{module} of {name} failed; see the end of {folder / 'log.txt'}")
     loaded: Report = json.loads(report.read_text())
     return loaded

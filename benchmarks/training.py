@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.child import tied
 from benchmarks.peer import Peer
 from benchmarks.results import show
 from policy.convert import convert
@@ -39,7 +40,7 @@ def run(*command: object, threads: int = CORES) -> None:
     """One command of ours; `InputError` with what it printed where it fails."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     given = [sys.executable, "-m", *map(str, command)]
-    done = subprocess.run(given, env=environment, capture_output=True, text=True)
+    done = subprocess.run(tied(given), env=environment, capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"{' '.join(given)} failed: {done.stderr[-2000:]}")
 

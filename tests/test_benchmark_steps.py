@@ -1,8 +1,12 @@
 """From nothing to the figures of a model: the steps in their order, and the recipes of LIBERO-Goal."""
 
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +78,46 @@ def test_what_was_made_otherwise_is_refused_and_not_taken_for_what_is_asked(tmp_
     (tmp_path / changed).write_text("[]")
     with pytest.raises(InputError, match=rf"{changed.split('/')[0]}: .* there, .* asked for.*another --out"):
         make(2 if changed == "--indent" else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_benchmark_that_is_killed_leaves_no_step_running(number: signal.Signals, tmp_path: Path) -> None:
+    """Of either kind: one after the other, and one on each core."""
+    script = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom threading import Thread\n"
+        "from benchmarks.steps import Step, run\nfrom benchmarks.study import run_steps\n"
+        "out = Path(sys.argv[1])\n"
+        "def nap(name):\n"
+        "    note = f'import os, pathlib; pathlib.Path({str(out / name)!r}).write_text(str(os.getpid()))'\n"
+        "    return ['timeit', '-n', '1', '-r', '1', '-s', note, 'import time; time.sleep(600)']\n"
+        "Thread(target=run_steps, args=('it', out / 'study', [nap('one')], out / 'report')).start()\n"
+        "run(Step('it', nap('two')))\n"
+    )
+    noted = [tmp_path / "one", tmp_path / "two"]
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[1]) as benchmark:
+        try:
+            _until(lambda: all(path.exists() and path.read_text() for path in noted))
+        finally:
+            benchmark.send_signal(number)
+    _until(lambda: not any(map(_runs, noted)))
+
+
+def _until(held: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if held():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to that in five minutes")
+
+
+def _runs(noted: Path) -> bool:
+    """Whether the process of a number runs: one that has ended may be waited for by nobody."""
+    stat = Path(f"/proc/{noted.read_text()}/stat")
+    try:
+        return stat.read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_of_recordings_as_many_are_taken_as_are_asked_for(tmp_path: Path) -> None:
