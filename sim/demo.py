@@ -22,6 +22,7 @@ from policy.running.session import Session
 from sim import headless
 from sim import html_page as page
 from sim.demo_stage import DemoStage, Step, after
+from sim.evaluation_page.written import write_errors
 from sim.fitting import require_robot
 from sim.initial_states import check_seed
 from sim.nearest_task import nearest_task
@@ -137,7 +138,8 @@ def main() -> None:
             else:
                 steps = (switch_and_resume if session.spec.switches else chain)(stage, world, seed, known)
         headline = _headline(steps)
-        _write_page(out, headline, steps, command)
+        with write_errors(out / "index.html"):
+            _write_page(out, headline, steps, command)
     console.print(f"[bold]{headline}[/]" + ("" if headline == REFUSED else f" in {monotonic() - began:.0f} s"))
     console.print(f"film {out / 'video.mp4'}", f"page {out / 'index.html'}", sep="\n", soft_wrap=True)
 

@@ -100,6 +100,7 @@ def run_evaluation(
         records = play_all(pool, kind.play, jobs, out, settings, kind.key)
         report = summarise(records)
         write_json(out / REPORT, report)
+        write_page(kind, out)  # which is there also where the disk has no room for films
         film_missing(pool, kind, jobs, records, out, args.films)
         write_page(kind, out)
     return report

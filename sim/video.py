@@ -1,5 +1,7 @@
 """Episodes as H.264 video that every browser plays, with a line of text below the picture."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -8,6 +10,8 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from policy.errors import InputError
+
 RATE = 20  # frames per second: the control rate, so a film of every step runs in real time
 STEPS = 2  # control steps a frame in films of evaluations: to render one takes longer than the rest of a step
 
@@ -15,12 +19,13 @@ STEPS = 2  # control steps a frame in films of evaluations: to render one takes 
 class Video:
     """`with Video(path) as film: film.add(image, text)`; the file appears when it is complete.
 
-    `rate`: frames per second.
+    `InputError` where it cannot be written, as on a full disk: then nothing of it is left. `rate`: frames per second.
     """
 
     def __init__(self, path: Path, rate: int = RATE) -> None:
         self._path, self._part = path, path.with_suffix(".part.mp4")
-        self._container: Any = av.open(str(self._part), "w", options={"movflags": "faststart"})
+        with _write_errors(path):
+            self._container: Any = av.open(str(self._part), "w", options={"movflags": "faststart"})
         self._stream: Any = self._container.add_stream("libx264", rate, {"crf": "23", "preset": "veryfast"})
 
     def __enter__(self) -> "Video":
@@ -35,18 +40,33 @@ class Video:
         if not self._stream.codec_context.is_open:
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"  # the one that every browser decodes
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        packets = self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24"))
+        with _write_errors(self._path):
+            self._container.mux(packets)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
+        try:
+            with _write_errors(self._path) if kind is None else suppress(OSError):
+                if kind is None:
+                    self._container.mux(self._stream.encode())
+                self._container.close()
+                if kind is None:
+                    self._part.replace(self._path)
+        finally:
             self._part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path} ({error.strerror or error}); free space or give another --out; nothing of this film "
+            "is left"
+        ) from None
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:

@@ -6,15 +6,17 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from policy import folders, look
 from policy.errors import InputError, exit_code
 from sim import demo, evaluate, film, record, switches
 from sim.compare import compare
-from sim.evaluation_page.written import read_settings, write_json
+from sim.evaluation_page.written import read_report, read_settings, write_json
 from sim.evaluation_run import play_all, run_evaluation
 from sim.plain_report import KIND
+from sim.video import Video
 from tests import evaluation_folders, small
 from tests.demo_bag import pretend
 from tests.tiny import TAUGHT, teach, write_model
@@ -105,6 +107,25 @@ def test_one_command_alone_plays_and_films_an_evaluation(tmp_path: Path, monkeyp
         film.film(out, 1_000_000, "main", "put_red")
     assert not (out / "videos").exists()
     assert film.film(out, 1_000_000, "main", "put_red")[0].exists()
+
+
+def test_a_disk_that_fills_while_it_films_is_a_sentence_and_the_page_is_there(tmp_path: Path) -> None:
+    """Half a film would keep the disk full."""
+    out, begun = evaluation_folders.write(tmp_path / "one", set(), episodes=2), list[Path]()
+    (out / "index.html").unlink()
+
+    def film(_: object, path: Path) -> None:
+        begun.append(path.with_suffix(".part.mp4"))
+        begun[-1].symlink_to("/dev/full")
+        with Video(path) as video:
+            for _ in range(60):
+                video.show(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
+
+    kind = replace(KIND, prepare=lambda *_: (lambda: None, ()), film=film)
+    settings, report = read_settings(out), read_report(out)
+    with pytest.raises(InputError, match=r"cannot write .*mp4 .No space left.* nothing of this film is left"):
+        run_evaluation(kind, settings, Namespace(out=str(out), robots=2, ray="", films=1), lambda _: report)
+    assert (out / "index.html").exists() and begun and not any(path.is_symlink() for path in begun)
 
 
 @pytest.mark.parametrize("arguments", [["demo", "--seed", "-1"], ["film", "out", "-5", "--task", "lamp_on"]])
