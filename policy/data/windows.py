@@ -57,17 +57,22 @@ class Windows:
             for name, images in self.cache.images.items()
         }
 
-    def before(self, indices: np.ndarray, steps: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def before(
+        self, indices: np.ndarray, steps: np.ndarray, stride: int, even: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The frames about `steps` (B, T) of 1/rate before each (B,), across the instructions of its recording.
 
         Steps fall, about `stride` apart, and are negative after the recording. A frame stands in a window once: where
         one is missing, a memory that runs takes the next. Rows (B, T) int64; whether a frame stands there (B, T), the
         nearest one's row where not, before all that do or after the recording; and whether it has no past (B, T):
-        nothing is before it, or what is is so old that a memory that runs forgets it, too.
+        nothing is before it, or what is is so old that a memory that runs forgets it, too. With `even`, for what
+        compares frames, none stands for a missing one, and what comes after it has no past.
         """
         cache, indices, steps = self.cache, np.asarray(indices), np.asarray(steps)
         dt = cache.contract.spec.dt_ns
         reach, most = max(3 * dt // 4, stride * dt // 2), 2 * stride * dt + dt // 2
+        if even:
+            reach, most = 3 * dt // 4, 3 * stride * dt // 2
         first = np.searchsorted(cache.recording, cache.recording[indices])
         rows = np.repeat(indices[:, None], steps.shape[1], 1).astype(np.int64)
         there, alone = np.zeros(rows.shape, bool), np.ones(rows.shape, bool)

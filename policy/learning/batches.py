@@ -46,8 +46,8 @@ class Batches:
         self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
         self.remembers = recipe.memory is not None
         # it infers between two strides, too; an objective that compares frames wants all of them a stride apart
-        compares = any(OBJECTIVES[name].windows for name, weight in recipe.objectives.items() if weight > 0)
-        self.between = recipe.memory is not None and recipe.memory.name != "none" and not compares
+        self.compares = any(OBJECTIVES[name].windows for name, weight in recipe.objectives.items() if weight > 0)
+        self.between = recipe.memory is not None and recipe.memory.name != "none" and not self.compares
         self.phrasings = Phrasings(cache, self.recipe.paraphrases)
         self.context = ContextLabels(cache) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
@@ -153,7 +153,7 @@ class Batches:
         first = 1 if self.between else self.stride
         grid = rng.integers(first, self.stride + 1, (len(last), 1)) + self.stride * np.arange(self.frames - 2, -1, -1)
         steps = np.concatenate([grid, np.zeros((len(last), 1), np.int64)], 1)[:, -self.frames :]
-        rows, there, is_first = self.windows.before(last, steps - after[:, None], self.stride)
+        rows, there, is_first = self.windows.before(last, steps - after[:, None], self.stride, self.compares)
         made, there = self._make(rows.reshape(-1), rng, shift, self.frames), there.reshape(-1)
         return self._tensors(made | {"is_first": is_first, "there": there, "mask": made["mask"] & there[:, None]})
 
