@@ -15,7 +15,7 @@ import argparse
 import multiprocessing
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import count, islice
 from pathlib import Path
@@ -72,8 +72,6 @@ def correct(job: CorrectionJob) -> bool:
     needed = next((step for step, held in enumerate(demonstrate(world, task), 1) if held), None)
     if needed is None:
         return False  # the expert fails here, too
-    if job.bag.exists():  # another command was first
-        return True
     start(world, task, job.seed, job.start)
     custom = {
         "task": task.name,
@@ -158,13 +156,22 @@ def main() -> None:
     if not 1 <= args.corrections <= MOST:
         raise InputError(f"--corrections {args.corrections}: expected 1 to {MOST}")
     policy = fingerprint(find_model(args.model))
-    for bag in bags_in(args.out) if args.out.is_dir() else ():
+    with folders.claimed(args.out):  # two would play the same episodes, and take from each other what they count
+        _refuse_others(args.out, args.model, policy)
+        _play_until_enough(args, tasks, policy)
+
+
+def _refuse_others(out: Path, model: str, policy: str) -> None:
+    """`InputError` where a folder holds corrections of another policy."""
+    for bag in bags_in(out):
         if (of := custom_data(bag).get("policy")) != policy:
             raise InputError(
-                f"{bag} is not a correction of this policy ({of or 'no policy is noted'}; {args.model} is {policy}): "
+                f"{bag} is not a correction of this policy ({of or 'no policy is noted'}; {model} is {policy}): "
                 "give each policy a folder of its own, another --out"
             )
-    folders.make(args.out)
+
+
+def _play_until_enough(args: argparse.Namespace, tasks: Sequence[str], policy: str) -> None:
     played, made = 0, 0
     jobs = (
         CorrectionJob(args.model, policy, args.world, task, FIRST_SEED + i, begin, args.out / f"{task}_{i:05d}")

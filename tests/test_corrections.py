@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy import folders
 from policy.convert import convert
 from policy.data.bag_files import find_bags
 from policy.data.cache import open_cache
@@ -111,6 +112,9 @@ def test_a_scripted_operator_corrects_a_policy_that_does_nothing(tmp_path: Path)
     command = [sys.executable, "-m", "sim.correct", str(tmp_path / "model"), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+    with folders.claimed(out):
+        beside = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert beside.returncode == 2 and f"another command is writing to {out}" in beside.stderr, "it would delete these"
     cache = open_cache(out, CONTRACT)
     assert {demo_bag.custom(bag)["start"] for bag in find_bags(out)} == {"home", "other"}, "as in evaluations"
     assert len(cache.instructions) >= 5 and not [f for f in cache.findings if f.severity == "error"]
