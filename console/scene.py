@@ -10,9 +10,9 @@ from policy.running.schedule import STRATEGIES, choose
 from policy.running.session import Session, check_robot
 from sim import initial_states, shifts
 from sim.worlds import WORLDS, load
-from sim.worlds.interface import World
+from sim.worlds.interface import STEP_NS, World
 
-MOST_LATENCY = 2000.0  # ms
+MOST_LATENCY, LATENCY_STEP = 2000.0, STEP_NS / 1e6  # ms; a part of a step would be simulated as a whole one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,11 @@ class Scene:
         if self.task and self.task not in kind.tasks:
             raise unknown("task", self.task, kind.tasks)
         initial_states.check_seed(self.seed)
-        if not 0 <= self.latency_ms <= MOST_LATENCY:
-            raise InputError(f"got a latency of {self.latency_ms:g} ms, expected 0 to {MOST_LATENCY:g}")
+        if not 0 <= self.latency_ms <= MOST_LATENCY or self.latency_ms % LATENCY_STEP:
+            raise InputError(
+                f"got a latency of {self.latency_ms:g} ms, expected a multiple of {LATENCY_STEP:g}, a control step, "
+                f"from 0 to {MOST_LATENCY:g}"
+            )
         choose(self.schedule or None, session.spec)
         if self.shift not in (looks := [shifts.NONE, *shifts.shift_names("all", kind)]):
             raise unknown("shift", self.shift, looks)
@@ -70,5 +73,6 @@ def choices(session: Session) -> dict[str, Any]:
         "worlds": found,
         "schedules": schedules,
         "most_latency_ms": MOST_LATENCY,
+        "latency_step_ms": LATENCY_STEP,
         "most_seed": initial_states.MOST_SEED,
     }

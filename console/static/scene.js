@@ -11,6 +11,7 @@ export class Scene {
     fill(schedule, ["", ...choices.schedules], "as the model says");
     seed.max = choices.most_seed;
     latency_ms.max = choices.most_latency_ms;
+    latency_ms.step = choices.latency_step_ms;
     world.onchange = () => this.fit();
     this.fit();
     document.getElementById("dice").onclick = () => { seed.value = 1_000_000 + Math.floor(Math.random() * 9_000_000); };
