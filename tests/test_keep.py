@@ -56,12 +56,12 @@ def test_half_of_each_batch_is_of_what_is_kept(old: Path, tmp_path: Path) -> Non
     raw = small.shrink("chunk")
     raw["training"] |= {"batch_size": 6, "held_out": 0.0}
     batches = Batches(cache, recipe.parse(raw))
-    seen = [cache.kept[cache.episode[batches._order(step)[:, 0]]] for step in range(20)]
+    seen = [cache.kept[cache.episode[batches._order(step)]] for step in range(20)]
     assert all(kept.sum() == 3 for kept in seen)
-    everything = np.concatenate([batches._order(step)[:, 0] for step in range(20)])
+    everything = np.concatenate([batches._order(step) for step in range(20)])
     assert set(everything) == set(batches.train), "all of it is seen in turn"
     alone = Batches(open_cache(new, load("tabletop"), 16), recipe.parse(raw))
-    assert len(set(np.concatenate([alone._order(step)[:, 0] for step in range(3)]))) == min(18, len(alone.train))
+    assert len(set(np.concatenate([alone._order(step) for step in range(3)]))) == min(18, len(alone.train))
 
 
 def test_recordings_to_keep_that_give_nothing_to_train_on_are_refused(old: Path, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_window_runs_across_the_instructions_of_its_recording_and_stops_at_its
     rng = np.random.default_rng(0)
     switch = cache.bags.index("switch")
     within = int(cache.bounds[switch + 1]) + 1  # the second instruction's second frame
-    batch = batches._windows(np.array([[within, 0], [int(cache.bounds[0]) + 1, 0]]), rng, 0)
+    batch = batches._windows(np.array([within, int(cache.bounds[0]) + 1]), rng, 0)
     assert batch["is_first"][0].tolist() == [True, False, False, False]
     assert batch["is_first"][1].tolist()[:3] == [True, True, True], "before a recording there is no frame"
     own = cache.recording == cache.recording[within]

@@ -62,11 +62,11 @@ class Windows:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The frames about `steps` (B, T) of 1/rate before each (B,), across the instructions of its recording.
 
-        Steps fall, about `stride` apart, and are negative after the recording. A frame stands in a window once: where
-        one is missing, a memory that runs takes the next. Rows (B, T) int64; whether a frame stands there (B, T), the
-        nearest one's row where not, before all that do or after the recording; and whether it has no past (B, T):
-        nothing is before it, or what is is so old that a memory that runs forgets it, too. With `even`, for what
-        compares frames, none stands for a missing one, and what comes after it has no past.
+        Steps fall, about `stride` apart, to 0. A frame stands in a window once: where one is missing, a memory that
+        runs takes the next. Rows (B, T) int64; whether a frame stands there (B, T), the nearest one's row where not,
+        before all that do; and whether it has no past (B, T): nothing is before it, or what is is so old that a memory
+        that runs forgets it, too. With `even`, for what compares frames, none stands for a missing one, and what comes
+        after it has no past.
         """
         cache, indices, steps = self.cache, np.asarray(indices), np.asarray(steps)
         dt = cache.contract.spec.dt_ns
@@ -78,14 +78,14 @@ class Windows:
         there, alone = np.zeros(rows.shape, bool), np.ones(rows.shape, bool)
         for b, (begin, index) in enumerate(zip(first.tolist(), indices.tolist(), strict=True)):
             stamps = cache.stamps[begin : index + 1]
-            times = stamps[-1] - dt * steps[b, steps[b] >= 0]
+            times = stamps[-1] - dt * steps[b]
             after = np.clip(np.searchsorted(stamps, times), 1, max(1, len(stamps) - 1))
             nearer = after - (2 * times < stamps[after - 1] + stamps[np.minimum(after, len(stamps) - 1)])
             nearest = np.minimum(nearer, len(stamps) - 1)
             near = (np.abs(stamps[nearest] - times) <= reach) & (times > stamps[0] - 3 * dt // 4)
             found = np.unique(nearest[near])
             part = slice(len(times) - len(found), len(times))
-            rows[b, : part.start], rows[b, part] = begin + (found[0] if len(found) else 0), begin + found
+            rows[b, : part.start], rows[b, part] = begin + found[0], begin + found
             there[b, part] = True
             alone[b, part] = np.diff(stamps[found], prepend=stamps[0] - most - 1) > most
         return rows, there, alone
