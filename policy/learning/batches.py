@@ -146,7 +146,7 @@ class Batches:
         Where no frame is `there`, before the recording, the nearest one stands and is not learnt: where windows are as
         long as recordings, half of all that is learnt would be the first frame. Windows end in a recording, so that its
         last frames are in few: with those that end after it, each frame in as many, the same budget goes to the rest at
-        the end, and Decision Transformer did 35 % in place of 64 (docs/results/sequence-2026-11.md).
+        the end, and Decision Transformer did 35 % in place of 62 (docs/results/sequence-2026-11.md).
         """
         if not self.remembers:
             return self._tensors(self._make(last, rng, shift, 1))
