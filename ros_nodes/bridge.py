@@ -27,7 +27,7 @@ from policy.robot.bounded_counter import printable
 from policy.robot.contract import Contract
 from policy.running.plan import Plan
 from policy.spec import Spec
-from ros_nodes.signals import handle_signals
+from ros_nodes.signals import handle_signals, signalled
 
 
 def message_class(kind: str) -> type:
@@ -282,6 +282,9 @@ def run(make: Callable[[], Node]) -> int:
                 executor.spin_once(timeout_sec=0.1)  # a signal is seen between two
         except KeyboardInterrupt:
             pass
+        except RuntimeError:
+            if not signalled():  # where it comes while rclpy takes a message, pybind11 makes another error of it
+                raise
         finally:
             if isinstance(node, Ends):
                 node.end(executor)

@@ -14,14 +14,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class _State:
     deferring = 0  # depth of `uninterrupted`
-    pending = False
+    pending = came = False
 
 
 def handle_signals() -> None:
     """From now on the first of the signals raises `KeyboardInterrupt`, and the others are ignored."""
-    _State.pending = False
+    _State.pending = _State.came = False
     for number in SIGNALS:
         signal.signal(number, _interrupt)
+
+
+def signalled() -> bool:
+    """Whether one of the signals has come."""
+    return _State.came
 
 
 @contextmanager
@@ -38,6 +43,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _interrupt(*_: object) -> None:
+    _State.came = True
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleanup
     if _State.deferring:

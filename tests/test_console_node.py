@@ -274,6 +274,12 @@ def test_what_is_held_is_held_when_a_person_takes_over(stage: Bench, page: Brows
     stage.robot.mangle["joint_states"] = lambda message: held(message, 0.02)
     assert page.ask("instruct", text="open the drawer")["ok"]
     until(lambda: stage.robot.action[HAND] < 1e-3, "the policy closes the hand")
+
+    def heard() -> bool:
+        ahead = page.state["committed"]["values"]
+        return bool(ahead and abs(ahead[0][HAND]) < 1e-3)
+
+    page.until(heard, "the console has heard so")
     assert page.ask("take_over")["ok"]
     before = float(stage.robot.action[1])
 

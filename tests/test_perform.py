@@ -238,4 +238,5 @@ def test_a_goal_is_told_of_the_end_of_the_node(stage: Bench, switching: Path) ->
     until(lambda: program.feedback and program.feedback[-1].status == f"commanding: {FIRST}", "it is under way")
     process.send_signal(signal.SIGTERM)
     goal.ends("failed", GoalStatus.STATUS_ABORTED, "the node was deactivated")
-    assert process.wait(30.0) == 0
+    said, _ = process.communicate(timeout=30.0)
+    assert process.returncode == 0, said
