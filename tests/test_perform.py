@@ -4,6 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.tiny import TAUGHT, write_model
 # isort: split
 from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.action import ActionClient
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -234,6 +235,8 @@ def test_the_same_words_said_later_are_no_echo(stage: Bench, run: Run) -> None:
 def test_a_goal_is_told_of_the_end_of_the_node(stage: Bench, switching: Path) -> None:
     given = {"model": switching, "autostart": True, "sensor_timeout": PATIENT, "use_sim_time": True}
     process = stage.start("policy_node", **given)
+    state = partial(stage.ears.call, "policy_node/get_state", GetState)
+    until(lambda: state().current_state.label == "active", "it takes goals")
     goal = (program := Program(stage)).send(FIRST)
     until(lambda: program.feedback and program.feedback[-1].status == f"commanding: {FIRST}", "it is under way")
     process.send_signal(signal.SIGTERM)
