@@ -179,6 +179,6 @@ class Objective(nn.Module):
         """Features and batch, as `Policy.loss` gets it, to a scalar.
 
         `batch` also holds the labels under the objective's name, `target` (B, H, A), normalised, and `learnt` (B, H);
-        with memory `there` (B,), False in rows before and after a recording.
+        with memory `there` (B,), False in rows before a recording.
         """
         raise NotImplementedError

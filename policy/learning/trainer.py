@@ -240,7 +240,9 @@ def _parameter_groups(policy: Policy, weight_decay: float) -> list[dict[str, Any
 
     What is frozen is not trained.
     """
-    trained = [(name.rpartition(".")[2], p) for name, p in policy.named_parameters() if p.requires_grad]
-    matrices = [p for name, p in trained if p.ndim > 1 and ("weight" in name or name == "taps")]
-    rest = [p for name, p in trained if not (p.ndim > 1 and ("weight" in name or name == "taps"))]
+    matrices, rest = list[nn.Parameter](), list[nn.Parameter]()
+    for name, p in policy.named_parameters():
+        last = name.rpartition(".")[2]
+        if p.requires_grad:
+            (matrices if p.ndim > 1 and ("weight" in last or last == "taps") else rest).append(p)
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
