@@ -94,6 +94,25 @@ def test_random_damage_never_raises_anything_else(seed: int) -> None:
         assert decode(bytes(data), kind).shape == (480, 640, 3)
 
 
+@pytest.mark.parametrize("kind, data", [("jpeg", JPEG), ("png", PNG)])
+def test_a_format_that_the_driver_leaves_empty_is_told_by_the_bytes(kind: str, data: bytes) -> None:
+    empty = SimpleNamespace(format="", data=data)
+    assert np.array_equal(image_decoder(replace(CAMERA, encoding=kind))(empty), decode(data, kind))
+    other = "png" if kind == "jpeg" else "jpeg"
+    with pytest.raises(Unusable, match=f"got an image of format '{kind}', expected 640x480 {other}"):
+        image_decoder(replace(CAMERA, encoding=other))(empty)
+    with pytest.raises(Unusable, match="got an image of format 'unknown'"):
+        image_decoder(replace(CAMERA, encoding=kind))(SimpleNamespace(format="", data=b""))
+
+
+def test_a_depth_png_without_a_format() -> None:
+    depth = np.full((480, 640), 1500, np.uint16)
+    message = SimpleNamespace(format="", data=cv2.imencode(".png", depth)[1].tobytes())
+    assert np.allclose(image_decoder(replace(CAMERA, encoding="16UC1"))(message), 1.5)
+    with pytest.raises(Unusable, match="16 bits a channel"):
+        image_decoder(replace(CAMERA, encoding="png"))(message)
+
+
 def test_grey_and_transparent_pictures_become_rgb() -> None:
     grey = decode(cv2.imencode(".png", PICTURE[..., 1])[1].tobytes(), "png")
     assert np.array_equal(grey, np.repeat(PICTURE[..., 1:2], 3, -1))

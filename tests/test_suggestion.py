@@ -141,6 +141,37 @@ def test_a_compressed_camera_is_taken_where_its_raw_pictures_cannot_be(tmp_path:
     assert camera.topic == "cam/image_raw/compressed"
 
 
+@pytest.mark.parametrize(
+    ("form", "kind", "bits", "words"),
+    [
+        ("", ".jpg", np.uint8, ""),
+        ("", ".png", np.uint8, ""),
+        ("16UC1; png compressed ", ".png", np.uint16, "depth (16UC1 64x48)"),
+        ("", ".png", np.uint16, "depth (16UC1 64x48)"),
+        ("32FC1; compressedDepth png", ".png", np.uint16, "depth (32FC1 64x48)"),
+        ("16UC1; compressedDepth rvl", ".png", np.uint16, "pictures of 16UC1 as RVL"),
+        ("mono16; png compressed ", ".png", np.uint16, "pictures of mono16 64x48"),
+        ("png", ".png", np.uint16, "pictures of PNG of 16 bits 64x48"),
+    ],
+)
+def test_a_compressed_camera_is_suggested_as_what_its_bytes_are(
+    tmp_path: Path, form: str, kind: str, bits: Any, words: str
+) -> None:
+    """Depth is named, as raw depth is; a colour camera without a format is read by its bytes."""
+    data = cv2.imencode(kind, np.full((48, 64), 200, bits))[1].ravel()
+    data = np.concatenate([np.zeros(12, np.uint8), data]) if "compressedDepth" in form else data
+    items = [(f"{t}/compressed", COMPRESSED(m.header, form, data), ns) for t, m, ns in robot.moving(2) if "cam" in t]
+    robot.record(tmp_path / "bags" / "a", sorted([*robot.moving(2), *items], key=lambda item: item[2]))
+    if words:
+        assert list(suggested(tmp_path / "bags").cameras) == ["camera"]
+        assert f"compressed is not used: {words}" in (tmp_path / "suggested.yaml").read_text()
+        return
+    items += [item for item in robot.moving(2) if "cam" not in item[0]]
+    robot.record(tmp_path / "alone" / "bags" / "a", sorted(items, key=lambda item: item[2]))
+    (episode,) = read_episodes(tmp_path / "alone" / "bags" / "a", suggested(tmp_path / "alone" / "bags"))
+    assert len(episode.stamps) == 40 and abs(int(episode.images["camera"][0].max()) - 200) < 5
+
+
 def test_headers_without_a_time_are_read_by_reception(tmp_path: Path) -> None:
     items = edited("/cam/image_raw", lambda m, t: robot.image(0, m.data.reshape(48, 64, 3)), robot.moving(2))
     robot.record(tmp_path / "bags" / "a", items)

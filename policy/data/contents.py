@@ -18,13 +18,13 @@ from policy.data.raw import Raw
 from policy.data.survey import header_stamp
 from policy.data.value_ranges import ValueRanges
 from policy.errors import InputError
-from policy.robot.compressed_images import jpeg_header, png_header
+from policy.robot.compressed_images import COLOUR_TYPE, DEPTH_HEADER, JPEG, jpeg_header, png_header
 from policy.robot.message_types import ARRAY, COMPRESSED, IMAGE, JOINT_STATE, STRING, TRAJECTORY
 
 KEPT = 2000  # gaps and offsets of a topic that are kept
 LOOKED_AT = 20  # pictures of a topic of which each is decoded; then one of so many
 TEXTS, CHARACTERS = 200, 80  # different sentences of a topic that are kept, and what is kept of each
-DEPTH = b"compressedDepth"
+DEPTH = "compressedDepth"
 
 
 class Sample:
@@ -175,15 +175,21 @@ def _look(topic: Topic, raw: Raw) -> None:
 
 
 def _compressed(message: Any) -> str:
-    """Encoding and size of a CompressedImage, by its bytes."""
-    data = bytes(message.data)
-    if DEPTH.decode() in message.format:
-        return f"{message.format.split(';')[0]} depth"
+    """Encoding and size of a CompressedImage, by its bytes; of 16 bits by its format."""
+    data, encoding = bytes(message.data), message.format.split(";")[0].strip()
+    if DEPTH in message.format:
+        if "rvl" in message.format.lower():
+            return f"{encoding} as RVL"
+        data = data[DEPTH_HEADER.size :]
     try:
-        width, height, _ = jpeg_header(data) if data[:2] == b"\xff\xd8" else png_header(data)
+        width, height, bits = jpeg_header(data) if data[:2] == JPEG else png_header(data)
     except ValueError:
         return f"{message.format!r} of unknown bytes"
-    return f"{'jpeg' if data[:2] == bytes([0xFF, 0xD8]) else 'png'} {width}x{height}"
+    if data[:2] == JPEG or bits == 8:
+        return f"{'jpeg' if data[:2] == JPEG else 'png'} {width}x{height}"
+    if not encoding and data[COLOUR_TYPE] == 0:
+        encoding = "16UC1"
+    return f"{encoding if encoding not in ('', 'png') else 'PNG of 16 bits'} {width}x{height}"
 
 
 def _values(kind: str, message: Any) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:

@@ -68,7 +68,8 @@ def _cameras(topics: Mapping[str, Topic]) -> tuple[dict[str, str], list[str]]:
         encoding, size = _picture(topic)
         raw = name.removesuffix("/compressed")
         if encoding not in get_args(Encoding) or not size:
-            notes.append(f"{name} is not used: pictures of {encoding} {size}")
+            kind = topic.pictures.most_common(1)[0][0]
+            notes.append(f"{name} is not used: pictures of {kind}; docs/observations.md has what can be read")
         elif encoding in DEPTH:
             notes.append(
                 f"{name} is not used: depth ({encoding} {size}); add it as a camera if the policy shall see it"

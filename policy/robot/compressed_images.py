@@ -23,6 +23,7 @@ SCAN, END = 0xDA, b"\xff\xd9"
 QUALITY = 95  # of JPEG: once more through it must not be seen
 NEAREST = 0.2  # m that 16 bits of an inverse distance reach down to
 INVERSE = (65000 * NEAREST, 1.0)  # a, b of the inverse distance
+COLOUR_TYPE = 25  # place of the byte in a PNG that is 0 where it has one channel
 DEPTH_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, a, b
 
 
@@ -59,13 +60,20 @@ def decoder(camera: Camera) -> Callable[[Any], np.ndarray]:
             return metres(np.where(image > 0, a / (image.astype(np.float32) - b), 0))
 
     def decode(message: Any) -> np.ndarray:
-        form = message.format.lower().replace("jpg", "jpeg")
-        if camera.encoding.lower() not in form or "rvl" in form:
-            raise ValueError(f"an image of format {message.format!r}")
         data = bytes(message.data)
+        form = message.format.lower().replace("jpg", "jpeg") or _format(data)
+        if camera.encoding.lower() not in form or "rvl" in form:
+            raise ValueError(f"an image of format {message.format or _format(data)!r}")
         return depth(data) if camera.depth else np.asarray(cv2.cvtColor(unpack(data), cv2.COLOR_BGR2RGB))
 
     return decode
+
+
+def _format(data: bytes) -> str:
+    """The format of a message that names none, as some drivers leave it empty, by the first of its bytes."""
+    if data[: len(JPEG)] == JPEG:
+        return "jpeg"
+    return ("16uc1; png" if data[24:25] == b"\x10" else "png") if data[: len(PNG)] == PNG else "unknown"
 
 
 def encode(camera: Camera, pixels: np.ndarray) -> tuple[str, np.ndarray]:
