@@ -28,9 +28,21 @@ REMEDIES = {
     "older than": "record the topic at its full rate, or raise its `max_age` in the contract",
     "times run backwards": "let only one node publish the topic, on one clock that is not set back",
     "got an image": "correct `encoding`, `height` and `width` in the contract, or set the camera to them",
-    "got no joint": "correct the joints' names in the contract, or let one message name all of a group",
+    "got no joint": "correct the joints' names in the contract; where several nodes publish on the topic, write a group"
+    " for the joints of each",
     "joints without names": "read them by place in the contract, as fields: ['position[0]', ...]",
     "got the joints": "correct the joints' names in the contract",
+    "values of": "let its driver fill `position` (or the `field` of the contract) for every joint that it names",
+    "without points": "command the position that is to be held: nothing is learned of a trajectory without points, with"
+    " which older joint_trajectory_controllers stop and which those from Jazzy on discard",
+    "points run backwards": "let `time_from_start` rise from point to point",
+    "got no field": "correct `fields` in the contract",
+    "got no number": "correct `fields` in the contract",
+    "got no ": "correct the indices of `fields` in the contract, or record the topic once it has all values",
+    "four zeros": "let its driver fill the orientation, or leave `orientation` out of the contract",
+    "got bytes": "see that the picture's bytes are of the `encoding` in the contract, and whole: record it again",
+    "G that is cut off": "record on a faster disk or with smaller pictures: a part of it was lost",
+    "PNG without": "give `encoding: 16UC1` if it is in millimetres, or record the topic of compressedDepth",
     "not a finite number": "mend the driver: NaN is no measurement",
     "does not decode": "the message is damaged, or of another version of its type: record it again",
 }

@@ -16,6 +16,7 @@ from policy.errors import InputError, unknown
 from policy.robot.commands import Command, Controller, Limits
 from policy.robot.message_types import BOOL, FOLLOW, STRING, TRAJECTORY
 from policy.robot.sources import Camera, Source
+from policy.robot.uncommandable import INSTEAD
 from policy.spec import Spec
 
 FOLDER = Path(__file__).parents[1] / "contracts"
@@ -192,11 +193,21 @@ def load(name: str | Path) -> Contract:
 
 def build(raw: Any, where: str) -> Contract:
     """The contract of plain values, as a YAML file holds them; `where` names them in an `InputError`."""
+    _check_commanded(raw, where)
     contract = strict_yaml.build(Contract, raw, where)
     actions = [_demonstrated(c, contract, f"{where}: action[{i}]") for i, c in enumerate(contract.action)]
     contract = replace(contract, action=tuple(actions))
     _check(contract, where)
     return contract
+
+
+def _check_commanded(raw: Any, where: str) -> None:
+    """`InputError` for a type that robots take and no contract commands: the nearest valid one would mislead."""
+    groups = raw.get("action") if isinstance(raw, dict) else None
+    for i, group in enumerate(groups if isinstance(groups, list) else ()):
+        kind = group.get("type") if isinstance(group, dict) else None
+        if isinstance(kind, str) and kind in INSTEAD:
+            raise InputError(f"{where}: action[{i}].type: {kind} cannot be commanded; {INSTEAD[kind]}")
 
 
 def _demonstrated(command: Command, contract: Contract, where: str) -> Command:
