@@ -1,6 +1,7 @@
 """What is wrong with data is found before it is learnt: units, wraps, scales, rates; and training obeys."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from policy.data.check_timing import LOST, check_gaps, check_rates
 from policy.data.episodes import read_episodes
 from policy.data.findings import Finding, errors, merge
 from policy.data.runs import Part, Run
+from policy.data.uncommanded import check_uncommanded
 from policy.errors import InputError
 from policy.robot.contract import load
 from policy.train import train
@@ -128,6 +130,45 @@ def test_a_policy_of_single_actions_may_have_a_camera_of_its_own_rate() -> None:
         return check_chunks(single, [Run(np.arange(20), stamps, none, none, None, None, None, [], [part])])
 
     assert not of(19.8) and of(10.0)
+
+
+def uncommanded(state: np.ndarray, names: tuple[str, ...] = robot.JOINTS, **changed: object) -> list[str]:
+    """Which joints are found to move without a command, where the action is j1 and j2 alone."""
+    source, arm = {"topic": "joint_states", "joints": list(names)} | changed, ARM | {"velocity_max": [3, 3]}
+    stamps = robot.START + (T * 1e9).astype(np.int64)
+    findings = check_uncommanded(robot.contract(state=[source], action=[arm]), stamps, state, robot.START)
+    assert all(f.severity == "warning" and "docs/commands.md" in f.do for f in findings)
+    return [figures.split()[0] for f in findings for figures in f.figures.split(";")[0].split(", ")]
+
+
+def test_a_joint_that_moves_and_that_no_action_names() -> None:
+    """One that rests, a force, or one that the action names by its joint is none."""
+    state = robot.position(T).astype(np.float32)
+    assert not uncommanded(state)
+    state[:, 2] = 0.02 + 0.02 * np.sin(T)
+    assert uncommanded(state) == ["grip"]
+    assert not uncommanded(state + np.array([0, 0, 1]))  # 1.00 to 1.04 are no opening
+    state[:, 2] = 0.001 * np.sin(T)
+    assert not uncommanded(state)
+    state[:, 2] = np.sin(T)
+    assert uncommanded(state) == ["grip"] and uncommanded(state, ("j1", "j2", "j3")) == ["j3"]
+    assert not uncommanded(state, ("j1", "j2", "j3"), field="effort")
+    assert not check_uncommanded(SMALL, robot.START + (T * 1e9).astype(np.int64), state, robot.START)
+
+
+def test_of_a_hand_that_is_commanded_only_the_gripper_has_to_be() -> None:
+    """Inverse kinematics moves the joints; and a finger that goes with the one that is commanded follows it."""
+    stamps = robot.START + (T * 1e9).astype(np.int64)
+    pose = load("tabletop_ee")
+    joints = replace(pose.state[1], joints=("j1", "finger_1", "finger_2"), names=(), reduce="none", scale=1.0, offset=0)
+    grip = replace(pose.action[1], names=(), joints=("finger_1",), demonstration=None)
+    contract = replace(pose, state=(pose.state[0], joints), action=(pose.action[0], grip))
+    way = 0.02 + 0.02 * np.sin(T)
+    state = np.concatenate([np.zeros((200, 6)), np.stack([np.sin(T), way, way], 1)], 1)
+    assert not check_uncommanded(contract, stamps, state, robot.START)
+    alone = replace(contract, action=(pose.action[0],))
+    (finding,) = check_uncommanded(alone, stamps, state, robot.START)
+    assert "finger_1" in finding.figures and "j1" not in finding.figures
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -16,6 +16,7 @@ from policy.data.clocks import Alignment
 from policy.data.findings import Finding
 from policy.data.runs import Run
 from policy.data.survey import Times, hertz
+from policy.data.uncommanded import check_uncommanded
 from policy.robot.contract import Contract
 
 
@@ -45,6 +46,7 @@ def check(contract: Contract, recorded: Recorded) -> list[Finding]:
     findings += check_whole(recorded.missing, frames) + _restarts(recorded.restarts)
     for run in runs:
         findings += check_motion(contract, run.stamps, run.state, run.actions, begin)
+        findings += check_uncommanded(contract, run.stamps, run.state, begin)
         findings += check_points(contract, run.commands, begin)
     findings += check_pictures(contract, recorded.unchanged, runs, begin)
     findings += check_instructions(recorded.said, begin)
