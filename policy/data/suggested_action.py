@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from policy.data.contents import Topic
-from policy.data.suggested_names import commands, is_gripper, likeness
+from policy.data.suggested_match import Joint, joints_of, matched
+from policy.data.suggested_names import commands, is_gripper, tokens, words
 from policy.data.suggested_state import StateGroup
+from policy.data.suggested_unused import is_command, no_positions, uncommanded, unused
 from policy.robot.message_types import ARRAY, JOINT_STATE, TRAJECTORY
 
 NEXT_STATE = "next_state"
-CLEARLY = 0.5  # of how far the ranges are apart in the order of the joint states
-Range = tuple[np.ndarray, np.ndarray, np.ndarray]  # lowest, highest, fastest, (n,) each
+LEADERS = {"leader", "master", "teleop", "operator"}  # what a person moves: no robot listens there
 
 
 class CommandGroup(NamedTuple):
@@ -27,106 +28,102 @@ class CommandGroup(NamedTuple):
     low: np.ndarray  # (n,) of state and command
     high: np.ndarray
     speed: np.ndarray  # per second
+    type: str = TRAJECTORY  # of what the robot takes
 
 
 def command_groups(topics: Mapping[str, Topic], state: Sequence[StateGroup]) -> tuple[list[CommandGroup], list[str]]:
-    """Groups of the commands that fit the state, and notes on those that do not."""
+    """Groups of the commands that fit the state, and notes on those that do not, and on what nothing commands."""
     groups: list[CommandGroup] = []
     notes: list[str] = []
-    measured = {group.topic for group in state}
+    joints, measured = joints_of(state), {group.topic for group in state}
     rank = {TRAJECTORY: 0, ARRAY: 1, JOINT_STATE: 2}
     candidates = [
         name
         for name, topic in topics.items()
-        if topic.values
+        if _names(topic)
         and name not in measured
         and (topic.type == TRAJECTORY or (topic.type in rank and (commands(name) or topic.type == ARRAY)))
+        and not no_positions(name, topic)
     ]
     for name in sorted(candidates, key=lambda name: (rank[topics[name].type], name)):
-        matched = _matched(name, topics, state)
-        if not matched:
-            notes.append(f"{name} is not used: its {len(_values(topics[name]))} values are not the joints of a state")
-            continue
         taken = {n for group in groups for n in group.names}
-        if taken & {policy for _, policy in matched}:
+        found = matched(name, topics[name], joints, taken)
+        if not found:
+            notes.append(f"{name} is not used: {_unfit(topics[name])}")
+        elif taken & {joint.name for joint in found}:
             notes.append(f"{name} is not used: another command has the same joints")
-            continue
-        groups += _split(name, topics, matched, state)
+        else:
+            more = _split(name, topics[name], found)
+            groups += more
+            if topics[name].type == ARRAY and len(more) > 1 and _listens(name):
+                notes.append(
+                    f"GUESSED: {name} holds an arm and its gripper, and a gripper is a group of its own, which a part "
+                    "of an array cannot be: both are to go out as trajectories"
+                )
+    others = unused(topics, {*measured, *candidates})
+    notes += others.values()
     if not groups:
-        notes.append("GUESSED: no command was recorded, so the action is what the state becomes a step later")
+        recorded = candidates or any(is_command(name, topics[name]) for name in others)
+        why = "no recorded command fits the state" if recorded else "no command was recorded"
+        notes.append(f"GUESSED: {why}, so the action is what the state becomes a step later")
         for group in state:
-            groups += _split("", topics, list(zip(group.joints, group.names, strict=True)), state)
-    return groups, notes
+            groups += _split("", None, joints_of([group]))
+    return groups, notes + uncommanded(joints, {n for group in groups for n in group.names})
 
 
-def _values(topic: Topic) -> tuple[str, ...]:
-    assert topic.values is not None
-    return topic.values.names
+def _names(topic: Topic) -> tuple[str, ...]:
+    return topic.values.names if topic.values else ()
 
 
-def _matched(name: str, topics: Mapping[str, Topic], state: Sequence[StateGroup]) -> list[tuple[str, str]]:
-    """(joint, name in the policy) of each value of a command, from the state whose topic is most alike; else none."""
-    topic = topics[name]
-    values = _values(topic)
-    for group in sorted(state, key=lambda group: -likeness(group.topic, name)):
-        if topic.type == ARRAY and len(values) == len(group.joints):
-            return [(group.joints[i], group.names[i]) for i in _order(topic, topics[group.topic])]
-        if topic.type != ARRAY and set(values) <= set(group.joints):
-            return [(joint, group.names[group.joints.index(joint)]) for joint in values]
-    return []
+def _unfit(topic: Topic) -> str:
+    """What a command holds that fits no joints of the state, and what to do."""
+    if topic.type == ARRAY:
+        n = len(_names(topic))
+        what = "value is not a joint" if n == 1 else "values are not the joints"
+        return (
+            f"its {n} {what} of a state; write a group whose `demonstration` reads {'it' if n == 1 else 'them'} by "
+            "`indices`, with `initial` values where nothing measures the joints (docs/observations.md)"
+        )
+    return (
+        f"its joints {', '.join(_names(topic))} are not those of a state; write a group whose `demonstration` gives "
+        "them the `names` of the state"
+    )
 
 
-def _order(command: Topic, state: Topic) -> list[int]:
-    """Which joint each value of an array is: by where their ranges lie, or in the order of the joint states."""
-    a, b = command.values, state.values
-    assert a is not None and b is not None
-    given, measured = (a.low + a.high) / 2, (b.low + b.high) / 2
-    order = np.empty(len(given), int)
-    order[given.argsort()] = measured.argsort()  # the best one for numbers on a line
-    better = np.abs(given - measured[order]).sum() < CLEARLY * np.abs(given - measured).sum()
-    return [int(i) for i in order] if better else list(range(len(given)))
-
-
-def _split(
-    name: str, topics: Mapping[str, Topic], matched: Sequence[tuple[str, str]], state: Sequence[StateGroup]
-) -> list[CommandGroup]:
-    """The arm and its grippers as groups of their own; of no topic where no command was recorded."""
-    kind = topics[name].type if name else ""
-    low, high, speed = _ranges(topics, name, [policy for _, policy in matched], state)
-    places = {policy: group.topic for group in state for policy in group.names}
+def _split(name: str, topic: Topic | None, joints: Sequence[Joint]) -> list[CommandGroup]:
+    """The arm and its grippers as groups of their own, of each publisher; of no topic where no command was recorded."""
+    kind, values = (topic.type, topic.values) if topic else ("", None)
+    low, high, speed = (np.array([getattr(joint, of) for joint in joints]) for of in ("low", "high", "speed"))
+    places = [list(range(len(joints)))]
+    if values is not None:  # of each joint, over its command and its state
+        low, high = np.fmin(low, values.low), np.fmax(high, values.high)
+        speed = np.fmax(speed, values.speed)
+        places = [[values.names.index(n) for n in names] for names in values.together]
+    parts = [[i for i in of if is_gripper(joints[i].joint) == grip] for of in places for grip in (False, True)]
+    parts = [part for part in parts if part]
+    listens = kind == TRAJECTORY or (kind == ARRAY and len(parts) == 1 and _listens(name))
+    prefix = joints[0].topic.rpartition("/")[0]
     groups = []
-    for gripper in (False, True):
-        chosen = [i for i, (joint, _) in enumerate(matched) if is_gripper(joint) == gripper]
-        if not chosen:
-            continue
-        part = "gripper_controller" if gripper else "arm_controller"
-        prefix = places[matched[0][1]].rpartition("/")[0]
+    for chosen in parts:
+        gripper = is_gripper(joints[chosen[0]].joint)
+        part_of = "gripper_controller" if gripper else "arm_controller"
         groups.append(
             CommandGroup(
-                topic=name if kind == TRAJECTORY else "/".join(filter(None, (prefix, part, "joint_trajectory"))),
-                source="" if kind == TRAJECTORY else name or NEXT_STATE,
-                joints=tuple(matched[i][0] for i in chosen),
-                names=tuple(matched[i][1] for i in chosen),
+                topic=name if listens else "/".join(filter(None, (prefix, part_of, "joint_trajectory"))),
+                source="" if listens else name or NEXT_STATE,
+                joints=tuple(joints[i].joint for i in chosen),
+                names=tuple(joints[i].name for i in chosen),
                 indices=tuple(chosen) if kind == ARRAY else (),
                 gripper=gripper,
                 low=low[chosen],
                 high=high[chosen],
                 speed=speed[chosen],
+                type=ARRAY if listens and kind == ARRAY else TRAJECTORY,
             )
         )
     return groups
 
 
-def _ranges(topics: Mapping[str, Topic], name: str, names: Sequence[str], state: Sequence[StateGroup]) -> Range:
-    """Of each joint, over its command and its state."""
-    command = topics[name].values if name else None
-    places = {policy: (group.topic, i) for group in state for i, policy in enumerate(group.names)}
-    seen = []
-    for policy in names:
-        topic, i = places[policy]
-        values = topics[topic].values
-        assert values is not None
-        seen.append((values.low[i], values.high[i], values.speed[i]))
-    parts = [np.array(seen).T, *([np.stack([command.low, command.high, command.speed])] if command else [])]
-    low, high, speed = np.stack(parts).swapaxes(0, 1)
-    return np.fmin.reduce(low), np.fmax.reduce(high), np.fmax.reduce(speed)
+def _listens(name: str) -> bool:
+    """Whether a controller listens on the topic of an array: ~/commands, as forward_command_controller's is called."""
+    return words(name)[-1] == "commands" and not tokens(name) & LEADERS

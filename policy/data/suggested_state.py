@@ -13,22 +13,30 @@ SAME = 0.02  # of a range by which two topics of the same joints may differ
 
 
 class StateGroup(NamedTuple):
-    """The joints of one topic, and their names in the policy."""
+    """Joints that are in one message of a topic, and their names in the policy."""
 
     topic: str
     joints: tuple[str, ...]  # or paths, where the message names none
     names: tuple[str, ...]
     receive: bool  # its headers have no time
+    low: np.ndarray  # (n,) of what was measured
+    high: np.ndarray
+    speed: np.ndarray  # per second
 
 
 def state_groups(topics: Mapping[str, Topic]) -> tuple[list[StateGroup], list[str]]:
-    """One group a topic that is no command's, and notes on what is not used."""
+    """One group for each publisher on a topic that is no command's, and notes on what is not used."""
     found = [
         name for name, topic in topics.items() if topic.type == JOINT_STATE and _joints(topic) and not commands(name)
     ]
     if not found:  # the only joint states there are
         found = [name for name, topic in topics.items() if topic.type == JOINT_STATE and _joints(topic)]
-    notes, kept = [], list[str]()
+    notes = [
+        f"{name} is not used: none of its messages holds a position; let its driver fill `position`"
+        for name, topic in sorted(topics.items())
+        if topic.type == JOINT_STATE and not _joints(topic)
+    ]
+    kept = list[str]()
     for name in sorted(found, key=lambda name: (-len(_joints(topics[name])), name)):
         if double := next((other for other in kept if _repeats(topics[name], topics[other])), None):
             notes.append(f"{name} is not used: {double} has the same joints")
@@ -38,11 +46,16 @@ def state_groups(topics: Mapping[str, Topic]) -> tuple[list[StateGroup], list[st
     alike = {joint for joint in joints if joints.count(joint) > 1}
     groups = []
     for name in sorted(kept):
-        of = _joints(topics[name])
+        values = topics[name].values
+        assert values is not None
         prefix = _prefix(name, kept)
-        named = [joint if "[" not in joint else f"joint_{i + 1}" for i, joint in enumerate(of)]
-        names = tuple(f"{prefix}_{n}" if joint in alike else n for n, joint in zip(named, of, strict=True))
-        groups.append(StateGroup(name, of, names, topics[name].stamped and not topics[name].headers))
+        for of in values.together:
+            places = [values.names.index(joint) for joint in of]
+            named = [joint if "[" not in joint else f"joint_{i + 1}" for i, joint in enumerate(of)]
+            names = tuple(f"{prefix}_{n}" if joint in alike else n for n, joint in zip(named, of, strict=True))
+            receive = topics[name].stamped and not topics[name].headers
+            ranges = (values.low[places], values.high[places], values.speed[places])
+            groups.append(StateGroup(name, of, names, receive, *ranges))
     return groups, notes
 
 

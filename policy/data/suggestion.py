@@ -16,7 +16,7 @@ from policy.data.suggested_action import NEXT_STATE, CommandGroup, command_group
 from policy.data.suggested_names import camera_name, distinct, tokens
 from policy.data.suggested_state import StateGroup, state_groups
 from policy.robot.contract import LABEL_TYPES
-from policy.robot.message_types import COMPRESSED, IMAGE, STRING
+from policy.robot.message_types import ARRAY, COMPRESSED, IMAGE, STRING, TRAJECTORY
 from policy.robot.sources import DEPTH, Encoding
 
 USUAL_RATES = (5, 10, 15, 20, 25, 30)
@@ -137,8 +137,10 @@ def _action_lines(topics: Mapping[str, Topic], groups: Sequence[CommandGroup]) -
         lines.append(
             f"  - topic: {_topic(group.topic)}" + ("   # GUESSED: where the robot listens" if group.source else "")
         )
+        if group.type != TRAJECTORY:
+            lines.append(f"    type: {group.type}")
         nameless = _key(group.joints) == "fields"
-        guess = "   # GUESSED: no message names them" if nameless else ""
+        guess = "   # GUESSED: no message names them" if nameless or group.type == ARRAY else ""
         lines.append(f"    joints: {_yaml(list(group.names if nameless else group.joints))}{guess}")
         if group.names != group.joints and not nameless:
             lines.append(f"    names: {_yaml(list(group.names))}")
