@@ -14,7 +14,6 @@ INSTEAD = {
     "it turned into this type (`transform` of topic_tools)",
     "std_msgs/msg/Float64": _NUMBER,
     "std_msgs/msg/Float32": _NUMBER,
-    "std_msgs/msg/Float32MultiArray": _NUMBER,
     JOINT_STATE: _NUMBER,
     "control_msgs/msg/GripperCommand": f"a gripper goes out as the action {GRIPPER}: let its driver offer that, or "
     "have the goals turned into this type",
