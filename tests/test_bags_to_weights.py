@@ -128,6 +128,35 @@ def test_a_run_that_was_stopped_before_its_first_row_goes_on(tmp_path: Path) -> 
         assert len((tmp_path / "losses.csv").read_text().splitlines()) == 2
 
 
+def test_a_header_that_was_cut_off_is_written_anew(tmp_path: Path) -> None:
+    """As by a disk that was full."""
+    (tmp_path / "losses.csv").write_text("step,sam")
+    curves = Curves(tmp_path)
+    curves.resume(3, [{"loss": 1.0}])
+    curves.write(50, 100, 1.0, None)
+    curves.draw()
+    assert (tmp_path / "losses.csv").read_text() == "step,samples,seconds,loss,validation\n50,100,1.0,1,\n"
+
+
+def test_a_disk_that_is_full_when_curves_are_written_is_a_sentence(tmp_path: Path) -> None:
+    """Half a file would keep the disk full."""
+    curves, table, part = Curves(tmp_path), tmp_path / "losses.csv", tmp_path / "losses.part"
+    full = r"cannot write .*losses\.{} \(No space left on device\); .* continues from the last complete checkpoint"
+    table.symlink_to("/dev/full")
+    curves.add({"loss": 1.0})
+    with pytest.raises(InputError, match=full.format("csv")):
+        curves.write(50, 100, 1.0, None)
+    table.unlink()
+    curves.add({"loss": 1.0})
+    curves.write(50, 100, 1.0, None)
+    written = table.read_text()
+    for act, name in ((lambda: curves.resume(50, []), "csv"), (curves.draw, "png")):
+        part.symlink_to("/dev/full")
+        with pytest.raises(InputError, match=full.format(name)):
+            act()
+        assert not part.is_symlink() and table.read_text() == written and not curves.picture.exists()
+
+
 def test_a_process_that_writes_no_curves_keeps_no_losses(tmp_path: Path) -> None:
     for main, kept in ((False, 0), (True, 3)):
         process = SimpleNamespace(accelerator=SimpleNamespace(is_main_process=main), curves=Curves(tmp_path), step=1)

@@ -1,11 +1,18 @@
 """The losses of a run, as numbers (losses.csv) and as a picture (losses.png)."""
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from policy.errors import InputError
 
 
 class Curves:
-    """Mean losses since the last row of the table; a resumed run has neither gaps nor duplicates."""
+    """Mean losses since the last row of the table; a resumed run has neither gaps nor duplicates.
+
+    `InputError` where they cannot be written, as on a full disk.
+    """
 
     def __init__(self, run: Path) -> None:
         self.table, self.picture = run / "losses.csv", run / "losses.png"
@@ -16,11 +23,11 @@ class Curves:
         """Remove the rows after a step and restore the window that the checkpoint of that step holds."""
         self.window = window
         if self.table.exists():
-            header, *rows = self.table.read_text().splitlines(keepends=True) or [""]
-            kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
-            aside = self.table.with_suffix(".part")
-            aside.write_text("".join([header, *kept]))
-            aside.rename(self.table)
+            with _aside(self.table) as aside:
+                whole = [line for line in self.table.read_text().splitlines(keepends=True) if line.endswith("\n")]
+                header, *rows = whole or [""]
+                kept = [row for row in rows if int(row.split(",")[0]) <= step]
+                aside.write_text("".join([header, *kept]))
 
     def add(self, losses: dict[str, float]) -> None:
         """The losses of one step."""
@@ -36,7 +43,7 @@ class Curves:
         row["validation"] = "" if validation is None else f"{validation:.9g}"
         self.window = []
         new = not self.table.exists() or not self.table.stat().st_size
-        with self.table.open("a", newline="") as file:
+        with _guarded(self.table), self.table.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if new:
                 writer.writeheader()
@@ -64,6 +71,29 @@ class Curves:
                 axes.plot(x, y, label=name, linewidth=1, marker="o" if name == "validation" else None)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
-        aside = self.picture.with_suffix(".part")
-        figure.savefig(aside, format="png", dpi=120)
-        aside.rename(self.picture)
+        with _aside(self.picture) as aside:
+            figure.savefig(aside, format="png", dpi=120)
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission into an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path} ({error.strerror or error}); free space and run the same command again: it continues "
+            "from the last complete checkpoint"
+        ) from None
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` at the end; half of one is not left to keep the disk full."""
+    part = path.with_suffix(".part")
+    with _guarded(path):
+        try:
+            yield part
+            part.rename(path)
+        finally:
+            part.unlink(missing_ok=True)
