@@ -49,8 +49,11 @@ class ReplayNode(Node):
         self._report = declare("report", "", "file for the comparison as JSON; empty: it is only logged")
         if not self._bag.exists() or self._bag == Path():
             raise InputError(f"no bag at {str(self._bag)!r}; give one with -p bag:=<folder>")
-        if self._report and not Path(self._report).expanduser().parent.is_dir():
+        report = Path(self._report).expanduser()
+        if self._report and not report.parent.is_dir():
             raise InputError(f"no folder for the report {self._report}; make it, or give another file")
+        if self._report and report.is_dir():
+            raise InputError(f"the report {self._report} is a folder, expected a file to write")
         self.playback = Playback(self._bag, contract)
         self._begun = 0  # steady ns at which playing began, 0 before
         self._problem = ""  # of the newest command that could not be compared

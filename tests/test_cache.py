@@ -15,6 +15,7 @@ from policy.data.cache import key, open_cache
 from policy.data.episodes import read_episodes
 from policy.data.findings import errors
 from policy.data.pictures import Resizer, enlarged
+from policy.data.rosbag2 import Rosbag2
 from policy.errors import InputError
 from policy.learning.encoders.cameras import area_weights
 from policy.robot.contract import load
@@ -288,6 +289,14 @@ def test_a_disk_that_fills_is_named_and_work_goes_on_when_there_is_room(tmp_path
     assert "Traceback" not in done.stderr
     assert not list((bags / ".cache").rglob("*.part"))
     assert_is_bags(open_cache(bags, CONTRACT), bags, ["bag0", "bag1", "bag2"])
+
+
+def test_the_folder_that_one_is_in_may_be_a_bag(tmp_path, monkeypatch):
+    write(tmp_path / "bag", demonstration(3))
+    (there,) = Rosbag2().find(tmp_path / "bag")
+    monkeypatch.chdir(tmp_path / "bag")
+    (here,) = Rosbag2().find(Path("."))
+    assert (here.name, here.mark()) == ("bag", there.mark())
 
 
 def test_no_bag(tmp_path):

@@ -248,6 +248,32 @@ def test_a_folder_that_is_no_run_no_report_or_no_model_is_refused(run: Path, tmp
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
+@pytest.mark.parametrize("out", [".", "..", "models/..", "here"])
+def test_the_folder_that_the_command_runs_in_is_not_replaced(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one above it: whoever is in it would be in a folder that is gone."""
+    (tmp_path / "here" / "models").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    place = tmp_path / out if out == "here" else Path(out)
+    with (
+        pytest.raises(InputError, match="is the folder that this command runs in, or"),
+        model_folder.new(place),
+    ):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["here", "models"]
+
+
+def test_a_model_folder_is_written_beside_what_a_path_names(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "models").symlink_to("disk")
+    for place in (tmp_path / "models" / "mine", tmp_path / "models" / "mine" / "x" / ".."):
+        with model_folder.new(place) as aside:
+            (aside / "policy.onnx").write_text(str(place))
+        assert (tmp_path / "disk" / "mine" / "policy.onnx").read_text() == str(place)
+        assert [path.name for path in (tmp_path / "disk").iterdir()] == ["mine"]
+
+
 def test_a_model_that_a_killed_command_had_put_aside_is_put_back(tmp_path: Path) -> None:
     aside = tmp_path / ".model.old"
     aside.mkdir()

@@ -100,11 +100,16 @@ def test_a_missing_bag_is_refused(tmp_path: Path) -> None:
         assert process.returncode == 2 and "no bag at" in output
 
 
-def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(bag: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "report, why", [("nothing/report.json", "no folder for the report"), (".", "is a folder, expected a file to write")]
+)
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(
+    report: str, why: str, bag: Path, tmp_path: Path
+) -> None:
     with bench() as stage:
-        process = stage.start("replay_node", bag=bag, report=tmp_path / "nothing" / "report.json")
+        process = stage.start("replay_node", bag=bag, report=tmp_path / report)
         output, _ = process.communicate(timeout=4 * LONG)
-        assert process.returncode == 2 and "no folder for the report" in output
+        assert process.returncode == 2 and why in output
 
 
 def test_another_clock_is_refused(bag: Path) -> None:

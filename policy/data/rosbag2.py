@@ -32,8 +32,8 @@ class Bag(StoredRecording):
         """Of its files and of its notes."""
         bag = self.path
         try:
-            beside = [bag, bag.with_name(f"{bag.name}{LOG}")]
-            files = beside if bag.is_file() else sorted(bag.iterdir())
+            # a folder may be given as ".", which has no name
+            files = [bag, bag.with_name(f"{bag.name}{LOG}")] if bag.is_file() else sorted(bag.iterdir())
             files = [f for f in files if f.is_file() and not f.name.endswith(INDEX_OF_LOG)]
             marks = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
             return [*marks, [*asdict(notes(bag)).values()]]

@@ -12,8 +12,14 @@ from policy.errors import InputError
 def new(out: Path) -> Iterator[Path]:
     """A folder to write a model into, which takes the place of `out` at the end, unless there is an error.
 
-    `InputError` if `out` is something else than a model folder, or cannot be written.
+    `InputError` if `out` is something else than a model folder, holds the folder that one is in, or cannot be written.
     """
+    given, out = out, out.resolve()  # "." has no name, and "models/.." is not beside what it names
+    if Path.cwd().is_relative_to(out):
+        raise InputError(
+            f"--out {given} is the folder that this command runs in, or holds it, and would be replaced as a whole; "
+            "give the name of a new folder, such as models/<name>"
+        )
     old = out.with_name(f".{out.name}.old")
     if old.exists() and not out.exists():  # a command was killed between the two renames
         old.rename(out)
