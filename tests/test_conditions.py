@@ -1,5 +1,6 @@
 """Conditions beside or instead of a sentence: in the tracker, in the loop, in training, and as latched pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,23 @@ def goal(value: int = 200) -> dict[str, np.ndarray]:
 
 def frame() -> Frame:
     return Frame(0, goal(10), np.zeros(len(SPEC.state), np.float32))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_conditions_of_other_types_are_refused_in_a_sentence() -> None:
+    spec = replace(SPEC, reads=("goal_front", "goal_wrist", "goal_state", "return_to_go"))
+    for name, value, why in (
+        ("goal_image", [1], r"goal_image: got \[1\], expected one of each camera, by name \(front, wrist\)"),
+        ("goal_image", goal() | {"front": [[1]]}, r"goal_image of camera 'front': got \[\[1\]\], expected uint8"),
+        ("goal_state", "text", "goal_state: got 'text', expected 8 finite numbers"),
+        ("goal_state", [True] * 8, "expected 8 finite numbers"),
+        ("goal_state", [1e300] * 8, "expected 8 finite numbers"),
+        ("return_to_go", "1", "return_to_go: got '1', expected a finite number"),
+        ("return_to_go", [1.0], r"return_to_go: got \[1\.0\], expected a finite number"),
+    ):
+        with pytest.raises(InputError, match=why):
+            Conditions(**{name: value}).check(spec)
+    Conditions(goal(), 1, [0.0] * 8).check(spec)
 
 
 def test_in_training_the_goal_is_the_end_of_the_episode_and_each_condition_is_absent_now_and_then(bags: Path) -> None:

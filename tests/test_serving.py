@@ -159,7 +159,8 @@ def test_a_loop_refuses_what_the_served_policy_does_not_know(
     assert sum("make coffee" in message for message in asked) == 1, asked
 
 
-def test_what_a_client_of_others_sends(served: Serving, folder: Path) -> None:
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_what_a_client_of_others_sends(served: Serving, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Without stamp and id; lists and float64; and what cannot be used is answered by a text, and the next counts."""
     from websockets.sync.client import connect
 
@@ -187,15 +188,35 @@ def test_what_a_client_of_others_sends(served: Serving, folder: Path) -> None:
             (good | {"image_front": "text"}, "camera 'front': got"),
             (good | {"state": [1.0, 2.0]}, "state: got [1.0, 2.0], expected 8 finite numbers"),
             (good | {"state": [float("nan")] * 8}, "expected 8 finite numbers"),
-            (good | {"state": "text"}, "state: got text, expected numbers"),
+            (good | {"state": "text"}, "state: got 'text', expected 8 finite numbers"),
+            (good | {"state": ["0.5"] * 8}, "expected 8 finite numbers"),
+            (good | {"state": np.array(["0.5"] * 8)}, "state: got ['0.5', "),
+            (good | {"state": [True] * 8}, "state: got [True, True, "),
+            (good | {"state": [1e300] * 8}, "state: got [1e+300, "),
+            (good | {"state": [[1.0], [1.0, 2.0]]}, "state: got [[1.0], [1.0, 2.0]], expected 8 finite numbers"),
+            (good | {"image_front": [[1], [1, 2]]}, "camera 'front': got [[1], [1, 2]], expected uint8 (96, 96, 3)"),
+            (good | {"committed": [[1.0], [1.0, 2.0]]}, "committed: got [[1.0], [1.0, 2.0]], expected finite numbers"),
+            (good | {"committed": [["0"] * 8]}, "committed: got [['0', "),
+            (good | {"instruction_id": np.arange(2)}, "instruction_id: got int64 (2,), expected a whole number"),
+            (good | {"instruction_id": "1"}, "instruction_id: got '1', expected a whole number"),
+            (good | {"instruction_id": float("nan")}, "instruction_id: got nan, expected a whole number"),
+            (good | {"instruction_id": True}, "instruction_id: got True, expected a whole number"),
             (good | {"stamp": 1.5}, "stamp: got 1.5"),
             (good | {"prompt": "  "}, "empty"),
+            (
+                "names several tasks; a tracker, or a",
+            ),
             (good | {"prompt": 5}, "prompt: got int"),
             (b"\xc1", "not msgpack"),
             ("hello", "got the text 'hello'"),
         ):
-            assert why in reply(message), why
+            said = reply(message)
+            assert why in said, (why, said)
+            assert "contract" not in said, "a client has none"
+            if "camera" in why or "state:" in why:
+                assert "an observation is image_front (uint8 (96, 96, 3)), image_wrist" in said
         assert reply(good)["actions"].shape == (16, 8)
+        assert not [record for record in caplog.records if record.exc_info], "none was a surprise"
 
 
 def test_a_robot_that_begins_anew_is_a_new_one_for_the_server(

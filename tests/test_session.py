@@ -104,6 +104,31 @@ def test_frames_that_do_not_fit_are_refused(model: Path) -> None:
             session.observation(bad)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_frame_of_other_types_is_refused_in_a_sentence(model: Path) -> None:
+    session = Session(model)
+    camera, good = next(iter(session.spec.cameras)), frame(session.spec)
+    numbers = good.state.tolist()
+    for key, value, why in (
+        ("images", None, "images: got none, expected one of each camera, by name"),
+        ("images", good.images | {camera: good.images[camera].tolist()}, r"got \[\[\[255, .* expected uint8"),
+        ("images", good.images | {camera: None}, "got none, expected uint8"),
+        ("state", None, "state: got none, expected 8 finite numbers"),
+        ("state", "text", "state: got 'text', expected"),
+        ("state", [str(number) for number in numbers], r"state: got \['0.0', .* expected"),
+        ("state", np.array(numbers) > 0, r"state: got \[False, True, .* expected"),
+        ("state", [1e300, *numbers[1:]], r"state: got \[1e\+300, .* expected"),
+        ("state", np.zeros(1000, np.float32), r"state: got float32 \(1000,\), expected"),
+        ("stamp", None, "stamp: got none, expected the time of the frame in ns"),
+        ("stamp", 1.5, r"stamp: got 1\.5, expected"),
+        ("stamp", True, "stamp: got True, expected"),
+    ):
+        with pytest.raises(InputError, match=why):
+            session.observation(replace(good, **{key: value}))
+    for key, value in (("state", numbers), ("state", good.state.astype(float)), ("stamp", np.int64(5))):
+        assert session.observation(replace(good, **{key: value}))["state"].dtype == np.float32
+
+
 def test_a_folder_that_cannot_be_run_is_refused(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no model folder"):
         Session(tmp_path / "nowhere")

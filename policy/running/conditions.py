@@ -1,11 +1,13 @@
 """What a policy may be given beside or instead of a sentence: how the end is to look, how good it is to be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 
-from policy.errors import InputError
+from policy.errors import InputError, unknown
+from policy.running.arrived import described, numbers
 from policy.spec import Spec
 
 GOAL_IMAGE = "(as in the goal image)"  # the text of an instruction without a sentence
@@ -19,8 +21,17 @@ class Conditions:
     return_to_go: float | None = None
     goal_state: np.ndarray | None = None  # (S,)
 
+    @classmethod
+    def named(cls, given: Mapping[str, Any]) -> Self:
+        """Conditions by name; `InputError` for a name that is none."""
+        valid = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in valid:
+                raise unknown("condition", name, valid)
+        return cls(**given)
+
     def check(self, spec: Spec) -> None:
-        """`InputError` for a condition that the policy does not read, or an image that does not fit."""
+        """`InputError` for a condition that the policy does not read, or one that does not fit."""
         for name, given, read in (
             ("goal_image", self.goal_image, {f"goal_{camera}" for camera in spec.cameras}),
             ("goal_state", self.goal_state, {"goal_state"}),
@@ -31,18 +42,25 @@ class Conditions:
                     f"got {name}, which this policy does not read (it reads {', '.join(spec.reads)}); leave it out, or "
                     f"train a recipe with the encoder {name}"
                 )
-        for camera in spec.cameras if self.goal_image is not None else ():
-            image = self.goal_image.get(camera) if self.goal_image is not None else None
-            dtype, shape = spec.picture(camera)
-            if image is None or image.shape != shape or image.dtype != dtype:
-                got = "none" if image is None else f"{image.dtype} {image.shape}"
-                raise InputError(f"goal_image of camera {camera!r}: got {got}, expected {dtype} {shape}")
-        if self.goal_state is not None and (
-            np.shape(self.goal_state) != (len(spec.state),) or not np.isfinite(self.goal_state).all()
+        if self.goal_image is not None:
+            self._check_goal(self.goal_image, spec)
+        for name, value, shape, what in (
+            ("goal_state", self.goal_state, (len(spec.state),), f"{len(spec.state)} finite numbers"),
+            ("return_to_go", self.return_to_go, (), "a finite number"),
         ):
-            raise InputError(f"goal_state: got {self.goal_state}, expected {len(spec.state)} finite numbers")
-        if self.return_to_go is not None and not np.isfinite(self.return_to_go):
-            raise InputError(f"return_to_go: got {self.return_to_go}, expected a finite number")
+            held = numbers(value)
+            if value is not None and (held is None or held.shape != shape):
+                raise InputError(f"{name}: got {described(value)}, expected {what}")
+
+    def _check_goal(self, images: Mapping[str, np.ndarray], spec: Spec) -> None:
+        """`InputError` unless there is a picture of each camera that fits."""
+        if not isinstance(images, Mapping):
+            cameras = ", ".join(spec.cameras)
+            raise InputError(f"goal_image: got {described(images)}, expected one of each camera, by name ({cameras})")
+        for camera in spec.cameras:
+            image, (dtype, shape) = images.get(camera), spec.picture(camera)
+            if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != dtype:
+                raise InputError(f"goal_image of camera {camera!r}: got {described(image)}, expected {dtype} {shape}")
 
     def without_words(self, spec: Spec) -> bool:
         """Whether they are an instruction by themselves."""

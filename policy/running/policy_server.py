@@ -18,6 +18,7 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.running import policy_mapping, wire
+from policy.running.arrived import described, is_whole, numbers
 from policy.running.policy_client import REFUSED
 from policy.running.session import Session
 from policy.running.tracker import Tracker
@@ -36,13 +37,13 @@ class RobotConnection:
 
     def __init__(self, session: Session) -> None:
         self._tracker, self._spec = Tracker(session), session.spec
-        self._asked: tuple[str, Any] | None = None  # the newest instruction and its id
+        self._asked: tuple[str, int | None] | None = None  # the newest instruction and its id
         self._stamp = 0
 
     def answer(self, message: bytes | str) -> dict[str, Any]:
         """The chunk for an observation; `InputError` for one that cannot be used."""
         received = wire.unpack(message)
-        prompt, number, frame = self._text(received), received.get("instruction_id"), self._frame(received)
+        prompt, number, frame = self._text(received), self._number(received), self._frame(received)
         committed = self._committed(received)
         if frame.stamp < self._stamp:
             self._tracker.reset()
@@ -70,27 +71,34 @@ class RobotConnection:
                 f"got an observation with {', '.join(map(str, received)) or 'no keys'}, expected also "
                 f"{', '.join(missing)}; {expected(self._spec)}"
             )
-        stamp = received.get("stamp", monotonic_ns())
-        if type(stamp) is not int:
-            raise InputError(f"stamp: got {stamp!r}, expected the time of the frame in ns, a whole number")
-        images = {name: np.asarray(received[f"image_{name}"]) for name in cameras}
+        images = {name: received[f"image_{name}"] for name in cameras}
+        frame = Frame(received.get("stamp", monotonic_ns()), images, received["state"])
         try:
-            return Frame(stamp, images, np.asarray(received["state"], np.float32))
-        except (TypeError, ValueError):
-            raise InputError(
-                f"state: got {str(received['state'])[:80]}, expected numbers; {expected(self._spec)}"
-            ) from None
+            self._tracker.session.observation(frame)
+        except InputError as error:
+            raise InputError(f"{error}; {expected(self._spec)}") from None
+        return frame
 
     def _committed(self, received: dict[str, Any]) -> np.ndarray:
         """The set-points (n, A) that are executed whatever comes; none where none are sent."""
         horizon, width = self._spec.horizon, len(self._spec.action)
-        sent = np.asarray(received.get("committed", np.zeros((0, width), np.float32)))
-        fits = sent.dtype.kind in "iuf" and sent.ndim == 2 and sent.shape[1] == width and len(sent) <= horizon
-        if not fits or not np.isfinite(sent).all():
+        sent = received.get("committed", np.zeros((0, width), np.float32))
+        rows = numbers(sent)
+        if rows is None or rows.ndim != 2 or rows.shape[1] != width or len(rows) > horizon:
             raise InputError(
-                f"committed: got {sent.dtype} {sent.shape}, expected finite numbers (n, {width}), n up to {horizon}"
+                f"committed: got {described(sent)}, expected finite numbers (n, {width}), n up to {horizon}; "
+                f"{expected(self._spec)}"
             )
-        return sent.astype(np.float32)
+        return rows
+
+    def _number(self, received: dict[str, Any]) -> int | None:
+        """What tells an instruction from the same one given before; None where nothing is sent."""
+        number: int | None = received.get("instruction_id")
+        if number is not None and not is_whole(number):
+            raise InputError(
+                f"instruction_id: got {described(number)}, expected a whole number, or none; {expected(self._spec)}"
+            )
+        return number
 
     def _text(self, received: dict[str, Any]) -> str:
         prompt = received.get("prompt")

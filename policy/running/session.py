@@ -5,6 +5,7 @@ Tracker   instruction, contact, mode, done     one for each robot (policy/runnin
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.contract import load as load_contract
+from policy.running.arrived import described, is_whole, numbers
 from policy.running.batching import Batching
 from policy.running.clauses import steps
 from policy.running.known_instructions import KnownInstructions
@@ -24,6 +26,7 @@ from policy.running.text import Sentence, Text, clean
 from policy.spec import Frame, Spec
 
 SENTENCES = 256  # that are kept as they were read
+SHOWN = 64  # numbers of a state, at most, in a message
 
 
 class Session:
@@ -99,24 +102,28 @@ class Session:
 
     def observation(self, frame: Frame) -> dict[str, np.ndarray]:
         """A frame as graph inputs, B = 1; `InputError` where it does not fit the spec."""
+        if not is_whole(frame.stamp):
+            raise InputError(
+                f"stamp: got {described(frame.stamp)}, expected the time of the frame in ns, a whole number"
+            )
+        if not isinstance(frame.images, Mapping):
+            cameras = ", ".join(self.spec.cameras)
+            raise InputError(f"images: got {described(frame.images)}, expected one of each camera, by name ({cameras})")
         feed = {}
         for name in self.spec.cameras:
             if f"image_{name}" not in self.spec.reads:
                 continue
             image, (dtype, shape) = frame.images.get(name), self.spec.picture(name)
-            if image is None or image.shape != shape or image.dtype != dtype:
-                got = "none" if image is None else f"{image.dtype} {image.shape}"
+            if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != dtype:
                 what = "of distances [m]" if name in self.spec.depth else "RGB"
-                raise InputError(
-                    f"camera {name!r}: got {got}, expected {dtype} {shape} {what}; "
-                    "check the camera's topic, size and encoding in the contract"
-                )
+                raise InputError(f"camera {name!r}: got {described(image)}, expected {dtype} {shape} {what}")
             feed[f"image_{name}"] = image[None]
-        state = np.asarray(frame.state, np.float32)
-        if state.shape != (len(self.spec.state),) or not np.isfinite(state).all():
+        state = numbers(frame.state)
+        if state is None or state.shape != (len(self.spec.state),):
+            given = frame.state
+            got = given.tolist() if isinstance(given, np.ndarray) and given.size <= SHOWN else described(given)
             raise InputError(
-                f"state: got {state.tolist()}, expected {len(self.spec.state)} finite numbers "
-                f"({', '.join(self.spec.state)}); check the joint topic in the contract"
+                f"state: got {got}, expected {len(self.spec.state)} finite numbers ({', '.join(self.spec.state)})"
             )
         feed["state"] = state[None]
         return feed
