@@ -203,7 +203,9 @@ def test_what_a_client_of_others_sends(served: Serving, folder: Path, caplog: py
             (good | {"instruction_id": True}, "instruction_id: got True, expected a whole number"),
             (good | {"stamp": 1.5}, "stamp: got 1.5"),
             (good | {"prompt": "  "}, "empty"),
+            (good | {"prompt": "stop"}, "refused: got 'stop': no instruction is in force any more"),
             (
+                good | {"prompt": "open the drawer, then close the drawer"},
                 "names several tasks; a tracker, or a",
             ),
             (good | {"prompt": 5}, "prompt: got int"),

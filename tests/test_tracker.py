@@ -291,3 +291,62 @@ def test_a_reset_forgets_all_but_the_count(tracker: Tracker) -> None:
         tracker.infer(frame(tracker.session.spec))
     assert tracker.instruct(TAUGHT[1]) == before + 2
     assert read(tracker, frame(tracker.session.spec)) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\u200b", "\x00", "\ufeff \n"])
+def test_an_instruction_of_which_nothing_can_be_seen_changes_nothing(tracker: Tracker, empty: str) -> None:
+    number = tracker.instruct(TAUGHT[0])
+    with pytest.raises(InputError, match="got an empty instruction"):
+        tracker.instruct(empty)
+    assert (tracker.text, tracker.instruction) == (TAUGHT[0], number)
+
+
+def test_a_stop_withdraws_and_says_that_the_arm_is_not_a_tracker_s_to_hold(tmp_path: Path) -> None:
+    """With a plain policy, too, which would take it for a task."""
+    for switches in (False, True):
+        write_model(tmp_path / f"model{switches}", switches=switches)
+        tracker = Tracker(Session(tmp_path / f"model{switches}", threads=1, provider="cpu"))
+        tracker.instruct(TAUGHT[0])
+        for text in ("stop", "No, stop!", "wait a moment"):
+            with pytest.raises(InputError, match=r"no instruction is in force any more, and 'continue' resumes it; to"):
+                tracker.instruct(text)
+            assert (tracker.text, tracker.unfinished) == ("", TAUGHT[0])
+        tracker.instruct("continue")
+        assert tracker.text == TAUGHT[0]
+
+
+def test_several_tasks_are_named_one_by_one(tracker: Tracker) -> None:
+    tracker.instruct(TAUGHT[2])
+    with pytest.raises(InputError, match=r"names several tasks; .* 'open the drawer', then 'close the drawer', each"):
+        tracker.instruct("open the drawer, then close the drawer")
+    assert (tracker.text, tracker.unfinished) == ("", TAUGHT[2])
+
+
+def test_a_frame_from_before_the_last_one_is_a_new_beginning(tracker: Tracker) -> None:
+    """A simulation that is reset: what was under way there is neither done nor in contact here."""
+    spec, first = tracker.session.spec, frame(tracker.session.spec, done=1)
+    tracker.instruct(TAUGHT[0])
+    number = tracker.instruct(TAUGHT[1])
+    for contact in (0, 0, 1):
+        tracker.infer(frame(spec, contact=contact, done=1))
+    assert tracker.finished and tracker.in_contact
+    for step in range(3):
+        seen = frame(spec, done=1)
+        seen.stamp = first.stamp - 10_000_000_000 + 400_000_000 * step
+        seen.state += 0.25
+        if not step:
+            fresh = Tracker(tracker.session)
+            fresh.instruct(TAUGHT[1])
+            np.testing.assert_array_equal(tracker.infer(seen).actions, fresh.infer(seen).actions)
+        else:
+            assert tracker.infer(seen).instruction == number
+        assert (tracker.finished, tracker.in_contact, tracker.unfinished) == (step == 2, False, "")
+    assert tracker.text == TAUGHT[1]
+
+
+@pytest.mark.parametrize("text", [None, 5, b"open the drawer"])
+def test_an_instruction_that_is_no_text_is_refused(tracker: Tracker, text: object) -> None:
+    with pytest.raises(InputError, match=r"instruction: got (none|5|b'open.*), expected a sentence"):
+        tracker.instruct(text)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"unknown condition 'goal'.*Valid: goal_image, goal_state, return_to_go"):
+        tracker.instruct(TAUGHT[0], goal=text)

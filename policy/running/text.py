@@ -174,10 +174,15 @@ class Text:
         return y
 
 
+def visible(sentence: str) -> str:
+    """What of a sentence can be seen, on one line; "" for spaces, control characters and the like alone."""
+    seen = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in sentence[:CHARACTERS])
+    return " ".join(seen.split())
+
+
 def clean(sentence: str) -> str:
     """One line of printable characters, at most `CHARACTERS` long; `InputError` if nothing is left."""
-    visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in sentence[:CHARACTERS])
-    text = " ".join(visible.split())
+    text = visible(sentence)
     if not text:
         raise InputError(
             f"the instruction is empty (it arrived as {sentence[:40]!r}); "

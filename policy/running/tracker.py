@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from policy.errors import InputError
-from policy.robot.instructions import continues
+from policy.robot.instructions import continues, stops
+from policy.running.arrived import described
 from policy.running.carried_state import CarriedState
 from policy.running.conditions import GOAL_IMAGE, NO_CONDITIONS, Conditions
 from policy.running.session import Session
-from policy.running.text import Sentence
+from policy.running.text import Sentence, visible
 from policy.spec import MODES, Chunk, ExecutionEstimate, Frame, RuntimeSettings, Spec
 
 
@@ -143,6 +144,9 @@ class Tracker:
     tracker = Tracker(Session("tabletop"))
     tracker.instruct("open the drawer")
     chunk = tracker.infer(frame)
+
+    A frame before the last one is a new beginning, as of a simulation: of what was before, the instruction in force
+    alone remains.
     """
 
     def __init__(self, session: Session, seed: int = 0) -> None:
@@ -160,6 +164,7 @@ class Tracker:
         self._memory = Memory(self.session.spec.runtime)
         self._left = NO_CONDITIONS  # of the unfinished instruction
         self._carried.reset()
+        self._stamp: int | None = None  # ns, of the newest frame
         self.session.forget()
 
     @property
@@ -198,26 +203,45 @@ class Tracker:
         """Take a new instruction and return its id; the sentence is read here, never per frame.
 
         `conditions`: the fields of `Conditions` (goal_image, return_to_go) that this policy reads. "continue" resumes
-        the unfinished one. Raises `InputError` for an empty sentence, for conditions that do not fit and where nothing
-        is unfinished: the instruction in force stays; and, with a switching policy, for a sentence unlike all that it
-        was taught: then none is in force any more.
+        the unfinished one. Raises `InputError` for what is no text, for an empty sentence, for conditions that do not
+        fit and where nothing is unfinished: the instruction in force stays; for "stop", and, with a switching policy,
+        for several tasks and for a sentence unlike all that it was taught: then none is in force any more.
         """
-        given = Conditions(**conditions)
+        if not isinstance(text, str):
+            raise InputError(f"instruction: got {described(text)}, expected a sentence such as 'open the drawer'")
+        given = Conditions.named(conditions)
         given.check(self.session.spec)
-        if not text.strip() and given.without_words(self.session.spec):
+        if not visible(text) and given.without_words(self.session.spec):
             return self.accept(GOAL_IMAGE, None, given)
+        if stops(text):
+            self.withdraw()
+            raise InputError(
+                f"got {text.strip()[:80]!r}: no instruction is in force any more, and 'continue' resumes it; to bring "
+                "the arm to rest is up to what sends it the set-points, as the policy node and the simulator do"
+            )
         given = self.resumed(given) if continues(text) else given
         text = self.resolve(text)
         if text == GOAL_IMAGE:
             return self.accept(GOAL_IMAGE, None, given)
-        if not text.strip():
+        if not visible(text):
             raise InputError("got an empty instruction, expected a sentence such as 'open the drawer'")
         try:
-            sentence = self.session.embed(text)
+            sentence = self._one_task(text)
         except InputError:
             self.withdraw()
             raise
         return self.accept(text, sentence, given)
+
+    def _one_task(self, text: str) -> Sentence:
+        """The sentence, read; `InputError` where it names none, or several: these are done in order by the loop."""
+        first, *others = self.session.steps(text)
+        if others:
+            tasks = ", then ".join(repr(one.text) for one in (first, *others))
+            raise InputError(
+                f"the instruction {text[:80]!r} names several tasks; a tracker, or a served policy, takes one at a "
+                f"time: give {tasks}, each once the one before is done"
+            )
+        return first
 
     def accept(self, text: str, sentence: Sentence | None, conditions: Conditions = NO_CONDITIONS) -> int:
         """Take a new instruction that the encoder has read already, None where there is no sentence; return its id."""
@@ -255,6 +279,9 @@ class Tracker:
         if not self.text:
             raise InputError("no instruction is in force; call `instruct` (or publish one) first")
         spec, feed = self.session.spec, self.session.observation(frame)
+        if self._stamp is not None and frame.stamp < self._stamp:
+            self._begin_anew()
+        self._stamp = frame.stamp
         sentence = self._sentence or _no_sentence(spec)
         possible = feed | sentence.inputs("instruction") | self._memory.inputs(feed["state"][0])
         possible |= self.conditions.inputs(spec) | {"instruction_present": np.array([self._sentence is not None])}
@@ -271,6 +298,12 @@ class Tracker:
             possible["noise"] = self._noise.standard_normal((1, *spec.noise), np.float32)
         possible |= self._carried.inputs(frame.stamp)
         return {name: possible[name] for name in self._reads}
+
+    def _begin_anew(self) -> None:
+        """The clock was set back: the instruction in force is given anew, under its id."""
+        text = self.text
+        self.reset()
+        self._memory.instruct(text, self._sentence or _no_sentence(self.session.spec))
 
     def update(self, frame: Frame, outputs: dict[str, np.ndarray], committed: int = 0) -> Chunk:
         """The chunk of the graph's answer (B = 1) to `inputs(frame)`, once the execution state is updated by it.
