@@ -22,9 +22,11 @@ from policy.errors import InputError, exit_code
 from policy.learning import checkpoint, recipe
 from policy.learning.batches import Batches, picture_size
 from policy.learning.model import Policy
+from policy.learning.normalization import identity_statistics
 from policy.learning.recipe import Recipe
 from policy.learning.trainer import Trainer
 from policy.robot import contract
+from policy.running.models import find_model
 from policy.running.text import Text
 
 PREPARED = 20_000  # frames of the training data at which a head looks before training
@@ -44,17 +46,18 @@ def train(
 ) -> None:
     """Train until `samples` windows are seen (the recipe's number by default) or `minutes` are spent.
 
-    `weights` is a run, or an exported policy, whose weights are taken over, as far as the recipes agree. `keep` are
-    bags of what these weights do already and are not to forget: half of each batch. `skip_bad` leaves out bags that
-    cannot be used or would be learned wrongly (policy.check names them). `compile_model` takes a minute or two at the
-    beginning and makes each step shorter. `InputError` for bags, recipe or contract that do not fit, or an `out` that
-    holds another recipe's run or in which another training is running.
+    `weights` is a run, or an exported policy, by path or by name, whose weights are taken over, as far as the recipes
+    agree. `keep` are bags of what these weights do already and are not to forget: half of each batch. `skip_bad` leaves
+    out bags that cannot be used or would be learned wrongly (policy.check names them). `compile_model` takes a minute
+    or two at the beginning and makes each step shorter. `InputError` for bags, weights, recipe or contract that do not
+    fit, or an `out` that holds another recipe's run or in which another training is running.
     """
     if (samples is not None and samples < 1) or (minutes is not None and not minutes > 0):
         raise InputError(f"--samples {samples}, --minutes {minutes}: expected a number above 0")
     if keep is not None and weights is None:
         raise InputError(f"--keep {keep} is for weights that are not to forget: give --weights as well")
     folders.require(out)
+    weights = _named(weights)
     # Without this, processes on a machine with CPUs only do not find each other.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     with ExitStack() as claim:
@@ -70,6 +73,8 @@ def train(
             _check_begun(found, {"bags": bags, "keep": keep, "weights": weights})
             _check_contract(out / "contract.yaml", robot)
             begun_with = checkpoint.read_state(found).get("weights")
+        elif weights is not None:  # refused before the bags are decoded, which may take an hour
+            checkpoint.warm_start(Policy(chosen, robot.spec, identity_statistics(robot.spec)), weights)
         failures = "return_to_go" in chosen.encoders
         size = picture_size(chosen)
         cache = open_cache(bags, robot, size, skip_bad=skip_bad, failures=failures, read=Text().read, keep=keep)
@@ -114,6 +119,14 @@ def train(
         if found:
             trainer.resume(found)
         trainer.run(samples or chosen.training.samples, minutes)
+
+
+def _named(weights: Path | None) -> Path | None:
+    """The place of weights: a path, or the model of that name where there is no such folder."""
+    try:
+        return None if weights is None else find_model(weights)
+    except InputError:  # no model either: what they are for decides what is said
+        return weights
 
 
 def _check_shares(chosen: Recipe, processes: int, keeps: bool) -> None:
@@ -197,7 +210,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; continues if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
     parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
-    parser.add_argument("--weights", type=Path, help="run, or exported policy, whose weights to begin with")
+    parser.add_argument("--weights", type=Path, help="run, or exported policy by path or name, to begin with")
     parser.add_argument("--keep", type=Path, help="bags of what these weights do already, as half of each batch")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the learning rate is 0 at its end")
     parser.add_argument("--skip-bad", action="store_true", help="leave out, by name, bags that cannot be used")

@@ -326,9 +326,33 @@ def test_a_warm_start_of_another_robot_or_horizon_is_refused(
     (tmp_path / "short.yaml").write_text(contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 8"))
     with pytest.raises(InputError, match="another robot or horizon"):
         train.train(str(path), bags, tmp_path / "run", str(tmp_path / "short.yaml"), samples=4, weights=former)
-    with pytest.raises(InputError, match="no checkpoint in"):
-        train.train(str(path), bags, tmp_path / "run", samples=4, weights=tmp_path)
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_cannot_be_taken_are_refused_before_the_bags_are_decoded(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "open_cache", lambda *_, **__: pytest.fail("bags are decoded"))
+    for weights, why in (
+        (tmp_path, r"a folder without a checkpoint or a policy\.onnx, expected a run or an exported policy"),
+        (tmp_path / "typo", "no folder, and no model's name, expected a run or an exported policy"),
+        (Path("typo"), "no folder, and no model's name, expected a run or an exported policy"),
+        (Path("tabletop"), r"models/tabletop was exported from another recipe"),  # found by its name
+    ):
+        with pytest.raises(InputError, match=why):
+            train.train(str(path), tmp_path / "bags", tmp_path / "run", samples=4, weights=weights)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_seen_as_much_as_is_asked_for_has_nothing_to_do(
+    bags: Path, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.train(str(path), bags, tmp_path / "run", samples=8)
+    assert "done: 8 samples" in capsys.readouterr().out
+    for more, asked in (({"samples": 4}, "4 samples"), ({"samples": 8}, "8 samples"), ({"minutes": 1e-9}, "1e-09 min")):
+        train.train(str(path), bags, tmp_path / "run", **more)
+        said = capsys.readouterr().out
+        assert "nothing to do: 8 samples were seen in " in said and f"and {asked}" in said and "done: 8" not in said
 
 
 def test_validation_is_of_the_averaged_weights_and_leaves_the_trained_ones(

@@ -142,8 +142,11 @@ def warm_start(policy: Policy, source: Path) -> set[str]:
     """Copy into a policy what it has in common with another run's, normalisation included; the parts that are whole.
 
     Each token group takes its own learned positions along. `source` may also be an exported policy, of the same recipe.
-    `InputError` if robot or horizon differ, or the exported policy's recipe.
+    `InputError` if it is neither, if robot or horizon differ, or the exported policy's recipe.
     """
+    if not (source / exported_weights.FILE).exists() and latest(source) is None:
+        got = "a folder without a checkpoint or a policy.onnx" if source.is_dir() else "no folder, and no model's name"
+        raise InputError(f"--weights {source}: got {got}, expected a run or an exported policy")
     own = policy.state_dict()
     if (source / exported_weights.FILE).exists():
         taken = _exported(own, source)

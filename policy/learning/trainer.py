@@ -91,6 +91,7 @@ class Trainer:
         batches = self.batches.ahead(self.step, self.accelerator.process_index, self.accelerator.num_processes)
         start = saved = time.monotonic()
         seconds_before, first_step, progress = self.record["seconds"], self.step, self._progress()
+        finished = progress >= 1  # before it has begun
         bar = tqdm(
             total=100.0,
             initial=100 * progress,
@@ -125,11 +126,14 @@ class Trainer:
         if progress < 1:
             self.print(f"stopped at step {self.step}; the same command continues")
             raise KeyboardInterrupt
-        self.print(
-            f"done: {self.step * self.settings.batch_size} samples in {self.record['seconds'] / 60:.1f} minutes, "
-            f"{self.record['waited'] / max(self.record['seconds'], 1e-9):.1%} of them waiting for data; "
-            f"next: python -m policy.export {self.out} --out models/<name>"
-        )
+        seen, spent = self.step * self.settings.batch_size, self.record["seconds"] / 60
+        if finished:
+            plan = f"{samples} samples" if minutes is None else f"{minutes:g} minutes"
+            done = f"nothing to do: {seen} samples were seen in {spent:.1f} minutes, and {plan} are asked for; "
+        else:
+            waited = self.record["waited"] / max(self.record["seconds"], 1e-9)
+            done = f"done: {seen} samples in {spent:.1f} minutes, {waited:.1%} of them waiting for data; "
+        self.print(f"{done}next: python -m policy.export {self.out} --out models/<name>")
 
     def save(self) -> None:
         """Write a checkpoint, unless that of this step is there, and the picture of the losses."""
