@@ -13,6 +13,7 @@ import numpy as np
 from policy.data.bags import messages
 from policy.data.definitions import decode
 from policy.data.raw import Raw
+from policy.data.storage_order import SET_BACK
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.message_types import STRING
@@ -75,6 +76,11 @@ class Playback:
         for raw in messages(self.bag, commanded | self.played, self.dropped):
             topic = raw.topic.lstrip("/")
             seen.add(topic)
+            if raw.stamp < last - SET_BACK:
+                raise InputError(
+                    f"{self.bag}: the clock was set back by {(last - raw.stamp) * 1e-9:.1f} s within it; "
+                    "give a bag of one run of the clock"
+                )
             first, last = first or raw.stamp, max(last, raw.stamp)
             if topic in commanded:
                 try:

@@ -96,10 +96,25 @@ def test_messages_that_are_not_in_the_order_of_their_times(
 
 
 def test_chunks_in_another_order_and_channels_named_in_a_later_one(tmp_path: Path, items: list[small.Message]) -> None:
-    """The second half first: its chunks come after, in time, and have the only channel records."""
-    half = len(items) // 2
+    """The second 0.2 s first: their chunks come after, in time, and have the only channel records."""
+    few = len(items) // 20
     how = {"repeat_channels": False, "index_types": IndexType.NONE, "chunk_size": 20_000}
-    assert_whole(small.record_mcap(tmp_path / "x.mcap", items[half:] + items[:half], **how))
+    mixed = items[few : 2 * few] + items[:few] + items[2 * few :]
+    assert_whole(small.record_mcap(tmp_path / "x.mcap", mixed, **how))
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_one_topic_after_the_other(tmp_path: Path, items: list[small.Message], plugin: StoragePlugin) -> None:
+    """As tools write bags that make them of other recordings: no clock was set back."""
+    assert_whole(small.record(tmp_path / "run", sorted(items, key=lambda item: item[0]), plugin))
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_a_topic_that_a_busy_recorder_writes_late(
+    tmp_path: Path, items: list[small.Message], plugin: StoragePlugin
+) -> None:
+    late = sorted(items, key=lambda item: item[2] + small.SECOND * (item[0] == "/joint_states"))
+    assert_whole(small.record(tmp_path / "run", late, plugin))
 
 
 @pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])

@@ -10,6 +10,7 @@ import numpy as np
 from policy.data.clocks import Alignment
 from policy.data.definitions import decode
 from policy.data.raw import Raw
+from policy.data.storage_order import SET_BACK
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.motors import Motors
@@ -18,7 +19,6 @@ from policy.robot.streams import Streams
 
 Pictures = dict[str, np.ndarray]  # camera -> uint8 (height, width, 3)
 Take = Callable[[Pictures], None]
-SET_BACK = 500_000_000  # ns by which a message is received before another, if the clock was set back between them
 
 
 class Seen(NamedTuple):

@@ -37,7 +37,7 @@ from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.robot.setpoints import SetPoints
 
-FORMAT = 5  # of the files, and of how a bag is read
+FORMAT = 6  # of the files, and of how a bag is read
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 from policy.data.bags import messages
 from policy.data.definitions import begins_with_header, decode
 from policy.data.raw import Raw
+from policy.data.storage_order import SET_BACK
 from policy.data.survey import header_stamp
 from policy.data.value_ranges import ValueRanges
 from policy.errors import InputError
@@ -104,18 +105,26 @@ class Contents:
     missing: Counter[str]  # what it promises and does not hold: reason -> messages
     begin: int  # ns, reception
     end: int
+    before: int = 0  # ns that were recorded before the clock was set back to `begin`
 
     @property
     def seconds(self) -> float:
         """From the first message to the last."""
-        return (self.end - self.begin) * 1e-9
+        return (self.before + self.end - self.begin) * 1e-9
 
 
 def contents(bag: Path, seen: Callable[[int], None]) -> Contents:
     """What a bag holds; `seen` gets the bytes of each message. `InputError` if it cannot be read."""
     topics: dict[str, Topic] = {}
     missing: Counter[str] = Counter()
+    begin = end = before = 0
     for raw in messages(bag, None, missing):
+        if not topics:
+            begin = end = raw.stamp
+        elif raw.stamp < end - SET_BACK:
+            before += end - begin
+            begin = end = raw.stamp
+        begin, end = min(begin, raw.stamp), max(end, raw.stamp)
         name = raw.topic.lstrip("/")
         if name not in topics:
             topics[name] = Topic(name, raw.type, encoding=raw.encoding, first=raw.stamp, last=raw.stamp)
@@ -124,8 +133,7 @@ def contents(bag: Path, seen: Callable[[int], None]) -> Contents:
     if not topics:
         why = "; ".join(f"{n} x {reason}" for reason, n in missing.items()) or "it has no message"
         raise InputError(f"{bag} is empty: {why}; take it away")
-    times = [t for topic in topics.values() for t in (topic.first, topic.last)]
-    return Contents(bag, topics, missing, min(times), max(times))
+    return Contents(bag, topics, missing, begin, end, before)
 
 
 def _add(topic: Topic, raw: Raw) -> None:

@@ -4,15 +4,18 @@
                      ^ found by walking from record to record, or by the summary where the walk stops
 
 A recorder that is killed leaves no footer and, in its last chunk, half a compressed block: the messages that
-the block still holds are kept too. A chunk that does not match its checksum is not believed.
+the block still holds are kept too. A chunk that does not match its checksum is not believed. Where the clock was set
+back, which the order in the file tells, what came before is given first.
 File format: https://mcap.dev/spec
 """
 
 import heapq
 import io
 import struct
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
@@ -20,17 +23,20 @@ from zlib import crc32
 import lz4.frame  # type: ignore[import-untyped]  # it has no stubs
 
 from policy.data.raw import CUT_OFF, DAMAGED, NO_DEFINITION, UNCOUNTED, Definition, Raw, full_type, unpacked
+from policy.data.storage_order import Place, StorageOrder
 from policy.data.zstd import zstd
 from policy.errors import InputError
 
 MAGIC = b"\x89MCAP0\r\n"
-FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, CHUNK_INDEX, STATISTICS = 2, 3, 4, 5, 6, 8, 11
+FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX, STATISTICS = 2, 3, 4, 5, 6, 7, 8, 11
 HEADER = 9  # bytes of a record's opcode and length
 FOOTER_BYTES = HEADER + 20 + len(MAGIC)
 BLOCK = 1 << 16
 LARGEST = 1 << 32  # bytes of a record that is believed
+END: Place = (1 << 64, 0)  # behind any message
 
 Record = tuple[int, bytes]  # opcode, content
+Waiting = tuple[int, int, list[Raw]]  # time of the next message, offset, messages; none of a chunk that is not loaded
 Channel = tuple[str, str, str, Definition]  # topic, type, encoding and definition of the type
 
 
@@ -123,31 +129,75 @@ class _Reader:
                 self._learn(opcode, content)
 
     def messages(self) -> Iterator[Raw]:
-        """Chunks and messages merged by time; a chunk is held from its first message to its last."""
-        waiting: list[tuple[int, int, list[Raw]]] = [(first, at, []) for at, first in self._found.items()]
-        heapq.heapify(waiting)
-        while waiting:
-            _, at, messages = heapq.heappop(waiting)
-            messages = messages or self._load(at)
-            while messages and (not waiting or messages[-1].stamp <= waiting[0][0]):
-                yield messages.pop()
-            if messages:
-                heapq.heappush(waiting, (messages[-1].stamp, at, messages))
+        """Chunks and messages of each run of the clock merged by time; a chunk is held from its first to its last."""
+        begins = self._set_back()
+        later: defaultdict[int, list[Waiting]] = defaultdict(list)  # what a chunk holds of the runs that follow
+        for run, (begin, end) in enumerate(pairwise([(0, 0), *begins, END])):
+            waiting = [(first, at, list[Raw]()) for at, first in self._found.items() if begin <= (at, 0) < end]
+            waiting += later.pop(run, [])
+            heapq.heapify(waiting)
+            while waiting:
+                _, at, messages = heapq.heappop(waiting)
+                if not messages:
+                    messages, *others = self._load(at, [n for chunk, n in begins if chunk == at and n])
+                    for number, part in enumerate(others, run + 1):
+                        later[number] += [(part[-1].stamp, at, part)] if part else []
+                while messages and (not waiting or messages[-1].stamp <= waiting[0][0]):
+                    yield messages.pop()
+                if messages:
+                    heapq.heappush(waiting, (messages[-1].stamp, at, messages))
 
-    def _load(self, at: int) -> list[Raw]:
-        """The messages of a chunk, or the one message, at an offset: the last one first."""
-        messages, whole = [], True
+    def _load(self, at: int, cuts: list[int]) -> list[list[Raw]]:
+        """The messages of a chunk, or the one message, at an offset, before and after each cut: the last one first."""
+        parts: list[list[Raw]] = [[] for _ in range(len(cuts) + 1)]
+        whole, n = True, 0
         for opcode, content in self._contents(at):
             if opcode == CHUNK:
                 whole = False
             elif opcode != MESSAGE:
                 self._learn(opcode, content)
-            elif (raw := self._message(content)) is not None:
-                messages.append(raw)
+            else:
+                if (raw := self._message(content)) is not None:
+                    parts[bisect_right(cuts, n)].append(raw)
+                n += 1
         if not whole:
-            self.damaged += len(messages) or 1
+            self.damaged += sum(map(len, parts)) or 1
+            return [[]]
+        return [sorted(part, key=lambda raw: raw.stamp)[::-1] for part in parts]
+
+    def _set_back(self) -> list[Place]:
+        """Where the clock had been set back."""
+        order = StorageOrder()
+        for at in sorted(self._found):
+            for n, (channel, stamp) in enumerate(self._stored(at)):
+                order.take(channel, stamp, (at, n))
+        return order.begins
+
+    def _stored(self, at: int) -> list[tuple[int, int]]:
+        """Channels and times of a chunk, or of the one message, at an offset, in the order in which they lie there.
+
+        A chunk's index has them; only one that has none, or whose index is cut off, is decompressed for it.
+        """
+        self._file.seek(at)
+        head = self._file.read(HEADER + 2)
+        if head[0] == MESSAGE:
+            return [(int.from_bytes(head[HEADER:], "little"), self._found[at])]
+        self._file.seek(int.from_bytes(head[1:HEADER], "little") - 2, io.SEEK_CUR)
+        found = []
+        while len(head := self._file.read(HEADER)) == HEADER and head[0] == MESSAGE_INDEX:
+            content = self._file.read(min(int.from_bytes(head[1:], "little"), LARGEST))
+            channel, entries = int.from_bytes(content[:2], "little"), content[6:]
+            found += [
+                (place, channel, stamp)
+                for stamp, place in struct.iter_unpack("<QQ", entries[: len(entries) // 16 * 16])
+            ]
+        if found and len(head) == HEADER:
+            return [(channel, stamp) for _, channel, stamp in sorted(found)]
+        records = list(self._contents(at))
+        if any(opcode == CHUNK for opcode, _ in records):  # damaged
             return []
-        return sorted(messages, key=lambda raw: raw.stamp)[::-1]
+        stored = (content for opcode, content in records if opcode == MESSAGE)
+        return [struct.unpack_from("<H4xQ", content.ljust(14, b"\0")) for content in stored]
 
     def _contents(self, at: int) -> Iterator[Record]:
         """The records of a chunk, or the one record at an offset; after those of a damaged chunk, the chunk itself."""

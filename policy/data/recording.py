@@ -107,7 +107,8 @@ def sources(bag: Path) -> tuple[str, ...]:
 def _most_frames(lead: Times, rate: float) -> int:
     """A bound on the frames: each needs an image, and no two are closer than 7/8 of a step."""
     received, header = lead.arrays()
-    seconds = max((float(np.ptp(times[times != 0])) for times in (received, header) if times.any()), default=0.0) * 1e-9
+    # of each run of the clock, should it have been set back
+    seconds = max(float(np.diff(times[times != 0]).clip(0).sum()) for times in (received, header)) * 1e-9
     return min(len(received), int(1.25 * seconds * rate) + 16)
 
 

@@ -33,6 +33,8 @@ class ValueRanges:
         self.low[places] = np.fmin(self.low[places], values)
         self.high[places] = np.fmax(self.high[places], values)
         self.newest[places] = values
+        if stamp < self._at:  # the clock was set back: no speed is taken across the jump
+            self._before, self._at = self.newest.copy(), stamp
         if stamp - self._at >= BASE:
             with np.errstate(invalid="ignore"):
                 speed = np.abs(self.newest - self._before) / ((stamp - self._at) * 1e-9)
