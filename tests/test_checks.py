@@ -174,10 +174,32 @@ def test_of_a_hand_that_is_commanded_only_the_gripper_has_to_be() -> None:
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_a_bag_has_lost_is_no_fault_of_the_disk_or_the_driver_that_recorded_it(whole: bool) -> None:
     at = np.delete(np.arange(100), np.arange(40, 60)) * 50_000_000
-    camera, state = check_gaps(SMALL, {"cam/image_raw": at, "joint_states": at}, 0, whole)
+    sent = np.arange(100) * 50_000_000
+    times = {"cam/image_raw": at, "joint_states": at, "arm/joint_trajectory": sent}
+    camera, state = check_gaps(SMALL, times, 0, whole)
     assert "has gaps" in camera.what and "has gaps" in state.what
     assert ("faster disk" in camera.do, "driver" in state.do) == (whole, whole)
     assert (camera.do == LOST, state.do == LOST) == (not whole, not whole)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_all_topics_lack_at_once_is_reported_once(whole: bool) -> None:
+    """A clock that was set ahead, or a recorder that paused; the gaps of one topic are reported all the same."""
+    at = np.arange(100) * 50_000_000
+    at[40:] += 30_000_000_000
+    camera = np.delete(at, [60, 61, 62])
+    times = {"cam/image_raw": camera, "joint_states": at, "arm/joint_trajectory": at + 1}
+    silence, gaps = check_gaps(SMALL, times, 0, whole)
+    assert silence.what == "nothing at all was recorded for a while" and silence.figures == "for 30.05 s"
+    assert round(silence.at, 3) == 1.95 and ("the clock was set ahead" in silence.do, silence.do == LOST) == (
+        whole,
+        not whole,
+    )
+    assert (
+        gaps.what == "camera front has gaps" and "longest gap is 0.20 s" in gaps.figures and round(gaps.at, 3) == 32.95
+    )
+    times["joint_states"] = np.arange(1000) * 50_000_000  # one of them goes on
+    assert [f.what for f in check_gaps(SMALL, times, 0, whole)] == ["camera front has gaps"]
 
 
 def test_rare_commands_that_are_held_are_reported() -> None:

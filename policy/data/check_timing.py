@@ -1,6 +1,6 @@
 """When messages came: rates, gaps, cameras out of step, headers without a time, and commands that are rare.
 
-camera front   |    |    |    |         |    |      a gap: one image is missing
+camera front   |    |    |    |         |    |      a gap: one image is missing; a silence: all topics have one
 camera wrist     |    |    |    |    |    |         out of step: the nearest image is dt / 2 away
 """
 
@@ -64,15 +64,16 @@ def check_rates(contract: Contract, hertz: Mapping[str, float]) -> list[Finding]
 
 
 def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int, whole: bool) -> list[Finding]:
-    """Images that are missing between others, and states that stay away.
+    """Images that are missing between others, states that stay away, and times without any message.
 
     `times`: topic -> (N,) ns, rising, on the clock of `begin` [ns], which is when the bag begins. `whole`: whether it
     holds all that was recorded, so that neither its disk nor a driver is blamed for what it has lost since.
     """
-    findings = []
+    since, until = _silences(contract, times)
+    findings = _check_silences(since, until, begin, whole)
     for name, camera in contract.cameras.items():
         at = times.get(camera.topic.lstrip("/"), NONE)
-        gaps = np.diff(at)
+        gaps = np.diff(_without(since, until, at))
         if len(gaps) < 10 or (usual := float(np.median(gaps))) <= 0:
             continue
         longest = int(np.argmax(gaps))
@@ -94,7 +95,7 @@ def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int, 
             )
     for source in {s.topic.lstrip("/"): s for s in contract.state}.values():
         at = times.get(source.topic.lstrip("/"), NONE)
-        gaps = np.diff(at)
+        gaps = np.diff(_without(since, until, at))
         if not len(gaps) or gaps.max() <= source.max_age * 1e9:
             continue
         longest = int(np.argmax(gaps))
@@ -109,6 +110,43 @@ def check_gaps(contract: Contract, times: Mapping[str, np.ndarray], begin: int, 
             )
         )
     return findings
+
+
+def _silences(contract: Contract, times: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """When all topics of the contract fell silent, and when the first of them was heard again, each (N,) ns."""
+    topics = {topic.lstrip("/") for topic in (*contract.observed, *contract.commanded)}
+    if not all(len(times.get(topic, NONE)) for topic in topics):
+        return NONE, NONE
+    lead = times[next(iter(contract.cameras.values())).topic.lstrip("/")]
+    at = np.sort(np.concatenate([times[topic] for topic in topics]))
+    usual = float(np.median(np.diff(lead))) if len(lead) > 1 else 0.0
+    (silent,) = np.nonzero(np.diff(at) > max(PAUSE * 1e9, 5 * usual))
+    return at[silent], at[silent + 1]
+
+
+def _check_silences(since: np.ndarray, until: np.ndarray, begin: int, whole: bool) -> list[Finding]:
+    if not len(since):
+        return []
+    longest = int(np.argmax(until - since))
+    often = f"{len(since)} times, the longest " if len(since) > 1 else ""
+    return [
+        Finding(
+            "warning",
+            "nothing at all was recorded for a while",
+            f"{often}for {(until - since)[longest] * 1e-9:.2f} s",
+            "the recorder paused, or the clock was set ahead: see which, and record again; what was commanded before "
+            "it is learned as held"
+            if whole
+            else LOST,
+            float(since[longest] - begin) * 1e-9,
+        )
+    ]
+
+
+def _without(since: np.ndarray, until: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Times (N,) ns as they were without the silences before them: these are no topic's own."""
+    before = np.concatenate([[0], np.cumsum(until - since)])
+    return np.asarray(at - before[np.searchsorted(until, at, side="right")])
 
 
 def check_step(contract: Contract, times: Mapping[str, np.ndarray], begin: int) -> list[Finding]:
