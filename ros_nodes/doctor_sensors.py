@@ -153,6 +153,8 @@ def _clocks(heard: Listener) -> Iterator[Finding]:
         yield Finding("warning", "time is simulated", figures, "give use_sim_time:=true here and to all nodes")
     elif fault := heard.observations.clocks.fault():
         what, _, do = fault.partition("; ")
+        if "behind" in what and any(0 < a.hertz < SLOWER * heard.contract.rate for a in heard.arrivals.values()):
+            do += "; rates are low, too: if this computer is overloaded, that is why, so end other work first"
         yield Finding("warning", "header stamps are on another clock", what, do)
 
 

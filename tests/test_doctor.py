@@ -135,6 +135,16 @@ def test_clocks_that_differ_a_little(stage: Bench) -> None:
     assert finding.severity == "warning" and "behind our clock" in finding.figures and "chrony" in finding.do
 
 
+@pytest.mark.parametrize(("rate", "overloaded"), [(7.0, False), (20.0, True)])
+def test_what_is_late_where_rates_are_low_may_be_this_computer(rate: float, overloaded: bool) -> None:
+    """A robot of 14 Hz, and policies of less and of more."""
+    with bench() as stage:
+        stage.robot = stage.add(Robot(stage.context, rate=14.0))
+        stage.robot.lag = 0.09
+        finding = found(stage, replace(TABLE, rate=rate))["header stamps are on another clock"]
+    assert "chrony" in finding.do and ("this computer is overloaded" in finding.do) == overloaded
+
+
 def test_a_robot_in_degrees(stage: Bench) -> None:
     stage.robot.mangle[JOINTS] = lambda m: _set(m, position=[float(np.rad2deg(v + 1)) for v in m.position])
     finding = found(stage)["panda_joint1 is in another unit than its limits"]
