@@ -1,6 +1,6 @@
 """Joints that move and that no action commands: a policy would leave them where they are.
 
-state    j7  __/~~\__/~~     action  j1 .. j6     a demonstrator moved j7 by a command that the contract does not name
+state    j7  0.1 .. 0.8      action  j1 .. j6      a demonstrator moved j7 by a command that the contract does not name
 """
 
 import numpy as np
