@@ -103,6 +103,12 @@ def test_what_stands_before_a_recording_is_not_learnt(tmp_path: Path) -> None:
     assert (learnt & is_first).sum(1).tolist() == [1] * 64, "and what comes after them has no past"
 
 
+def test_labels_are_as_old_as_the_runtime_of_the_recipe_lets_them_become(tmp_path: Path) -> None:
+    cache = open_cache(small.switches(tmp_path), CONTRACT, 16, processes=1)
+    chosen = {s: recipe.parse(small.shrink("switch") | {"runtime": {"replan_s": s}}) for s in (0.1, 0.4)}
+    assert {s: Batches(cache, of).context.interval for s, of in chosen.items()} == {0.1: 2, 0.4: 8}
+
+
 def test_key_frames_of_every_gripper_and_of_no_noise() -> None:
     contract = load("aloha2")
     grippers = np.flatnonzero(contract.grippers)

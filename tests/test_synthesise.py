@@ -14,7 +14,7 @@ from policy.data.episodes import read_episodes
 from policy.data.message_writer import MessageWriter
 from policy.data.windows import targets
 from policy.errors import InputError
-from policy.learning.context_labels import ContextLabels
+from policy.learning.context_labels import execution_targets
 from policy.robot.contract import FOLDER, Contract, load
 from policy.spec import MODES
 from policy.switching.demonstration import ADVANCE, APPROACH_STEPS, RETREAT_STEPS, ROLLBACK, Demonstration
@@ -173,7 +173,7 @@ def test_training_does_not_take_the_end_of_such_a_bag_for_done(tmp_path: Path) -
     synthesise(bags, bags / "switches", CONTRACT)
     cache = dataset.open_cache(bags, CONTRACT)
     _, mask = targets(cache, CONTRACT.horizon)
-    done = ContextLabels(cache).execution_targets[:, 1]
+    done = execution_targets(cache)[:, 1]
     for e, bag in enumerate(cache.bags):
         last = int(cache.bounds[e + 1]) - 1
         assert cache.incomplete[e] == bag.startswith("switches")

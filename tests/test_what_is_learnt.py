@@ -13,7 +13,7 @@ from policy.data.windows import targets
 from policy.errors import InputError
 from policy.learning import checkpoint, recipe
 from policy.learning.batches import Batches
-from policy.learning.context_labels import ContextLabels
+from policy.learning.context_labels import execution_targets
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.learning.recipe import Recipe
@@ -107,7 +107,7 @@ def test_what_was_done_before_the_next_instruction_was_done(tmp_path: Path, betw
     cache = open_cache(tmp_path, small_robot.contract(), processes=1)
     first = slice(*cache.bounds[:2])
     assert cache.instructions == ["pick the cup", "open the drawer"] and not cache.incomplete[0]
-    assert ContextLabels(cache).execution_targets[first, 1].any() and targets(cache, 8)[1][first].all()
+    assert execution_targets(cache)[first, 1].any() and targets(cache, 8)[1][first].all()
 
 
 @pytest.mark.parametrize("head", [{"name": "bins", "hidden": 8, "size": 4}, {"name": "bins_offset", "hidden": 8}])

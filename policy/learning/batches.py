@@ -49,7 +49,7 @@ class Batches:
         self.compares = any(OBJECTIVES[name].windows for name, weight in recipe.objectives.items() if weight > 0)
         self.between = recipe.memory is not None and recipe.memory.name != "none" and not self.compares
         self.phrasings = Phrasings(cache, self.recipe.paraphrases)
-        self.context = ContextLabels(cache) if recipe.switches else None
+        self.context = ContextLabels(cache, recipe.runtime) if recipe.switches else None
         sources = sorted({source for of_episode in cache.sources for source in of_episode})
         held_out, trained = _split(cache, self.recipe.held_out, self.seed)
         left_out = np.array([mode == self.recipe.ablate for mode in MODES])[cache.mode]

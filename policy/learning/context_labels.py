@@ -17,7 +17,7 @@ import numpy as np
 
 from policy.errors import InputError
 from policy.robot.contract import Contract
-from policy.spec import MODES
+from policy.spec import MODES, RuntimeSettings
 from policy.switching.demonstration import fill_gaps
 
 START_S = 1.6  # s at the start of an episode in which there may be another previous instruction
@@ -41,31 +41,30 @@ class Recorded(Protocol):
     bags: list[str]  # (E,)
 
 
-class ContextLabels:
-    """Inputs and targets of the execution state for all frames of a cache; `InputError` without contact in the bags."""
+def execution_targets(cache: Recorded) -> np.ndarray:
+    """Targets of the execution estimate, float32 (N, 5): contact, done, one-hot mode; `InputError` without contact."""
+    contact, _ = _contact(cache)
+    left = np.repeat(cache.bounds[1:], np.diff(cache.bounds)) - np.arange(len(contact))
+    done = (left <= round(DONE_S * cache.contract.spec.rate)) & ~cache.incomplete[cache.episode]
+    modes = np.arange(len(MODES)) == cache.mode[:, None]
+    return np.concatenate([contact[:, None], done[:, None], modes], 1).astype(np.float32)
 
-    def __init__(self, cache: Recorded) -> None:
-        if cache.contact is None:
-            raise InputError(
-                "some bags give no contact, which a switching policy learns from: no label, no "
-                "gripper in the contract, no efforts in their joint states; mark the gripper in the "
-                "contract (gripper: true), or train a recipe that does not switch"
-            )
-        frames, spec = len(cache.contact), cache.contract.spec
-        self.cache = cache
-        self.start_steps, self.done_steps = round(START_S * spec.rate), round(DONE_S * spec.rate)
+
+class ContextLabels:
+    """Inputs of the execution state for all frames of a cache, as old as the policy's `runtime` lets them become.
+
+    `InputError` without contact in the bags.
+    """
+
+    def __init__(self, cache: Recorded, runtime: RuntimeSettings) -> None:
+        self.contact, self.first = _contact(cache)
+        frames, rate = len(self.contact), cache.contract.spec.rate
+        self.cache, self.start_steps = cache, round(START_S * rate)
         # The tracker's inputs are up to one interval old. It drops the previous instruction once the estimates of
         # `confirm_s` agree; the first of them comes up to one interval late, and so does the inference after the last.
-        self.interval = max(1, round(spec.runtime.replan_s * spec.rate))
-        confirm = math.ceil(spec.runtime.confirm_s / spec.runtime.replan_s) * self.interval
+        self.interval = max(1, round(runtime.replan_s * rate))
+        confirm = math.ceil(runtime.confirm_s / runtime.replan_s) * self.interval
         self.kept = confirm, confirm + 2 * self.interval + 1
-        self.contact = np.zeros(frames, bool)
-        self.first = np.zeros(frames, np.int64)  # first frame of the bag
-        starts = [e for e in range(len(cache.bags)) if e == 0 or cache.bags[e] != cache.bags[e - 1]]
-        for e, following in pairwise([*starts, len(cache.bags)]):
-            begin, end = int(cache.bounds[e]), int(cache.bounds[following])
-            self.first[begin:end] = begin
-            self.contact[begin:end] = fill_gaps(cache.contact[begin:end])
         begins = self.contact & ~np.roll(self.contact, 1)
         begins |= self.contact & (self.first == np.arange(frames))
         # (N,) frame in which the current contact began
@@ -81,14 +80,6 @@ class ContextLabels:
         free = np.flatnonzero((self.cache.mode[begin:end] == 0) & ~self.contact[begin:end])
         onsets = np.flatnonzero(begins[begin:end])
         return begin + int(free[0]) if len(free) else end, begin + int(onsets[0]) if len(onsets) else end
-
-    @property
-    def execution_targets(self) -> np.ndarray:
-        """Targets of the execution estimate, float32 (N, 5): contact, done, one-hot mode."""
-        left = np.repeat(self.cache.bounds[1:], np.diff(self.cache.bounds)) - np.arange(len(self.contact))
-        done = (left <= self.done_steps) & ~self.cache.incomplete[self.cache.episode]
-        modes = np.arange(len(MODES)) == self.cache.mode[:, None]
-        return np.concatenate([self.contact[:, None], done[:, None], modes], 1).astype(np.float32)
 
     def draw(self, indices: np.ndarray, windows: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Possible tracker inputs for B frames of some windows (B,).
@@ -134,3 +125,20 @@ class ContextLabels:
         others = rng.integers(0, len(self.cache.bags), n)
         previous: np.ndarray = np.where(switched, e - 1, np.where(possible & other[which], others[which], e))
         return previous
+
+
+def _contact(cache: Recorded) -> tuple[np.ndarray, np.ndarray]:
+    """Contact without short gaps (N,) bool, and the first frame (N,) of the bag of each."""
+    if cache.contact is None:
+        raise InputError(
+            "some bags give no contact, which a switching policy learns from: no label, no "
+            "gripper in the contract, no efforts in their joint states; mark the gripper in the "
+            "contract (gripper: true), or train a recipe that does not switch"
+        )
+    contact, first = np.zeros(len(cache.contact), bool), np.zeros(len(cache.contact), np.int64)
+    starts = [e for e in range(len(cache.bags)) if e == 0 or cache.bags[e] != cache.bags[e - 1]]
+    for e, following in pairwise([*starts, len(cache.bags)]):
+        begin, end = int(cache.bounds[e]), int(cache.bounds[following])
+        first[begin:end] = begin
+        contact[begin:end] = fill_gaps(cache.contact[begin:end])
+    return contact, first

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.learning.context_labels import ContextLabels, Recorded
+from policy.learning.context_labels import Recorded, execution_targets
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Features, Objective, Trained
 from policy.learning.normalization import Statistics
@@ -22,7 +22,7 @@ class ExecutionEstimation(Objective):
     @staticmethod
     def labels(cache: Recorded) -> np.ndarray:
         """Contact, done and one-hot mode (N, 5)."""
-        return ContextLabels(cache).execution_targets
+        return execution_targets(cache)
 
     def forward(self, features: Features, batch: dict[str, Tensor], policy: Trained) -> Tensor:
         """Cross-entropy of contact and done, plus that of the mode."""
