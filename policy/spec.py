@@ -43,6 +43,7 @@ from typing import Any
 import numpy as np
 
 from policy.errors import InputError
+from policy.ranges import POSITIVE, SHARE
 
 MODES = ("forward", "rollback", "advance")  # go on; undo what the old instruction left; go where the new one begins
 Tensor = tuple[str, tuple[int, ...]]  # dtype and shape, without the batch
@@ -52,11 +53,23 @@ Tensor = tuple[str, tuple[int, ...]]  # dtype and shape, without the batch
 class RuntimeSettings:
     """Thresholds and times of the control loop that belong to a model and are saved with it."""
 
-    replan_s: float = 0.4  # from one inference to the next
-    likeness: float = 0.53  # cosine with the nearest taught sentence below which an instruction is unknown
-    contact_on: float = 0.6  # probability from which contact begins
-    contact_off: float = 0.4  # and down to which it lasts
+    replan_s: float = field(default=0.4, metadata=POSITIVE)  # from one inference to the next
+    likeness: float = field(default=0.53, metadata=SHARE)  # cosine with a taught sentence, below it unknown
+    contact_on: float = field(default=0.6, metadata=SHARE)  # probability from which contact begins
+    contact_off: float = field(default=0.4, metadata=SHARE)  # and down to which it lasts
     confirm_s: float = 0.75  # how long an estimate must hold: done, and nothing left of the previous instruction
+
+    def check(self, lasts: float, where: str) -> None:
+        """`InputError` where a policy whose chunks last so long [s] cannot run by them."""
+        if not 0 < self.replan_s < lasts:
+            raise InputError(
+                f"{where}: replan_s: got {self.replan_s} s, expected more than 0 and less than a chunk lasts: {lasts} s"
+            )
+        if self.contact_off > self.contact_on:
+            raise InputError(
+                f"{where}: contact_off: got {self.contact_off}, expected at most contact_on, {self.contact_on}: a "
+                "contact would end as soon as it begins"
+            )
 
 
 @dataclass(frozen=True, slots=True)

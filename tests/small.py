@@ -1,5 +1,6 @@
 """A small version of a recipe and bags to train it on, for tests of learning."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ def switches(folder: Path) -> Path:
     return folder
 
 
+def marked(folder: Path) -> Path:
+    """The same bags, and beside them that each of them succeeded."""
+    (folder / "bags.yaml").write_text(yaml.safe_dump({bag.name: {"success": True} for bag in folder.iterdir()}))
+    return folder
+
+
+def settings(part: type[Any], **sizes: Any) -> Any:
+    """The settings of a part with those of the sizes that it has."""
+    known = {f.name for f in fields(part.Settings)}
+    return part.Settings(**{name: size for name, size in sizes.items() if name in known})
+
+
 def shrink(name: str) -> dict[str, Any]:
     """A shipped recipe as a mapping, with all its parts and the smallest sizes."""
     raw = recipe.dump(recipe.load(name))
@@ -67,7 +80,7 @@ def objective(name: str) -> dict[str, Any]:
         "head": {"name": needs.get("head", "l1"), "hidden": 8},
         "memory": {"name": "none", "frames": 5, "stride": 2},
         "objectives": {name: 1.0},
-        "training": {"samples": 20, "batch_size": 10},
+        "training": {"samples": 20, "batch_size": 10, "action_weight": 0.0 if OBJECTIVES[name].instead else 1.0},
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from policy.data.cache import open_cache
+from policy.errors import InputError
 from policy.learning import recipe
 from policy.learning.batches import Batches, _split
 from policy.learning.objectives import Keyframe
@@ -107,6 +108,21 @@ def test_labels_are_as_old_as_the_runtime_of_the_recipe_lets_them_become(tmp_pat
     cache = open_cache(small.switches(tmp_path), CONTRACT, 16, processes=1)
     chosen = {s: recipe.parse(small.shrink("switch") | {"runtime": {"replan_s": s}}) for s in (0.1, 0.4)}
     assert {s: Batches(cache, of).context.interval for s, of in chosen.items()} == {0.1: 2, 0.4: 8}
+
+
+def test_recordings_without_what_a_recipe_learns_from_are_refused(tmp_path: Path) -> None:
+    raw = small.objective("keyframe") | {"training": {"batch_size": 4, "held_out": 0.0}}
+    cache = open_cache(small.bags(tmp_path / "plain", 2, 40), CONTRACT, 16, processes=1)
+    for stride in (40, 10**10):
+        longer = recipe.parse(raw | {"memory": {"name": "gru", "frames": 2, "stride": stride}})
+        with pytest.raises(InputError, match="the longest recording has 39 steps: no window would hold two frames"):
+            Batches(cache, longer)
+    assert Batches(cache, recipe.parse(raw | {"memory": {"name": "gru", "frames": 2, "stride": 39}})).frames == 2
+    good = recipe.parse(raw | {"encoders": {"return_to_go": {}}, "memory": None})
+    with pytest.raises(InputError, match="no recording to train on says how good it was; mark them"):
+        Batches(cache, good)
+    marked = open_cache(small.marked(small.bags(tmp_path / "marked", 2, 20)), CONTRACT, 16, processes=1)
+    assert "return_to_go" in Batches(marked, good).reads
 
 
 def test_key_frames_of_every_gripper_and_of_no_noise() -> None:

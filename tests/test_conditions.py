@@ -41,7 +41,7 @@ def conditioned() -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small.bags(tmp_path_factory.mktemp("bags"))
+    return small.marked(small.bags(tmp_path_factory.mktemp("bags")))
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,7 @@ def test_velocities_without_position_limits_have_none_and_nothing_that_measures_
 def test_a_recipe_says_how_often_its_policy_looks_again() -> None:
     chosen = recipe.load("states")
     assert chosen.runtime.replan_s == 0.1 and recipe.parse(recipe.dump(chosen)) == chosen
-    with pytest.raises(InputError, match=r"runtime: replan_s: got -1.*not negative"):
+    with pytest.raises(InputError, match=r"runtime: replan_s: got -1.*positive"):
         recipe.parse(recipe.dump(chosen) | {"runtime": {"replan_s": -1.0}})
     with pytest.raises(InputError, match="runtime"):
         recipe.parse(recipe.dump(chosen) | {"runtime": {"replan": 1.0}})

@@ -17,12 +17,13 @@ FILES = {
     for path in sorted((ROOT / top).rglob("*.py"))
 }
 # What each part may import of ours, besides itself. A part is a room of `policy`, one of its files, or a top folder.
-LEAVES = {"policy.errors", "policy.folders", "policy.spec", "policy.strict_yaml"}
+LEAVES = {"policy.errors", "policy.folders", "policy.ranges", "policy.spec", "policy.strict_yaml"}
 ROOMS = {f"policy.{room}" for room in ("robot", "running", "data", "switching", "looking", "learning")}
 MAY_IMPORT = {
     "policy.errors": set(),
     "policy.folders": {"policy.errors"},
-    "policy.spec": {"policy.errors"},
+    "policy.ranges": {"policy.errors"},
+    "policy.spec": {"policy.errors", "policy.ranges"},
     "policy.strict_yaml": {"policy.errors"},
     "policy.robot": LEAVES,
     "policy.running": LEAVES | {"policy.robot"},

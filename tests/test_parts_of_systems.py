@@ -247,18 +247,26 @@ def test_a_goal_that_is_not_read_or_does_not_fit_is_refused() -> None:
         Conditions(goal_state=np.zeros(3)).check(reading)
 
 
+LABELS = {"objectives": {"self_evolution": 1.0}, "training": {"action_weight": 0.0}}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"objectives": {"masked_trajectory": 1.0}}, "masked_trajectory goes together with head: masked_trajectory"),
-        ({"objectives": {"forecasting": 1.0}}, "forecasting goes together with encoders: world_queries"),
+        ({"objectives": {"masked_trajectory": 1.0}}, "masked_trajectory needs head: masked_trajectory"),
+        ({"objectives": {"forecasting": 1.0}}, "forecasting needs encoders: world_queries"),
         ({"objectives": {"dynamo": 1.0}}, "dynamo compares the frames of a window; add memory"),
         ({"training": {"frozen": ["head"]}}, "unknown training.frozen 'head'"),
         ({"mixer": {"name": "state_space"}, "encoders": {"world_queries": {}}}, "take the mixer transformer"),
         ({"memory": {"name": "xlstm", "frames": 4, "stride": 1, "scalar": 3}}, "3 scalar of 2 layers"),
-        ({"memory": {"name": "convolution", "frames": 4, "stride": 1, "taps": 1}}, "at least 2 frames"),
+        ({"memory": {"name": "convolution", "frames": 4, "stride": 1, "taps": 1}}, "taps: got 1, expected at least 2"),
         ({"head": {"name": "retrieval", "entries": 0}}, "entries: got 0"),
-        ({"head": {"name": "retrieval"}, "objectives": {"self_evolution": 1.0}}, "has none before export"),
+        (LABELS | {"head": {"name": "retrieval"}}, "has none before export"),
+        (LABELS | {"head": {"name": "flow"}}, "a head that samples gives any of the chunks"),
+        ({"objectives": {"self_evolution": 1.0}}, "self_evolution stands in place of the head's loss.*action_weight 0"),
+        ({"encoders": {"world_queries": {}, "instruction": {}}}, "world_queries reads what is before it; name it"),
+        ({"head": {"name": "diffusion", "guidance": 3.0}}, "guidance of diffusion.*add one"),
+        ({"objectives": {"dynamo": 1.0}, "memory": {"name": "none", "frames": 1, "stride": 2}}, "frames at least 2"),
     ],
 )
 def test_a_recipe_whose_parts_do_not_go_together_is_refused(change: dict, expected: str) -> None:

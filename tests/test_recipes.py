@@ -1,8 +1,8 @@
-"""Every recipe and registered part: built small, trained, resumed, exported, compared; what is refused."""
+"""Every recipe: built small, trained, resumed, exported, compared; what is refused."""
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from benchmarks import sequence
-from policy import train
+from policy import ranges, train
 from policy.errors import InputError
 from policy.export import export
 from policy.learning import checkpoint, recipe
@@ -33,7 +33,7 @@ SPEC = load("tabletop").spec
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small.switches(tmp_path_factory.mktemp("bags"))
+    return small.marked(small.switches(tmp_path_factory.mktemp("bags")))
 
 
 def trained(name: str, bags: Path, folder: Path, samples: int) -> Path:
@@ -113,7 +113,7 @@ def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
         ({"training": {"learning_rate": "6e-4"}}, "expected float .*1.0e-3"),
         ({"training": {"batch_size": 0}}, "batch_size: got 0, expected at least 1"),
         ({"training": {"batch_size": -1}}, "batch_size: got -1"),
-        ({"width": 0}, "width: got 0, expected at least 1"),
+        ({"width": 1}, "width: got 1, expected at least 2"),
         ({"mixer": {"name": "transformer", "layers": 0}}, "mixer: layers: got 0, expected at least 1"),
         ({"head": {"name": "l1", "hidden": 0}}, "head: hidden: got 0, expected at least 1"),
         *(
@@ -125,6 +125,34 @@ def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:
         ({"training": {"condition_dropout": 5.0}}, "condition_dropout: got 5.0, expected a number from 0 to 1"),
         ({"training": {"learning_rate": 0.0}}, "learning_rate: got 0.0, expected a number that is positive"),
         ({"encoders": {"proprioception": {"group_dropout": 2.0}}}, "group_dropout: got 2.0, expected .* 0 to 1"),
+        *(
+            ({"training": {key: 1.0}}, f"{key}: got 1.0, expected .* and not 1")
+            for key in ("condition_dropout", "ema_decay")
+        ),
+        ({"encoders": {"words": {"drop_words": 1.0}}}, "drop_words: got 1.0, expected .* and not 1"),
+        ({"mixer": {"name": "transformer", "dropout": 1.0}}, "dropout: got 1.0, expected .* and not 1"),
+        ({"training": {"seed": 10**30}}, "seed: got 1000.*expected at most 10000000000"),
+        ({"training": {"goal_steps": 10**30}}, "goal_steps: got 1000.*expected at most 10000000000"),
+        (
+            {"training": {"random_shift": 16}},
+            "random_shift: got 16, expected less than the 16 pixels of .*cameras.size",
+        ),
+        ({"training": {"action_weight": 0.0}, "objectives": {"keyframe": 0.0}}, "nothing would be learnt"),
+        ({"head": {"name": "bins", "bins": 1}}, "bins: got 1, expected at least 2"),
+        *(({"training": empty}, "training: got .*expected a mapping") for empty in (False, 0, "", [])),
+        ({"encoders": {"proprioception": False}}, "encoders.proprioception: got False, expected a mapping"),
+        *(
+            ({key: False}, f"{key}: got False, expected a mapping")
+            for key in ("objectives", "runtime", "head", "memory")
+        ),
+        ({"encoders": {"words": {"previous": True}}}, "only a policy that switches has a previous instruction; add"),
+        ({"memory": {"name": "gru", "frames": 1, "stride": 2}}, "memory.frames: got 1 with the memory gru"),
+        ({"runtime": {"replan_s": 0.0}}, "replan_s: got 0.0, expected a number that is positive"),
+        (
+            {"runtime": {"replan_s": 0.8}},
+            "replan_s: got 0.8 s, expected more than 0 and less than a chunk lasts: 0.8 s",
+        ),
+        ({"runtime": {"contact_on": 0.3}}, "contact_off: got 0.4, expected at most contact_on, 0.3"),
         ({"runtime": {"contact_on": 1.5}}, "contact_on: got 1.5, expected .* 0 to 1"),
         ({"training": {"gradient_clip": float("nan")}}, "gradient_clip: got nan"),
         ({"training": {"rate": 1.0}}, "unknown key in .*training: 'rate'"),
@@ -159,12 +187,32 @@ def test_a_recipe_that_is_wrong_is_refused_by_name(change: dict, expected: str, 
         Policy(recipe.load(path), SPEC, identity_statistics(SPEC))
 
 
-def test_the_ranges_of_numbers_name_settings_that_there_are() -> None:
+def test_the_defaults_of_every_part_are_in_their_ranges() -> None:
     parts = [*recipe.ENCODERS.values(), *recipe.MIXERS.values(), *recipe.HEADS.values()]
-    settings = [part.Settings for part in (*parts, *recipe.SEQUENCE_MIXERS.values())]
-    known = {f.name: f.type for cls in (*settings, recipe.Training, recipe.RuntimeSettings) for f in fields(cls)}
-    assert {known[name] for name in recipe.NONE_IS_POSSIBLE} <= {int, "int"}
-    assert {known[name] for name in (*recipe.SHARES, *recipe.POSITIVE)} <= {float, "float"}
+    for part in (*parts, *recipe.SEQUENCE_MIXERS.values()):
+        ranges.check(part.Settings(), part.__name__)
+    for settings in (recipe.Training(), recipe.RuntimeSettings()):
+        ranges.check(settings, type(settings).__name__)
+
+
+def test_a_part_says_beside_a_setting_what_it_may_be() -> None:
+    @dataclass(frozen=True)
+    class Settings:
+        log_std_min: float = field(default=-4.0, metadata=ranges.ANY)
+        skipped: int = field(default=0, metadata=ranges.NOT_NEGATIVE)
+
+    ranges.check(Settings(), "mine")
+    with pytest.raises(InputError, match="mine: skipped: got -1, expected a number that is not negative"):
+        ranges.check(Settings(skipped=-1), "mine")
+
+
+def test_what_has_no_value_keeps_its_defaults_and_an_objective_without_weight_needs_nothing() -> None:
+    raw = small.shrink("chunk")
+    raw["encoders"]["proprioception"] = raw["training"] = raw["runtime"] = raw["objectives"] = None
+    chosen = recipe.parse(raw)
+    assert chosen.training == recipe.Training() and chosen.runtime == recipe.RuntimeSettings() and not chosen.objectives
+    raw["objectives"] = {"dynamo": 0.0, "forecasting": 0.0, "keyframe": 0.1}
+    assert recipe.parse(raw).learnt == ["keyframe"]
 
 
 def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:

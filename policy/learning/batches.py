@@ -40,13 +40,13 @@ class Batches:
             cache = replace(cache, mode=np.zeros_like(cache.mode))
         self.cache = cache
         self.windows = Windows(cache, cache.contract.spec.horizon)
-        labels = {name: OBJECTIVES[name].labels(cache) for name, weight in recipe.objectives.items() if weight > 0}
+        labels = {name: OBJECTIVES[name].labels(cache) for name in recipe.learnt}
         self.labels = {name: label for name, label in labels.items() if label is not None}
         self.reads = frozenset(Policy.describe(recipe, cache.contract.spec).reads)
         self.frames, self.stride = (recipe.memory.frames, recipe.memory.stride) if recipe.memory else (1, 1)
         self.remembers = recipe.memory is not None
         # it infers between two strides, too; an objective that compares frames wants all of them a stride apart
-        self.compares = any(OBJECTIVES[name].windows for name, weight in recipe.objectives.items() if weight > 0)
+        self.compares = any(OBJECTIVES[name].windows for name in recipe.learnt)
         self.between = recipe.memory is not None and recipe.memory.name != "none" and not self.compares
         self.phrasings = Phrasings(cache, self.recipe.paraphrases)
         self.context = ContextLabels(cache, recipe.runtime) if recipe.switches else None
@@ -65,6 +65,25 @@ class Batches:
             raise InputError(
                 f"nothing to train on{which}: {len(sources)} recordings, of which held_out takes all there; record "
                 "more or lower held_out in the recipe"
+            )
+        self._check()
+
+    def _check(self) -> None:
+        """`InputError` where the recordings do not have what the recipe learns from."""
+        cache, stamps = self.cache, self.cache.stamps[self.train]
+        if self.frames > 1:
+            _, first = np.unique(cache.recording, return_index=True)  # whose frames lie in the order of time
+            begun = cache.stamps[first][cache.recording[self.train]]
+            longest = round(int((stamps - begun).max()) / cache.contract.spec.dt_ns)
+            if longest < self.stride:
+                raise InputError(
+                    f"memory.stride is {self.stride} in the recipe, and the longest recording has {longest} steps: no "
+                    "window would hold two frames; give a shorter stride, or no memory"
+                )
+        if "return_to_go" in self.reads and not np.isfinite(cache.returns[cache.episode[self.train]]).any():
+            raise InputError(
+                "the recipe reads return_to_go, and no recording to train on says how good it was; mark them (success: "
+                "true or false in bags.yaml beside them), or leave the encoder out"
             )
 
     def at(self, step: int, process: int = 0, processes: int = 1) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ class Encoder(nn.Module):
     inputs: tuple[str, ...]  # the inputs of the graph that `forward` reads, in order
     tokens: int  # n
     frames: int = 1  # T, in training: rows in a row that are one window
-    apart: ClassVar[bool] = False  # its tokens read what is before them, but not each other
+    apart: ClassVar[bool] = False  # its tokens read those of all other encoders, named before, but not each other
 
     def __init__(self, settings: Any, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__()
@@ -161,6 +161,7 @@ class Objective(nn.Module):
     """A further loss on what the policy makes of frames, in training."""
 
     windows: ClassVar[bool] = False  # it compares the frames of a window: the recipe must have memory
+    instead: ClassVar[bool] = False  # it stands in place of the head's loss: the recipe's action_weight must be 0
     reads_tokens: ClassVar[bool] = False  # what the mixer makes of all tokens, not of the action token alone
     needs: ClassVar[Mapping[str, str]] = {}  # axis of a recipe -> the member that it works with
 

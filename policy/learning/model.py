@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from policy.errors import InputError
 from policy.learning.encoders import ENCODERS
 from policy.learning.heads import HEADS
 from policy.learning.interfaces import Encoder, Features, Objective, Prefix
@@ -47,6 +48,11 @@ class Policy(nn.Module):
         self.token_slices = _slices({name: encoder.tokens for name, encoder in encoders.items()} | {"action": 1})
         self.action_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         tokens, apart = self.token_slices["action"].stop, [name for name in encoders if encoders[name].apart]
+        if apart != list(encoders)[len(encoders) - len(apart) :]:  # the mixer is causal
+            raise InputError(
+                f"encoders: {', '.join(encoders)} in the recipe; {', '.join(apart)} reads what is before it; name it "
+                "after all others"
+            )
         readable = _readable(tokens, [self.token_slices[name] for name in apart]) if apart else None
         self.mixer = MIXERS[recipe.mixer.name](recipe.mixer.settings, width, tokens, readable)
         memory = recipe.memory or Memory("none", NoMemory.Settings(), frames=1, stride=1)
@@ -54,6 +60,7 @@ class Policy(nn.Module):
             encoder.frames = memory.frames
         self.sequence_mixer = SEQUENCE_MIXERS[memory.name](memory.settings, width, memory.frames)
         self.head = HEADS[recipe.head.name](recipe.head.settings, width, spec.horizon, len(spec.action))
+        recipe.runtime.check(spec.horizon / spec.rate, "runtime in the recipe")
         read = {"state", *(name for encoder in encoders.values() for name in encoder.inputs)}
         self.spec = replace(spec, switches=recipe.switches, noise=self.head.noise, runtime=recipe.runtime)
         self.spec = replace(
@@ -61,8 +68,13 @@ class Policy(nn.Module):
         )
         self.inputs, self.outputs = tuple(self.spec.inputs()), tuple(self.spec.outputs())
         self.present = [name for name in self.inputs if name.endswith("_present")]
+        if self.head.guided and not self.present:
+            raise InputError(
+                f"head: the guidance of {recipe.head.name} leads away from what is done without conditions, "
+                "and this policy has none that may be absent; add one, such as goal_state, or give guidance 1"
+            )
         self.action_weight = recipe.training.action_weight
-        self.objective_weights = {name: weight for name, weight in recipe.objectives.items() if weight > 0}
+        self.objective_weights = {name: recipe.objectives[name] for name in recipe.learnt}
         objectives = {name: OBJECTIVES[name](self.spec, width, statistics) for name in self.objective_weights}
         self.objectives = cast("dict[str, Objective]", nn.ModuleDict(objectives))
         self.base = [place or 0 for place in spec.action_base]

@@ -5,11 +5,11 @@ unknown name is an error that names the nearest valid one.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from policy import strict_yaml
+from policy import ranges, strict_yaml
 from policy.errors import InputError, unknown
 from policy.learning.encoders import ENCODERS
 from policy.learning.heads import HEADS
@@ -17,19 +17,13 @@ from policy.learning.interfaces import Encoder, Head, Mixer, SequenceMixer
 from policy.learning.mixers import MIXERS
 from policy.learning.objectives import OBJECTIVES
 from policy.learning.sequence_mixers import SEQUENCE_MIXERS
+from policy.ranges import NOT_NEGATIVE, PART, POSITIVE, SHARE, at_least
 from policy.spec import RuntimeSettings
 
 T = TypeVar("T")
 Registry = Mapping[str, type[Encoder] | type[Mixer] | type[SequenceMixer] | type[Head]]
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABLATIONS = ("", "rollback", "advance", "mode")
-# Ranges of numbers by their names, in whichever part. Other whole numbers are counts and sizes, from 1 on.
-NONE_IS_POSSIBLE = ("warmup_steps", "random_shift", "paraphrases", "goal_steps", "seed", "blocks", "scalar")
-SHARES = (
-    *("group_dropout", "drop_words", "dropout", "condition_dropout", "held_out", "ema_decay"),
-    *("likeness", "contact_on", "contact_off"),
-)
-POSITIVE = ("learning_rate", "gradient_clip", "temperature")
 FREEZABLE = ("encoders", "mixer", "sequence_mixer")
 
 
@@ -53,22 +47,26 @@ class Memory(Part):
 class Training:
     """How a recipe is trained; rates are for the whole batch, however many processes share it."""
 
-    samples: int = 2_000_000  # windows seen until the cosine schedule ends
-    batch_size: int = 128  # windows, each of one frame; with memory, frames of longer windows
-    learning_rate: float = 6e-4  # peak
-    warmup_steps: int = 1000
+    samples: int = 2_000_000  # frames seen until the cosine schedule ends
+    batch_size: int = 128  # frames, each for itself; with memory, those of all windows together
+    learning_rate: float = field(default=6e-4, metadata=POSITIVE)  # peak
+    warmup_steps: int = field(default=1000, metadata=NOT_NEGATIVE)
     weight_decay: float = 0.02
-    gradient_clip: float = 1.0  # norm
-    ema_decay: float = 0.999  # of the exponential moving average of the weights, which is what is exported
-    random_shift: int = 4  # pixels by which images are shifted
-    paraphrases: int = 0  # at most so many sentences in other words are made for each task: half of what is drawn
-    condition_dropout: float = 0.1  # probability that an instruction, a goal, a return that may be absent is
+    gradient_clip: float = field(default=1.0, metadata=POSITIVE)  # norm
+    # of the exponential moving average of the weights, which is what is exported
+    ema_decay: float = field(default=0.999, metadata=PART)
+    random_shift: int = field(default=4, metadata=NOT_NEGATIVE)  # pixels by which images are shifted
+    # at most so many sentences in other words are made for each task: half of what is drawn
+    paraphrases: int = field(default=0, metadata=NOT_NEGATIVE)
+    # probability that an instruction, a goal, a return that may be absent is
+    condition_dropout: float = field(default=0.1, metadata=PART)
     action_weight: float = 1.0  # of the head's loss; 0 in pre-training
     frozen: tuple[str, ...] = ()  # parts that keep the weights they begin with: encoders, mixer, sequence_mixer
-    goal_steps: int = 0  # a goal is a frame up to this many steps ahead; 0: the last one of the episode
-    held_out: float = 0.02  # share of the episodes kept for validation
+    # a goal is a frame up to this many steps ahead; 0: the last one of the episode
+    goal_steps: int = field(default=0, metadata=NOT_NEGATIVE)
+    held_out: float = field(default=0.02, metadata=SHARE)  # of the episodes, kept for validation
     ablate: str = ""  # "rollback" or "advance": these frames are left out; "mode": all frames are labelled forward
-    seed: int = 0
+    seed: int = field(default=0, metadata=NOT_NEGATIVE)
 
     def __post_init__(self) -> None:
         for name in self.frozen:
@@ -83,7 +81,7 @@ class Recipe:
     """Names one member of each registry."""
 
     width: int
-    encoders: dict[str, Any]  # name -> settings, in the order of their tokens; the first conditions all
+    encoders: dict[str, Any]  # name -> settings, in the order of their tokens
     mixer: Part
     head: Part
     memory: Memory | None = None
@@ -97,6 +95,16 @@ class Recipe:
                 f"training.batch_size {self.training.batch_size} in the recipe does not divide into windows of "
                 f"{self.memory.frames} frames (memory.frames); change one of them"
             )
+        if not self.training.action_weight and not self.learnt:
+            raise InputError(
+                "training.action_weight is 0 in the recipe and no objective has a weight: nothing would be learnt; "
+                "give one of them a weight"
+            )
+
+    @property
+    def learnt(self) -> list[str]:
+        """The objectives that have a weight."""
+        return [name for name, weight in self.objectives.items() if weight > 0]
 
     @property
     def switches(self) -> bool:
@@ -136,40 +144,28 @@ def parse(raw: Any, where: str = "recipe") -> Recipe:
     }
     if not encoders:
         raise InputError(f"{where}: no encoders; expected at least one of {', '.join(ENCODERS)}")
-    objectives = strict_yaml.value(dict[str, float], values.get("objectives") or {}, f"{where}: objectives")
-    for name in objectives:
+    objectives = strict_yaml.value(dict[str, float], _given(values.get("objectives")), f"{where}: objectives")
+    for name, weight in objectives.items():
         if name not in OBJECTIVES:
             raise unknown(f"objective in {where}", name, OBJECTIVES)
-        _check_needs(name, values, where)
-    if ("execution_state" in encoders) != bool(objectives.get("execution_estimate")):
-        raise InputError(
-            f"{where}: the encoder execution_state and the objective execution_estimate go together, because the "
-            "policy reads its own last estimate; name both or neither"
-        )
-    if {"cameras", "goal_image"} <= encoders.keys() and encoders["cameras"].size != encoders["goal_image"].size:
-        raise InputError(  # the cache holds each picture at one size, and a goal is one of them
-            f"{where}: encoders.goal_image has size {encoders['goal_image'].size} and encoders.cameras size "
-            f"{encoders['cameras'].size}; give both the same one"
-        )
+        ranges.check_number(weight, f"{where}: objectives: {name}")
     width = strict_yaml.value(int, values.get("width"), f"{where}: width")
-    _check_numbers({"width": width}, where)
-    _check_numbers(objectives, f"{where}: objectives")
-    head, memory = _part(HEADS, "head", values.get("head"), where), _memory(values.get("memory"), where)
-    if memory and memory.name != "none" and getattr(head.settings, "guidance", 1.0) != 1.0:
-        raise InputError(  # what is remembered was seen with the conditions, in training always with or without all
-            f"{where}: head.guidance is {head.settings.guidance:g} beside the memory {memory.name}, and no past is "
-            "without conditions, to be led away from; give guidance 1, or no memory"
-        )
-    return Recipe(
+    ranges.check_number(width, f"{where}: width", at_least(2))  # of one number a norm leaves nothing
+    recipe = Recipe(
         width=width,
         encoders=encoders,
         mixer=_part(MIXERS, "mixer", values.get("mixer"), where),
-        head=head,
-        memory=memory,
+        head=_part(HEADS, "head", values.get("head"), where),
+        memory=_memory(values.get("memory"), where),
         objectives=objectives,
-        training=_build(Training, values.get("training") or {}, f"{where}: training"),
-        runtime=_build(RuntimeSettings, values.get("runtime") or {}, f"{where}: runtime"),
+        training=_build(Training, values.get("training"), f"{where}: training"),
+        runtime=_build(RuntimeSettings, values.get("runtime"), f"{where}: runtime"),
     )
+    _check_encoders(recipe, where)
+    _check_memory(recipe, where)
+    for name in recipe.learnt:
+        _check_needs(name, recipe, where)
+    return recipe
 
 
 def dump(recipe: Recipe) -> dict[str, Any]:
@@ -182,17 +178,71 @@ def dump(recipe: Recipe) -> dict[str, Any]:
     return raw
 
 
-def _check_needs(name: str, values: dict[str, Any], where: str) -> None:
+def _check_encoders(recipe: Recipe, where: str) -> None:
+    """`InputError` where encoders do not go together with each other or with the training."""
+    encoders = recipe.encoders
+    if recipe.switches != ("execution_estimate" in recipe.learnt):
+        raise InputError(
+            f"{where}: the encoder execution_state and the objective execution_estimate go together, because the "
+            "policy reads its own last estimate; name both or neither"
+        )
+    if "words" in encoders and encoders["words"].previous and not recipe.switches:
+        raise InputError(
+            f"{where}: encoders.words has previous: true, and only a policy that switches has a previous instruction; "
+            "add the encoder execution_state and the objective execution_estimate, or leave it out"
+        )
+    sizes = {name: encoders[name].size for name in ("cameras", "goal_image") if name in encoders}
+    if len(set(sizes.values())) > 1:  # the cache holds each picture at one size, and a goal is one of them
+        raise InputError(
+            f"{where}: encoders.goal_image has size {sizes['goal_image']} and encoders.cameras size "
+            f"{sizes['cameras']}; give both the same one"
+        )
+    for name, size in sizes.items():
+        if recipe.training.random_shift >= size:
+            raise InputError(
+                f"{where}: training.random_shift: got {recipe.training.random_shift}, expected less than the {size} "
+                f"pixels of encoders.{name}.size; correct it"
+            )
+
+
+def _check_memory(recipe: Recipe, where: str) -> None:
+    """`InputError` where a policy would learn without the past that it has while running."""
+    memory, head = recipe.memory, recipe.head
+    if memory is None or memory.name == "none":
+        return
+    if memory.frames < 2:
+        raise InputError(
+            f"{where}: memory.frames: got {memory.frames} with the memory {memory.name}, which would be learnt without "
+            "any past; expected at least 2, or no memory"
+        )
+    if getattr(head.settings, "guidance", 1.0) != 1.0:
+        raise InputError(  # what is remembered was seen with the conditions, in training always with or without all
+            f"{where}: head.guidance is {head.settings.guidance:g} beside the memory {memory.name}, and no past is "
+            "without conditions, to be led away from; give guidance 1, or no memory"
+        )
+
+
+def _check_needs(name: str, recipe: Recipe, where: str) -> None:
     """`InputError` where an objective lacks what it works with."""
     objective = OBJECTIVES[name]
     for axis, member in objective.needs.items():
-        named = values.get(axis) or {}
-        if member not in (named if axis == "encoders" else [named.get("name")]):
-            raise InputError(f"{where}: the objective {name} goes together with {axis}: {member}; name both or neither")
-    if objective.windows and values.get("memory") is None:
+        if member not in (recipe.encoders if axis == "encoders" else [getattr(recipe, axis).name]):
+            raise InputError(
+                f"{where}: the objective {name} needs {axis}: {member}; name it, or leave the objective out"
+            )
+    if objective.windows and (recipe.memory is None or recipe.memory.frames < 2):
         raise InputError(
-            f"{where}: the objective {name} compares the frames of a window; add memory, {{name: none, frames: 2, "
-            "stride: 4} where the policy is to remember nothing"
+            f"{where}: the objective {name} compares the frames of a window; "
+            + (
+                "add memory, {name: none, frames: 2, stride: 4} where the policy is to remember nothing"
+                if recipe.memory is None
+                else "give memory.frames at least 2"
+            )
+        )
+    if objective.instead and recipe.training.action_weight:
+        raise InputError(
+            f"{where}: the objective {name} stands in place of the head's loss, and training.action_weight is "
+            f"{recipe.training.action_weight:g}; give action_weight 0"
         )
 
 
@@ -212,8 +262,7 @@ def _memory(raw: Any, where: str) -> Memory | None:
         key: strict_yaml.value(int, values.pop(key, None), f"{where}: memory.{key}") for key in ("frames", "stride")
     }
     for key, number in sizes.items():
-        if number < 1:
-            raise InputError(f"{where}: memory.{key}: got {number}, expected at least 1")
+        ranges.check_number(number, f"{where}: memory.{key}")
     part = _part(SEQUENCE_MIXERS, "memory", values, where)
     return Memory(part.name, part.settings, **sizes)
 
@@ -222,27 +271,19 @@ def _settings(registry: Registry, kind: str, name: str, raw: Any, where: str) ->
     """The settings of one member of a registry."""
     if name not in registry:
         raise unknown(f"{kind} in {where}", name, registry)
-    return _build(registry[name].Settings, raw or {}, where)
+    return _build(registry[name].Settings, raw, where)
 
 
 def _build(cls: type[T], raw: Any, where: str) -> T:
     """A dataclass of a mapping, whose numbers are in their ranges."""
-    built = strict_yaml.build(cls, raw, where)
-    _check_numbers({f.name: getattr(built, f.name) for f in fields(cls)}, where)  # type: ignore[arg-type]
+    built = strict_yaml.build(cls, _given(raw), where)
+    ranges.check(built, where)
     return built
 
 
-def _check_numbers(values: Mapping[str, Any], where: str) -> None:
-    for key, number in values.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            continue
-        if isinstance(number, int) and number < 1 and key not in NONE_IS_POSSIBLE:
-            raise InputError(f"{where}: {key}: got {number}, expected at least 1; correct it")
-        if key in SHARES and not 0 <= number <= 1:
-            raise InputError(f"{where}: {key}: got {number}, expected a number from 0 to 1; correct it")
-        if number < 0 or (key in POSITIVE and not number):
-            kind = "positive" if key in POSITIVE else "not negative"
-            raise InputError(f"{where}: {key}: got {number!r}, expected a number that is {kind}; correct it")
+def _given(raw: Any) -> Any:
+    """What stands behind a key, nothing being a mapping without keys."""
+    return {} if raw is None else raw
 
 
 def _mapping(raw: Any, where: str) -> dict[str, Any]:

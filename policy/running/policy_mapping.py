@@ -114,9 +114,7 @@ class PolicyMapping:
         need(self.horizon > 0, "horizon", f"got {self.horizon}, expected at least one row")
         lasts = self.horizon / self.rate
         need(lasts * spec.rate >= 1, "horizon", f"its rows last {lasts:.3g} s, less than one step of the contract")
-        need(
-            0 < self.replan_s < lasts, "replan_s", f"got {self.replan_s} s, expected less than its rows last: {lasts} s"
-        )
+        self.spec(contract).runtime.check(lasts, where)
         need(
             self.committed is None or self.rate == spec.rate,
             "committed",

@@ -1,7 +1,7 @@
 """Camera images as tokens, read by one small CNN that the instruction conditions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from policy.errors import InputError
 from policy.learning.encoders.group_dropout import group_dropout
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
+from policy.ranges import NOT_NEGATIVE
 from policy.spec import Spec
 
 FLAT = 8  # channels of the flattened map
@@ -74,7 +75,7 @@ class Cameras(Encoder):
         size: int = 96  # pixels; native images of another size are resized inside the graph
         stem: int = 32  # channels at 1/4
         channels: int = 64  # channels at 1/8
-        blocks: int = 3  # residual blocks at 1/8 (one more at 1/4)
+        blocks: int = field(default=3, metadata=NOT_NEGATIVE)  # residual blocks at 1/8 (one more at 1/4)
         keypoints: int = 64
         color_jitter: float = 0.2  # training: brightness and contrast of a window change by up to this
 

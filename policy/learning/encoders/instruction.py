@@ -1,6 +1,6 @@
 """The instruction as a token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from policy.learning.encoders.group_dropout import group_dropout, where_present
 from policy.learning.encoders.window_noise import window_noise
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
+from policy.ranges import PART
 from policy.spec import Spec
 
 
@@ -30,7 +31,7 @@ class Instruction(Encoder):
     @dataclass(frozen=True)
     class Settings:
         noise: float = 0.4  # training: expected norm of the noise, that of the embedding being 1
-        dropout: float = 0.1  # training: of the hidden units
+        dropout: float = field(default=0.1, metadata=PART)  # training: of the hidden units
         optional: bool = False  # the policy also acts without an instruction
 
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:

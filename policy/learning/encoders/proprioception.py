@@ -1,6 +1,6 @@
 """The joint state as a token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from policy.learning.encoders.group_dropout import group_dropout
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics, mean_tensor, std_tensor
+from policy.ranges import PART
 from policy.spec import Spec
 
 
@@ -20,7 +21,7 @@ class Proprioception(Encoder):
     @dataclass(frozen=True)
     class Settings:
         noise: float = 0.05  # training: of a standard deviation
-        group_dropout: float = 0.1  # training: probability that the token is absent
+        group_dropout: float = field(default=0.1, metadata=PART)  # training: probability that the token is absent
 
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__(settings, spec, width, statistics)

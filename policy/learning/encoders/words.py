@@ -1,6 +1,6 @@
 """The words of the instruction in their order, as tokens; the pooled sentence embedding is nearly blind to order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from policy.learning.encoders.group_dropout import group_dropout, where_present
 from policy.learning.encoders.window_noise import first_rows
 from policy.learning.interfaces import Encoder
 from policy.learning.normalization import Statistics
+from policy.ranges import PART
 from policy.spec import Spec
 
 
@@ -28,8 +29,8 @@ class Words(Encoder):
         queries: int = 8
         size: int = 64  # of a query, of a key and of a value: wider ones cost an inference a tenth
         noise: float = 0.3  # training: of the normalised states
-        drop_words: float = 0.1  # training: share of the tokens that are not read
-        dropout: float = 0.1  # training: of the hidden units
+        drop_words: float = field(default=0.1, metadata=PART)  # training: share of the tokens that are not read
+        dropout: float = field(default=0.1, metadata=PART)  # training: of the hidden units
         previous: bool = False  # the previous instruction, too
         optional: bool = False  # the policy also acts without an instruction
 

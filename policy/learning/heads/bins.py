@@ -1,6 +1,6 @@
 """Classification of each number of the chunk on its own into bins of equal size (RT-1, Brohan et al. 2022)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Head, Prefix
+from policy.ranges import at_least
 
 
 class Bins(Head):
@@ -18,7 +19,7 @@ class Bins(Head):
 
     @dataclass(frozen=True)
     class Settings:
-        bins: int = 256
+        bins: int = field(default=256, metadata=at_least(2))  # of one there is nothing to choose
         hidden: int = 256
         size: int = 32  # of the feature of each number, from which all read their bins alike
 

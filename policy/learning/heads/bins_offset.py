@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from policy.errors import InputError
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Head, Prefix
 
@@ -29,8 +28,6 @@ class BinsOffset(Head):
 
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
         super().__init__(settings, width, horizon, actions)
-        if not settings.bins:
-            raise InputError("head.bins is 0 in the recipe, expected at least 1")
         self.settings, self.noise = settings, (settings.bins,)
         self.layers = nn.Sequential(nn.Linear(width, settings.hidden), nn.GELU())
         self.logits = nn.Linear(settings.hidden, settings.bins)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.errors import InputError
+from policy.learning.attention_heads import check_heads
 from policy.learning.interfaces import Head, Prefix
 
 FREQUENCIES = 16  # of the embedding of time
@@ -52,11 +52,7 @@ class ChunkDenoiser(Head):
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
         super().__init__(settings, width, horizon, actions)
         hidden, self.steps = settings.hidden, settings.steps
-        for name, least in (("steps", settings.steps), ("heads", settings.heads)):
-            if not least:
-                raise InputError(f"head.{name} is 0 in the recipe, expected at least 1")
-        if hidden % settings.heads:
-            raise InputError(f"head: hidden {hidden} does not divide into {settings.heads} heads; change one of them")
+        check_heads("head", hidden, settings.heads, "hidden")
         self.noise = (horizon, actions)
         self.enter, self.leave = nn.Linear(actions, hidden), nn.Linear(hidden, actions)
         self.position = nn.Parameter(0.02 * torch.randn(horizon, hidden))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from policy.errors import InputError
+from policy.learning.attention_heads import check_heads
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Features, Head, Objective, Prefix, Trained
 from policy.learning.normalization import Statistics, mean_tensor, std_tensor
@@ -58,11 +59,12 @@ class MaskedTrajectory(Head):
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:
         super().__init__(settings, width, horizon, actions)
         hidden = settings.hidden
-        if horizon % PARTS or not settings.heads or hidden % settings.heads:
+        if horizon % PARTS:
             raise InputError(
-                f"head masked_trajectory: a horizon of {horizon} in {PARTS} parts, hidden {hidden} in "
-                f"{settings.heads} heads; expected both to divide"
+                f"head masked_trajectory: the contract's horizon {horizon} does not divide into {PARTS} parts; change "
+                "it, or take another head"
             )
+        check_heads("head", hidden, settings.heads, "hidden")
         self.part = horizon // PARTS, actions
         self.feature = nn.Linear(width, hidden)
         self.enter = nn.Linear(horizon // PARTS * actions, hidden)

@@ -4,13 +4,14 @@ Behavioral Cloning via Search in Embedded Demonstration Dataset (Malato et al. 2
 weighted as in The Surprising Effectiveness of Representation Learning for Visual Imitation (VINN, Pari et al. 2021).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from policy.learning.heads.masked import masked_mean
 from policy.learning.interfaces import Head, Prefix
+from policy.ranges import POSITIVE
 
 FAR = 1e6  # a distance at which nothing is weighed
 
@@ -29,7 +30,8 @@ class Retrieval(Head):
     class Settings:
         hidden: int = 256  # of the regression
         entries: int = 2000  # N, frames of the index
-        temperature: float = 0.005  # of the mean squared distance: how sharply the nearest is preferred
+        # of the mean squared distance: how sharply the nearest is preferred
+        temperature: float = field(default=0.005, metadata=POSITIVE)
         shuffled: bool = False  # for the control: the chunks are those of other frames
 
     def __init__(self, settings: Settings, width: int, horizon: int, actions: int) -> None:

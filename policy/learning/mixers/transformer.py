@@ -1,12 +1,13 @@
 """Causal pre-norm transformer (Vaswani et al. 2017; the shape of GPT-2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from policy.errors import InputError
+from policy.learning.attention_heads import check_heads
 from policy.learning.interfaces import Mixer
+from policy.ranges import PART
 
 
 class Layer(nn.Module):
@@ -51,15 +52,11 @@ class Transformer(Mixer):
     class Settings:
         layers: int = 4
         heads: int = 4
-        dropout: float = 0.1
+        dropout: float = field(default=0.1, metadata=PART)
 
     def __init__(self, settings: Settings, width: int, tokens: int, readable: Tensor | None = None) -> None:
         super().__init__(settings, width, tokens, readable)
-        if not settings.heads or width % settings.heads:
-            raise InputError(
-                f"transformer: width {width} does not divide into {settings.heads} heads; "
-                "change one of them in the recipe"
-            )
+        check_heads("mixer", width, settings.heads)
         self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.layers = nn.ModuleList(
             Layer(width, settings.heads, tokens, settings.dropout) for _ in range(settings.layers)

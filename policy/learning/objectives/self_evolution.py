@@ -3,7 +3,7 @@
 Decision Mamba: A Multi-Grained State Space Model with Self-Evolution Regularization for Offline RL (Lv et al. 2024).
 """
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class SelfEvolution(Objective):
     an absolute error, both together would have slopes that cancel.
     """
 
+    instead: ClassVar[bool] = True
     past: Tensor  # (P,) the parameters of the past self, one after the other
     steps: Tensor  # () taken so far
 
@@ -35,11 +36,16 @@ class SelfEvolution(Objective):
         self.register_buffer("steps", torch.zeros(()))
 
     def begin(self, policy: Trained) -> None:
-        """Make place for the past self; `InputError` with a head whose prediction is made at export."""
+        """Make place for the past self; `InputError` with a head whose prediction is made at export, or drawn."""
         if policy.head.indexed:
             raise InputError(
                 "objectives: self_evolution refines labels by what the policy predicts, and a head that searches an "
                 "index has none before export; take another head"
+            )
+        if policy.head.noise:
+            raise InputError(
+                "objectives: self_evolution refines labels by what the policy predicts, and a head that samples gives "
+                "any of the chunks that are possible; take another head"
             )
         self.register_buffer("past", _vector(policy))
 

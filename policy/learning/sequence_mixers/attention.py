@@ -1,14 +1,15 @@
 """Causal transformer over frames (Vaswani et al. 2017) with the keys and values of the last frames as its state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from policy.errors import InputError
+from policy.learning.attention_heads import check_heads
 from policy.learning.interfaces import SequenceMixer, State
 from policy.learning.sequence_mixers.segments import visible
+from policy.ranges import PART
 
 
 class Layer(nn.Module):
@@ -67,14 +68,11 @@ class Attention(SequenceMixer):
     class Settings:
         layers: int = 2
         heads: int = 4
-        dropout: float = 0.1
+        dropout: float = field(default=0.1, metadata=PART)
 
     def __init__(self, settings: Settings, width: int, frames: int) -> None:
         super().__init__(settings, width, frames)
-        if not settings.heads or width % settings.heads:
-            raise InputError(
-                f"memory: width {width} does not divide into {settings.heads} heads; change one of them in the recipe"
-            )
+        check_heads("memory", width, settings.heads)
         self.width, self.frames = width, frames
         layers = [self.layer(width, settings.heads, frames, settings.dropout) for _ in range(settings.layers)]
         self.layers = cast("list[Layer]", nn.ModuleList(layers))

@@ -5,15 +5,15 @@
 Kim et al. 2023. The reach is layers * (taps - 1) frames back; the state is a ring of the inputs of each layer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from policy.errors import InputError
 from policy.learning.sequence_mixers.segments import shifted
 from policy.learning.sequence_mixers.stacked import Stacked
+from policy.ranges import PART, at_least
 
 
 class Layer(nn.Module):
@@ -48,13 +48,11 @@ class Convolution(Stacked):
     @dataclass(frozen=True)
     class Settings:
         layers: int = 2
-        taps: int = 6  # frames that each layer reads, the present one included
-        dropout: float = 0.1
+        taps: int = field(default=6, metadata=at_least(2))  # frames that each layer reads, the present one included
+        dropout: float = field(default=0.1, metadata=PART)
 
     def __init__(self, settings: Settings, width: int, frames: int) -> None:
         super().__init__(settings, width, frames)
-        if settings.taps < 2:
-            raise InputError(f"memory.taps is {settings.taps} in the recipe, expected at least 2 frames")
         self.settings, self.width = settings, width
         layers = [Layer(width, settings.taps, settings.dropout) for _ in range(settings.layers)]
         self.layers = cast("list[Layer]", nn.ModuleList(layers))

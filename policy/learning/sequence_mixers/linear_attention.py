@@ -7,16 +7,17 @@ phi is learnt: the products of two rectified projections. Both gates decide how 
 As in the paper the layers are joined by the gates of GTrXL. A boundary sets the decay to 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policy.errors import InputError
+from policy.learning.attention_heads import check_heads
 from policy.learning.sequence_mixers.gtrxl import Gate
 from policy.learning.sequence_mixers.scan import scan
 from policy.learning.sequence_mixers.stacked import Stacked
+from policy.ranges import PART
 
 SMALL = 1e-5
 
@@ -78,14 +79,11 @@ class LinearAttention(Stacked):
         layers: int = 2
         heads: int = 4
         expansion: int = 2  # keys are this many times as long as values
-        dropout: float = 0.1
+        dropout: float = field(default=0.1, metadata=PART)
 
     def __init__(self, settings: Settings, width: int, frames: int) -> None:
         super().__init__(settings, width, frames)
-        if not settings.heads or width % settings.heads:
-            raise InputError(
-                f"memory: width {width} does not divide into {settings.heads} heads; change one of them in the recipe"
-            )
+        check_heads("memory", width, settings.heads)
         self.settings, self.size = settings, width // settings.heads
         layers = [Layer(width, settings.heads, settings.expansion, settings.dropout) for _ in range(settings.layers)]
         self.layers = cast("list[Layer]", nn.ModuleList(layers))

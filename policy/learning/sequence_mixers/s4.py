@@ -9,7 +9,7 @@ Complex numbers are pairs of real ones in the step form, which is what a graph r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from policy.learning.sequence_mixers.scan import scan
 from policy.learning.sequence_mixers.stacked import Stacked
+from policy.ranges import PART
 
 DT_MIN, DT_MAX = 1e-3, 1e-1  # of the steps that training begins with, as S4's
 
@@ -74,7 +75,7 @@ class S4(Stacked):
     class Settings:
         layers: int = 2
         size: int = 16  # N, complex numbers for each channel
-        dropout: float = 0.1
+        dropout: float = field(default=0.1, metadata=PART)
 
     def __init__(self, settings: Settings, width: int, frames: int) -> None:
         super().__init__(settings, width, frames)

@@ -7,7 +7,7 @@ As A Large Recurrent Action Model: xLSTM enables Fast Inference for Robotics Tas
 input gate is exponential: all is kept divided by exp(m), m the largest exponent so far, which changes no output.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policy.errors import InputError
+from policy.learning.attention_heads import check_heads
 from policy.learning.interfaces import SequenceMixer, State
 from policy.learning.sequence_mixers.scan import scan
 from policy.learning.sequence_mixers.segments import shifted
+from policy.ranges import NOT_NEGATIVE, at_least
 
 NEVER = -1e30  # the exponent of what is not read
 SMALL = 1e-6
@@ -133,23 +135,19 @@ class XLSTM(SequenceMixer):
     @dataclass(frozen=True)
     class Settings:
         layers: int = 2  # in all
-        scalar: int = 1  # of them, the last ones
+        scalar: int = field(default=1, metadata=NOT_NEGATIVE)  # of them, the last ones
         heads: int = 4
         chunk: int = 16  # frames of a window that a matrix cell computes at once
-        taps: int = 4  # frames of the short convolution
+        taps: int = field(default=4, metadata=at_least(2))  # frames of the short convolution
 
     def __init__(self, settings: Settings, width: int, frames: int) -> None:
         super().__init__(settings, width, frames)
         s = self.settings = settings
-        if s.scalar > s.layers or not s.chunk or s.taps < 2:
+        if s.scalar > s.layers:
             raise InputError(
-                f"memory: {s.scalar} scalar of {s.layers} layers, chunk {s.chunk}, taps {s.taps} in the recipe; "
-                "expected no more scalar layers than there are, chunk at least 1 and taps at least 2"
+                f"memory: {s.scalar} scalar of {s.layers} layers in the recipe; expected no more than there are"
             )
-        if not s.heads or width % s.heads:
-            raise InputError(
-                f"memory: width {width} does not divide into {s.heads} heads; change one of them in the recipe"
-            )
+        check_heads("memory", width, s.heads)
         self.width = width
         matrix = [MatrixLayer(width, s.heads, s.chunk, s.taps) for _ in range(s.layers - s.scalar)]
         self.matrix = cast("list[MatrixLayer]", nn.ModuleList(matrix))
