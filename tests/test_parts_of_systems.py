@@ -247,6 +247,18 @@ def test_a_goal_that_is_not_read_or_does_not_fit_is_refused() -> None:
         Conditions(goal_state=np.zeros(3)).check(reading)
 
 
+def test_a_policy_that_reads_a_goal_as_state_and_as_pictures_is_given_both() -> None:
+    """They have one flag of presence: a goal of which one half is missing would be a state of zeros."""
+    pictures = tuple(f"goal_{camera}" for camera in SPEC.cameras)
+    reading = replace(SPEC, reads=("state", "goal_state", "goal_present", *pictures))
+    state, image = np.zeros(len(SPEC.state)), {n: np.zeros((*size, 3), np.uint8) for n, size in SPEC.cameras.items()}
+    Conditions().check(reading)
+    Conditions(goal_state=state, goal_image=image).check(reading)
+    for given, missing in (({"goal_image": image}, "goal_state"), ({"goal_state": state}, "goal_image")):
+        with pytest.raises(InputError, match=f"no {missing}; this policy reads a goal as both"):
+            Conditions(**given).check(reading)
+
+
 LABELS = {"objectives": {"self_evolution": 1.0}, "training": {"action_weight": 0.0}}
 
 

@@ -42,6 +42,10 @@ class Conditions:
                     f"got {name}, which this policy does not read (it reads {', '.join(spec.reads)}); leave it out, or "
                     f"train a recipe with the encoder {name}"
                 )
+        both = "goal_state" in spec.reads and any(f"goal_{camera}" in spec.reads for camera in spec.cameras)
+        if both and (self.goal_image is None) != (self.goal_state is None):  # they have one flag of presence
+            one, other = ("goal_state", "goal_image") if self.goal_image is None else ("goal_image", "goal_state")
+            raise InputError(f"got {one} and no {other}; this policy reads a goal as both: give both, or neither")
         if self.goal_image is not None:
             self._check_goal(self.goal_image, spec)
         for name, value, shape, what in (
