@@ -191,12 +191,31 @@ def test_the_control_of_masked_trajectories_never_hides_a_state() -> None:
 def test_covariance_is_of_different_numbers_only() -> None:
     torch.manual_seed(0)
     x = torch.randn(2000, 4)
-    assert covariance(x) < 0.02 < covariance(x[:, [0, 0, 1, 1]])
+    there = torch.ones(2000, dtype=torch.bool)
+    assert covariance(x, there) < 0.02 < covariance(x[:, [0, 0, 1, 1]], there)
 
 
 def test_features_that_are_the_same_for_all_frames_are_penalised() -> None:
     x = torch.randn(2000, 4)
-    assert sameness(2 * x) == 0 < sameness(0.5 * x) < 0.6 < sameness(x[:1].expand(9, -1)) < 1
+    there = torch.ones(2000, dtype=torch.bool)
+    assert sameness(2 * x, there) == 0 < sameness(0.5 * x, there) < 0.6 < sameness(x[:1].expand(9, -1), there[:9]) < 1
+
+
+def test_the_penalties_of_features_are_of_frames_that_are_there() -> None:
+    """Before a recording its first frame stands, whose feature would count as often."""
+    torch.manual_seed(0)
+    x, there = torch.randn(50, 4), torch.arange(50) >= 20
+    for penalty in (sameness, covariance):
+        alone = penalty(x[there], there[there])
+        torch.testing.assert_close(penalty(torch.where(there[:, None], x, 9.0), there), alone)
+    made, given = policy("dynamo").eval(), small.batch(SPEC) | {"there": torch.arange(10) % 5 > 1}
+    given["is_first"][:, :3] = True  # nor has what comes after them a past
+    with torch.no_grad():
+        losses = []
+        for further in (0.0, 3.0):
+            other = given["state"] + further * ~given["there"][:, None]
+            losses.append(made.loss(given | {"state": other})[1]["dynamo"])
+    torch.testing.assert_close(*losses)
 
 
 @pytest.mark.slow

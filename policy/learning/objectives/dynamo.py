@@ -36,20 +36,34 @@ class DynaMo(Objective):
         latent = self.inverse(torch.cat([now, following], -1))
         predicted = self.forward_dynamics(torch.cat([now, latent], -1)).float()
         error = 1 - torch.cosine_similarity(predicted, following.detach().float(), dim=-1)
-        apart = COVARIANCE * covariance(features.frame) + VARIANCE * sameness(features.frame)
+        there = batch.get("there", torch.ones_like(features.frame[:, 0], dtype=torch.bool))  # others repeat a frame
+        apart = COVARIANCE * covariance(features.frame, there) + VARIANCE * sameness(features.frame, there)
         loss: Tensor = (error * valid).sum() / valid.sum().clamp(min=1) + apart
         return loss
 
 
-def sameness(features: Tensor) -> Tensor:
-    """How far the standard deviations of the numbers of features (B, width) lie below 1, in the mean (VICReg)."""
-    lacking: Tensor = (1 - (features.float().var(0) + 1e-4).sqrt()).clamp(min=0).mean()
+def sameness(features: Tensor, there: Tensor) -> Tensor:
+    """How far the standard deviations of the numbers of features (B, width) lie below 1, in the mean (VICReg).
+
+    Of the rows that are `there` (B,) bool.
+    """
+    variance = _centred(features, there).square().sum(0) / (there.sum() - 1).clamp(min=1)
+    lacking: Tensor = (1 - (variance + 1e-4).sqrt()).clamp(min=0).mean()
     return lacking
 
 
-def covariance(features: Tensor) -> Tensor:
-    """Sum of the squared covariances of different numbers of features (B, width), a width's share (VICReg)."""
-    x = features.float() - features.float().mean(0)
-    matrix = x.T @ x / max(1, len(x) - 1)
+def covariance(features: Tensor, there: Tensor) -> Tensor:
+    """Sum of the squared covariances of different numbers of features (B, width), a width's share (VICReg).
+
+    Of the rows that are `there` (B,) bool.
+    """
+    x = _centred(features, there)
+    matrix = x.T @ x / (there.sum() - 1).clamp(min=1)
     penalty: Tensor = (matrix - matrix.diagonal().diag()).square().sum() / x.shape[1]
     return penalty
+
+
+def _centred(features: Tensor, there: Tensor) -> Tensor:
+    """Features (B, width) less their mean over the rows that are there, 0 in the others."""
+    rows, x = there[:, None].float(), features.float()
+    return rows * (x - (rows * x).sum(0) / rows.sum().clamp(min=1))
