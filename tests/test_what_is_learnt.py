@@ -48,8 +48,11 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 
 def test_what_a_head_keeps_was_to_be_imitated(corrected: Cache) -> None:
-    batches = Batches(corrected, made(head={"name": "retrieval", "hidden": 8, "entries": 40}))
-    kept = batches.spread(40)
+    training = SMALL["training"] | {"batch_size": 4}
+    batches = Batches(corrected, made(head={"name": "retrieval", "hidden": 8, "entries": 40}, training=training))
+    pieces = list(batches.spread(40))
+    assert len(pieces) > 1 and all(len(piece["state"]) <= 4 for piece in pieces)
+    kept = {name: torch.cat([piece[name] for piece in pieces]) for name in ("state", "mask")}
     whole = corrected.imitated & targets(corrected, CONTRACT.horizon)[1].all(1)
     assert 0 < whole.sum() < len(whole) and kept["mask"].all()
     np.testing.assert_array_equal(kept["state"].numpy(), corrected.state[whole])

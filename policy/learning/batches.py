@@ -109,16 +109,20 @@ class Batches:
             if len(self.held_out)
             else self.held_out
         )
-        rng, size = np.random.default_rng([self.seed, 2]), self.recipe.batch_size // self.frames
-        for start in range(0, len(chosen), size):
-            yield self._windows(chosen[start : start + size], rng, 0)
+        yield from self._pieces(chosen)
 
-    def spread(self, most: int) -> dict[str, Tensor]:
+    def spread(self, most: int) -> Iterator[dict[str, Tensor]]:
         """At most `most` frames to train on of which the whole chunk is learnt, evenly spread, without random shift.
 
-        They are the last frames of the windows.
+        They are the last frames of the windows of batches.
         """
-        return self._windows(self._whole(most), np.random.default_rng([self.seed, 2]), 0)
+        yield from self._pieces(self._whole(most))
+
+    def _pieces(self, last: np.ndarray) -> Iterator[dict[str, Tensor]]:
+        """The windows that end in these frames, without random shift, in batches: all at once may not fit in memory."""
+        rng, size = np.random.default_rng([self.seed, 2]), self.recipe.batch_size // self.frames
+        for start in range(0, len(last), size):
+            yield self._windows(last[start : start + size], rng, 0)
 
     def gather(self, indices: np.ndarray) -> dict[str, Tensor]:
         """These frames, each for itself, without random shift."""

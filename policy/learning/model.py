@@ -1,5 +1,6 @@
 """The policy: encoders -> mixer -> sequence mixer -> head, with all between raw inputs and robot units inside."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import accumulate
 from typing import cast
@@ -139,11 +140,14 @@ class Policy(nn.Module):
         noise = torch.randn(len(features), *self.head.noise, device=features.device) if self.head.noise else None
         return self.head.sample(features, noise, prefix)
 
-    def index(self, batch: dict[str, Tensor]) -> None:
+    def index(self, batches: Iterable[dict[str, Tensor]]) -> None:
         """Let the head keep what the last frames of these windows look like and what was done then; before export."""
-        frames = batch["is_first"].shape[1] if "is_first" in batch else 1
-        target = self.normalised(batch["actions"], batch)
-        self.head.index(self.features(batch).mixed[frames - 1 :: frames], target[frames - 1 :: frames])
+        features, targets = list[Tensor](), list[Tensor]()
+        for batch in batches:
+            frames = batch["is_first"].shape[1] if "is_first" in batch else 1
+            features.append(self.features(batch).mixed[frames - 1 :: frames])
+            targets.append(self.normalised(batch["actions"], batch)[frames - 1 :: frames])
+        self.head.index(torch.cat(features), torch.cat(targets))
 
     def prepare(self, actions: Tensor, state: Tensor) -> None:
         """Let the head look at actions (N, H, A) and state (N, S) of the training data, once, before training."""
