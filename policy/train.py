@@ -44,7 +44,7 @@ def train(
     compile_model: bool = False,
     keep: Path | None = None,
 ) -> None:
-    """Train until `samples` windows are seen (the recipe's number by default) or `minutes` are spent.
+    """Train until `samples` frames are seen (the recipe's number by default) or `minutes` are spent.
 
     `weights` is a run, or an exported policy, by path or by name, whose weights are taken over, as far as the recipes
     agree. `keep` are bags of what these weights do already and are not to forget: half of each batch. `skip_bad` leaves
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--bags", type=Path, required=True, help="folder of rosbag2 recordings or LeRobot data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; continues if it exists")
     parser.add_argument("--contract", default="tabletop", help="a name in policy/contracts, or a YAML file")
-    parser.add_argument("--samples", type=int, help="windows to see; the recipe's number by default")
+    parser.add_argument("--samples", type=int, help="frames to see, of all windows; the recipe's number by default")
     parser.add_argument("--weights", type=Path, help="run, or exported policy by path or name, to begin with")
     parser.add_argument("--keep", type=Path, help="bags of what these weights do already, as half of each batch")
     parser.add_argument("--minutes", type=float, help="time to spend instead; the learning rate is 0 at its end")

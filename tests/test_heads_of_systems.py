@@ -9,6 +9,7 @@ from policy.learning.heads.bins import Bins
 from policy.learning.heads.bins_offset import BinsOffset
 from policy.learning.heads.diffusion import Diffusion
 from policy.learning.heads.retrieval import Retrieval
+from policy.learning.interfaces import Head
 from policy.learning.model import Policy
 from policy.learning.normalization import identity_statistics
 from policy.robot.contract import load
@@ -106,7 +107,7 @@ def test_heads_do_not_read_targets_that_are_not_learnt() -> None:
     """Of their neighbours: what lies there is what was done under the next instruction."""
     for name, kind in HEADS.items():
         torch.manual_seed(0)
-        head = kind(kind.Settings(hidden=16), 8, 4, 2)
+        head = kind(small.settings(kind, hidden=16), 8, 4, 2)
         features, target, mask = torch.randn(6, 8), torch.randn(6, 4, 2), torch.ones(6, 4, dtype=torch.bool)
         head.prepare(torch.randn(100, 4, 2))
         mask[:, 2:] = False
@@ -160,6 +161,7 @@ def test_a_centre_is_drawn_in_float16_as_in_float32() -> None:
 
 def test_heads_are_asked_for_what_they_declare() -> None:
     """So that nobody asks which head it is."""
-    made = {name: HEADS[name](HEADS[name].Settings(), 16, 4, 2) for name in HEADS}
-    assert {name for name, head in made.items() if head.indexed} == {"retrieval"}
-    assert not any(head.guided for head in made.values())
+    for name, kind in HEADS.items():
+        head = kind(kind.Settings(), 16, 4, 2)
+        assert bool(head.indexed) == (kind.index is not Head.index), name
+        assert not head.guided or kind.sample_guided is not Head.sample_guided, name

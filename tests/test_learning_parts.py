@@ -118,7 +118,7 @@ def test_mixers_are_causal_and_ignore_masked_tokens(name: str) -> None:
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_learn_a_chunk_and_ignore_masked_steps(name: str) -> None:
     torch.manual_seed(0)
-    head = HEADS[name](HEADS[name].Settings(hidden=64), 16, 4, 3)
+    head = HEADS[name](small.settings(HEADS[name], hidden=64), 16, 4, 3)
     features, target = torch.randn(8, 16), torch.randn(8, 4, 3).clamp(-1, 1)
     head.prepare(target.repeat(20, 1, 1) + 0.01 * torch.randn(160, 4, 3))
     mask = torch.ones(8, 4, dtype=torch.bool)
@@ -142,8 +142,7 @@ def test_heads_learn_a_chunk_and_ignore_masked_steps(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives_label_every_frame_and_teach_the_policy(name: str) -> None:
-    raw = small.objective(name)
-    policy = Policy(recipe.parse(raw), SPEC, identity_statistics(SPEC))
+    policy = Policy(recipe.parse(small.objective(name)), SPEC, identity_statistics(SPEC))
     labels = OBJECTIVES[name].labels(_Cache())
     assert labels is None or (len(labels) == 10 and np.isfinite(labels).all())
     batch = inputs(policy, frames=10) | {"actions": torch.randn(10, SPEC.horizon, len(SPEC.action))}

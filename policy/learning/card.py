@@ -22,7 +22,7 @@ its inputs and outputs, `contract.yaml` the robot it was trained for.
 | | |
 | --- | --- |
 | data | {state["episodes"]} episodes, {state["frames"]} frames |
-| trained on | {state["samples"]} windows, {state["step"]} steps, seed {state["recipe"]["training"]["seed"]} |
+| trained on | {state["samples"]} frames, {state["step"]} steps, seed {state["recipe"]["training"]["seed"]} |
 | time | {state["seconds"] / 60:.0f} minutes on {machine} |
 | size | {figures["parameters"] / 1e6:.2f} M parameters while training, {figures["bytes"] / 1e6:.1f} MB |
 | torch and ONNX Runtime differ by | {figures["difference"]:.1e} of the action range, {figures["frames"]} frames |

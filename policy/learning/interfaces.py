@@ -6,7 +6,12 @@
                                                                                             +-> objectives
 
 Letters as in policy/spec.py. Each class has a frozen dataclass `Settings`, whose fields are its keys in a recipe.
-A new part is one file and one line in its registry (ENCODERS, MIXERS, SEQUENCE_MIXERS, HEADS, OBJECTIVES).
+A new part is one file and one line in its registry (ENCODERS, MIXERS, SEQUENCE_MIXERS, HEADS, OBJECTIVES). It keeps to
+this:
+
+    Settings      each has a default; a number has the range of policy/ranges.py that stands beside its field
+    __init__      reads no value of a tensor (`.item()`, `if x > 0`): `Policy.describe` makes parts on the device `meta`
+    parameters    weight decay goes by their names: it is for matrices called `weight`..., or `taps`
 """
 
 from collections.abc import Iterator, Mapping

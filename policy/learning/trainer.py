@@ -82,7 +82,7 @@ class Trainer:
         self.print(f"continues from {folder.name}")
 
     def run(self, samples: int, minutes: float | None) -> None:
-        """Train until `samples` windows are seen or `minutes` spent; saves at the end.
+        """Train until `samples` frames are seen or `minutes` spent; saves at the end.
 
         SIGINT or SIGTERM ends it after a step, saved as well, with KeyboardInterrupt: half is not taken for the whole.
         """
