@@ -73,7 +73,7 @@ def test_conditions_of_other_types_are_refused_in_a_sentence() -> None:
         ("return_to_go", [1.0], r"return_to_go: got \[1\.0\], expected a finite number"),
     ):
         with pytest.raises(InputError, match=why):
-            Conditions(**{name: value}).check(spec)
+            Conditions(**({"goal_image": goal(), "goal_state": [0.0] * 8} | {name: value})).check(spec)
     Conditions(goal(), 1, [0.0] * 8).check(spec)
 
 

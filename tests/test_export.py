@@ -77,7 +77,7 @@ def test_the_folder_is_complete_and_names_no_local_paths(run: Path, model: Path)
     content = (model / "policy.onnx").read_bytes()
     assert not any(name in content for name in (b"site-packages", b".py", b"objectives"))
     card = (model / "README.md").read_text()
-    for part in ("8 windows, 2 steps, seed 0", "python -m policy.train", "Not evaluated yet"):
+    for part in ("8 frames, 2 steps, seed 0", "python -m policy.train", "Not evaluated yet"):
         assert part in card
 
 

@@ -323,7 +323,7 @@ def test_a_run_is_warm_started_once_and_records_it_in_its_command(
 def test_a_warm_start_of_another_robot_or_horizon_is_refused(
     bags: Path, path: Path, former: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "short.yaml").write_text(contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 8"))
+    (tmp_path / "short.yaml").write_text(contract.find("tabletop").read_text().replace("horizon: 16", "horizon: 12"))
     with pytest.raises(InputError, match="another robot or horizon"):
         train.train(str(path), bags, tmp_path / "run", str(tmp_path / "short.yaml"), samples=4, weights=former)
     assert not (tmp_path / "run").exists()
