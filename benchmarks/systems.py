@@ -3,8 +3,8 @@
     python -m benchmarks.systems --data data/systems --out out/systems [--only rt1 s4 ...] [--seeds 3] [--samples N]
 
 Recordings are made where they are missing (benchmarks.systems_data). One row is trained on each core, and an inference
-is timed on all of them, beside what trains there. Every training of a row sees as many windows: `--samples`, three
-times as many where memory is trained on windows of many frames, a quarter where all learns from pictures. What is done
+is timed on all of them, beside what trains there. Every training of a row sees as many frames: `--samples`, three
+times as many where memory is trained on windows of them, a quarter where all learns from pictures. What is done
 is kept, and the same command continues. Each finished row is appended to docs/results/systems.json, from which
 docs/results/systems.md and its plot are made.
 """
@@ -48,7 +48,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         for kept in (report, folder / MADE_BY):
             kept.unlink(missing_ok=True)  # made again from what is kept of it, as a recipe may have changed
         command = ["benchmarks.systems_run", name, "--seed", seed, "--data", args.data, "--out", args.out]
-        command += ["--samples", int(args.samples * row.windows), "--episodes", args.episodes, "--report", report]
+        command += ["--samples", int(args.samples * row.share), "--episodes", args.episodes, "--report", report]
         reports.append(run_steps(f"{name}, seed {seed}", folder, [command], report))
     return {
         "system": name,
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=400_000, help="windows of each training, times Row.windows")
+    parser.add_argument("--samples", type=int, default=400_000, help="frames of each training, times Row.share")
     parser.add_argument("--episodes", type=int, default=100, help="of each policy and seed")
     parser.add_argument("--results", type=Path, default=RESULTS / "systems.json")
     add_argument(parser)

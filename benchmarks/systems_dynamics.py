@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings, made if missing")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=400_000, help="windows of each training")
+    parser.add_argument("--samples", type=int, default=400_000, help="frames of each training")
     args = parser.parse_args()
     torch.set_num_threads(1)
     row, runner = rows()["mtm"], Runner(args.data, args.out, args.samples, 0)

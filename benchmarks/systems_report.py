@@ -14,21 +14,21 @@ PINNED = 1  # core, on which an inference was timed before that was noted
 HEAD = """# Systems
 
 Published systems as recipes over the same seams, made by `python -m benchmarks.systems`, from `systems.json`; each
-system has a page in [systems](../systems/index.md). Each training of a row sees as many windows.
+system has a page in [systems](../systems/index.md). Each training of a row sees as many frames.
 
 **works**: the lower 95 % bound of the system lies above the upper bound of its negative control. **helps here**: its
 success minus that of the reference, a chunk under a regression loss, with a 95 % interval. **parity**: the largest
 difference between torch and ONNX Runtime, as a share of the action range. **ms**: the median time of an inference,
 batch 1, 2 threads on as many cores as stand behind it; another row may train there meanwhile. **recordings**: what
 each policy of the row learns from, one training after the other; – where a row is older than this column. **1000
-windows** and **minutes**: of all its trainings, by the clock, with what else the machine did meanwhile (pauses
+frames** and **minutes**: of all its trainings, by the clock, with what else the machine did meanwhile (pauses
 included). **trainings**: of each policy, from as many seeds. **episodes**: of the system, all seeds together
 (`dit`: layouts of six tries). No figure is one of a paper: tasks, data and sizes are ours.
 
 """
 COLUMNS = (
     *("system", "what is shown", "success", "control", "beside them", "works", "helps here", "parity", "ms, cores"),
-    *("M parameters", "recordings", "1000 windows", "minutes", "trainings", "episodes"),
+    *("M parameters", "recordings", "1000 frames", "minutes", "trainings", "episodes"),
 )
 
 

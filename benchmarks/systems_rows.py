@@ -1,6 +1,6 @@
 """The systems that are compared: what each is trained on, what is asked of it, and the control that must fail.
 
-Of each row three policies are evaluated on the same seeds and episodes; each training has as many windows:
+Of each row three policies are evaluated on the same seeds and episodes; each training has as many frames:
 
     system       the recipe of the paper
     control      the same without the part that the paper is about
@@ -65,7 +65,7 @@ class Row:
     control: Variant
     reference: Variant
     others: Mapping[str, Variant] = field(default_factory=dict)  # measured beside them
-    windows: float = 1  # times --samples: more where frames of one window teach less, fewer for policies that see
+    share: float = 1  # of --samples: more where frames of one window teach less, fewer for policies that see
 
     @property
     def variants(self) -> dict[str, Variant]:
@@ -85,7 +85,7 @@ NEW = Asked((HELD_OUT,))
 GOAL = Asked(how="goal")
 WINDOW = {"frames": 32, "stride": 4}
 L1: Change = {"head": {"name": "l1"}}
-SEEN = 0.25  # of the windows, where the whole policy learns from pictures
+SEEN = 0.25  # of the frames, where the whole policy learns from pictures
 
 
 def plain(data: str, asked: Asked) -> Variant:
@@ -121,7 +121,7 @@ def _memory(recipe: str) -> Row:
             "transformer": _with(system, memory={"name": "transformer", **WINDOW}),
             "no memory": _with(system, memory={"name": "none", **WINDOW}),
         },
-        windows=3,
+        share=3,
     )
 
 
@@ -134,7 +134,7 @@ def _gated(recipe: str, layers: int) -> Row:
         system,
         _with(system, memory={"name": "transformer", "frames": 16, "stride": 4, "layers": layers}),
         plain("tasks", UNDECIDED),
-        windows=3,
+        share=3,
     )
 
 
@@ -207,7 +207,7 @@ def rows() -> dict[str, Row]:
             _with(few, objectives={"forecasting": None, "forecasting_shuffled": 0.2}),
             plain(PICTURES + "few", Asked()),
             {"no forecasting": _with(few, objectives=None), "L1 head": _with(few, **L1)},
-            windows=SEEN,
+            share=SEEN,
         ),
         "decision_transformer": Row(
             "half of the recordings fail, and success is asked for",

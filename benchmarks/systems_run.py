@@ -109,7 +109,7 @@ class Runner:
         return {"figures": figures, "episodes": json.loads((folder / "episodes.json").read_text())}
 
     def _spent(self, variant: Variant, seed: int) -> dict[str, Any]:
-        """What a policy has learnt from, by kinds of recordings, and windows and minutes of all its trainings."""
+        """What a policy has learnt from, by kinds of recordings, and frames and minutes of all its trainings."""
         states = [checkpoint.read_state(_latest(self.trained(one, seed))) for one in variant.training.stages]
         return {
             "recordings": recordings(variant),
