@@ -21,6 +21,15 @@ def require(folder: Path) -> None:
         raise InputError(f"{nearest} cannot be written by this user; give another --out, or mend its permissions")
 
 
+@contextmanager
+def writing(path: Path, then: str) -> Iterator[None]:
+    """Turn a full disk or a missing permission into an `InputError` that says what to do then."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror or error}); {then}") from None
+
+
 def make(folder: Path) -> None:
     """Make a folder and those above it, where they are not there; `InputError` where that is not possible."""
     require(folder)

@@ -1,7 +1,6 @@
 """Episodes as H.264 video that every browser plays, with a line of text below the picture."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,9 +9,10 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from policy.errors import InputError
+from policy import folders
 
 RATE = 20  # frames per second: the control rate, so a film of every step runs in real time
+THEN = "free space or give another --out; nothing of this film is left"
 STEPS = 2  # control steps a frame in films of evaluations: to render one takes longer than the rest of a step
 
 
@@ -24,7 +24,7 @@ class Video:
 
     def __init__(self, path: Path, rate: int = RATE) -> None:
         self._path, self._part = path, path.with_suffix(".part.mp4")
-        with _write_errors(path):
+        with folders.writing(path, THEN):
             self._container: Any = av.open(str(self._part), "w", options={"movflags": "faststart"})
         self._stream: Any = self._container.add_stream("libx264", rate, {"crf": "23", "preset": "veryfast"})
 
@@ -41,14 +41,14 @@ class Video:
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"  # the one that every browser decodes
         packets = self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24"))
-        with _write_errors(self._path):
+        with folders.writing(self._path, THEN):
             self._container.mux(packets)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with _write_errors(self._path) if kind is None else suppress(OSError):
+            with folders.writing(self._path, THEN) if kind is None else suppress(OSError):
                 if kind is None:
                     self._container.mux(self._stream.encode())
                 self._container.close()
@@ -56,17 +56,6 @@ class Video:
                     self._part.replace(self._path)
         finally:
             self._part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror or error}); free space or give another --out; nothing of this film "
-            "is left"
-        ) from None
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:

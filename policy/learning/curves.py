@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from policy.errors import InputError
+from policy import folders
+
+THEN = "free space and run the same command again: it continues from the last complete checkpoint"
 
 
 class Curves:
@@ -43,7 +45,7 @@ class Curves:
         row["validation"] = "" if validation is None else f"{validation:.9g}"
         self.window = []
         new = not self.table.exists() or not self.table.stat().st_size
-        with _guarded(self.table), self.table.open("a", newline="") as file:
+        with folders.writing(self.table, THEN), self.table.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if new:
                 writer.writeheader()
@@ -76,22 +78,10 @@ class Curves:
 
 
 @contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission into an `InputError`."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror or error}); free space and run the same command again: it continues "
-            "from the last complete checkpoint"
-        ) from None
-
-
-@contextmanager
 def _aside(path: Path) -> Iterator[Path]:
     """A file to write, which takes the place of `path` at the end; half of one is not left to keep the disk full."""
     part = path.with_suffix(".part")
-    with _guarded(path):
+    with folders.writing(path, THEN):
         try:
             yield part
             part.rename(path)

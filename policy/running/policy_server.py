@@ -38,17 +38,12 @@ class RobotConnection:
     def __init__(self, session: Session) -> None:
         self._tracker, self._spec = Tracker(session), session.spec
         self._asked: tuple[str, int | None] | None = None  # the newest instruction and its id
-        self._stamp = 0
 
     def answer(self, message: bytes | str) -> dict[str, Any]:
         """The chunk for an observation; `InputError` for one that cannot be used."""
         received = wire.unpack(message)
         prompt, number, frame = self._text(received), self._number(received), self._frame(received)
         committed = self._committed(received)
-        if frame.stamp < self._stamp:
-            self._tracker.reset()
-            self._asked = None
-        self._stamp = frame.stamp
         if (prompt, number) != self._asked:
             self._asked = None  # a refused one is asked for again with the next observation
             try:

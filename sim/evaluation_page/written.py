@@ -2,11 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
+from policy import folders
 from policy.errors import InputError
 from sim.evaluation_page import curve_files, page
 from sim.evaluation_page.view import Kind, Record
@@ -92,16 +93,9 @@ def read_lines(path: Path, lines: Iterable[str]) -> list[Record]:
     return records
 
 
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> AbstractContextManager[None]:
     """Turn a full disk or a missing permission into an `InputError`."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror or error}); free space or give another --out; "
-            "the same command continues where it stopped"
-        ) from None
+    return folders.writing(path, "free space or give another --out; the same command continues where it stopped")
 
 
 def _read(folder: Path, name: str) -> Record:

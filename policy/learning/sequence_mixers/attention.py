@@ -83,7 +83,7 @@ class Attention(SequenceMixer):
         """Keys and values of each layer for the frames before, and which of these there are."""
         before = self.frames - 1
         ring = (len(self.layers), before, self.width)
-        return {"keys": ring, "values": ring, "filled": (before, 1)} if before else {}
+        return {"keys": ring, "values": ring, "filled": (before, 1)}
 
     def forward(self, x: Tensor, is_first: Tensor) -> Tensor:
         """x (B, T, width), is_first (B, T) bool to (B, T, width)."""
@@ -95,18 +95,13 @@ class Attention(SequenceMixer):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """x (B, width) to (B, width), with the keys and values of this frame in the state."""
-        empty = x.new_zeros(x.shape[0], len(self.layers), 0, self.width)
-        old_keys, old_values = state.get("keys", empty), state.get("values", empty)
-        filled = state.get("filled", x.new_zeros(x.shape[0], 0, 1))
+        old_keys, old_values, filled = state["keys"], state["values"], state["filled"]
         keys, values = [], []
         for i, layer in enumerate(self.layers):
             x, key, value = layer.step(x, old_keys[:, i], old_values[:, i], filled)
             keys.append(key)
             values.append(value)
-        x = self.norm(x)
-        if self.frames == 1:
-            return x, {}
-        return x, {
+        return self.norm(x), {
             "keys": torch.cat([old_keys, torch.stack(keys, 1)], 2)[:, :, 1:],
             "values": torch.cat([old_values, torch.stack(values, 1)], 2)[:, :, 1:],
             "filled": torch.cat([filled, torch.ones_like(filled[:, :1])], 1)[:, 1:],
