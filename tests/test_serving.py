@@ -106,10 +106,16 @@ def test_a_robot_begins_anew_with_a_connection_and_with_a_clock_that_is_set_back
     assert not np.array_equal(first.infer(seen).actions, begun), "the contact is remembered"
     second.instruct(TAUGHT[0])
     assert np.array_equal(second.infer(seen).actions, begun), "but not of another robot"
-    third = Tracker(session)
-    third.instruct(TAUGHT[0])
-    seen.stamp -= 1
-    assert np.array_equal(third.infer(seen).actions, begun), "nor of what was before the clock was set back"
+    client = PolicyClient(served.url)  # one connection
+    client.connect(PATIENT)
+    client.timeout = PATIENT
+    message = {f"image_{name}": image for name, image in seen.images.items()} | {
+        "state": seen.state,
+        "prompt": TAUGHT[0],
+    }
+    answers = [client.infer(message | {"stamp": stamp})["actions"] for stamp in (10, 10, 9)]
+    assert not np.array_equal(answers[1], answers[0])
+    assert np.array_equal(answers[2], answers[0]), "nor of what was before the clock was set back"
 
 
 def test_an_instruction_that_the_served_policy_does_not_know(served: Serving, contract: Contract) -> None:
