@@ -9,7 +9,7 @@ from sim.charts import bars
 from sim.evaluation_page.row import Row
 from sim.evaluation_page.view import Section, View
 from sim.plain_report import rate_cell
-from sim.success_rate import success_rate
+from sim.success_rate import success_rate, wilson_interval
 from sim.switch_evaluation.paired import exact_p
 
 OUTCOMES = {(True, True): "both", (True, False): "only A", (False, True): "only B", (False, False): "neither"}
@@ -69,7 +69,7 @@ def view(first: str, second: str, pairs: Sequence[Pair], played: tuple[int, int]
 
 
 def _of_tasks(main: Sequence[Pair]) -> Iterator[Section]:
-    yield Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals.", _chart(main))
+    yield Section("Each task", "A above, B below; whiskers are 95 % Wilson intervals, of layouts.", _chart(main))
     yield Section("Tasks, one by one", "", _table(main, lambda row: row.task))
 
 
@@ -91,7 +91,7 @@ def p_value(pairs: Sequence[Pair]) -> tuple[str, str]:
     """
     if not pairs:
         return "–", "no episodes"
-    if len({(pair.a.task, pair.a.seed, pair.a.layout) for pair in pairs}) < len(pairs):
+    if _layouts(pairs) < len(pairs):
         return "–", "one layout is in several of these episodes; each run has its own p"
     return f"{exact_p(*apart(pairs)):.3g}", "exact test of McNemar: how likely by chance"
 
@@ -110,8 +110,21 @@ def _groups(pairs: Sequence[Pair], name: Callable[[Row], str]) -> dict[str, list
     return groups
 
 
+def _layouts(pairs: Sequence[Pair]) -> int:
+    """In how many layouts of a task they were played."""
+    return len({(pair.a.task, pair.a.seed, pair.a.layout) for pair in pairs})
+
+
 def _rates(pairs: Sequence[Pair]) -> tuple[dict[str, Any], dict[str, Any]]:
-    return success_rate({"success": p.a.success} for p in pairs), success_rate({"success": p.b.success} for p in pairs)
+    """Of A and of B; a layout that was played several times counts once in the intervals, as it is one draw."""
+    layouts = _layouts(pairs)
+
+    def rate(results: list[bool]) -> dict[str, Any]:
+        found = success_rate({"success": result} for result in results)
+        low, high = wilson_interval(found["rate"] * layouts, layouts)
+        return found | {"low": low, "high": high}
+
+    return rate([pair.a.success for pair in pairs]), rate([pair.b.success for pair in pairs])
 
 
 def _chart(pairs: Sequence[Pair]) -> str:

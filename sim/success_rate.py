@@ -5,7 +5,7 @@ from math import sqrt
 from typing import Any
 
 
-def wilson_interval(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(successes: float, episodes: int, z: float = 1.959964) -> tuple[float, float]:
     """The 95 % score interval of a rate (Wilson, 1927); unlike the normal one it has a width at 0 and at 1."""
     if episodes == 0:
         return 0.0, 1.0

@@ -108,7 +108,7 @@ def test_a_scripted_operator_corrects_a_policy_that_does_nothing(tmp_path: Path)
     """The command: bags that training takes, in which the policy acts first and the expert ends with success."""
     tiny.write_model(tmp_path / "model", ramp=0.0)
     out = tmp_path / "corrections"
-    options = ["--tasks", "lamp_on,open_drawer", "--corrections", "5", "--processes", "3", "--out", str(out)]
+    options = ["--tasks", "lamp_on", "--corrections", "3", "--processes", "2", "--out", str(out)]
     command = [sys.executable, "-m", "sim.correct", str(tmp_path / "model"), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -117,17 +117,17 @@ def test_a_scripted_operator_corrects_a_policy_that_does_nothing(tmp_path: Path)
     assert beside.returncode == 2 and f"another command is writing to {out}" in beside.stderr, "it would delete these"
     cache = open_cache(out, CONTRACT)
     assert {demo_bag.custom(bag)["start"] for bag in find_bags(out)} == {"home", "other"}, "as in evaluations"
-    assert len(cache.instructions) >= 5 and not [f for f in cache.findings if f.severity == "error"]
+    assert len(cache.instructions) >= 3 and not [f for f in cache.findings if f.severity == "error"]
     for episode, (first, end) in enumerate(zip(cache.bounds[:-1], cache.bounds[1:], strict=True)):
         imitated = cache.imitated[first:end]
         assert 20 < np.argmax(imitated) < len(imitated) - 10 and imitated[np.argmax(imitated) :].all()
         still, moved = (np.ptp(cache.actions[first:end][chosen], axis=0).max() for chosen in (~imitated, imitated))
         assert still < 0.1 < moved and still < 0.5 * moved, cache.bags[episode]  # after others the arm settles
     again = subprocess.run(
-        [*command, "--corrections", "5", "--out", str(out)], cwd=ROOT, capture_output=True, text=True
+        [*command, "--corrections", "3", "--out", str(out)], cwd=ROOT, capture_output=True, text=True
     )
     assert again.returncode == 0 and "corrections in" in again.stdout
-    assert len(find_bags(out)) == 5, "as many as are asked for, however many are played at a time"
+    assert len(find_bags(out)) == 3, "as many as are asked for, however many are played at a time"
     tiny.write_model(tmp_path / "other", ramp=0.001)
     command[3] = str(tmp_path / "other")
     other = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

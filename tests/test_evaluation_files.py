@@ -101,6 +101,7 @@ def test_a_layout_that_is_played_under_several_conditions_is_not_several_pieces_
     ]
     shown = view("one", "two", pairs, (100, 100))
     assert ("p", "–", "one layout is in several of these episodes; each run has its own p") in shown.tiles
+    assert ("success of B", "90.0%", "59.6% to 98.2%") in shown.tiles, "the interval of 9 in 10"
     _, tasks, runs = shown.sections
     assert tasks.html.endswith("<td>10</td><td>0</td><td>–</td></tr></tbody></table>")
     assert runs.html.count("<td>1</td><td>0</td><td>1</td></tr>") == 10

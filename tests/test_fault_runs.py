@@ -1,4 +1,4 @@
-"""Random faults of a driver against the real stack: two seeds in `make test`, a hundred in `make test-all`."""
+"""Random faults of a driver against the real stack: one seed in `make test`, a hundred in `make test-all`."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.fault_runs import run  # skips the file where there is no ROS
 from tests.tiny import write_model
 
 
-@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(2, 100))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(1, 100))])
 def test_whatever_a_driver_does_the_limits_hold(tmp_path: Path, seed: int) -> None:
     write_model(tmp_path / "tiny", ramp=0.01)
     worst, happened, judged = run(tmp_path / "tiny", seed)

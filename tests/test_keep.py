@@ -93,7 +93,7 @@ def test_an_exported_policy_is_begun_from_as_its_run_is(run: Path, model: Path) 
         assert {name.split(".")[0] for name in differing} <= ({"objectives"} if source == model else set())
 
 
-@pytest.mark.parametrize("name", ["switch", "sequence"])
+@pytest.mark.parametrize("name", [pytest.param("switch", marks=pytest.mark.heavy), "sequence"])
 def test_the_graph_holds_all_that_it_reads_under_its_name(name: str, tmp_path: Path) -> None:
     policy = Policy(recipe.parse(small.shrink(name)), SPEC, identity_statistics(SPEC))
     with torch.no_grad():

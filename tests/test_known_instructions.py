@@ -118,11 +118,34 @@ def test_a_refusal_names_what_is_near(known: KnownInstructions, text: Text) -> N
         known.read(text.read("don't open the drawer"))
 
 
+@pytest.mark.parametrize(
+    ("sentence", "meant"),
+    [
+        ("opne the drawer", "'opne': did you mean 'open'"),
+        ("please clos the drawer", "'clos': did you mean 'close'"),
+        ("put the rad blockk in the bowl", "'blockk': did you mean 'block'"),
+        ("press the grean button", "'grean': did you mean 'green'"),
+    ],
+)
+def test_a_slip_of_the_fingers_is_not_taken_for_the_opposite(
+    known: KnownInstructions, text: Text, sentence: str, meant: str
+) -> None:
+    with pytest.raises(InputError, match=meant):
+        known.read(text.read(sentence))
+
+
+def test_other_words_are_no_slips(known: KnownInstructions, text: Text) -> None:
+    """One letter longer, another word's ending, or a common word: "boxer" would be no slip of "box" either."""
+    slips = {word: known._misspelt(word) for word in ("drawers", "bowls", "buttons", "dropped", "nudge", "unscrew")}
+    assert set(slips.values()) == {""}
+    assert text.read("nudge Knobs, don't unscrew it").rare == ("nudge", "Knobs", "unscrew")
+
+
 def test_a_word_that_negates_is_allowed_only_as_it_was_taught() -> None:
     """What one sentence says of the lamp forbids in another."""
     known = KnownInstructions.__new__(KnownInstructions)
     known.taught = [("lamp_off", "get the lamp to stop shining"), ("lamp_off", "leave the lamp off")]
-    known.tasks, known._exact = ["lamp_off"], {}
+    known.tasks, known._exact, known._words = ["lamp_off"], {}, set()
     known._negations = {"lamp_off": frozenset(n for _, text in known.taught for n in negations(text))}
     known.probabilities = lambda _: np.array([1.0, 0.0])  # type: ignore[method-assign]
     known._w, known._least = {"instructions": np.ones((1, 2), np.float32)}, 0.0
@@ -191,6 +214,7 @@ def test_variants_name_what_they_are_made_of_or_nothing() -> None:
     others = {"yellow", "pink", "orange", "brown", "beige", "golden", "silver", "striped"}
     assert {task for text, task in sentences.items() if others & set(text.split())} == {None}
     assert None in {task for text, task in sentences.items() if "don't" in text.split()}
+    assert {sentences[thing] for thing in ("bowl", "red block", "box")} == {None}
     both = {text for text in sentences if "red block and the blue block" in text or "red block as well as" in text}
     assert {sentences[text] for text in both} == {None}
     assert not any(task == "red" for text, task in sentences.items() if {"blue", "box"} & set(text.split()))

@@ -111,10 +111,12 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.bags(tmp_path_factory.mktemp("bags"), episodes=2)
 
 
-def replayed(encoders: dict[str, dict[str, object]], bags: Path, folder: Path) -> Feeds:
-    """What a small policy with these encoders as well is calibrated with."""
+@pytest.fixture(scope="module")
+def feeds(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Feeds:
+    """What a small policy with everything that may be absent is calibrated with."""
+    folder = tmp_path_factory.mktemp("model")
     raw = small.shrink("chunk")
-    raw["encoders"] |= encoders
+    raw["encoders"] |= {"committed": {}, "goal_image": {"size": 16}, "return_to_go": {}}
     robot = load("tabletop")
     made = Policy(recipe.parse(raw), robot.spec, identity_statistics(robot.spec)).eval()
     write_graph(made, folder / "policy.onnx")
@@ -123,15 +125,14 @@ def replayed(encoders: dict[str, dict[str, object]], bags: Path, folder: Path) -
     return replay(Session(folder, 1, "cpu"), bags)
 
 
-def test_a_policy_is_calibrated_with_set_points_committed_and_without(bags: Path, tmp_path: Path) -> None:
-    steps = [int(feed["committed_steps"][0]) for feed in replayed({"committed": {}}, bags, tmp_path)]
+def test_a_policy_is_calibrated_with_set_points_committed_and_without(feeds: Feeds) -> None:
+    steps = [int(feed["committed_steps"][0]) for feed in feeds]
     assert 0.4 < np.mean([n > 0 for n in steps]) < 0.6 and len(set(steps)) > 3 and max(steps) <= HORIZON // 2
     for of in (steps[::2], steps[1::2]):  # of those that calibrate and of those that are compared
         assert 0.3 < np.mean([n > 0 for n in of]) < 0.7
 
 
-def test_a_policy_is_calibrated_with_its_conditions_and_without(bags: Path, tmp_path: Path) -> None:
-    feeds = replayed({"goal_image": {"size": 16}, "return_to_go": {}}, bags, tmp_path)
+def test_a_policy_is_calibrated_with_its_conditions_and_without(feeds: Feeds) -> None:
     for name in ("goal_present", "return_to_go_present"):
         assert 0.3 < np.mean([bool(feed[name][0]) for feed in feeds]) < 0.7, name
     pictures = {feed["goal_front"].tobytes() for feed in feeds}

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,9 @@ from policy.spec import Frame
 from tests import small
 
 RECIPES = recipe.names()
-# Between them memory, goals, diffusion, bins; tests/test_keep.py exports `switch` and `sequence`. The graphs of all
-# others, which take ten times as long as the steps, are looked at in `make test-all`.
-GRAPHS = ("systems/beso", "systems/lram", "systems/rt1")
+# Between them goals, diffusion, bins; tests/test_sequence_mixers.py exports memories, tests/test_keep.py `sequence`.
+# The graphs of all others, which take ten times as long as the steps, are looked at in `make test-all`.
+GRAPHS = ("systems/beso", "systems/rt1")
 SPEC = load("tabletop").spec
 
 
@@ -83,6 +83,15 @@ def test_the_structure_of_the_baseline_fits_its_published_weights() -> None:
     assert policy.outputs == ("actions",) and not policy.spec.switches
     shapes = {name: list(value.shape) for name, value in policy.state_dict().items()}
     assert hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:12] == STRUCTURE
+
+
+@pytest.mark.parametrize("encoder", ["cameras", "goal_image"])
+def test_pictures_of_a_robot_without_cameras_are_refused(encoder: str) -> None:
+    blind = replace(SPEC, cameras={})
+    raw = small.shrink("chunk")
+    raw["encoders"] = {encoder: {}, "proprioception": {}}
+    with pytest.raises(InputError, match=rf"^{encoder} in the recipe, and the contract has no camera"):
+        Policy(recipe.parse(raw), blind, identity_statistics(blind))
 
 
 def test_a_policy_whose_normalised_changes_are_zero_stays_where_it_is() -> None:

@@ -144,9 +144,9 @@ def test_one_blink_means_left_and_two_mean_right(world: Tabletop) -> None:
 
 @pytest.mark.slow
 def test_a_bag_holds_the_whole_history_under_both_instructions(tmp_path: Path) -> None:
-    record.main(["--tasks", "memory", "--episodes", "2", "--out", str(tmp_path / "bags"), "--processes", "1"])
+    record.main(["--tasks", "memory", "--episodes", "1", "--out", str(tmp_path / "bags"), "--processes", "1"])
     contract, bags = load_contract("tabletop"), find_bags(tmp_path / "bags")
-    assert [b.name for b in bags] == [f"{name}_{i:04d}" for name in sorted(Tabletop.suites["memory"]) for i in range(2)]
+    assert [b.name for b in bags] == [f"{name}_0000" for name in sorted(Tabletop.suites["memory"])]
     for bag in bags:
         first, second = read_episodes(bag, contract)
         assert second.task in Tabletop.suites["memory"] and second.instruction in EVERY[second.task].phrasings

@@ -82,6 +82,8 @@ class Variants:
             self._joined(task, parsed)
         for _, parsed in rounds:
             self._coordinated(parsed)
+        for phrase in self._phrases:
+            self._add_unknown(joined(words(phrase)[1:]))  # "drawer": nothing is said of what to do with it
 
     def _add(self, sentence: str, task: str | None) -> None:
         self.sentences.setdefault(joined(words(sentence)), task)

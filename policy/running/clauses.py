@@ -53,10 +53,11 @@ def steps(text: str, read: Read, taught: Callable[[str], bool] = lambda _: False
             )
         if named := _several(list(reversed(known)) if _backwards(joint, text) else known):
             return named
-    joints = list(_compiled(AND).finditer(text))
+    joints, alone = list(_compiled(AND).finditer(text)), set[str]()
     for one in joints if len(joints) <= MOST else []:
         parts = _in_order([text[: one.start()], text[one.end() :]])
         known, unknown = _read_each(parts, read, taught) if len(parts) > 1 else ([], [])
+        alone |= {part.task for several in known for part in several if part.doubt < SURE}
         if not unknown and (named := _several(known)):
             sure = [one.doubt < SURE for one in named]
             if all(sure) and not _certain(text, read):
@@ -66,7 +67,13 @@ def steps(text: str, read: Read, taught: Callable[[str], bool] = lambda _: False
                     f"the instruction {text[:80]!r} may name several tasks, and not all for certain; nothing is done: "
                     "give them one after the other, or with 'then' between them"
                 )
-    return (read(text),)
+    whole = read(text)
+    if whole.doubt >= WHOLE and alone - {whole.task}:
+        raise InputError(
+            f"the instruction {text[:80]!r} may name {whole.task!r}, and a part of it names "
+            f"{', '.join(map(repr, sorted(alone - {whole.task})))}; nothing is done: say what is to be done alone"
+        )
+    return (whole,)
 
 
 def _certain(text: str, read: Read) -> bool:

@@ -20,6 +20,7 @@ from policy.running.text import TOKENS, Sentence
 FILE = "instructions.safetensors"
 DOUBT = 0.8  # probability of naming no task above which an instruction is refused; chosen on development sentences
 NEAREST = 3  # sentences that a refusal names
+SHORT = 2  # letters of a word that is not looked for among slips: most short ones are near each other
 LONGEST = 80  # characters of an instruction in a message
 TEACH_AGAIN = "export the model again with `python -m policy.export <run> --out <folder>`"
 
@@ -46,6 +47,7 @@ class KnownInstructions:
         self.tasks = list(dict.fromkeys(task for task, _ in self.taught))
         self._check(path, width)
         self._exact = {plain(sentence): task for task, sentence in self.taught}
+        self._words = {word for sentence in self._exact for word in sentence.split()}
         self._negations = {task: frozenset[tuple[str, str]]() for task in self.tasks}
         for task, sentence in self.taught:
             self._negations[task] |= negations(sentence)
@@ -65,6 +67,14 @@ class KnownInstructions:
                 f"the instruction {sentence.text[:LONGEST]!r} forbids something "
                 f"({', '.join(map(repr, forbids))}), and a policy can only do what an instruction names; "
                 "nothing is done: give an instruction that names what is to be done, or 'continue'"
+            )
+        said = plain(sentence.text).split()  # without the "needn" of "needn't"
+        rare = [word.lower() for word in sentence.rare if word.lower() in said]
+        if misspelt := {word: near for word in rare if (near := self._misspelt(word))}:
+            raise InputError(
+                f"the instruction {sentence.text[:LONGEST]!r} has words that may be misspelt ("
+                + ", ".join(f"{word!r}: did you mean {near!r}?" for word, near in misspelt.items())
+                + "), and a policy may take it for the opposite; nothing is done: say it again"
             )
         likeness = float((self._w["instructions"] @ sentence.pooled).max())
         if likeness < self._least or probabilities[-1] > DOUBT:
@@ -89,6 +99,12 @@ class KnownInstructions:
         h = np.exp(h - h.max(-1, keepdims=True))
         probabilities: np.ndarray = (h / h.sum(-1, keepdims=True)).mean((0, 1))
         return probabilities
+
+    def _misspelt(self, word: str) -> str:
+        """The taught word that one slip of the fingers turns into this one, "" where there is none."""
+        if word in self._words or (word[-1] in "sd" and word[:-1] in self._words):  # "knobs", "moved"
+            return ""
+        return next((known for known in sorted(self._words) if len(known) > SHORT and _one_slip(word, known)), "")
 
     def _nearest(self, sentence: Sentence) -> str:
         """Taught sentences of the nearest tasks."""
@@ -125,6 +141,21 @@ def classifier_shapes(e: int, d: int, w: int, q: int, h: int, k: int) -> dict[st
         "out.weight": (e, h, k + 1),
         "out.bias": (e, 1, k + 1),
     }
+
+
+def _one_slip(a: str, b: str) -> bool:
+    """Whether a letter that is missing, too much, another, or changed places with its neighbour makes a of b.
+
+    Another letter at the beginning makes another word: "nudge" is not "budge".
+    """
+    if a == b or abs(len(a) - len(b)) > 1:
+        return False
+    at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    if len(a) != len(b):
+        shorter, longer = sorted((a[at:], b[at:]), key=len)
+        return longer[1:] == shorter
+    swapped = a[at : at + 2] == b[at : at + 2][::-1] and a[at + 2 :] == b[at + 2 :]
+    return swapped or (at > 0 and a[at + 1 :] == b[at + 1 :])
 
 
 def plain(sentence: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from policy.errors import InputError
 
@@ -41,6 +41,7 @@ class Sentence:
     pooled: np.ndarray  # float32 (D,), a unit vector
     states: np.ndarray  # float32 (L, D), 0 where there is no token
     mask: np.ndarray  # bool (L,)
+    rare: tuple[str, ...] = ()  # words that the encoder reads in pieces: seldom used, or misspelt
     task: str = ""  # that it names, as a policy knows it
     doubt: float = 0.0  # probability that it names none
 
@@ -90,7 +91,9 @@ class Text:
     def read_all(self, sentences: list[str]) -> list[Sentence]:
         """Many sentences, those of one length at once; errors as in `read`."""
         texts = [clean(sentence) for sentence in sentences]
-        ids = [self._ids(text) for text in texts]
+        encoded = [self._encode(text) for text in texts]
+        ids = [one.ids for one in encoded]
+        rare = [_in_pieces(text, one) for text, one in zip(texts, encoded, strict=True)]
         read: dict[int, Sentence] = {}
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         for length, same in groupby(order, key=lambda i: len(ids[i])):
@@ -102,19 +105,19 @@ class Text:
                 pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
                 padded = np.pad(states, ((0, 0), (0, TOKENS - length), (0, 0)))
                 mask = np.arange(TOKENS) < length
-                read |= {i: Sentence(texts[i], pooled[n], padded[n], mask) for n, i in enumerate(batch)}
+                read |= {i: Sentence(texts[i], pooled[n], padded[n], mask, rare[i]) for n, i in enumerate(batch)}
         return [read[i] for i in range(len(ids))]
 
     def readable(self, sentence: str) -> bool:
         """Whether `read` takes a sentence."""
         try:
-            self._ids(clean(sentence))
+            self._encode(clean(sentence))
         except InputError:
             return False
         return True
 
-    def _ids(self, sentence: str) -> list[int]:
-        """The tokens of a sentence, by number."""
+    def _encode(self, sentence: str) -> Encoding:
+        """The tokens of a sentence."""
         encoded = self._tokenizer.encode(sentence)
         if unknown := [
             sentence[a:b] for t, (a, b) in zip(encoded.tokens, encoded.offsets, strict=True) if t == UNKNOWN
@@ -129,8 +132,7 @@ class Text:
                 f"the instruction {sentence[:80]!r} has {len(encoded.ids) - ENDS} tokens (words, parts of words and "
                 f"marks), expected at most {TOKENS - ENDS}; use fewer words"
             )
-        ids: list[int] = encoded.ids
-        return ids
+        return encoded
 
     def _states(self, ids: np.ndarray) -> np.ndarray:
         """The states (B, T, D) of tokens (B, T) behind the last layer."""
@@ -189,6 +191,15 @@ def clean(sentence: str) -> str:
             "say in a sentence what to do, for example 'open the drawer'"
         )
     return text
+
+
+def _in_pieces(sentence: str, encoded: Encoding) -> tuple[str, ...]:
+    """The words of which the vocabulary holds parts alone."""
+    pieces: dict[int, list[tuple[int, int]]] = {}
+    for word, span in zip(encoded.word_ids, encoded.offsets, strict=True):
+        if word is not None:
+            pieces.setdefault(word, []).append(span)
+    return tuple(sentence[spans[0][0] : spans[-1][1]] for spans in pieces.values() if len(spans) > 1)
 
 
 def _folder() -> Path:

@@ -82,6 +82,12 @@ class Cameras(Encoder):
     def __init__(self, settings: Settings, spec: Spec, width: int, statistics: Statistics) -> None:
         super().__init__(settings, spec, width, statistics)
         s = self.settings = settings
+        if not spec.cameras:
+            name = "cameras" if self.prefix == Cameras.prefix else "goal_image"
+            raise InputError(
+                f"{name} in the recipe, and the contract has no camera; leave it out of the recipe, or describe a "
+                "camera in the contract"
+            )
         if s.size % 8:
             raise InputError(f"cameras: size {s.size} in the recipe; expected a multiple of 8")
         self.images = self.inputs = tuple(f"{self.prefix}_{camera}" for camera in spec.cameras)
