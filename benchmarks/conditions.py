@@ -7,7 +7,7 @@
     goal_image      how it looks there          nothing at all                       how it looks after another task
     return_to_go    success (1)                 not given                            failure (0)
 
-Two policies learn four tasks, from scenes that do not show which is asked for: `states` in tabletop_states, from
+Two policies learn four tasks, and are asked in scenes that do not show which: `states` in tabletop_states, from
 recordings half of which fail (benchmarks.systems_data, `mixed`), and `pictures` on the table with its cameras, from
 demonstrations. With a goal no sentence is given; with a return there is one. All of a policy's are asked from the same
 starts; results are kept, and the same command continues.

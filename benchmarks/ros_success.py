@@ -29,6 +29,7 @@ from ros_nodes import bridge
 from ros_nodes.sim_node import SimNode
 from sim.initial_states import start
 from sim.rollout import SimulatedLoop
+from sim.taught_tasks import asked
 from sim.worlds import DEFAULT, load
 from sim.worlds.interface import Task
 
@@ -108,14 +109,15 @@ def main() -> None:
     stack = Stack(find_model(args.model).resolve())
     rows: list[tuple[str, bool, bool]] = []  # task, success in-process, success through ROS
     try:
-        jobs = [(task, SEED + i) for i in range(args.episodes) for task in world.tasks.values()]
+        names = asked(world.tasks, session)
+        jobs = [(world.tasks[name], SEED + i) for i in range(args.episodes) for name in names]
         for task, seed in tqdm(jobs, unit="episode"):
             start(world, task, seed, "home")
             in_process = SimulatedLoop(world, session, seed=seed).perform(task.phrasings[0], task).success
             rows.append((task.name, in_process, stack.perform(task, seed)))
     finally:
         stack.close()
-    for name in world.tasks:
+    for name in names:
         episodes = [row for row in rows if row[0] == name]
         print(
             f"  {name:24} in-process {sum(row[1] for row in episodes):3} of {len(episodes)}, "

@@ -23,7 +23,8 @@ batch 1, 2 threads on as many cores as stand behind it; another row may train th
 each policy of the row learns from, one training after the other; – where a row is older than this column. **1000
 frames** and **minutes**: of all its trainings, by the clock, with what else the machine did meanwhile (pauses
 included). **trainings**: of each policy, from as many seeds. **episodes**: of the system, all seeds together
-(`dit`: layouts of six tries). No figure is one of a paper: tasks, data and sizes are ours.
+(`dit`: layouts of six tries). Some recipes were revised after a look at the first hundred of these layouts, which their
+intervals do not say. No figure is one of a paper: tasks, data and sizes are ours.
 
 """
 COLUMNS = (

@@ -57,8 +57,9 @@ def _order(records: list[Record]) -> Record:
 
 
 def _obeyed(r: Record) -> bool:
+    """A lamp that is as it is asked for stays so where the sentence is refused, too: that is no success."""
     task = r["tasks"][0]
-    return task in r["done"] and task in r["done_at_the_end"]
+    return task in r["done"] and task in r["done_at_the_end"] and not r["refused"]
 
 
 def _turned_round(r: Record) -> bool:

@@ -36,13 +36,13 @@ TASKS = {
     "press the button": "lamp",
     "the light goes off": "dark",
     "press the button, the light goes off": "dark",
-    "it is too dark, lamp on": "dark",
+    "never mind the noise, lamp on": "dark",
     "lamp on once more": "lamp",
     "lamp on once and for all": "lamp",
     "at once, lamp on": "lamp",
     "lamp, go on": "lamp",
 }
-DOUBTFUL = {"it is too dark, lamp on", "off", "blue below", "red on top"}
+DOUBTFUL = {"never mind the noise, lamp on", "off", "blue below", "red on top"}
 CERTAIN = {"press the button, the light goes off"}
 
 
@@ -107,7 +107,7 @@ def test_a_taught_sentence_is_one_task_also_as_a_part() -> None:
     [
         "lamp on and off",
         "press the button, the light goes off",
-        "it is too dark, lamp on",
+        "never mind the noise, lamp on",
         "open the drawer, then dance",
         "dance and turn on the lamp",
         "dance, then turn on the lamp",

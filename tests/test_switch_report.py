@@ -220,7 +220,7 @@ def test_every_figure_is_counted_as_it_is_defined() -> None:
     }
     assert made["object_safety"]["episodes"] == 2 and made["object_safety"]["rate"] == 0.5
     assert made["unknown_refused"]["rate"] == 0.95
-    assert made["reaction_s"] == {"p50": 0.1, "p99": pytest.approx(0.196)}
+    assert made["reaction_s"] == {"p50": 0.1, "p99": pytest.approx(0.196), "episodes": 5}
     assert made["time_to_b_s"]["p50"] == 2.0 and made["time_to_b_s"]["phases"]["mid"]["p50"] == 3.0
     assert made["jerk_ratio"] == 1.0 and made["interventions"]["limit_violations"] == 1
     assert made["interventions"]["safety_monitor"] == {"x": 22}

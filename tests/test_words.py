@@ -119,6 +119,12 @@ def test_doing_the_opposite_is_not_obeying(meant: str, world: Tabletop, without_
     assert figures["done"]["rate"] == (meant == asked) and figures["opposite_done"]["rate"] == (meant != asked)
 
 
+def test_a_lamp_that_is_as_it_is_asked_for_is_no_success_of_a_refusal(world: Tabletop, without_images: None) -> None:
+    record = play(job("order", "lamp_on"), world, UnderstandingSession(world))
+    figures = summarise({"runs": ["order"]} | dict.fromkeys(("policy", "world", "sha256", "seed")), [record])["order"]
+    assert "lamp_on" in record["done"] and figures["refused"]["rate"] == 1 and figures["done"]["rate"] == 0
+
+
 def test_a_negated_sentence_is_obeyed_where_what_it_forbids_is_done(world: Tabletop, without_images: None) -> None:
     obeying = play(job("negated", "put_red"), world, UnderstandingSession(world, sentences={"x": "put_red"}))
     refusing = play(job("negated", "put_red"), world, UnderstandingSession(world))

@@ -47,7 +47,8 @@ class KnownInstructions:
         self.tasks = list(dict.fromkeys(task for task, _ in self.taught))
         self._check(path, width)
         self._exact = {plain(sentence): task for task, sentence in self.taught}
-        self._words = {word for sentence in self._exact for word in sentence.split()}
+        words = {word for sentence in self._exact for word in sentence.split()}
+        self._words = {word for word in words if not negations(word)}  # "stow" is no slip of "stop"
         self._negations = {task: frozenset[tuple[str, str]]() for task in self.tasks}
         for task, sentence in self.taught:
             self._negations[task] |= negations(sentence)

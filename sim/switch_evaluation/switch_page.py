@@ -64,7 +64,11 @@ def view(report: Section) -> View:
     ]
     figures += [
         ("resumed", rate_text(report["resume"]), f"of {report['resume']['episodes']} unfinished A"),
-        ("reaction", _number(report["reaction_s"]["p50"], " s"), "median, 100 ms of it inference"),
+        (
+            "reaction",
+            _number(report["reaction_s"]["p50"], " s"),
+            f"median of {report['reaction_s']['episodes']} that react, 100 ms of it inference",
+        ),
         ("false switches", rate_text(report["false_switch"]), "the same instruction reworded"),
     ]
     if unknown := report["unknown_refused"]:

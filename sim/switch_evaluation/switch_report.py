@@ -55,7 +55,8 @@ def _section(records: list[Record], phases: Sequence[str], refusals: Record) -> 
         "false_switch": _false_switches(runs["false_switch"]),
         "object_safety": success_rate({"success": r["object_safe"]} for r in mid if r["object_safe"] is not None),
         **refusals,
-        "reaction_s": _percentiles(switches, "reaction_s", 50, 99),
+        "reaction_s": _percentiles(switches, "reaction_s", 50, 99)
+        | {"episodes": sum(r["reaction_s"] is not None for r in switches)},
         "time_to_b_s": _percentiles(switches, "time_to_b_s", 50, 90)
         | {"phases": {phase: _percentiles(runs[phase], "time_to_b_s", 50, 90) for phase in phases}},
         "jerk_ratio": _percentiles(switches, "jerk_ratio", 50)["p50"],
