@@ -117,6 +117,32 @@ def test_a_wrap_is_no_contradiction_of_two_publishers() -> None:
         assert consistency.fault(START + 200_000_000).startswith(found) and bool(found) != continuous
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e308])
+@pytest.mark.parametrize("publishers", [1, 2])
+def test_what_is_no_number_of_a_joint_that_turns_ends_nothing(publishers: int, bad: float) -> None:
+    """As a driver gives before its hardware has spoken. It is dropped, and what contradicts is still found."""
+    contract = robot.contract(state=[CONTINUOUS], action=[ARM])
+    live = LiveObservations(contract, 1.0, START)
+    live.consistency.publishers["joint_states"] = publishers
+
+    def hears(k: int, first: float, again: float | None = None) -> None:
+        message = robot.joints(START + k, [first, 0.1, 0.02])
+        if again is not None:
+            message.name, message.position = [*message.name, "j1"], [*message.position, again]
+        live.push("joint_states", message, START + k, START + k)
+
+    hears(0, 1.0)
+    hears(1, bad)
+    assert np.isfinite(bad) or any("not a finite number" in reason for reason in live.dropped)
+    hears(2, -bad)
+    hears(3, bad, 1.0)
+    if not np.isfinite(bad):
+        assert not live.consistency.fault(START + 4)
+    for k in range(4, 10):
+        hears(k, 1.0 if k % 2 else 2.0, None if publishers > 1 else 3.0)
+    assert live.consistency.fault(START + 10).startswith("contradictory joint states: ")
+
+
 def test_without_continuous_the_same_bag_is_refused_or_reported(tmp_path: Path) -> None:
     contract = robot.contract(state=[CONTINUOUS | {"continuous": False}], action=[ARM])
     robot.record(tmp_path / "bag", turning())

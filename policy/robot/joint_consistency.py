@@ -4,6 +4,7 @@ publisher a   0.94      0.94      0.94        several publishers of one topic ar
 publisher b        0.19      0.19             differ; the same joint at 0.94 and at 0.19 is no robot
 """
 
+import math
 from collections import deque
 from typing import Any
 
@@ -39,23 +40,27 @@ class JointConsistency:
         joints = self._joints.get(topic)
         if joints is None:
             return
-        names, values = message.name, message.position
-        if len(set(names)) != len(names):
-            self._twice(topic, names, values, joints, steady)
+        repeated = len(set(message.name)) != len(message.name)
+        if not repeated and self.publishers[topic] <= 1:
+            return
+        named = zip(message.name, message.position, strict=False)
+        # what is no number contradicts nothing: the decoder reports it
+        values = [(joint, float(value)) for joint, value in named if joint in joints and math.isfinite(value)]
+        if repeated:
+            self._twice(topic, values, steady)
         if self.publishers[topic] > 1:
-            for joint, value in zip(names, values, strict=False):
-                if joint in joints:
-                    self._compare(topic, joint, float(value), joints[joint], steady)
+            for joint, value in values:
+                self._compare(topic, joint, value, joints[joint], steady)
 
     def fault(self, steady: int) -> str:
         """What contradicts, "" where nothing has for a while."""
         recent = [what for at, what in self._jumps if steady - at < WINDOW]
         return f"contradictory joint states: {recent[-1]}" if len(recent) >= TIMES else ""
 
-    def _twice(self, topic: str, names: Any, values: Any, joints: dict[str, float], steady: int) -> None:
+    def _twice(self, topic: str, values: list[tuple[str, float]], steady: int) -> None:
         seen: dict[str, float] = {}
-        for joint, value in zip(names, values, strict=False):
-            if joint in joints and self._apart(topic, joint, seen.setdefault(joint, value), value) > NOISE:
+        for joint, value in values:
+            if self._apart(topic, joint, seen.setdefault(joint, value), value) > NOISE:
                 what = f"{topic} has {joint} twice in a message, {seen[joint]:.2f} and {value:.2f}"
                 self._jumps.extend([(steady, what)] * TIMES)
 
@@ -68,5 +73,5 @@ class JointConsistency:
 
     def _apart(self, topic: str, joint: str, a: float, b: float) -> float:
         """The distance of two positions, of a joint that wraps the shorter way round."""
-        turn = self._turns[topic, joint]
-        return abs(a - b - turn * round((a - b) / turn)) if turn else abs(a - b)
+        gap, turn = a - b, self._turns[topic, joint]
+        return abs(math.remainder(gap, turn) if turn and math.isfinite(gap) else gap)
