@@ -267,6 +267,13 @@ class Ends(Protocol):
         """Come to rest; the executor may be spun for a while."""
 
 
+@runtime_checkable
+class MayCrash(Protocol):
+    """A node that leaves something else behind where an error ends it; `crashed` is set before it is destroyed."""
+
+    crashed: bool
+
+
 def run(make: Callable[[], Node]) -> int:
     """Spin a node until it is told to end; 2 with one line where it cannot start."""
 
@@ -282,8 +289,11 @@ def run(make: Callable[[], Node]) -> int:
                 executor.spin_once(timeout_sec=0.1)  # a signal is seen between two
         except KeyboardInterrupt:
             pass
-        except RuntimeError:
-            if not signalled():  # where it comes while rclpy takes a message, pybind11 makes another error of it
+        except Exception as error:
+            # where a signal comes while rclpy takes a message, pybind11 makes another error of it
+            if not (isinstance(error, RuntimeError) and signalled()):
+                if isinstance(node, MayCrash):
+                    node.crashed = True
                 raise
         finally:
             if isinstance(node, Ends):

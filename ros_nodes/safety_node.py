@@ -41,6 +41,8 @@ ALIVE = 250_000_000  # ns between two statuses at most: within one process Fast 
 class SafetyNode(Node):
     """Guards one robot."""
 
+    crashed = False  # an error ends it
+
     def __init__(self, **options: Any) -> None:
         super().__init__("safety_node", **options)
         declare = partial(bridge.declare, self)
@@ -62,7 +64,7 @@ class SafetyNode(Node):
         path = declare("stop_file", "", "file that keeps a stop beyond this process; empty: below ROS_HOME or ~/.ros")
         name = default_path(str(self.context.get_domain_id()), self.get_fully_qualified_name())
         self._stop_file = StopFile(Path(path) if path else name)
-        self._begin_stopped(declare("stopped_after_crash", True, "start stopped where the last one was killed"))
+        self._begin_stopped(declare("stopped_after_crash", True, "start stopped where the last one crashed"))
         self._subscribe()
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LIVING_OUT)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -135,11 +137,12 @@ class SafetyNode(Node):
         self._outputs = {c.topic: outputs.make(self, c, self._mismatches) for c in contract.controllers}
 
     def destroy_node(self) -> None:
-        """A clean end leaves only a stop behind."""
+        """A clean end leaves only a stop behind; after a crash the next process finds that this one ran."""
         self._send(self._monitor.refuse("the safety node is shut down", self._now()))
         self._stream(self._now())
         try:
-            self._stop_file.end(self._monitor.stopped, self._monitor.estopped)
+            if not self.crashed:
+                self._stop_file.end(self._monitor.stopped, self._monitor.estopped)
         except InputError as error:
             self.get_logger().error(str(error))
         for output in self._outputs.values():

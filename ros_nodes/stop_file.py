@@ -2,7 +2,7 @@
 
 started --- running --- stopped ("e-stop") --- reset --- ended          a clean end leaves nothing
                |           |
-             killed      killed      started again: stopped, until someone has looked and resets
+       killed, or ended by an error   started again: stopped, until someone has looked and resets
 """
 
 import json
