@@ -3,9 +3,13 @@
 unconfigured --configure--> inactive --activate--> active      a configuration that fails is tried again
 """
 
+import traceback
+from collections.abc import Callable
+
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.timer import Timer
 
+from policy.errors import InputError
 from ros_nodes.bridge import STEADY
 
 RETRY = 2_000_000_000  # ns until a configuration that failed is tried again
@@ -16,6 +20,7 @@ class AutostartNode(LifecycleNode):
 
     _start: Timer | None = None  # while it starts itself
     _starting = False  # a transition is its own
+    _failure = ""  # why the newest transition failed
 
     def autostart(self) -> None:
         """Configure and activate as soon as the executor spins, unless somebody else does either first."""
@@ -32,6 +37,24 @@ class AutostartNode(LifecycleNode):
         if self._start is not None:  # one timer for all tries
             self._start.timer_period_ns = RETRY
             self._start.reset()
+
+    def _attempt(
+        self, doing: str, work: Callable[[], TransitionCallbackReturn], undo: Callable[[], object]
+    ) -> TransitionCallbackReturn:
+        """A transition that fails where `work` raises; it is undone, and said, as rclpy would drop the error."""
+        try:
+            done = work()
+        except Exception as error:
+            text = str(error)
+            if not isinstance(error, InputError):
+                text = f"{doing} failed: {type(error).__name__}: {text}; look at the traceback in the log of this node"
+            if self._failure != text:  # with autostart it is tried again and again
+                self.get_logger().error(text if isinstance(error, InputError) else traceback.format_exc())
+            self._failure = text
+            undo()
+            return TransitionCallbackReturn.FAILURE
+        self._failure = ""
+        return done
 
     def _end_autostart(self) -> None:
         """Leave the rest to whoever makes transitions."""

@@ -84,7 +84,6 @@ class PolicyNode(AutostartNode):
         self._mismatches = QosMismatches(self)
         self._blocked = ""  # why nothing can reach the arm, whatever the sensors show
         self._safety = policy_status.Safety(self._end, self._begin_anew)
-        self._failure = ""  # why configuring failed
         self._shown: tuple[object, ...] = ()
         self._sensors = policy_status.Sensors(monotonic_ns())
         self._status = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
@@ -118,34 +117,33 @@ class PolicyNode(AutostartNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model; without one the node stays unconfigured and reports why."""
-        try:
-            named = contracts.load(self._contract_name) if self._contract_name else None
-            self.session = open_session(self._model, self._threads, self._provider, named, self._mapping or None)
-            contract = named or self.session.contract
-            check_robot(
-                contract.spec,
-                self.session.spec,
-                "the model is for another robot",
-                "give the contract that it was trained with, or another model",
-            )
-            bridge.outlasts("sensor_timeout", self._silence, contract)
-            self._observations = LiveObservations(contract, self._silence, monotonic_ns())
-            choose(self._schedule or None, self.session.spec)
-            bridge.number("return_to_go", self._return_to_go)
-            self._listen(contract)
-        except InputError as error:
-            if self._failure != str(error):  # with autostart it is tried again and again
-                self.get_logger().error(str(error))
-            self._leave()
-            self._failure = str(error)
-            return Return.FAILURE
-        self._failure, self._contract = "", contract
+        return self._attempt("configuring", self._configure, self._leave)
+
+    def _configure(self) -> TransitionCallbackReturn:
+        named = contracts.load(self._contract_name) if self._contract_name else None
+        self.session = open_session(self._model, self._threads, self._provider, named, self._mapping or None)
+        contract = named or self.session.contract
+        check_robot(
+            contract.spec,
+            self.session.spec,
+            "the model is for another robot",
+            "give the contract that it was trained with, or another model",
+        )
+        bridge.outlasts("sensor_timeout", self._silence, contract)
+        self._observations = LiveObservations(contract, self._silence, monotonic_ns())
+        choose(self._schedule or None, self.session.spec)
+        bridge.number("return_to_go", self._return_to_go)
+        self._listen(contract)
+        self._contract = contract
         self._performer.topic = contract.instruction
         self.get_logger().info(f"{self._model} is warm on {self.session.provider}")
         return Return.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen and command."""
+        """Listen and command; where that fails the node stays inactive and reports why."""
+        return self._attempt("activating", partial(self._activate, state), partial(self.on_deactivate, state))
+
+    def _activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         assert self.session is not None and self._contract is not None
         self._observations = LiveObservations(self._contract, self._silence, monotonic_ns())
         self.live = LiveLoop(

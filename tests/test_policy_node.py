@@ -3,6 +3,7 @@
 
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from policy.errors import InputError
 from policy.robot.contract import load
-from ros_nodes import autostart, bridge
+from ros_nodes import autostart, bridge, policy_node
 from ros_nodes.bridge import ACTION_CHUNK
 from ros_nodes.policy_node import PolicyNode
 from tests.policy_bench import PATIENT, instruct, model, stage  # noqa: F401  fixtures
@@ -256,6 +257,39 @@ def test_a_configuration_that_fails_says_why_and_succeeds_once_the_cause_is_gone
         assert str(stage.ears.call("policy_node/get_state", GetState).current_state.label) == "unconfigured"
         assert configure() and node.session is not None
         until(lambda: statuses[-1].message == "not active", "the failure is forgotten")
+
+
+@pytest.mark.parametrize("broken", ["configuring", "activating"])
+def test_an_error_of_any_kind_in_a_transition_is_said_in_log_and_status(
+    stage: Bench, model: Path, monkeypatch: pytest.MonkeyPatch, broken: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """rclpy drops what a transition raises without a word."""
+    statuses: list[Any] = stage.ears.listen("policy_node/status", DiagnosticStatus, bridge.LATCHED)
+    found: list[Any] = stage.ears.listen("/diagnostics", DiagnosticArray)
+    node = stage.node(PolicyNode, model=str(model))
+
+    def change(transition: int) -> bool:
+        asked = stage.ears.call("policy_node/change_state", ChangeState, transition=Transition(id=transition))
+        return bool(asked.success)
+
+    def throw(*_: Any, **__: Any) -> Any:
+        raise zlib.error("invalid distance too far back")
+
+    configures = broken == "configuring" or change(Transition.TRANSITION_CONFIGURE)
+    assert configures
+    transition = Transition.TRANSITION_CONFIGURE if broken == "configuring" else Transition.TRANSITION_ACTIVATE
+    says = f"{broken} failed: error: invalid distance too far back"
+    with monkeypatch.context() as patched:
+        patched.setattr(policy_node, "open_session" if broken == "configuring" else "LiveLoop", throw)
+        assert not change(transition) and not change(transition)
+        until(lambda: statuses and says in statuses[-1].message, "the status says it")
+        assert statuses[-1].level == DiagnosticStatus.ERROR
+        until(lambda: any(says in s.message for m in found for s in m.status), "the diagnostics say it")
+    state = str(stage.ears.call("policy_node/get_state", GetState).current_state.label)
+    assert state == ("unconfigured" if broken == "configuring" else "inactive") and node.live is None
+    assert capfd.readouterr().err.count("Traceback") == 1, "once, though it was tried twice"
+    assert change(transition)
+    until(lambda: "failed" not in statuses[-1].message, "the failure is forgotten")
 
 
 def test_under_a_namespace_and_remapped(model: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -151,6 +152,35 @@ def test_of_eight_bits_more_is_allowed_and_a_file_that_is_cut_short_is_refused(m
     (model / reference.FILE).write_bytes((model / reference.FILE).read_bytes()[:100])
     with pytest.raises(InputError, match=r"reference\.npz cannot be read"):
         Session(model)
+
+
+def test_saved_frames_that_are_damaged_or_judge_nothing_are_refused(model: Path) -> None:
+    """A bit that a disk has turned is found by zlib, another file under this name by numpy."""
+    save_reference(model)
+    path = model / reference.FILE
+    whole = path.read_bytes()
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    with zipfile.ZipFile(path) as archive:
+        begins = archive.getinfo("in_state.npy").header_offset + 30 + len("in_state.npy") + 20
+    for byte in range(begins, begins + 40):
+        path.write_bytes(whole[:byte] + bytes([whole[byte] ^ 255]) + whole[byte + 1 :])
+        with pytest.raises(InputError, match=r"reference\.npz cannot be read"):
+            Session(model)
+    np.save(model / "alone.npy", arrays["action_range"])
+    (model / "alone.npy").rename(path)
+    with pytest.raises(InputError, match=r"reference\.npz cannot be read"):
+        Session(model)
+    unusable: list[dict[str, Any]] = [
+        {"action_range": np.float32(1)},
+        {"out_actions": np.float32(0)},
+        {"precision": "fp8"},
+    ]
+    unusable += [{"action_range": np.full(len(arrays["action_range"]), bad)} for bad in (np.inf, np.nan, 0.0, "wide")]
+    for wrong in [*unusable, {name: value[:0] for name, value in arrays.items() if name.startswith(("in_", "out_"))}]:
+        np.savez_compressed(path, **(arrays | wrong))
+        with pytest.raises(InputError, match="reference"):
+            Session(model)
 
 
 @pytest.mark.parametrize("wrong", ["actions", "state_keys_next", "nothing"])

@@ -95,25 +95,32 @@ def load(folder: Path, spec: Spec, advice: str) -> Reference | None:
     path = folder / FILE
     if not path.is_file():
         return None
-    from zipfile import BadZipFile  # 20 ms, for those who have the file
-
     try:
         with np.load(path) as arrays:
             inputs = {name: arrays[f"in_{name}"] for name in spec.inputs()}
             outputs = {name: arrays[f"out_{name}"] for name in spec.outputs()}
             action_range, precision = arrays["action_range"], str(arrays["precision"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and numpy raise many unrelated types
         raise InputError(f"{path} cannot be read ({type(error).__name__}: {error}); {advice}") from None
-    count = len(action_range) and len(next(iter(outputs.values())))
+    count = max([1, *outputs["actions"].shape[:1]])
     for name, (dtype, shape) in {**spec.inputs(), **spec.outputs()}.items():
         value = inputs[name] if name in inputs else outputs[name]
         if (str(value.dtype), value.shape) != (dtype, (count, *shape)):
             raise InputError(
                 f"{path}: {name} is {value.dtype} {value.shape}, the spec says {dtype} {(count, *shape)}; {advice}"
             )
-    if precision not in TOLERANCE or action_range.shape != (len(spec.action),) or not (action_range > 0).all():
-        raise InputError(f"{path}: precision {precision!r} or its action range cannot be used; {advice}")
+    if precision not in TOLERANCE or not _usable(action_range, len(spec.action)):
+        raise InputError(
+            f"{path}: got precision {precision!r} and action range {np.array2string(action_range, threshold=99)}, "
+            f"expected one of {', '.join(TOLERANCE)} and {len(spec.action)} positive numbers; {advice}"
+        )
     return Reference(inputs, outputs, action_range, precision, f"{count} saved frames")
+
+
+def _usable(action_range: np.ndarray, actions: int) -> bool:
+    """Whether it is the range of so many actions: by one that is infinite, every answer would do."""
+    numbers = action_range.dtype.kind == "f" and action_range.shape == (actions,)
+    return numbers and bool((np.isfinite(action_range) & (action_range > 0)).all())
 
 
 def made_up(spec: Spec, run: Run) -> Reference:
