@@ -162,6 +162,29 @@ def test_stamps_are_off_by_a_little(stand: Stand, says: str) -> None:
     stand.robot.lag = 0.0
 
 
+def command_off_by(stand: Stand, says: str, seconds: float) -> None:
+    """As from a machine whose clock is off; the arm must hold and go on when the clocks agree."""
+    chunks, began = stand.nodes["policy_node"]._chunks, time.monotonic()
+    publish = chunks.publish
+    chunks.publish = lambda message: publish(shifted(seconds)(message))
+    stand.hears(says)
+    stand.rests(began)
+    chunks.publish = publish
+    stand.moves()
+
+
+def test_the_clock_of_the_policy_is_ahead(stand: Stand, says: str) -> None:
+    """The policy's clock is ahead of the safety node's by half a second. Then: its commands are refused, the arm is
+    held. Says: safety_node: the command begins too far ahead After: it goes on when the clocks agree."""
+    command_off_by(stand, says, 0.5)
+
+
+def test_the_clock_of_the_policy_is_behind(stand: Stand, says: str) -> None:
+    """The policy's clock is behind the safety node's by a chunk. Then: its commands are refused, the arm is held.
+    Says: safety_node: the command ends in the past After: it goes on when the clocks agree."""
+    command_off_by(stand, says, -0.9)
+
+
 def broken_model(make: Callable[..., Stand], says: str, folder: Path, repair: Callable[[], None]) -> None:
     stand = make(policy={"model": str(folder)})
     stand.hears(says)

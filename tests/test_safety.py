@@ -196,6 +196,27 @@ def test_a_command_that_is_over_is_held_and_of_one_that_is_late_the_rest_counts(
     assert "ends in the past" in arm.monitor.reason
 
 
+@pytest.mark.parametrize(("ahead", "refused"), [(0.2, False), (0.3, True), (3600.0, True)])
+def test_a_command_whose_clock_is_ahead_is_held(arm: Arm, ahead: float, refused: bool) -> None:
+    """Passed, it would lead the arm another way than is asked for, and for longer than `lookahead`."""
+    arm.follow()
+    later = round(ahead * 1e9) + DT  # of two steps, as where the loop comes to rest
+    arm.monitor.measured(arm.position, arm.now)
+    plans = arm.monitor.command(arm.now + later + TIMES, moving(start=arm.position), arm.now, arm.now)
+    assert all(plan.times[-1] <= arm.now + 300 * MS for plan in plans)
+    assert ("begins too far ahead" in arm.monitor.reason and "clocks" in arm.monitor.reason) == refused
+    if refused:
+        arm.rest()
+    arm.follow()
+
+
+def test_a_command_within_lookahead_is_never_too_far_ahead() -> None:
+    monitor = SafetyMonitor(CONTRACT, lookahead_s=1.0)
+    monitor.measured(HOME, NOW)
+    monitor.command(NOW + 900 * MS + TIMES, moving(0.0), NOW, NOW)
+    assert not monitor.reason
+
+
 def test_an_estop_stays_through_a_reset_and_needs_one(arm: Arm) -> None:
     arm.follow(8)
     assert arm.monitor.estop(True, arm.now)

@@ -18,6 +18,7 @@ from policy.robot import continuous
 from policy.robot.bounded_counter import BoundedCounter
 from policy.robot.commands import Controller, Kind
 from policy.robot.contract import Contract
+from policy.robot.live_observations import FUTURE
 from policy.running.followed import LATE, MS
 from policy.running.plan import GAP, Plan, Planner
 from policy.running.pose_plan import BRAKE, PosePlanner
@@ -61,6 +62,9 @@ class SafetyMonitor:
         self._measured = contract.measured  # (A,) places in the state
         self._command_timeout, self._state_timeout = round(command_timeout_s * 1e9), round(state_timeout_s * 1e9)
         self._lookahead, self._start_within, self._ramp = round(lookahead_s * 1e9), start_within_s, ramp_s
+        # ns from now to the first point of a command: a loop that comes to rest gives it in two steps, and by the time
+        # of a frame, which may be ahead by FUTURE
+        self._farthest = max(self._lookahead, FUTURE + 2 * spec.dt_ns)
         self.reason = NO_COMMAND
         self.met: list[str] = []  # limits that the newest command met
         self.limited = BoundedCounter()  # limit -> plans that it has changed
@@ -110,6 +114,12 @@ class SafetyMonitor:
         if not coming.any():
             return self.refuse("the command ends in the past: late, or clocks that disagree", now)
         times, actions = times[coming], np.asarray(actions[coming], float)
+        if times[0] - now > self._farthest:
+            return self.refuse(
+                f"the command begins too far ahead, {(times[0] - now) * 1e-9:.1f} s from now (at most "
+                f"{self._farthest * 1e-9:.2f} s): clocks that disagree; synchronise them",
+                now,
+            )
         if fault := self._fault(steady):
             return self._hold(fault, now)
         standing = np.where(self._measured < 0, actions[0], self._state[self._measured])
