@@ -3,6 +3,7 @@
 A whole number without one is a count or a size, from 1 on; any other number is not negative.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -44,6 +45,8 @@ def check_number(number: Any, where: str, metadata: Any = None) -> None:
         return
     whole = isinstance(number, int)
     expected, holds = (metadata or {}).get("range") or (SIZE if whole else NOT_NEGATIVE)["range"]
+    if not whole and not math.isfinite(number):
+        raise InputError(f"{where}: got {number!r}, expected a finite number; correct it")
     if not holds(number):
         raise InputError(f"{where}: got {number!r}, expected {expected}; correct it")
     if whole and number > MOST:

@@ -42,6 +42,7 @@ from typing import Any
 
 import numpy as np
 
+from policy import ranges
 from policy.errors import InputError
 from policy.ranges import POSITIVE, SHARE
 
@@ -141,6 +142,13 @@ class Spec:
         """Write as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
+    def check(self, where: str) -> None:
+        """`InputError` for numbers that no policy runs by: NaN would switch off what is compared with it."""
+        for name in ("rate", "horizon", "stride"):
+            ranges.check_number(getattr(self, name), f"{where}: {name}", POSITIVE)
+        ranges.check(self.runtime, f"{where}: runtime")
+        self.runtime.check(self.horizon / self.rate, f"{where}: runtime")
+
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "Spec":
         """The spec of the mapping that `save` writes; KeyError, TypeError, ValueError, AttributeError else."""
@@ -165,15 +173,17 @@ class Spec:
 
     @classmethod
     def load(cls, path: Path) -> "Spec":
-        """Read from JSON; `InputError` if it is missing or is not a spec."""
+        """Read from JSON; `InputError` if it is missing, is not a spec, or has numbers that no policy runs by."""
         try:
-            return cls.parse(json.loads(path.read_text()))
+            spec = cls.parse(json.loads(path.read_text()))
+            spec.check(str(path))
+            return spec
         except FileNotFoundError:
             raise InputError(
                 f"no spec at {path}: a model folder holds policy.onnx, spec.json and "
                 "contract.yaml; export it again with `python -m policy.export`"
             ) from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"{path} is not a spec ({type(error).__name__}: {error}); "
                 "export the model again with `python -m policy.export`"

@@ -8,6 +8,7 @@ the model. The executor only fills buffers; inference has a thread of its own (p
 
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from time import monotonic_ns
 from typing import Any
@@ -122,20 +123,21 @@ class PolicyNode(AutostartNode):
     def _configure(self) -> TransitionCallbackReturn:
         named = contracts.load(self._contract_name) if self._contract_name else None
         self.session = open_session(self._model, self._threads, self._provider, named, self._mapping or None)
-        contract = named or self.session.contract
+        contract, spec = named or self.session.contract, self.session.spec
         check_robot(
             contract.spec,
-            self.session.spec,
+            spec,
             "the model is for another robot",
             "give the contract that it was trained with, or another model",
         )
         bridge.outlasts("sensor_timeout", self._silence, contract)
         self._observations = LiveObservations(contract, self._silence, monotonic_ns())
-        choose(self._schedule or None, self.session.spec)
+        choose(self._schedule or None, spec)
+        if self._replan:
+            replace(spec.runtime, replan_s=self._replan).check(spec.horizon / spec.rate, "parameter replan")
         bridge.number("return_to_go", self._return_to_go)
         self._listen(contract)
-        self._contract = contract
-        self._performer.topic = contract.instruction
+        self._contract, self._performer.topic = contract, contract.instruction
         self.get_logger().info(f"{self._model} is warm on {self.session.provider}")
         return Return.SUCCESS
 

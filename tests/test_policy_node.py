@@ -348,6 +348,14 @@ def test_another_return_to_go_is_refused(given: Any) -> None:
         bridge.number("return_to_go", given)
 
 
+def test_a_policy_that_looks_again_later_than_its_chunk_lasts_is_refused(stage: Bench, model: Path) -> None:
+    """Between two chunks nothing would be commanded, and its status would say that it commands."""
+    node = stage.node(PolicyNode, model=str(model), replan=0.8)
+    transition = Transition(id=Transition.TRANSITION_CONFIGURE)
+    assert not stage.ears.call("policy_node/change_state", ChangeState, transition=transition).success
+    assert "parameter replan" in node._failure and "less than a chunk lasts: 0.8 s" in node._failure
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"), [("replan", -1.0), ("sensor_timeout", -1.0), ("threads", "many"), ("provider", 5)]
 )

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +150,31 @@ def test_a_spec_that_does_not_fit_the_graph_is_refused(model: Path) -> None:
     replace(spec, horizon=spec.horizon + 1).save(model / "spec.json")
     with pytest.raises(InputError, match=r"actions.*\(B, 16, 8\).*\(B, 17, 8\)"):
         Session(model)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        ("likeness", float("nan"), "runtime: likeness: got nan, expected a finite number"),
+        ("confirm_s", float("inf"), "runtime: confirm_s: got inf, expected a finite number"),
+        ("contact_on", 1.5, "runtime: contact_on: got 1.5, expected a number from 0 to 1"),
+        ("replan_s", 99.0, r"replan_s: got 99.0 s, expected more than 0 and less than a chunk lasts: 0.8 s"),
+        ("rate", 0.0, "rate: got 0.0, expected a number that is positive"),
+        ("rate", float("nan"), "rate: got nan, expected a finite number"),
+        ("horizon", 0, "horizon: got 0, expected a number that is positive"),
+        ("horizon", float("inf"), "is not a spec"),
+        ("stride", 0, "stride: got 0, expected a number that is positive"),
+    ],
+)
+def test_a_spec_with_a_number_that_no_policy_runs_by_is_refused(
+    model: Path, where: str, value: float, says: str
+) -> None:
+    """A likeness of NaN would take every sentence for a known one."""
+    raw = json.loads((model / "spec.json").read_text())
+    (raw["runtime"] if where in raw["runtime"] else raw)[where] = value
+    (model / "spec.json").write_text(json.dumps(raw))
+    with pytest.raises(InputError, match=says):
+        Spec.load(model / "spec.json")
 
 
 def test_a_graph_without_a_camera_is_refused(model: Path) -> None:
