@@ -4,7 +4,9 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import yaml
 from mcap.writer import CompressionType, IndexType
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
+from policy.data import recording, workers
 from policy.data.bag_files import find_bags, passed_over
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
@@ -319,6 +322,70 @@ def test_records_behind_a_damaged_length_are_found_by_the_summary(tmp_path: Path
     path.write_bytes(data)
     (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
     assert len(episode.stamps) >= FRAMES - 1 and dropped.total() <= 10
+
+
+@pytest.mark.parametrize("length", [1 << 62, 1 << 63, (1 << 64) - 1])
+def test_a_damaged_length_beyond_any_file_costs_its_chunk_at_most(
+    tmp_path: Path, items: list[small.Message], length: int
+) -> None:
+    path = small.record_mcap(tmp_path / "x.mcap", items, chunk_size=60_000)
+    data = bytearray(path.read_bytes())
+    at = next(at for i, at in enumerate(_chunks(data)) if i == 1)
+    data[at + 1 : at + 9] = length.to_bytes(8, "little")
+    path.write_bytes(data)
+    (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) >= FRAMES - 1 and dropped.total() <= 10
+
+
+def test_an_end_without_a_footer_is_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "x.mcap").write_bytes(MAGIC + MAGIC)
+    with pytest.raises(InputError, match="nothing of it that the co"):
+        read_episodes(tmp_path / "x.mcap", CONTRACT)
+
+
+@pytest.mark.parametrize("how", [{"chunk_size": 60_000}, {"use_chunking": False}], ids=["chunks", "messages"])
+@pytest.mark.parametrize("time", [1 << 63, (1 << 64) - 1])
+def test_a_time_beyond_all_is_counted_as_damaged(
+    tmp_path: Path, items: list[small.Message], how: dict, time: int
+) -> None:
+    """One bit is enough, and some writers put the largest number where they know no time."""
+    n = next(i for i, item in enumerate(items) if i > len(items) / 2 and item[0] == "/joint_states")
+    wrong = [*items[:n], (*items[n][:2], time), *items[n + 1 :]]
+    path = small.record_mcap(tmp_path / "x.mcap", wrong, **how)
+    (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) >= FRAMES - 1 and dropped[DAMAGED] == 1
+
+
+@pytest.mark.parametrize("column, value", [("timestamp", "soon"), ("timestamp", 1e30), ("data", "text")])
+def test_a_value_of_another_type_in_a_database_is_counted_as_damaged(
+    tmp_path: Path, items: list[small.Message], column: str, value: object
+) -> None:
+    bag = small.record(tmp_path / "run", items, StoragePlugin.SQLITE3)
+    (file,) = bag.glob("*.db3")
+    connection = sqlite3.connect(file)
+    connection.execute(f"UPDATE messages SET {column} = ? WHERE rowid = ?", (value, len(items) // 2))
+    connection.commit()
+    connection.close()
+    (episode,) = read_episodes(bag, CONTRACT, dropped := Counter())
+    assert len(episode.stamps) >= FRAMES - 1 and dropped[DAMAGED] == 1
+
+
+def test_what_nobody_thought_of_in_one_bag_does_not_end_the_others(
+    tmp_path: Path, items: list[small.Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.record(tmp_path / "a", items)
+    small.record(tmp_path / "b", items)
+    read = recording.read
+
+    def raising(bag: Path, *more: Any) -> Any:
+        return read(bag, *more) if bag.name == "a" else {}["b"]
+
+    monkeypatch.setattr(recording, "read", raising)
+    monkeypatch.setattr(workers, "pool", lambda processes, preload: ThreadPoolExecutor(processes))
+    monkeypatch.setattr(workers, "end", lambda pool: None)
+    with pytest.raises(InputError, match=r"b cannot be read \(KeyError: 'b'\).*report this"):
+        open_cache(tmp_path, CONTRACT)
+    assert set(open_cache(tmp_path, CONTRACT, skip_bad=True).bags) == {"a"}
 
 
 def test_bytes_that_were_added_to_a_file_do_not_end_it_in_silence(tmp_path: Path, items: list[small.Message]) -> None:

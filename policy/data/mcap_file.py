@@ -22,7 +22,7 @@ from zlib import crc32
 
 import lz4.frame  # type: ignore[import-untyped]  # it has no stubs
 
-from policy.data.raw import CUT_OFF, DAMAGED, NO_DEFINITION, UNCOUNTED, Definition, Raw, full_type, unpacked
+from policy.data.raw import CUT_OFF, DAMAGED, LATEST, NO_DEFINITION, UNCOUNTED, Definition, Raw, full_type, unpacked
 from policy.data.storage_order import Place, StorageOrder
 from policy.data.zstd import zstd
 from policy.errors import InputError
@@ -79,6 +79,7 @@ class _Reader:
         self._searched = False  # all chunks for channels
         self._contiguous = False  # each record begins where the one before ends
         self._found: dict[int, int] = {}  # offset of a chunk or a message -> its first time
+        self._end = file.seek(0, io.SEEK_END)
         self._walk()
         self._read_summary()
 
@@ -89,9 +90,9 @@ class _Reader:
 
     def _walk(self) -> None:
         """Find chunks and messages from record to record, without reading what they hold."""
-        end = self._file.seek(0, io.SEEK_END)
+        end = self._end
         self._file.seek(-len(MAGIC), io.SEEK_END)
-        self.cut = self._file.read() != MAGIC or end < 2 * len(MAGIC)
+        self.cut = self._file.read() != MAGIC or end < len(MAGIC) + FOOTER_BYTES
         at = len(MAGIC)
         while at + HEADER <= end:
             self._file.seek(at)
@@ -170,7 +171,8 @@ class _Reader:
         order = StorageOrder()
         for at in sorted(self._found):
             for n, (channel, stamp) in enumerate(self._stored(at)):
-                order.take(channel, stamp, (at, n))
+                if stamp <= LATEST:
+                    order.take(channel, stamp, (at, n))
         return order.begins
 
     def _stored(self, at: int) -> list[tuple[int, int]]:
@@ -182,7 +184,8 @@ class _Reader:
         head = self._file.read(HEADER + 2)
         if head[0] == MESSAGE:
             return [(int.from_bytes(head[HEADER:], "little"), self._found[at])]
-        self._file.seek(int.from_bytes(head[1:HEADER], "little") - 2, io.SEEK_CUR)
+        # a damaged length may be larger than any place in a file
+        self._file.seek(min(at + HEADER + int.from_bytes(head[1:HEADER], "little"), self._end))
         found = []
         while len(head := self._file.read(HEADER)) == HEADER and head[0] == MESSAGE_INDEX:
             content = self._file.read(min(int.from_bytes(head[1:], "little"), LARGEST))
@@ -228,7 +231,7 @@ class _Reader:
             return None
         topic, kind, encoding, definition = self._channels[number]
         data = unpacked(content[22:])
-        if data is None:
+        if data is None or received > LATEST:
             self.damaged += 1
             return None
         return Raw(topic, kind, data, received, encoding, definition)

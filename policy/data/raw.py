@@ -11,6 +11,7 @@ TYPES = get_typestore(Stores.ROS2_JAZZY)
 CUT_OFF = "message in a part of the bag that is cut off"
 DAMAGED = "message in a damaged part of the bag"
 UNCOUNTED = "message that the bag's own count promises and that is not in it"
+LATEST = 2**63 - 1  # ns: a later time is damaged, or stands for none in what some writers write
 ZSTD = b"\x28\xb5\x2f\xfd"  # how a message begins that was compressed alone; CDR begins with a zero
 
 

@@ -12,7 +12,7 @@ from policy.data.bag_reader import Take
 from policy.data.contents import Contents, contents
 from policy.data.findings import Finding
 from policy.data.recording import Recording
-from policy.data.stored import StoredRecording
+from policy.data.stored import StoredRecording, one_sentence
 from policy.errors import InputError
 from policy.robot.contract import Contract
 
@@ -42,7 +42,8 @@ class Bag(StoredRecording):
 
     def read(self, contract: Contract, begin: Callable[[int], Take]) -> Recording:
         """Its messages through the streams of a live robot."""
-        return recording.read(self.path, contract, begin)
+        with one_sentence(self.path):
+            return recording.read(self.path, contract, begin)
 
     @property
     def size(self) -> int:
@@ -51,7 +52,8 @@ class Bag(StoredRecording):
 
     def contents(self, seen: Callable[[int], None]) -> Contents:
         """Its topics."""
-        return contents(self.path, seen)
+        with one_sentence(self.path):
+            return contents(self.path, seen)
 
 
 class Rosbag2:

@@ -37,7 +37,8 @@ def messages(path: Path, dropped: Counter[str]) -> Iterator[Raw]:
             for rows in pairwise([FIRST, *_set_back(connection), END]):
                 for topic, kind, encoding, stamp, data in connection.execute(QUERY, rows):
                     got += 1
-                    if (whole := unpacked(data)) is None:
+                    whole = unpacked(data) if isinstance(data, bytes) and isinstance(stamp, int) else None
+                    if whole is None:  # sqlite keeps a value of any type in any column
                         dropped[DAMAGED] += 1
                     else:
                         yield Raw(topic, full_type(kind), whole, stamp, encoding, definitions.get(kind, NO_DEFINITION))
@@ -57,7 +58,8 @@ def _set_back(connection: sqlite3.Connection) -> list[int]:
     order = StorageOrder()
     with suppress(sqlite3.DatabaseError):  # damaged from there on, as whoever reads the messages finds, too
         for row, topic, stamp in connection.execute(STORED):
-            order.take(topic, stamp, (row, 0))
+            if isinstance(stamp, int):
+                order.take(topic, stamp, (row, 0))
     return [row for row, _ in order.begins]
 
 

@@ -8,7 +8,8 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,25 @@ from policy.data.bag_reader import Take
 from policy.data.contents import Contents
 from policy.data.findings import Finding
 from policy.data.recording import Recording
+from policy.errors import InputError
 from policy.robot.contract import Contract
+
+
+@contextmanager
+def one_sentence(path: Path) -> Iterator[None]:
+    """Whatever reading a recording leads to, as an `InputError`: what nobody thought of in one does not end the others.
+
+    What the machine lacks, memory or room on the disk, is no fault of the recording.
+    """
+    try:
+        yield
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read ({type(error).__name__}: {error}), expected a whole recording; take it away, and "
+            "report this with the file"
+        ) from error
 
 
 class StoredRecording(ABC):

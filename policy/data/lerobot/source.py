@@ -13,7 +13,7 @@ from policy.data.lerobot.episodes import Place, places
 from policy.data.lerobot.layout import INFO, SOURCES, TASKS
 from policy.data.lerobot.rows import Rows
 from policy.data.recording import Recording
-from policy.data.stored import StoredRecording
+from policy.data.stored import StoredRecording, one_sentence
 from policy.robot.contract import Contract
 
 
@@ -50,7 +50,8 @@ class LeRobotEpisode(StoredRecording):
 
     def read(self, contract: Contract, begin: Callable[[int], Take]) -> Recording:
         """Its rows, which are frames already."""
-        return reader.read(description.load(self.path), self._place, self.sources, contract, begin)
+        with one_sentence(self.path):
+            return reader.read(description.load(self.path), self._place, self.sources, contract, begin)
 
     @property
     def size(self) -> int:
@@ -59,7 +60,8 @@ class LeRobotEpisode(StoredRecording):
 
     def contents(self, seen: Callable[[int], None]) -> Contents:
         """Its features."""
-        return contents.contents(description.load(self.path), self._place, seen)
+        with one_sentence(self.path):
+            return contents.contents(description.load(self.path), self._place, seen)
 
 
 class LeRobot:
