@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from policy.running import policy_server, wire
-from policy.running.policy_client import RETRY, PolicyServerError
+from policy.running.policy_client import RETRY, PolicyClient, PolicyServerError
 from policy.running.remote import RemoteSession, open_session
 from policy.running.session import Session
 from policy.running.tracker import Tracker
@@ -61,6 +62,42 @@ def test_another_policy_on_the_same_port_is_not_obeyed(contract: Contract, tmp_p
     fails(tracker, "serves another policy than before")
     other.stop()
     served.start()
+
+
+@pytest.mark.parametrize("extra", [wire.pack({"of": -1}), "a text"], ids=["answer", "text"])
+def test_one_message_too_many_does_not_shift_the_answers(extra: bytes | str) -> None:
+    """It ends the connection; on the next one each answer is that of its own frame."""
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.server import ServerConnection, serve
+
+    arrived, connections = threading.Event(), []
+
+    def handle(connection: ServerConnection) -> None:
+        connections.append(connection)
+        connection.send(wire.pack({}))
+        with suppress(ConnectionClosed):
+            while True:
+                asked = wire.unpack(connection.recv())["n"]
+                connection.send(wire.pack({"of": asked}))
+                if asked == 2:
+                    connection.send(extra)
+                    connection.ping().wait(PATIENT)  # answered when all before it has been taken in
+                    arrived.set()
+
+    serving = Serving(lambda port: serve(handle, "127.0.0.1", port, compression=None))
+    client = PolicyClient(serving.url)
+    client.timeout = PATIENT
+    client.connect(PATIENT)
+    try:
+        assert [client.infer({"n": n})["of"] for n in range(3)] == [0, 1, 2]
+        assert arrived.wait(PATIENT)
+        with pytest.raises(PolicyServerError, match="a message that nobody asked for"):
+            client.infer({"n": 3})
+        client.renew()  # at once
+        assert [client.infer({"n": n})["of"] for n in range(4, 8)] == [4, 5, 6, 7] and len(connections) == 2
+    finally:
+        client.close()
+        serving.stop()
 
 
 def test_a_robot_that_begins_anew_does_not_storm_a_server_that_is_gone(served: Serving, contract: Contract) -> None:

@@ -7,7 +7,7 @@ infer      -> observation
 
 import socket
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,7 @@ class PolicyClient:
             self.connect(OPEN)
         assert self._connection is not None
         try:
+            self._check_silent()
             self._connection.send(wire.pack(observation))
             return self._receive(self.timeout)
         except (OSError, WebSocketException) as error:
@@ -102,6 +103,15 @@ class PolicyClient:
         """End the connection; the next inference makes another."""
         self._connection = None
         self._open.close()
+
+    def _check_silent(self) -> None:
+        """`PolicyServerError` where a message lies there before anything is asked: it would be taken for the answer."""
+        assert self._connection is not None
+        with suppress(TimeoutError):
+            self._connection.recv(0)
+            raise self._failed(
+                "it sent a message that nobody asked for, expected one answer to each observation; correct the server"
+            )
 
     def _receive(self, timeout: float) -> dict[str, Any]:
         assert self._connection is not None
