@@ -9,6 +9,7 @@ emergency stop does not end it.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -26,6 +27,7 @@ from console.pictures import jpeg
 from console.protocol import LARGEST, NUMBERED, Message, parse, person
 from policy.errors import InputError
 
+LOG = logging.getLogger("midstream.console")
 MOST = 50  # browsers
 MALFORMED = 10  # messages until a connection is closed
 SILENT = 3.0  # s: a browser answers each state, so one that is silent for so long is lost
@@ -149,8 +151,8 @@ class Hub:
         try:
             said = await self._perform(client, message)
             reply = messages.text("reply", id=message.id, ok=True, message=said)
-        except InputError as error:
-            reply = messages.text("reply", id=message.id, ok=False, message=str(error))
+        except Exception as error:  # whoever asked is told, whatever a robot's middleware raises
+            reply = messages.text("reply", id=message.id, ok=False, message=_why(message.type, error))
         client.say(reply)
 
     async def _perform(self, client: Client, message: Message) -> str:
@@ -218,8 +220,8 @@ class Hub:
         try:
             await self._run_command("emergency_stop", self._backend.commands["stop"])
             self._log("warn", f"the arm is stopped, as {name} is lost")
-        except InputError as error:
-            self._log("error", f"the arm could not be stopped: {error}")
+        except Exception as error:
+            self._log("error", f"the arm could not be stopped: {_why('stop', error)}")
 
     # -- to browsers
 
@@ -266,6 +268,15 @@ class Hub:
         self._work.add(task)
         task.add_done_callback(self._work.discard)
         return task
+
+
+def _why(command: str, error: Exception) -> str:
+    """Why a command was not done, in words; what is no `InputError` is in the log of the server, too."""
+    if isinstance(error, InputError):
+        return str(error)
+    LOG.error("%s failed", command, exc_info=error)
+    why = f"{type(error).__name__}: {error}"
+    return f"{command} failed ({why}); use the robot's own emergency stop where it has to stop"
 
 
 def _text(received: MutableMapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from policy.errors import InputError
 from policy.robot import contract as contracts
 from policy.robot.instructions import stops
 from policy.running.known_instructions import KnownInstructions
+from policy.running.loop import check_instruction
 from policy.running.models import find_model
 from policy.running.policy_client import SCHEMES
 from policy.spec import Spec
@@ -118,6 +119,7 @@ class ConsoleNode(Node):
                 self._give_back()
 
     def _tell(self, text: str) -> str:
+        check_instruction(text)
         if not self._robot.there:
             raise InputError("nothing is heard of policy_node: start it, or look at the namespace")
         if self._robot.unready and not stops(text):

@@ -99,6 +99,12 @@ def test_a_refusal_is_shown(stage: Bench, page: Browser) -> None:
     page.until(lambda: page.state["serves"] and not page.state["refused"], "another one is done")
 
 
+def test_half_an_emoji_is_refused_and_not_published(stage: Bench, page: Browser) -> None:
+    """JSON can carry it, and rclpy raises what is no sentence."""
+    reply = page.ask("instruct", text="open the drawer \ud83d")
+    assert not reply["ok"] and "not readable, expected UTF-8" in reply["message"]
+
+
 def test_the_emergency_stop_is_the_safety_node_s(stage: Bench, page: Browser) -> None:
     guard = stage.node(SafetyNode, **CALM)
     assert page.ask("instruct", text="open the drawer")["ok"]

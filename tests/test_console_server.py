@@ -42,6 +42,11 @@ def get(server: ConsoleServer, path: str, method: str = "GET", **headers: str) -
         connection.close()
 
 
+def failing() -> str:
+    """What a back end's commands are where its middleware is gone."""
+    raise RuntimeError("the context is gone")
+
+
 # -- who may connect
 
 
@@ -221,6 +226,28 @@ def test_an_emergency_stop_waits_for_no_other_command(server: ConsoleServer, rob
     browser.until(lambda: browser.replies.get(1), "it is answered first")
     assert 100 not in browser.replies
     go.set()
+
+
+@pytest.mark.parametrize("command", ["emergency_stop", "stop", "reset", "continue"])
+def test_a_command_that_fails_is_answered_whatever_it_raises(
+    server: ConsoleServer, robot: Remembering, command: str
+) -> None:
+    """As what rclpy raises of a node that is ending; who pressed the emergency stop must not wait for it."""
+    robot.commands[command] = failing
+    browser = Browser(server)
+    reply = browser.ask(command)
+    assert not reply["ok"] and f"{command} failed (RuntimeError: the context is gone)" in reply["message"]
+    assert "the robot's own emergency stop" in reply["message"]
+    assert browser.ask("instruct", text="open the drawer")["ok"]
+
+
+def test_a_stop_that_fails_at_a_lost_connection_is_said(robot: Remembering) -> None:
+    robot.commands["stop"] = failing
+    with serving(robot, stop_on_disconnect=True) as server:
+        first, second = Browser(server), Browser(server)
+        second.until(lambda: second.hello, "both are there")
+        first.socket.socket.close()
+        second.until(lambda: any("the arm could not be stopped: stop failed" in line for line in second.log), "said")
 
 
 def test_a_reset_from_before_an_emergency_stop_does_not_end_it(server: ConsoleServer, robot: Remembering) -> None:
