@@ -4,12 +4,16 @@
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow", reason="install the extra `lerobot`")
@@ -17,6 +21,8 @@ pytest.importorskip("av", reason="install the extra `lerobot`")
 
 from policy import convert
 from policy.data.cache import open_cache
+from policy.data.lerobot import pictures
+from policy.data.lerobot.episodes import Clip
 from policy.errors import InputError
 from policy.robot.contract import Contract
 from tests import small_robot
@@ -93,6 +99,20 @@ def without(name: str) -> Callable[[Path], object]:
     return lambda data: edited(data, lambda table: table.drop_columns([name]))
 
 
+def replaced(
+    data: Path, name: str, change: Callable[[list[Any]], list[Any]], file: str = DATA, kind: str | None = None
+) -> Path:
+    """The data set with a column of other values, in lists of any length, of its own type or another."""
+    import pyarrow as pa
+
+    def with_column(table: Any) -> Any:
+        at, column = table.column_names.index(name), table.column(name)
+        own = pa.list_(column.type.value_type) if hasattr(column.type, "value_type") else column.type
+        return table.set_column(at, name, pa.array(change(column.to_pylist()), kind or own))
+
+    return edited(data, with_column, file)
+
+
 def unnamed(info: dict) -> None:
     info["features"]["observation.state"]["names"] = None
 
@@ -146,6 +166,32 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda d: column(d, "length", lambda lengths: 0 * lengths, EPISODES),
         r"episode 0 has no frame; record it again",
     ),
+    "rows of other lengths whose total fits": (
+        lambda d: replaced(d, "action", lambda rows: [rows[0] + rows[1][:1], rows[1][1:], *rows[2:]]),
+        r"action of episode 0: rows of \d+ to \d+ values; expected numbers, or lists of one length",
+    ),
+    "no rate": (
+        lambda d: described(d, lambda i: i.update(fps=0)),
+        r"info.json is no description .*fps is 0.0, expected a finite number above 0",
+    ),
+    "a rate that is no number": (
+        lambda d: described(d, lambda i: i.update(fps=float("nan"))),
+        r"info.json is no description .*fps is nan",
+    ),
+    "an episode without a length": (
+        lambda d: replaced(d, "length", lambda rows: [None, *rows[1:]], EPISODES),
+        r"file-000.parquet: row 0 does not say where an episode lies \(length is None\), expected whole numbers",
+    ),
+    "an episode that is half a number": (
+        lambda d: replaced(d, "episode_index", lambda rows: [0.5, *map(float, rows[1:])], EPISODES, "float64"),
+        r"row 0 does not say where an episode lies \(episode_index is 0.5\)",
+    ),
+    "an episode in a file without a number": (
+        lambda d: replaced(
+            d, "data/file_index", lambda rows: [*map(float, rows[1:]), float("inf")], EPISODES, "float64"
+        ),
+        r"row 3 does not say where an episode lies \(cannot convert float infinity",
+    ),
     "another size": (
         lambda d: described(d, lambda i: i["features"]["observation.images.front"].update(shape=[48, 64, 3])),
         r"pictures of 64x48 with 3 channels, and the camera front of the contract 96x96",
@@ -182,6 +228,36 @@ def test_a_missing_package_is_one_sentence(data: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"pyarrow, which is not here; install it with `pip install pyarrow av`"):
         open_cache(data, CONTRACT)
+
+
+def test_indices_that_pandas_made_floats_are_read(data: Path) -> None:
+    for name in ("episode_index", "length", "data/chunk_index", "data/file_index"):
+        replaced(data, name, lambda rows: [float(row) for row in rows], EPISODES, "float64")
+    assert len(set(open_cache(data, CONTRACT).bags)) == 4
+
+
+def test_a_picture_whose_header_is_beyond_all_is_refused() -> None:
+    """OpenCV raises where it does not only fail."""
+    cv2 = pytest.importorskip("cv2")
+    png = bytearray(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    png[16:24] = struct.pack(">II", 40_000, 40_000)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    with pytest.raises(InputError, match=r"front: \d+ bytes that do not decode, expected a PNG or JPEG"):
+        pictures._decoded(cv2, {"bytes": bytes(png)}, "front")
+
+
+@pytest.mark.parametrize("begin", [float("nan"), float("inf"), 1e30])
+def test_an_episode_that_begins_beyond_its_video_is_refused(tmp_path: Path, begin: float) -> None:
+    import av
+
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        for frame in (av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24"), None):
+            container.mux(stream.encode(frame))
+    with pytest.raises(InputError, match=r"v.mp4 cannot be decoded .*copy the data set again"):
+        list(pictures.video_frames(Clip(path, begin), 1, 10.0))
 
 
 def test_depth_is_refused(data: Path) -> None:

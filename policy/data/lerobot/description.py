@@ -95,6 +95,8 @@ def _load(root: Path, changed: int) -> Description:
 
 def _check(described: Description) -> None:
     """What is read later: ValueError or LookupError where it cannot be."""
+    if not (math.isfinite(described.fps) and described.fps > 0):
+        raise ValueError(f"fps is {described.fps}, expected a finite number above 0")
     described.data_path.format(chunk_index=0, file_index=0)
     described.video_path.format(video_key="", chunk_index=0, file_index=0)
     pictures = described.pictures()

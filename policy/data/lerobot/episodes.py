@@ -1,9 +1,10 @@
 """meta/episodes and meta/tasks.parquet of a LeRobot data set: where each episode lies, and its sentences."""
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from policy.data.lerobot.description import Description
 from policy.data.lerobot.layout import TASKS
@@ -39,18 +40,39 @@ def places(described: Description) -> list[Place]:
     found = []
     for file in files:
         table = read_table(file, columns)
-        for i, index in enumerate(table["episode_index"]):
-            at = {"chunk_index": table["data/chunk_index"][i], "file_index": table["data/file_index"][i]}
-            clips = {}
-            for name in videos:
-                chunk, number, begin = (
-                    table[f"videos/{name}/{key}"][i] for key in ("chunk_index", "file_index", "from_timestamp")
-                )
-                path = described.video_path.format(video_key=name, chunk_index=chunk, file_index=number)
-                clips[name] = Clip(described.root / path, float(begin))
-            data = described.root / described.data_path.format(**at)
-            found.append(Place(int(index), int(table["length"][i]), data, clips))
+        for i in range(len(table["episode_index"])):
+            row = {name: column[i] for name, column in table.items()}
+            try:
+                found.append(_place(described, videos, row))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise InputError(
+                    f"{file}: row {i} does not say where an episode lies ({error}), expected whole numbers, and times "
+                    "in s; copy the data set again"
+                ) from None
     return sorted(found, key=lambda place: place.number)
+
+
+def _place(described: Description, videos: list[str], row: Mapping[str, Any]) -> Place:
+    """Where the episode of a row lies; TypeError, ValueError or OverflowError where a value is none that can be."""
+    clips = {}
+    for name in videos:
+        chunk, number = (_whole(row, f"videos/{name}/{key}") for key in ("chunk_index", "file_index"))
+        begin = float(row[f"videos/{name}/from_timestamp"])
+        if not math.isfinite(begin):
+            raise ValueError(f"videos/{name}/from_timestamp is {begin}")
+        path = described.video_path.format(video_key=name, chunk_index=chunk, file_index=number)
+        clips[name] = Clip(described.root / path, begin)
+    chunk, number = _whole(row, "data/chunk_index"), _whole(row, "data/file_index")
+    data = described.root / described.data_path.format(chunk_index=chunk, file_index=number)
+    return Place(_whole(row, "episode_index"), _whole(row, "length"), data, clips)
+
+
+def _whole(row: Mapping[str, Any], name: str) -> int:
+    """A number of a row, which pandas writes as a float where the column once had a gap."""
+    value = row[name]
+    if not isinstance(value, int | float) or int(value) != value:
+        raise ValueError(f"{name} is {value!r}")
+    return int(value)
 
 
 def tasks(root: Path) -> dict[int, str]:

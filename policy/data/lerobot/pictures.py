@@ -59,7 +59,7 @@ def video_frames(clip: Clip, count: int, fps: float) -> Iterator[np.ndarray]:
                     return
     except FileNotFoundError:
         raise InputError(f"{clip.path} is not there, and the data set names it; {COPY}") from None
-    except (av.FFmpegError, IndexError, OSError) as error:
+    except (av.FFmpegError, IndexError, OSError, ValueError, OverflowError, TypeError) as error:  # a time beyond all
         raise InputError(f"{clip.path} cannot be decoded ({error}); {COPY}") from None
     raise InputError(
         f"{clip.path} has {done} frames at {fps:g} Hz from {clip.begin:.3f} s on, and the episode has {count}; {COPY}"
@@ -81,7 +81,10 @@ def _decoded(cv2: Any, packed: Any, where: str) -> np.ndarray:
     data = packed.get("bytes") if isinstance(packed, dict) else None
     if not data:
         raise InputError(f"{where} has no bytes, expected a PNG or JPEG; {COPY}")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # a header of a size that no picture has
+        image = None
     if image is None:
         raise InputError(f"{where}: {len(data)} bytes that do not decode, expected a PNG or JPEG; {COPY}")
     return np.ascontiguousarray(image[..., ::-1])  # OpenCV gives BGR

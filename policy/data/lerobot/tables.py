@@ -52,5 +52,8 @@ def numbers(column: Any) -> np.ndarray:
     if array.null_count:
         raise ValueError(f"{array.null_count} rows have no value")
     if arrow.types.is_list(array.type) or arrow.types.is_fixed_size_list(array.type):
-        return np.asarray(array.flatten()).reshape(len(array), -1)
+        lengths = np.unique(np.asarray(array.value_lengths()))
+        if len(lengths) > 1:  # whose total may fit, and whose numbers would be those of other rows
+            raise ValueError(f"rows of {lengths[0]} to {lengths[-1]} values")
+        return np.asarray(array.flatten()).reshape(len(array), *lengths)
     return np.asarray(array.to_numpy(zero_copy_only=False))
