@@ -1,5 +1,6 @@
 """Every message of a readable file is read, however it was stored; what is not is counted, and named."""
 
+import io
 import shutil
 import sqlite3
 from collections import Counter
@@ -14,7 +15,7 @@ import yaml
 from mcap.writer import CompressionType, IndexType
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from policy.data import recording, workers
+from policy.data import mcap_file, recording, workers
 from policy.data.bag_files import find_bags, passed_over
 from policy.data.cache import open_cache
 from policy.data.episodes import read_episodes
@@ -335,6 +336,33 @@ def test_a_damaged_length_beyond_any_file_costs_its_chunk_at_most(
     path.write_bytes(data)
     (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
     assert len(episode.stamps) >= FRAMES - 1 and dropped.total() <= 10
+
+
+def test_zeros_behind_a_file_that_was_cut_off_are_not_walked_through(
+    tmp_path: Path, items: list[small.Message]
+) -> None:
+    """A power cut leaves them, up to the size that the recorder had asked for."""
+
+    class Counting(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.reads += 1
+            return super().read(size)
+
+    path = small.record_mcap(tmp_path / "x.mcap", items, chunk_size=60_000)
+    data = path.read_bytes()
+    data = data[: len(data) // 2]
+    without, with_zeros = Counting(data), Counting(data + bytes(1_000_000))
+    for file in (without, with_zeros):
+        assert mcap_file._Reader(file).cut
+    assert with_zeros.reads <= without.reads + 2
+    counts = []
+    for zeros in (0, 1_000_000):
+        path.write_bytes(data + bytes(zeros))
+        (episode,) = read_episodes(path, CONTRACT, dropped := Counter())
+        counts.append((len(episode.stamps), dropped[CUT_OFF]))
+    assert counts[0] == counts[1] and counts[0][0] > 5
 
 
 def test_an_end_without_a_footer_is_a_file_that_was_cut_off(tmp_path: Path) -> None:

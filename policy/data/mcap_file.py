@@ -98,6 +98,8 @@ class _Reader:
             self._file.seek(at)
             head = self._file.read(HEADER + 22)
             opcode, size = head[0], int.from_bytes(head[1:HEADER], "little")
+            if opcode == size == 0:  # no record: zeros with which a power cut fills a file, perhaps many millions
+                break
             if opcode in (CHUNK, MESSAGE) and len(head) == HEADER + 22:
                 first = HEADER if opcode == CHUNK else HEADER + 6
                 self._found[at] = int.from_bytes(head[first : first + 8], "little")
