@@ -173,7 +173,7 @@ class Spec:
 
     @classmethod
     def load(cls, path: Path) -> "Spec":
-        """Read from JSON; `InputError` if it is missing, is not a spec, or has numbers that no policy runs by."""
+        """Read from JSON; `InputError` if it cannot be read, is not a spec, or has numbers that no policy runs by."""
         try:
             spec = cls.parse(json.loads(path.read_text()))
             spec.check(str(path))
@@ -182,6 +182,10 @@ class Spec:
             raise InputError(
                 f"no spec at {path}: a model folder holds policy.onnx, spec.json and "
                 "contract.yaml; export it again with `python -m policy.export`"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror or error}), expected the spec of a model; mend its permissions"
             ) from None
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(

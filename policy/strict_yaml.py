@@ -3,7 +3,7 @@
 `where` names the file and the key, for the message.
 """
 
-import math
+import sys
 import types
 import typing
 from dataclasses import MISSING, fields
@@ -19,9 +19,13 @@ TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # tags of keys
 
 
 def read(path: Path) -> Any:
-    """The content of a YAML file; `InputError` if it is not YAML, or a key of it is written twice or is no text."""
+    """The content of a YAML file; `InputError` if it cannot be read or is not YAML, or a key is twice or no text."""
     try:
         return parse(path.read_text(), path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}), expected a YAML file; mend its permissions"
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
         raise not_yaml(path, error) from None
 
@@ -33,6 +37,8 @@ def parse(text: str, path: Path) -> Any:
         node = loader.get_single_node()
         _check_keys(node, path, set())
         return None if node is None else loader.construct_document(node)
+    except (LookupError, AttributeError) as error:  # which PyYAML leads to where a text is none of its tag's
+        raise ValueError(f"a value that is not of its tag ({type(error).__name__}: {error})") from None
     finally:
         loader.dispose()
 
@@ -111,7 +117,7 @@ def value(kind: Any, raw: Any, where: str) -> Any:
     accepted = (int, float) if kind is float else kind
     if not isinstance(raw, accepted) or (isinstance(raw, bool) and kind is not bool):
         raise InputError(f"{where}: got {raw!r} ({type(raw).__name__}), expected {kind.__name__}{_hint(kind, raw)}")
-    if kind is float and not math.isfinite(raw):
+    if kind is float and not abs(raw) <= sys.float_info.max:  # a whole number may be larger than any float
         raise InputError(f"{where}: got {raw!r}, expected a finite number")
     return kind(raw)
 

@@ -113,7 +113,12 @@ def metadata(bag: Path) -> dict[str, Any]:
     path = bag / METADATA
     if not path.is_file():
         return {}
-    data = path.read_bytes().rstrip(b"\0")  # with which a power cut may fill a file
+    try:
+        data = path.read_bytes().rstrip(b"\0")  # with which a power cut may fill a file
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}); mend its permissions or its disk, or take it away"
+        ) from None
     text = data.decode(errors="ignore")
     try:
         found = strict_yaml.parse(data.decode(), path)
