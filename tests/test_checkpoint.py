@@ -1,11 +1,13 @@
 """Checkpoints: whole at every moment, of one training alone, and what the weights of another run bring along."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from policy import folders, train
 from policy.errors import InputError
@@ -126,15 +128,58 @@ def test_weights_whose_numbers_mean_something_else_are_refused(
         checkpoint.warm_start(policy(), tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
-def test_the_state_of_an_optimizer_is_where_the_optimizer_wants_it(tmp_path: Path) -> None:
-    """As on a GPU, for which a device without memory stands in."""
+def trained(run: Path) -> tuple[Policy, torch.optim.AdamW]:
+    """A policy of one step, saved."""
     made = policy()
     optimizer = torch.optim.AdamW(made.parameters())
     made.loss(small.batch(SPEC))[0].backward()
     optimizer.step()
     described = checkpoint.describe(recipe.parse(small.objective("self_evolution")), SPEC) | {"step": 1}
-    checkpoint.save(tmp_path, 1, made, {}, optimizer, described)
+    checkpoint.save(run, 1, made, {}, optimizer, described)
+    return made, optimizer
+
+
+def without(name: str) -> Callable[[dict[str, torch.Tensor]], Any]:
+    return lambda tensors: tensors.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("ema", without("delta_mean"), "it holds no delta_mean;"),
+        ("ema", lambda t: t.update(delta_mean=torch.zeros(3)), r"delta_mean of the shape \[3\], expected \[\d+, \d+\]"),
+        ("weights", lambda t: t.update(other=torch.zeros(3)), "it holds other, which is not asked for"),
+        ("optimizer", without("exp_avg.action_token"), "it holds no exp_avg.action_token"),
+        ("optimizer", lambda t: t.update({"step.other": torch.zeros(())}), "step.other, which is not asked for"),
+        ("optimizer", lambda t: t.update({"exp_avg.action_token": torch.zeros(3)}), r"of the shape \[3\], expected"),
+        ("ema", lambda t: t.clear(), r"it holds no .*; no .*; no .* and \d+ more; train into another --out"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_a_sentence_and_nothing_is_taken(
+    file: str, change: Callable[[dict[str, torch.Tensor]], Any], said: str, tmp_path: Path
+) -> None:
+    """As those of a version whose recipes still read."""
+    trained(tmp_path)
+    folder = tmp_path / "checkpoint-00000001"
+    tensors = load_file(folder / f"{file}.safetensors")
+    change(tensors)
+    save_file(tensors, folder / f"{file}.safetensors")
+    elsewhere = policy()
+    before = {name: value.clone() for name, value in elsewhere.state_dict().items()}
+    ema = {name: value.detach().clone() for name, value in elsewhere.named_parameters()}
+    fresh = torch.optim.AdamW(elsewhere.parameters())
+    with pytest.raises(InputError, match=rf"{file}\.safetensors is not of a checkpoint that this version.*{said}"):
+        checkpoint.resume(folder, elsewhere, ema, fresh)
+    assert all(torch.equal(value, before[name]) for name, value in elsewhere.state_dict().items()) and not fresh.state
+    if file == "ema":
+        with pytest.raises(InputError, match=said):
+            checkpoint.load(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
+def test_the_state_of_an_optimizer_is_where_the_optimizer_wants_it(tmp_path: Path) -> None:
+    """As on a GPU, for which a device without memory stands in."""
+    made, optimizer = trained(tmp_path)
     with torch.device("meta"):
         elsewhere = policy()
     resumed = torch.optim.AdamW(elsewhere.parameters(), capturable=True)

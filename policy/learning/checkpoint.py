@@ -10,7 +10,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def describe(recipe: Recipe, spec: Spec) -> dict[str, Any]:
 
 
 def load(run: Path, weights: str = "ema") -> tuple[Policy, dict[str, Any]]:
-    """The policy of a run's newest checkpoint, for use, and its state; `InputError` if it has none.
+    """The policy of a run's newest checkpoint, for use, and its state; `InputError` if it has none that fits.
 
     `weights` is "ema", or "weights" for those as trained.
     """
@@ -113,21 +113,26 @@ def load(run: Path, weights: str = "ema") -> tuple[Policy, dict[str, Any]]:
     state = read_state(folder)
     spec = Spec.parse(state["spec"])
     policy = Policy(recipes.parse(state["recipe"]), spec, identity_statistics(spec))
-    policy.load_state_dict(_tensors(folder / f"{weights}.safetensors"))
+    policy.load_state_dict(_fitting(folder / f"{weights}.safetensors", _shapes(policy)))
     return policy.eval(), state
 
 
 @torch.no_grad()
 def resume(folder: Path, policy: Policy, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Restore weights, moving average and optimizer as `save` found them."""
-    policy.load_state_dict(_tensors(folder / "weights.safetensors"))
-    saved = _tensors(folder / "ema.safetensors")
+    """Restore weights, moving average and optimizer as `save` found them; `InputError` where they do not fit."""
+    shapes, trained = _shapes(policy), _trained(policy)
+    weights, saved = (_fitting(folder / f"{name}.safetensors", shapes) for name in ("weights", "ema"))
+    moments = _tensors(folder / "optimizer.safetensors")
+    begun = {name.partition(".")[2] for name in moments}  # what no loss of the recipe reads has none
+    expected = {f"{key}.{name}": p.shape for name, p in trained if name in begun for key in ("exp_avg", "exp_avg_sq")}
+    expected |= {f"step.{name}": torch.Size() for name, _ in trained if name in begun}
+    _check_fit(folder / "optimizer.safetensors", moments, expected)
+    policy.load_state_dict(weights)
     for name, value in ema.items():
         value.copy_(saved[name])
-    moments = _tensors(folder / "optimizer.safetensors")
     state, parts = {}, optimizer.state_dict()
     number = {p: i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
-    for name, parameter in _trained(policy):
+    for name, parameter in trained:
         if f"step.{name}" in moments:
             state[number[parameter]] = {"step": moments[f"step.{name}"]} | {
                 # In the parameter's memory layout (channels_last), which the fused step assumes.
@@ -221,12 +226,39 @@ def _moved(own: Tensor, theirs: Tensor, places: dict[str, slice], their_places: 
     return rows
 
 
+def _shapes(policy: Policy) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in policy.state_dict().items()}
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     """A safetensors file; `InputError` if it cannot be read."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); remove its folder to continue without it") from None
+
+
+def _fitting(path: Path, expected: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """A safetensors file; `InputError` if it cannot be read, or holds other tensors than these of these shapes."""
+    found = _tensors(path)
+    _check_fit(path, found, expected)
+    return found
+
+
+def _check_fit(path: Path, found: dict[str, Tensor], expected: Mapping[str, torch.Size]) -> None:
+    """`InputError` unless a file holds these tensors of these shapes."""
+    wrong = [f"no {name}" for name in expected.keys() - found.keys()]
+    wrong += [f"{name}, which is not asked for" for name in found.keys() - expected.keys()]
+    wrong += [
+        f"{name} of the shape {list(found[name].shape)}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in found and found[name].shape != shape
+    ]
+    if wrong:
+        raise InputError(
+            f"{path} is not of a checkpoint that this version reads: it holds {'; '.join(sorted(wrong)[:3])}"
+            f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; train into another --out"
+        )
 
 
 def _moments(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
