@@ -20,7 +20,7 @@ from policy.running.text import TOKENS, Sentence
 FILE = "instructions.safetensors"
 DOUBT = 0.8  # probability of naming no task above which an instruction is refused; chosen on development sentences
 NEAREST = 3  # sentences that a refusal names
-SHORT = 2  # letters of a word that is not looked for among slips: most short ones are near each other
+SWAPPED, MISSING, ANOTHER = 3, 4, 6  # letters of a word from which on a slip of each kind is taken for one
 LONGEST = 80  # characters of an instruction in a message
 TEACH_AGAIN = "export the model again with `python -m policy.export <run> --out <folder>`"
 
@@ -105,7 +105,8 @@ class KnownInstructions:
         """The taught word that one slip of the fingers turns into this one, "" where there is none."""
         if word in self._words or (word[-1] in "sd" and word[:-1] in self._words):  # "knobs", "moved"
             return ""
-        return next((known for known in sorted(self._words) if len(known) > SHORT and _one_slip(word, known)), "")
+        slips = [(slip, known) for known in self._words if (slip := _slip(word, known))]
+        return min(slips, default=(0, ""))[1]
 
     def _nearest(self, sentence: Sentence) -> str:
         """Taught sentences of the nearest tasks."""
@@ -144,19 +145,24 @@ def classifier_shapes(e: int, d: int, w: int, q: int, h: int, k: int) -> dict[st
     }
 
 
-def _one_slip(a: str, b: str) -> bool:
-    """Whether a letter that is missing, too much, another, or changed places with its neighbour makes a of b.
+def _slip(word: str, known: str) -> int:
+    """Which slip of the fingers turns a known word into this one, the likeliest first; 0 if it takes another one.
 
-    Another letter at the beginning makes another word: "nudge" is not "budge".
+        1  two neighbours that changed places   opne
+        2  a letter missing or too much         blok, drawerr    of four letters and more, not the first
+        3  another letter                       drawar           of six and more, not the first
+
+    Others are words of their own too often: "nudge" and "budge", "stow" and "snow", "cyan" and "can".
     """
-    if a == b or abs(len(a) - len(b)) > 1:
-        return False
-    at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    if len(a) != len(b):
-        shorter, longer = sorted((a[at:], b[at:]), key=len)
-        return longer[1:] == shorter
-    swapped = a[at : at + 2] == b[at : at + 2][::-1] and a[at + 2 :] == b[at + 2 :]
-    return swapped or (at > 0 and a[at + 1 :] == b[at + 1 :])
+    at = next((i for i, (x, y) in enumerate(zip(word, known, strict=False)) if x != y), min(len(word), len(known)))
+    here, there = word[at:], known[at:]
+    if len(known) >= SWAPPED and here[:2] == there[1::-1] and here[2:] == there[2:]:
+        return 1
+    if at == 0:
+        return 0
+    if len(known) >= MISSING and len(word) != len(known) and (here[1:] == there or here == there[1:]):
+        return 2
+    return 3 if len(known) >= ANOTHER and len(word) == len(known) and here[1:] == there[1:] else 0
 
 
 def plain(sentence: str) -> str:
