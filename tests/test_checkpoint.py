@@ -148,6 +148,7 @@ def without(name: str) -> Callable[[dict[str, torch.Tensor]], Any]:
     [
         ("ema", without("delta_mean"), "it holds no delta_mean;"),
         ("ema", lambda t: t.update(delta_mean=torch.zeros(3)), r"delta_mean of the shape \[3\], expected \[\d+, \d+\]"),
+        ("ema", lambda t: t["delta_mean"].fill_(torch.nan), "it holds delta_mean with numbers that are not finite"),
         ("weights", lambda t: t.update(other=torch.zeros(3)), "it holds other, which is not asked for"),
         ("optimizer", without("exp_avg.action_token"), "it holds no exp_avg.action_token"),
         ("optimizer", lambda t: t.update({"step.other": torch.zeros(())}), "step.other, which is not asked for"),

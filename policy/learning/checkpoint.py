@@ -246,13 +246,18 @@ def _fitting(path: Path, expected: Mapping[str, torch.Size]) -> dict[str, Tensor
 
 
 def _check_fit(path: Path, found: dict[str, Tensor], expected: Mapping[str, torch.Size]) -> None:
-    """`InputError` unless a file holds these tensors of these shapes."""
+    """`InputError` unless a file holds these tensors of these shapes, finite."""
     wrong = [f"no {name}" for name in expected.keys() - found.keys()]
     wrong += [f"{name}, which is not asked for" for name in found.keys() - expected.keys()]
     wrong += [
         f"{name} of the shape {list(found[name].shape)}, expected {list(shape)}"
         for name, shape in expected.items()
         if name in found and found[name].shape != shape
+    ]
+    wrong += [
+        f"{name} with numbers that are not finite"
+        for name, value in found.items()
+        if value.is_floating_point() and not torch.isfinite(value).all()
     ]
     if wrong:
         raise InputError(

@@ -111,7 +111,13 @@ def check_parity(policy: Policy, path: Path, batch: dict[str, Tensor], action_ra
             feed = {name: value.numpy() for name, value in zip(policy.inputs, part, strict=True)}
             got = session.run(list(policy.outputs), feed)
             for value, torch_value, scale in zip(got, expected, scales, strict=True):
-                difference = max(difference, float((np.abs(value - torch_value.numpy()) / scale).max()))
+                apart = np.abs(value - torch_value.numpy()) / scale
+                difference = max(difference, float(np.nan_to_num(apart, nan=np.inf).max()))  # no NaN is larger than 0
+    if not np.isfinite(difference):
+        raise InputError(
+            "torch or ONNX Runtime answers real frames with numbers that are not finite; nothing is written; look at "
+            "the losses of the run, and train anew from before they rose"
+        )
     if not difference <= TOLERANCE:
         raise InputError(
             f"torch and ONNX Runtime differ by {difference:.2g} of the range of an output on real frames, "
