@@ -71,7 +71,7 @@ def steps(text: str, read: Read, taught: Callable[[str], bool] = lambda _: False
     if whole.doubt >= WHOLE and alone - {whole.task}:
         raise InputError(
             f"the instruction {text[:80]!r} may name {whole.task!r}, and a part of it names "
-            f"{', '.join(map(repr, sorted(alone - {whole.task})))}; nothing is done: say what is to be done alone"
+            f"{', '.join(map(repr, sorted(alone - {whole.task})))}; nothing is done: give that part alone"
         )
     return (whole,)
 
