@@ -58,7 +58,7 @@ class KnownInstructions:
         return plain(text) in self._exact
 
     def read(self, sentence: Sentence) -> Sentence:
-        """The sentence with the task that it names; `InputError` where none, forbidden, or misspelt."""
+        """The sentence with its task; `InputError` where it names none, forbids one, or may be misspelt."""
         if (task := self._exact.get(plain(sentence.text))) is not None:
             return replace(sentence, task=task)
         probabilities = self.probabilities(sentence)
